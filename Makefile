@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test test-quick lint setup lock
+
+run: setup ## train the MLP and the CNN on MNIST, two workers each, on a local Ray
+	$(BIN)/python -m jobs.train --config jobs/configs/mnist_mlp.yaml
+	$(BIN)/python -m jobs.train --config jobs/configs/mnist_cnn.yaml
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+test-quick: setup ## the tests that need neither TensorFlow nor Ray
+	$(BIN)/python -m pytest -m "not (tf or dist or ray or e2e or browser)"
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock

@@ -1,0 +1,90 @@
+"""The whole state of a training, in files of which a torn one is never read.
+
+A checkpoint is taken between epochs. It holds every variable (weights, moving statistics, optimizer,
+random generators) and the history, so that a continued run takes the same steps as an uninterrupted one.
+Format: 64 hex digits of SHA-256, a line feed, then an ``.npz`` with the variables and a JSON record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from nn_train.replication import seed_states
+from nn_train.runs import CHECKPOINTS, RunFolder
+from nn_train.selection import History
+
+KEPT = 2  # the newest, and the one before it in case the newest is damaged
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state between two epochs.
+
+    Attributes:
+        epochs: finished epochs.
+        history: their rows.
+        variables: the values, in the order of ``state_variables``.
+    """
+
+    epochs: int
+    history: History
+    variables: list[np.ndarray]
+
+
+def state_variables(model: keras.Model) -> list[Any]:
+    """Every variable that the next step depends on, in a fixed order."""
+    return [*model.weights, *model.optimizer.variables, *seed_states(model)]
+
+
+def save(folder: RunFolder, model: keras.Model, history: History) -> None:
+    """Write the state after ``len(history)`` epochs and remove all but the ``KEPT`` newest. Chief only."""
+    arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(state_variables(model))}
+    record = np.frombuffer(json.dumps({"history": history}).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, record=record, **arrays)
+    payload = buffer.getvalue()
+    folder.write(
+        f"{CHECKPOINTS}/epoch-{len(history):06d}.ckpt", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+    )
+    for name in folder.names(CHECKPOINTS)[:-KEPT]:
+        folder.delete(f"{CHECKPOINTS}/{name}")
+
+
+def load_newest(folder: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest intact checkpoint; ``warn`` is called for each damaged one that is passed over."""
+    for name in reversed(folder.names(CHECKPOINTS)):
+        content = folder.read(f"{CHECKPOINTS}/{name}")
+        digest, payload = content[:64], content[65:]
+        if hashlib.sha256(payload).hexdigest().encode() == digest:
+            return parse(payload)
+        warn(f"{folder.path(CHECKPOINTS)}/{name} is damaged and is not used")
+    return None
+
+
+def parse(payload: bytes) -> Checkpoint:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        history = json.loads(archive["record"].tobytes())["history"]
+        variables = [archive[f"v{i}"] for i in range(len(archive.files) - 1)]
+    return Checkpoint(epochs=len(history), history=history, variables=variables)
+
+
+def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
+    """Set the variables of a built model. ValueError when the model is not the one that was saved.
+
+    Random generators get the chief's state; ``separate_seeds`` gives each rank its own again.
+    """
+    variables = state_variables(model)
+    shapes = [tuple(variable.shape) for variable in variables]
+    saved = [value.shape for value in checkpoint.variables]
+    if shapes != saved:
+        raise ValueError(f"the checkpoint holds {len(saved)} variables that do not fit this model's {len(shapes)}")
+    for variable, value in zip(variables, checkpoint.variables, strict=True):
+        variable.assign(value)

@@ -1,0 +1,102 @@
+"""The command line shared by all jobs: ``--config FILE``, ``--section.field VALUE``, ``--help``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nn_train.config.parse import TOP_FIELDS, field_types, read_config, unknown_field
+from nn_train.config.schema import SECTIONS, Config, range_text
+from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What was asked for on a command line."""
+
+    config: Config
+    verbose: bool
+
+
+def run_job(description: str, argv: Sequence[str], job: Callable[[Arguments], int]) -> int:
+    """Parse ``argv``, run ``job`` and turn its errors into one message and an exit code."""
+    try:
+        if any(word in ("--help", "-h") for word in argv):
+            print(help_text(description))
+            return EXIT_DONE
+        return job(parse_arguments(argv))
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_REQUEST
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt as interrupt:
+        print(f"\ninterrupted. {interrupt}".rstrip(), file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Raises RequestError for unknown names, missing values and everything ``read_config`` refuses."""
+    file: str | None = None
+    verbose = False
+    overrides: dict[str, str] = {}
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--verbose":
+            verbose = True
+            continue
+        if not word.startswith("--"):
+            raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE")
+        name, equals, value = word[2:].partition("=")
+        if name != "config" and name not in field_types():
+            raise RequestError("--" + unknown_field(name, [*field_types(), "config", "verbose"]))
+        if not equals:
+            if not words:
+                raise RequestError(f"--{name}: the value is missing")
+            value = words.pop(0)
+        if name == "config":
+            file = value
+        else:
+            overrides[name] = value
+    return Arguments(config=read_config(file, overrides), verbose=verbose)
+
+
+def help_text(description: str) -> str:
+    """Every field with its default, unit, range and meaning."""
+    lines = [
+        description,
+        "",
+        "  --config FILE              job file (YAML); what it leaves out keeps its default",
+        "  --verbose                  show the logs of Ray and TensorFlow",
+        "",
+        "Every field of the job file can be given here and wins over the file:",
+        "",
+    ]
+    top = {spec.name: spec for spec in dataclasses.fields(Config)}
+    for name in TOP_FIELDS:
+        lines += field_help(name, top[name])
+    for section, cls in SECTIONS.items():
+        summary = " ".join((cls.__doc__ or "").split())
+        lines += ["", f"{section}: {summary}"]
+        for spec in dataclasses.fields(cls):
+            lines += field_help(f"{section}.{spec.name}", spec)
+    lines += ["", "Exit codes: 0 done; 1 failed while running; 2 the request is wrong; 130 interrupted."]
+    return "\n".join(lines)
+
+
+def field_help(path: str, spec: dataclasses.Field[Any]) -> list[str]:
+    """The lines of one field: name and default, then meaning and what is allowed."""
+    default = spec.default
+    text = "none" if default is None else ",".join(default) if isinstance(default, tuple) else str(default)
+    if isinstance(default, bool):
+        text = text.lower()
+    choices = spec.metadata.get("choices", ())
+    notes = [", ".join(choices)] if choices and not spec.metadata.get("entry_point") else []
+    notes += [range_text(spec.metadata)] if "minimum" in spec.metadata and range_text(spec.metadata) else []
+    meaning = spec.metadata["help"] + (f" ({'; '.join(notes)})" if notes else "")
+    return [f"  --{path} {text}", f"        {meaning}"]

@@ -1,0 +1,191 @@
+"""From job files and command lines to a ``Config``, and back to YAML.
+
+Owns types, spelling and messages; ranges belong to ``schema``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nn_train.config.schema import SECTIONS, Config, nearest
+from nn_train.errors import RequestError
+
+TOP_FIELDS = ("name", "seed")
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML without aliases to Python objects and without repeated keys (PyYAML keeps the last silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable) or key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice or cannot be a key", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_config(file: str | None, overrides: Mapping[str, str]) -> Config:
+    """The config of a job: defaults, then ``file``, then ``overrides``.
+
+    Args:
+        file: path of a YAML job file, or None.
+        overrides: ``section.field`` (or a top field) to its value as text.
+
+    Raises:
+        RequestError: unreadable file, unknown name, wrong type or range; the message names the field.
+    """
+    nested = load_yaml(file) if file is not None else {}
+    flat = {**flatten(nested), **overrides}
+    return config_from_flat(flat)
+
+
+def load_yaml(file: str) -> dict[str, Any]:
+    """The mapping in a job file."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise RequestError(f"--config {file}: cannot be read: {reason}") from error
+    try:
+        content = yaml.load(text, Loader=StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise RequestError(f"--config {file}{where}: not valid YAML: {problem}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RequestError(f"--config {file}: expected 'section:' lines, got {type(content).__name__}")
+    return content
+
+
+def config_from_dict(nested: Mapping[str, Any]) -> Config:
+    """A ``Config`` from nested mappings such as ``{"train": {"epochs": 3}}``. Raises RequestError."""
+    return config_from_flat(flatten(nested))
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Nested plain values, fully resolved; ``config_from_dict`` gives the same config back."""
+    return dataclasses.asdict(config, dict_factory=lambda pairs: {k: as_plain(v) for k, v in pairs})
+
+
+def dump_yaml(config: Config) -> str:
+    """The job file that stands for ``config``, every field written out."""
+    return yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def as_plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def field_types() -> dict[str, Any]:
+    """``section.field`` to its declared type, for every field, in the order of the schema."""
+    hints = typing.get_type_hints(Config)
+    result = {name: hints[name] for name in TOP_FIELDS}
+    for section, cls in SECTIONS.items():
+        for name, hint in typing.get_type_hints(cls).items():
+            result[f"{section}.{name}"] = hint
+    return result
+
+
+def flatten(nested: Mapping[Any, Any]) -> dict[str, Any]:
+    """``{"train": {"epochs": 3}}`` to ``{"train.epochs": 3}``; names are checked later."""
+    flat: dict[str, Any] = {}
+    for section, content in nested.items():
+        if section not in SECTIONS:
+            flat[str(section)] = content
+        elif isinstance(content, Mapping):
+            flat.update({f"{section}.{name}": value for name, value in content.items()})
+        elif content is not None:
+            raise RequestError(f"{section}: expected fields below it, got {content!r}")
+    return flat
+
+
+def config_from_flat(flat: Mapping[str, Any]) -> Config:
+    """A ``Config`` from ``section.field`` names and values as text or as YAML gave them."""
+    hints = field_types()
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    top: dict[str, Any] = {}
+    for path, value in flat.items():
+        if path not in hints:
+            raise RequestError(unknown_field(path, list(hints)))
+        section, _, name = path.rpartition(".")
+        (sections[section] if section else top)[name] = coerce(path, value, hints[path])
+    made = {name: SECTIONS[name](**values) for name, values in sections.items()}
+    return Config(**top, **made)
+
+
+def unknown_field(path: str, known: list[str]) -> str:
+    """The message for a misspelt field, with the nearest name or the section's fields."""
+    hint = nearest(path, known)
+    if not hint:
+        section = path.split(".")[0]
+        siblings = [name for name in known if name.startswith(f"{section}.")]
+        names = siblings or [*TOP_FIELDS, *SECTIONS]
+        hint = f"; allowed: {', '.join(names)}"
+    return f"{path}: no such field{hint}"
+
+
+def coerce(path: str, value: Any, hint: Any) -> Any:
+    """``value`` as the declared type. Text from a command line and YAML's own types are both taken."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and (value is None or str(value).lower() in ("none", "null")):
+        return None
+    kind = next(option for option in options if option is not type(None))
+    if typing.get_origin(kind) is tuple:
+        return coerce_tuple(path, value)
+    try:
+        return CONVERTERS[kind](value)
+    except (ValueError, TypeError, OverflowError):
+        raise RequestError(f"{path}: {value!r} is not {KIND_NAMES[kind]}") from None
+
+
+def coerce_tuple(path: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [] if value.lower() in ("", "none", "[]") else [part.strip() for part in value.strip("[]").split(",")]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise RequestError(f"{path}: {value!r} is not a list of names")
+    return tuple(value)
+
+
+def to_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    return int(value)
+
+
+def to_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    return float(value)  # also the text "1e-3", which YAML 1.1 does not take for a number
+
+
+def to_bool(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise ValueError
+    return text == "true"
+
+
+def to_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    if "\0" in value or not value.strip():
+        raise ValueError
+    return value
+
+
+CONVERTERS: dict[Any, Any] = {int: to_int, float: to_float, bool: to_bool, str: to_str}
+KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

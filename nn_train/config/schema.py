@@ -1,0 +1,255 @@
+"""Every setting of a job: its name, type, default, unit, meaning and range.
+
+The names are a contract with job files and command lines. A config is frozen; it is checked where it
+is made, so that no other code checks it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from nn_train.errors import RequestError
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    entry_point: bool = False,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field that carries its own documentation and range.
+
+    Args:
+        default: used when neither the job file nor the command line names the field.
+        help: meaning and unit, shown by ``--help``.
+        choices: the allowed names; empty means any.
+        entry_point: ``module:function`` is allowed beside ``choices``.
+        minimum, above: inclusive and exclusive lower bound.
+        maximum, below: inclusive and exclusive upper bound.
+    """
+    bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
+    metadata = {"help": help, "choices": choices, "entry_point": entry_point, **bounds}
+    return field(default=default, metadata=metadata)
+
+
+class Section:
+    """Base of the sections: checks choices and ranges when a value is made."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
+            check_value(spec, getattr(self, spec.name), f"{section_name(type(self))}.{spec.name}")
+
+
+def check_value(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
+    """Raise RequestError when ``value`` is outside the choices or the range of its field."""
+    if value is None:
+        return
+    rules = spec.metadata
+    choices = rules["choices"]
+    values = value if isinstance(value, tuple) else (value,)
+    for one in values:
+        named = one in choices or (rules["entry_point"] and is_entry_point(one))
+        if choices and not named:
+            allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
+            raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
+    low = rules["minimum"] if rules["minimum"] is not None else rules["above"]
+    high = rules["maximum"] if rules["maximum"] is not None else rules["below"]
+    if low is None and high is None:
+        return
+    # Written so that NaN, which fails every comparison, is refused too.
+    fits = (
+        (rules["minimum"] is None or value >= rules["minimum"])
+        and (rules["above"] is None or value > rules["above"])
+        and (rules["maximum"] is None or value <= rules["maximum"])
+        and (rules["below"] is None or value < rules["below"])
+        and abs(value) != float("inf")
+    )
+    if not fits:
+        raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules)}")
+
+
+def range_text(rules: Any) -> str:
+    """The range of a field in words, such as ``above 0, at most 1``; empty where there is none."""
+    words = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"), ("below", "below"))
+    return ", ".join(f"{word} {rules[key]:g}" for key, word in words if rules[key] is not None)
+
+
+def nearest(name: Any, known: Any) -> str:
+    """``; did you mean 'x'?`` for a misspelling, else the empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def is_entry_point(value: Any) -> bool:
+    """Whether ``value`` is written as ``module:function``."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """What to learn from."""
+
+    source: str = option(
+        "mnist",
+        "mnist, fashion_mnist, path or URI of an .npz (x_train, y_train, x_test, y_test), or module:function",
+    )
+    validation_fraction: float = option(
+        0.1, "share of the training examples held out for validation", minimum=0, below=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Section):
+    """What learns. The settings below ``name`` apply to the built-in models."""
+
+    name: str = option(
+        "mlp", "mlp, cnn, or module:function that returns a Keras model", choices=("mlp", "cnn"), entry_point=True
+    )
+    hidden_units: int = option(128, "units of the hidden dense layer", minimum=1)
+    activation: str = option(
+        "relu",
+        "activation of the hidden layers",
+        choices=("relu", "sigmoid", "tanh", "elu", "gelu", "leaky_relu", "selu", "silu", "softplus"),
+    )
+    dropout: float | None = option(
+        None, "share of units dropped after the hidden layer; none: 0.2 for mlp, 0 for cnn", minimum=0, below=1
+    )
+    l2: float = option(0.0, "L2 penalty on every kernel, added to the loss", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(Section):
+    """How it learns. A compiled model of the user's own brings its own optimizer instead."""
+
+    name: str = option("adam", "optimizer", choices=("adam", "adamw", "sgd", "rmsprop"))
+    learning_rate: float = option(1e-3, "learning rate, per step", above=0)
+    schedule: str = option("constant", "learning rate over the steps", choices=("constant", "exponential", "cosine"))
+    decay_steps: int | None = option(
+        None, "steps of one decay; none: 10000 for exponential, the whole training for cosine", minimum=1
+    )
+    decay_rate: float = option(0.9, "factor per decay_steps (exponential)", above=0, maximum=1)
+    warmup_steps: int = option(0, "steps of linear warm-up from 0 (constant, cosine)", minimum=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_steps and self.schedule == "exponential":
+            raise RequestError(
+                "optimizer.warmup_steps: works with the schedules constant and cosine, not with exponential; "
+                "set optimizer.schedule to one of them, or warmup_steps to 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Section):
+    """For how long, in what portions, and when to stop."""
+
+    loss: str = option("cross_entropy", "loss (mse: on one-hot targets)", choices=("cross_entropy", "mse"))
+    epochs: int = option(5, "passes over the training examples", minimum=1)
+    batch_size: int = option(64, "examples per step, summed over the workers", minimum=1)
+    precision: str = option(
+        "float32", "numbers used to compute", choices=("float32", "mixed_bfloat16", "mixed_float16")
+    )
+    early_stopping_patience: int | None = option(
+        None, "epochs without a lower val_loss before stopping; none: never", minimum=1
+    )
+    callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.callbacks is not None and not is_entry_point(self.callbacks):
+            raise RequestError(f"train.callbacks: {self.callbacks!r} is not written as module:function")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig(Section):
+    """On how many processes, each with what."""
+
+    num_workers: int = option(2, "worker processes of one MultiWorkerMirroredStrategy", minimum=1)
+    use_gpu: bool = option(False, "give every worker gpus_per_worker GPUs")
+    cpus_per_worker: float = option(1.0, "CPUs, and threads, of a worker", above=0)
+    gpus_per_worker: float = option(1.0, "GPUs of a worker, when use_gpu is true", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Section):
+    """Where results go and what happens when something breaks."""
+
+    storage_path: str = option("results", "folder or URI (s3://, gs://) under which <name>/ is written")
+    overwrite: bool = option(False, "replace a run of the same name")
+    max_failures: int = option(3, "how often lost workers are restarted before giving up", minimum=0)
+    loggers: tuple[str, ...] = option(
+        ("tensorboard",), "where the metrics go besides metrics.jsonl", choices=("tensorboard", "mlflow")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole job. ``Config()`` trains the MLP on MNIST with two workers.
+
+    Raises:
+        RequestError: a value is out of its range or two values contradict each other.
+    """
+
+    name: str | None = field(default=None, metadata={"help": "name of the run and of its folder; none: <data>_<model>"})
+    seed: int = field(default=0, metadata={"help": "seed of the weights, the order of examples and dropout"})
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    scaling: ScalingConfig = field(default_factory=ScalingConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", default_name(self.data.source, self.model.name))
+        if not NAME_PATTERN.fullmatch(str(self.name)):
+            raise RequestError(
+                f"name: {self.name!r} cannot name a folder; allowed: 1 to 100 letters, digits, '.', '_' and '-', "
+                "the first a letter or digit"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise RequestError(f"seed: {self.seed!r} is out of range; allowed: 0 to 2147483647")
+        if self.train.batch_size < self.scaling.num_workers:
+            raise RequestError(
+                f"train.batch_size: {self.train.batch_size} is less than scaling.num_workers "
+                f"({self.scaling.num_workers}); batch_size is the sum over the workers, each needs at least one example"
+            )
+
+    @property
+    def title(self) -> str:
+        """The run's name, never empty."""
+        return str(self.name)
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "optimizer": OptimizerConfig,
+    "train": TrainConfig,
+    "scaling": ScalingConfig,
+    "run": RunConfig,
+}
+
+
+def section_name(section: type) -> str:
+    """The key of a section class in a job file."""
+    return next(name for name, known in SECTIONS.items() if known is section)
+
+
+def default_name(source: str, model: str) -> str:
+    """``mnist_mlp`` for the built-ins; the last word of a path or ``module:function`` otherwise."""
+    stem = source.rsplit("/", 1)[-1].removesuffix(".npz")
+    words = (part.rsplit(":", 1)[-1] for part in (stem, model))
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(words)).strip("._-")[:100] or "run"

@@ -1,0 +1,96 @@
+"""What a data set is once it is loaded. No reading, no TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# The split must not depend on the seed of a run: runs that differ in the seed are compared on the same
+# validation examples, and a search selects on them.
+SPLIT_SEED = 20_585
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Arrays held in memory; all have the same first dimension N.
+
+    Attributes:
+        x: one array ``[N, ...]``, or a tuple or dict of them for models of several inputs.
+        y: the targets in the same manner; for a classifier one int array ``[N]``.
+    """
+
+    x: Any
+    y: Any
+
+    @property
+    def size(self) -> int:
+        """N, the number of examples."""
+        return len(next(leaves(self.x)))
+
+    def take(self, index: np.ndarray) -> Examples:
+        """The examples at ``index`` (int ``[M]``), copied."""
+        return Examples(x=map_leaves(self.x, index), y=map_leaves(self.y, index))
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """Training, validation and test examples of one source.
+
+    Attributes:
+        train, validation, test: ``Examples``, or ``tf.data.Dataset`` of single examples ``(x, y)`` or
+            ``(x, y, sample_weight)`` where the source gives those; validation and test may be None.
+        divisor: what image bytes are divided by before the model sees them (255), or None.
+        num_classes: C, when the targets are class labels 0 … C-1; else None.
+        sha256: hex digest of each array's bytes, by the array's name in the source.
+    """
+
+    train: Any
+    validation: Any
+    test: Any
+    divisor: float | None = None
+    num_classes: int | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the examples are arrays (else ``tf.data``)."""
+        return isinstance(self.train, Examples)
+
+
+def leaves(tree: Any) -> Iterator[np.ndarray]:
+    """The arrays in a (nested) tuple, list or dict."""
+    if isinstance(tree, dict):
+        for key in sorted(tree):
+            yield from leaves(tree[key])
+    elif isinstance(tree, tuple | list):
+        for branch in tree:
+            yield from leaves(branch)
+    else:
+        yield tree
+
+
+def map_leaves(tree: Any, index: Any) -> Any:
+    """``tree`` with every array indexed by ``index``."""
+    if isinstance(tree, dict):
+        return {key: map_leaves(branch, index) for key, branch in tree.items()}
+    if isinstance(tree, tuple | list):
+        return tuple(map_leaves(branch, index) for branch in tree)
+    return tree[index]
+
+
+def hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples | None]:
+    """Split off ``round(N * fraction)`` examples for validation, the same ones for every run and seed."""
+    held = round(examples.size * fraction)
+    if held == 0:
+        return examples, None
+    order = np.random.default_rng(SPLIT_SEED).permutation(examples.size)
+    return examples.take(np.sort(order[held:])), examples.take(np.sort(order[:held]))
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of the array's bytes in C order, as hex."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

@@ -1,0 +1,218 @@
+"""Training and evaluating a model: whole epochs inside one graph.
+
+The arrays lie in memory as the bytes they came as; an epoch has one order of the examples, the same on
+every worker; each worker takes its rows of every global batch. Python is out of the hot path and the
+batches do not depend on the number of workers. No Ray here and no files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.datasets import Examples, SplitData
+from nn_train.errors import RequestError
+from nn_train.replication import Replicas, seed_states, separate_seeds, share_from_chief
+from nn_train.steps import ReplicaSteps
+
+Logs = dict[str, float]
+
+
+class Loop:
+    """Epochs of training and evaluation of one model on one data set.
+
+    Args:
+        model: built and compiled in the strategy's scope (``prepare_model``).
+        data: training and validation examples.
+        replicas: this process's place.
+        batch_size: rows of a global batch, summed over the workers.
+        seed: with the epoch it fixes the order of the examples.
+        one_hot: whether the model is trained on one-hot targets instead of labels.
+    """
+
+    def __init__(
+        self, model: keras.Model, data: SplitData, replicas: Replicas, batch_size: int, seed: int, one_hot: bool
+    ) -> None:
+        self.model, self.data, self.replicas = model, data, replicas
+        self.batch_size, self.seed = batch_size, seed
+        self.one_hot_depth = data.num_classes if one_hot else None
+        divides = batch_size % replicas.size == 0
+        last = data.train.size % batch_size if data.in_memory else 1
+        # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
+        short = batch_size < replicas.size or 0 < last < replicas.size
+        self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
+        self.steps = ReplicaSteps(model, replicas, uneven=not divides or last % replicas.size != 0)
+        self.evaluation_steps = ReplicaSteps(model, replicas, uneven=not data.in_memory)
+        self.train_tensors = to_tensors(data.train) if data.in_memory else None
+        self.validation_tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Global batches of an epoch, the short last one included; None for streams of unknown length."""
+        if self.data.in_memory:
+            return -(-self.data.train.size // self.batch_size)
+        count = int(self.data.train.cardinality())
+        return -(-count // self.batch_size) if count > 0 else None
+
+    def train_epoch(self, epoch: int) -> Logs:
+        """Train on every example once.
+
+        Args:
+            epoch: counted from 0; with the seed it fixes the order of the examples.
+
+        Returns:
+            ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
+
+        Raises:
+            FloatingPointError: the loss became NaN or infinite; names the step.
+        """
+        self.model.reset_metrics()
+        if self.align_draws is not None:
+            self.align_draws()
+            separate_seeds(self.model, self.replicas)
+        if self.train_tensors is not None:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
+            step, examples, loss_sum, loss = self.run_arrays(self.train_tensors, tf.constant(order))
+        else:
+            step, examples, loss_sum, loss = self.run_stream(iter(self.stream(self.data.train)))
+        if not np.isfinite(float(loss)):
+            raise FloatingPointError(f"the loss is {float(loss)} in epoch {epoch + 1}, step {int(step)}")
+        if int(examples) == 0:
+            raise RequestError("data.source: the training dataset gave no example")
+        return {**self.read_metrics(), "loss": float(loss_sum) / int(examples), "examples": int(examples)}
+
+    def evaluate(self) -> Logs:
+        """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
+        if self.data.validation is None:
+            return {}
+        self.model.reset_metrics()
+        if self.validation_tensors is not None:
+            examples, loss_sum = self.evaluate_arrays(self.validation_tensors)
+        else:
+            examples, loss_sum = self.evaluate_stream(iter(self.stream(self.data.validation)))
+        if int(examples) == 0:
+            raise RequestError("data.source: the validation dataset gave no example")
+        return {**self.read_metrics(), "loss": float(loss_sum) / int(examples)}
+
+    @tf.function(reduce_retracing=True)
+    def run_arrays(self, tensors: Any, order: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """One epoch over arrays in memory. Stops early when the loss is not finite."""
+        total = tf.shape(order)[0]
+        loss, loss_sum, step = tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(0)
+        while step * self.batch_size < total and tf.math.is_finite(loss):
+            first = step * self.batch_size
+            rows = tf.minimum(self.batch_size, total - first)
+            low, high = self.replicas.rows(rows)
+            x, y = gather(tensors, order[first + low : first + high])
+            loss = self.replicas.strategy.run(self.steps.train, args=((*self.prepare(x, y), None), rows))
+            loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+            step += 1
+        return step, total, loss_sum, loss
+
+    @tf.function(reduce_retracing=True)
+    def run_stream(self, iterator: Any) -> tuple[tf.Tensor, ...]:
+        """One epoch over a stream of global batches, of which this replica takes its rows."""
+        loss, loss_sum = tf.constant(0.0), tf.constant(0.0, tf.float64)
+        step, total = tf.constant(0), tf.constant(0)
+        for batch in iterator:
+            if tf.math.is_finite(loss):
+                own, rows = self.own_rows(batch)
+                loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
+                loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+                step += 1
+                total += rows
+        return step, total, loss_sum, loss
+
+    @tf.function(reduce_retracing=True)
+    def evaluate_arrays(self, tensors: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum of the loss over this replica's contiguous part, then over the replicas."""
+        total = tf.shape(tf.nest.flatten(tensors[0])[0])[0]
+        first, last = self.replicas.rows(total)
+        loss_sum = tf.constant(0.0, tf.float64)
+        while first < last:
+            stop = tf.minimum(first + self.evaluation_rows, last)
+            batch = (*self.prepare(*rows_of(tensors, first, stop)), None)
+            loss = self.replicas.strategy.run(self.evaluation_steps.evaluate, args=(batch,))
+            loss_sum += tf.cast(loss, tf.float64)
+            first = stop
+        return total, self.sum_over_replicas(loss_sum)
+
+    @tf.function(reduce_retracing=True)
+    def evaluate_stream(self, iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same over a stream."""
+        total, loss_sum = tf.constant(0), tf.constant(0.0, tf.float64)
+        for batch in iterator:
+            own, rows = self.own_rows(batch)
+            loss = self.replicas.strategy.run(self.evaluation_steps.evaluate, args=(own,))
+            loss_sum += tf.cast(loss, tf.float64)
+            total += rows
+        return total, self.sum_over_replicas(loss_sum)
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows of an evaluation batch of one replica: no activations are kept, so twice those of training fit."""
+        return 2 * -(-self.batch_size // self.replicas.size)
+
+    def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
+        """In cross-replica context, inside a graph."""
+        strategy = self.replicas.strategy
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.identity(value)), axis=None)
+
+    def read_metrics(self) -> Logs:
+        """The model's metrics over all replicas. Collective: reading a metric's variable sums it."""
+        results = {}
+        for name, value in self.metric_results().items():
+            array = np.asarray(value)
+            if array.ndim == 0:
+                results[name] = float(array)
+        return results
+
+    @tf.function
+    def metric_results(self) -> dict[str, tf.Tensor]:
+        results = self.model.get_metrics_result()
+        results.pop("loss", None)  # Keras weighs shards of a short batch wrongly; ours is exact
+        return results
+
+    def stream(self, dataset: Any) -> Any:
+        """Global batches of a dataset of single examples, in one order on all workers."""
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.batch(self.batch_size).prefetch(2).with_options(options)
+
+    def own_rows(self, batch: Any) -> tuple[Any, tf.Tensor]:
+        """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""
+        rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+        low, high = self.replicas.rows(rows)
+        x, y, *weight = rows_of(batch, low, high)
+        return (*self.prepare(x, y), weight[0] if weight else None), rows
+
+    def prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """What the model sees: image bytes as float32 in [0, 1], labels one-hot where asked."""
+        if self.data.divisor is not None:
+            x = tf.nest.map_structure(lambda tensor: tf.cast(tensor, tf.float32) / self.data.divisor, x)
+        if self.one_hot_depth is not None:
+            y = tf.one_hot(y, self.one_hot_depth)
+        return x, y
+
+
+def gather(tensors: Any, index: tf.Tensor) -> Any:
+    """The rows at ``index`` of every tensor."""
+    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, index), tensors)
+
+
+def rows_of(tensors: Any, first: Any, stop: Any) -> Any:
+    """The rows from ``first`` to before ``stop`` of every tensor."""
+    return tf.nest.map_structure(lambda tensor: tensor[first:stop], tensors)
+
+
+def to_tensors(examples: Examples) -> tuple[Any, Any]:
+    """The arrays as tensors, float64 as float32; they are handed to the graph by reference, not copied into it."""
+
+    def convert(array: np.ndarray) -> tf.Tensor:
+        return tf.constant(array.astype(np.float32) if array.dtype == np.float64 else array)
+
+    return tf.nest.map_structure(convert, (examples.x, examples.y))

@@ -1,0 +1,101 @@
+"""A model that is ready for its first step: built, checked and compiled in the strategy's scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from nn_train.config import Config
+from nn_train.datasets import SplitData
+from nn_train.datasets.examples import map_leaves
+from nn_train.errors import RequestError
+from nn_train.models import build_model, check_outputs
+from nn_train.optimizers import compile_model
+from nn_train.replication import Replicas, separate_seeds
+
+
+def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.Model:
+    """Build the model on all workers with the same weights, and different random draws.
+
+    Every variable (weights, optimizer, metrics) exists afterwards: under MWMS none can be made in a step.
+
+    Raises:
+        RequestError: the model does not fit the data, or trains in a way of its own.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.train.precision)
+    x, y, sample_weight = sample_batch(data)
+    input_shape = map_shapes(x)
+    with replicas.strategy.scope():
+        model = build_model(config, input_shape, data.num_classes)
+        if type(model).train_step is not keras.Model.train_step:
+            raise RequestError(
+                "model.name: the model overrides train_step, which cannot be spread over workers exactly; "
+                "override compute_loss or add_loss instead"
+            )
+        if not model.built:
+            build_by_calling(model, x)
+        check_outputs(model, data.num_classes, labels_are_one_hot=config.train.loss == "mse" and not model.compiled)
+        compile_model(model, config, total_steps(config, data))
+        if is_one_hot(config, model) and data.num_classes is not None:
+            y = tf.one_hot(y, data.num_classes)
+        try:
+            model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
+        except (ValueError, TypeError) as error:
+            raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+    tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
+    separate_seeds(model, replicas)
+    return model
+
+
+def is_one_hot(config: Config, model: keras.Model) -> bool:
+    """Whether targets are given as one-hot vectors: the built-in MSE, not a loss the user compiled."""
+    return config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+
+
+def sample_batch(data: SplitData) -> tuple[Any, Any, Any]:
+    """One example as a batch ``(x, y, sample_weight or None)``, in the dtypes that the model will see."""
+    if data.in_memory:
+        x, y = map_leaves((data.train.x, data.train.y), slice(0, 1))
+        weight = None
+    else:
+        batch = next(iter(data.train.batch(1)), None)
+        if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
+            raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
+        x, y, weight = (*batch, None)[:3]
+
+    def as_seen(array: Any) -> tf.Tensor:
+        tensor = tf.convert_to_tensor(array)
+        return tf.cast(tensor, tf.float32) if data.divisor is not None or tensor.dtype == tf.float64 else tensor
+
+    return tf.nest.map_structure(as_seen, x), tf.nest.map_structure(tf.convert_to_tensor, y), weight
+
+
+def build_by_calling(model: keras.Model, x: Any) -> None:
+    """Make the weights of a model that learns its input shape from the first batch."""
+    try:
+        model(x)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise RequestError(f"model.name: the model does not take these examples: {first_lines(error)}") from error
+
+
+def map_shapes(x: Any) -> Any:
+    """The shape of one example, without N, in the structure of ``x``."""
+    if isinstance(x, dict):
+        return {key: map_shapes(branch) for key, branch in x.items()}
+    if isinstance(x, tuple | list):
+        return [map_shapes(branch) for branch in x]
+    return tuple(x.shape[1:])
+
+
+def total_steps(config: Config, data: SplitData) -> int | None:
+    """Steps of the whole training, where the number of examples is known."""
+    examples = data.train.size if data.in_memory else int(data.train.cardinality())
+    return -(-examples // config.train.batch_size) * config.train.epochs if examples > 0 else None
+
+
+def first_lines(error: Exception) -> str:
+    """The part of a Keras message that says what is wrong, on one line."""
+    return " ".join(str(error).split())[:400]

@@ -1,0 +1,159 @@
+"""One model on many workers: the strategy, what replicas must share and what they must not.
+
+The workers are processes of one ``MultiWorkerMirroredStrategy`` (MWMS), one replica each. Shared after
+every step: weights, optimizer state and moving statistics. Not shared: the random draws (dropout masks).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.random.seed_generator import global_seed_generator
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """This process's place in the strategy.
+
+    Attributes:
+        strategy: a ``tf.distribute.MultiWorkerMirroredStrategy``.
+        rank: 0 … ``size`` - 1; rank 0 is the chief, which alone writes files.
+        size: the number of replicas, R (the world size).
+    """
+
+    strategy: tf.distribute.Strategy
+    rank: int
+    size: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def rows(self, count: Any) -> tuple[Any, Any]:
+        """The half-open range of ``count`` rows that is this replica's; the ranges of all ranks tile it."""
+        return count * self.rank // self.size, count * (self.rank + 1) // self.size
+
+
+def configure_tensorflow(threads: int, use_gpu: bool) -> None:
+    """Give TensorFlow ``threads`` threads and one GPU or none. Call once, before anything else uses it.
+
+    Without this every worker on a machine starts a pool as wide as the machine, which cost a factor of
+    two with two workers on two cores; and a GPU's whole memory is taken by the first process on it.
+
+    Raises:
+        RuntimeError: Keras 3 on TensorFlow is not what runs here, or a GPU was promised and is not there.
+    """
+    if not keras.__version__.startswith("3.") or keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"expected Keras 3 on TensorFlow, got Keras {keras.__version__} on {keras.backend.backend()}"
+        )
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    gpus = tf.config.list_physical_devices("GPU")
+    if not use_gpu:
+        tf.config.set_visible_devices([], "GPU")
+        return
+    if not gpus:
+        raise RuntimeError(
+            "scaling.use_gpu is true, but TensorFlow sees no GPU in this worker; install the gpu extra "
+            "(tensorflow[and-cuda]) and check the driver"
+        )
+    tf.config.set_visible_devices(gpus[:1], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[0], True)
+
+
+def join_strategy(rank: int, size: int, use_gpu: bool) -> Replicas:
+    """Join the MWMS that ``TF_CONFIG`` describes; returns when all ``size`` workers have joined."""
+    assert os.environ.get("TF_CONFIG"), "TF_CONFIG must name the workers before the strategy is made"
+    kind = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if use_gpu else kind.RING)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if strategy.num_replicas_in_sync != size:
+        raise RuntimeError(f"expected {size} replicas, the strategy has {strategy.num_replicas_in_sync}")
+    return Replicas(strategy=strategy, rank=rank, size=size)
+
+
+def seed_states(model: keras.Model) -> list[Any]:
+    """The variables ``[seed, counter]`` of every Keras random generator that the model can draw from."""
+    own = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    return [*own, global_seed_generator().state]
+
+
+def separate_seeds(model: keras.Model, replicas: Replicas) -> None:
+    """Give every rank its own random draws; rank 0 keeps those of a run without a strategy.
+
+    All replicas are built from one Keras seed, so without this they drop the same units. Only the seed is
+    changed, not the counter: a state restored from the chief's is separated in the same way.
+    """
+    if replicas.rank == 0:
+        return
+    for state in seed_states(model):
+        seed, counter = (int(part) for part in np.asarray(state.value))
+        mixed = np.random.SeedSequence((seed, replicas.rank)).generate_state(1)[0] >> 1
+        state.assign(np.array([mixed, counter], dtype=state.dtype))
+
+
+def moving_statistics(model: keras.Model) -> list[Any]:
+    """Float variables that the forward pass itself updates, such as BatchNormalization's.
+
+    They are weights made with ``trainable=False`` in layers that are not frozen.
+    """
+    return [
+        variable
+        for layer in model._flatten_layers()
+        if layer.trainable
+        for variable in layer._non_trainable_variables
+        if variable.name != "seed_generator_state" and tf.as_dtype(variable.dtype).is_floating
+    ]
+
+
+def all_reduce_sum(tensors: list[Any]) -> list[Any]:
+    """Sum each tensor over the replicas, in replica context; one message for each dtype.
+
+    TensorFlow concatenates what it is given in one call, which fails for mixed dtypes.
+    """
+    context = tf.distribute.get_replica_context()
+    summed = list(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        together = context.all_reduce(tf.distribute.ReduceOp.SUM, [tensors[i] for i in places])
+        for place, value in zip(places, together, strict=True):
+            summed[place] = value
+    return summed
+
+
+def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
+    """Let ``optimizer.apply`` take gradients that are already summed over the replicas.
+
+    Keras would sum inside ``apply``, after clipping: a clipped gradient would then depend on the number
+    of workers, and loss scaling could skip a step on one worker and not on another.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner._all_reduce_sum_gradients = list
+
+
+def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], None]:
+    """A function that overwrites ``variables`` on every worker with the chief's values.
+
+    Each call is collective: all ranks must make it, in the same order.
+    """
+    if replicas.size == 1:
+        return lambda: None
+
+    def in_replica() -> None:
+        own = [variable.value if replicas.is_chief else tf.zeros_like(variable.value) for variable in variables]
+        for variable, value in zip(variables, all_reduce_sum([tf.identity(value) for value in own]), strict=True):
+            variable.assign(value)
+
+    @tf.function
+    def share() -> None:
+        replicas.strategy.run(in_replica)
+
+    return share

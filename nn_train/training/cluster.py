@@ -1,0 +1,87 @@
+"""Which Ray a job runs on, and whether the job fits it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError
+
+
+@contextlib.contextmanager
+def ray_session(verbose: bool) -> Iterator[None]:
+    """A Ray to run on: the one already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
+
+    A local Ray is stopped at the end; a cluster is only left.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    level = logging.INFO if verbose else logging.ERROR
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "configure_logging": True}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**options)
+    else:
+        # "local" never joins a Ray that somebody left running on this machine.
+        ray.init(address="local", include_dashboard=False, **options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def resources_per_worker(scaling: ScalingConfig) -> dict[str, float]:
+    """What Ray reserves for one worker."""
+    gpus = {"GPU": scaling.gpus_per_worker} if scaling.use_gpu else {}
+    return {"CPU": scaling.cpus_per_worker, **gpus}
+
+
+def check_placeable(scaling: ScalingConfig) -> None:
+    """Raise RequestError when the workers fit neither the cluster nor what it can grow to."""
+    import ray
+    from ray._private.state import state
+
+    limit = state.get_max_resources_from_cluster_config()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    problem = unplaceable(scaling, nodes, limit)
+    if problem:
+        raise RequestError(problem)
+
+
+def unplaceable(scaling: ScalingConfig, nodes: list[dict[str, float]], limit: dict[str, float] | None) -> str | None:
+    """Why the workers can never be placed, or None when they can.
+
+    Args:
+        scaling: the request.
+        nodes: the total resources of each node that is there.
+        limit: the most that the cluster can grow to, all nodes together; None when it does not grow.
+    """
+    each = resources_per_worker(scaling)
+    names = {"CPU": "CPUs", "GPU": "GPUs"}
+    fields = {"CPU": "scaling.cpus_per_worker", "GPU": "scaling.gpus_per_worker"}
+    for resource, amount in each.items():
+        there = sum(node.get(resource, 0) for node in nodes)
+        most = max(there, (limit or {}).get(resource, 0))
+        if amount * scaling.num_workers > most + 1e-9:
+            grown = " even when it has grown" if limit else ""
+            return (
+                f"scaling.num_workers: {scaling.num_workers} workers of {amount:g} {names[resource]} need "
+                f"{amount * scaling.num_workers:g} {names[resource]}, the cluster has {most:g}{grown}; "
+                f"lower scaling.num_workers or {fields[resource]}"
+                + (", or set scaling.use_gpu to false" if resource == "GPU" else "")
+            )
+    fitting = sum(min(int((node.get(r, 0) + 1e-9) / amount) for r, amount in each.items()) for node in nodes)
+    if fitting < scaling.num_workers and not limit:
+        wanted = ", ".join(f"{amount:g} {names[r]}" for r, amount in each.items())
+        return (
+            f"scaling.num_workers: only {fitting} of {scaling.num_workers} workers fit: a worker needs {wanted} on "
+            f"one node, and the cluster's {len(nodes)} nodes are too small for more; lower what a worker needs"
+        )
+    return None

@@ -1,0 +1,139 @@
+"""``train(config)``: from a config to a finished run, by way of Ray Train."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nn_train import runs
+from nn_train.config import Config, config_from_dict, config_to_dict
+from nn_train.errors import RequestError, TrainingError
+from nn_train.runs import RunFolder
+
+OnEvent = Callable[[dict[str, Any]], None]
+IGNORED_SECTIONS = ("run", "scaling")  # where and on how many workers a run goes on does not make it another run
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        folder: its path or URI; the files are named in ``nn_train.runs``.
+        record: the content of its ``result.json``.
+        trained: False when the run was already finished and nothing was done.
+    """
+
+    folder: str
+    record: dict[str, Any]
+    trained: bool
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The row of the best epoch: ``loss``, ``val_loss``, ``val_accuracy``, …"""
+        return dict(self.record["metrics"]["best"])
+
+
+def train(config: Config, on_event: OnEvent = lambda event: None, verbose: bool = False) -> TrainResult:
+    """Train the model of ``config`` on Ray, or continue the unfinished run of the same name.
+
+    Args:
+        config: the job. ``Config()`` trains the MLP on MNIST on two workers.
+        on_event: called with every event (``{"event": "start" | "epoch" | "failure" | "done", …}``).
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Returns:
+        The finished run; also when it was already finished, which then costs nothing.
+
+    Raises:
+        RequestError: the request is wrong, does not fit the cluster, or would mix two runs.
+        TrainingError: training failed, also after ``run.max_failures`` restarts.
+        KeyboardInterrupt: Ctrl-C; the run can be continued.
+    """
+    from nn_train.training.cluster import ray_session
+
+    started_at = time.time()
+    folder = RunFolder(config.run.storage_path, config.title)
+    finished = existing_run(folder, config)
+    if finished is not None:
+        return TrainResult(folder=folder.location, record=finished, trained=False)
+    check_early(config)
+    with ray_session(verbose):
+        from nn_train.training.ray_train import run_on_ray
+
+        run_on_ray(config, folder, started_at, on_event, verbose)
+    record = folder.read_json(runs.RESULT)
+    if record is None:
+        raise TrainingError(f"the workers ended without writing {folder.path(runs.RESULT)}")
+    return TrainResult(folder=folder.location, record=record, trained=True)
+
+
+def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:
+    """The record of a finished run of this config; None when there is something to do.
+
+    Raises:
+        RequestError: the folder holds another run, or something else.
+    """
+    if config.run.overwrite:
+        folder.clear()
+        return None
+    if not folder.exists(runs.CONFIG):
+        if folder.exists() and folder.names(""):
+            raise RequestError(f"name: {folder.location} exists and is not a run; give another --name")
+        return None
+    import yaml
+
+    earlier = config_from_dict(yaml.safe_load(folder.read(runs.CONFIG)))
+    differences = config_differences(earlier, config)
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
+        raise RequestError(
+            f"name: {folder.location} holds a run of another config ({shown}); give another --name, "
+            "or --run.overwrite true to replace it"
+        )
+    record = folder.read_json(runs.RESULT)
+    return record if record and record["status"] == "finished" else None
+
+
+def config_differences(earlier: Config, now: Config) -> list[str]:
+    """``field: earlier → now`` for every field that makes it another run."""
+    before, after = config_to_dict(earlier), config_to_dict(now)
+    differences = []
+    for section, content in after.items():
+        if section in IGNORED_SECTIONS:
+            continue
+        pairs = content.items() if isinstance(content, dict) else [("", content)]
+        for name, value in pairs:
+            old = before[section][name] if name else before[section]
+            if old != value:
+                differences.append(f"{section}{'.' if name else ''}{name}: {old} → {value}")
+    return differences
+
+
+def check_early(config: Config) -> None:
+    """Refuse before Ray starts what can be seen without the workers."""
+    from importlib.util import find_spec
+
+    from nn_train.datasets.sources import can_check_early, load_data
+
+    if "mlflow" in config.run.loggers and find_spec("mlflow") is None:
+        raise RequestError("run.loggers: mlflow is not installed here; pip install mlflow, or leave it out")
+    if can_check_early(config.data.source) and config.data.source != "mnist":
+        load_data(config.data)
+
+
+def command_line() -> tuple[str, ...]:
+    """How this process was started, with ``python -m`` where that was used."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ("python", "-m", spec.name) if spec is not None else ("python", os.path.basename(sys.argv[0]))
+    return (*program, *sys.argv[1:])
+
+
+def scratch_folder() -> str:
+    """Where Ray Train keeps what it insists on writing; nothing of it is part of the run."""
+    return tempfile.mkdtemp(prefix="nn-train-")

@@ -1,0 +1,83 @@
+"""What a person sees while a run trains: one line an epoch, the same in a terminal and in a job's log."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from nn_train.config import Config
+from nn_train.training.driver import TrainResult
+
+
+class Progress:
+    """Prints events. Give it to ``train`` as ``on_event``."""
+
+    def __init__(self, config: Config, stream: TextIO | None = None) -> None:
+        self.config = config
+        self.stream = stream or sys.stdout
+
+    def announce(self) -> None:
+        """Say what is about to run, before anything slow begins."""
+        config, scaling = self.config, self.config.scaling
+        device = f"{scaling.gpus_per_worker:g} GPU" if scaling.use_gpu else f"{scaling.cpus_per_worker:g} CPU"
+        workers = f"{scaling.num_workers} worker{'s' if scaling.num_workers > 1 else ''}"
+        self.print(
+            f"{config.title}: {config.model.name} on {config.data.source}, {workers} of {device}, "
+            f"batch {config.train.batch_size}, {config.train.epochs} epochs"
+        )
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Print one event; unknown ones are for others."""
+        kind = event.get("event")
+        if kind == "start":
+            self.start(event)
+        elif kind == "epoch":
+            self.print(epoch_line(event["row"], event["epochs"]))
+        elif kind == "failure":
+            ranks = ", ".join(map(str, event["ranks"]))
+            self.print(f"worker {ranks} failed ({event['cause']})")
+
+    def start(self, event: dict[str, Any]) -> None:
+        for warning in event["warnings"]:
+            self.print(f"warning: {warning}")
+        examples, held = event["examples"]["train"], event["examples"]["validation"]
+        shown = f"{examples:,} examples, {held or 0:,} held out, " if examples is not None else ""
+        self.print(
+            f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
+        )
+        if event["resumed_after"]:
+            self.print(f"continuing after epoch {event['resumed_after']}")
+
+    def finish(self, result: TrainResult) -> None:
+        """Say how it ended and where the results are."""
+        best = result.metrics
+        numbers = "  ".join(f"{name} {best[name]:.4f}" for name in ("val_loss", "val_accuracy") if name in best)
+        seconds = result.record["wall_seconds"]
+        if result.trained:
+            self.print(f"done in {seconds:.0f} s; best epoch {result.record['best_epoch']}  {numbers}".rstrip())
+        else:
+            self.print(f"already finished; best epoch {result.record['best_epoch']}  {numbers}".rstrip())
+            self.print("to train it again: another --name, or --run.overwrite true")
+        self.print(f"results in {result.folder}")
+
+    def print(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+def epoch_line(row: dict[str, Any], epochs: int) -> str:
+    """``epoch 2/5  loss 0.1994  …  27,500 examples/s  1.9 s  6 s left``."""
+    hidden = ("epoch", "seconds", "samples_per_second", "world_size", "learning_rate")
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in hidden)
+    left = (epochs - row["epoch"]) * row["seconds"]
+    pace = f"{row['samples_per_second']:,.0f} examples/s  {row['seconds']:.1f} s"
+    return f"epoch {row['epoch']}/{epochs}  {metrics}  {pace}" + (f"  {duration(left)} left" if left else "")
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,244 @@
+"""The whole life of one worker: from the config to a trained model and the files of the run.
+
+Knows MWMS and the run's folder, not Ray: a test, a benchmark or another launcher can call it as well.
+The order of initialisation is: TensorFlow, strategy, data, model, checkpoint, callbacks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from nn_train import runs
+from nn_train.config import Config, dump_yaml
+from nn_train.errors import TrainingError
+from nn_train.runs import RunFolder
+from nn_train.selection import History, best_epoch, should_stop
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker is told.
+
+    Attributes:
+        config: the job.
+        folder: the run's folder; only the chief writes to it.
+        command: the command line that started the job, for ``result.json``.
+        started_at: when, in seconds since 1970.
+    """
+
+    config: Config
+    folder: RunFolder
+    command: tuple[str, ...]
+    started_at: float
+
+
+def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
+    """Train as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
+
+    Args:
+        job: the same on every worker.
+        rank, size: this worker's place.
+        report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
+
+    Raises:
+        RequestError: the data or the model cannot be trained on; nothing was written.
+        TrainingError: the loss became NaN or infinite; the last checkpoint stays.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from nn_train.datasets import load_data
+    from nn_train.loop import Loop
+    from nn_train.preparation import is_one_hot, prepare_model
+    from nn_train.replication import configure_tensorflow, join_strategy
+
+    config = job.config
+    configure_tensorflow(max(1, math.floor(config.scaling.cpus_per_worker)), config.scaling.use_gpu)
+    replicas = join_strategy(rank, size, config.scaling.use_gpu)
+    data = load_data(config.data)
+    model = prepare_model(config, data, replicas)
+    loop = Loop(model, data, replicas, config.train.batch_size, config.seed, is_one_hot(config, model))
+    Training(job, model, data, loop, report).run()
+
+
+class Training:
+    """The epochs of one worker, and on the chief the files they leave."""
+
+    def __init__(self, job: Job, model: Any, data: Any, loop: Any, report: Report) -> None:
+        from nn_train.callbacks import ChiefCallbacks
+
+        self.job, self.config, self.folder = job, job.config, job.folder
+        self.model, self.data, self.loop, self.report = model, data, loop, report
+        self.replicas = loop.replicas
+        self.history: History = []
+        self.callbacks = ChiefCallbacks(self.config, model, self.replicas, self.folder.location)
+
+    def run(self) -> None:
+        """Continue from the newest checkpoint, or begin; end with ``result.json``."""
+        from nn_train.loggers import make_loggers
+
+        if self.replicas.is_chief and not self.folder.exists(runs.CONFIG):
+            self.folder.write(runs.CONFIG, dump_yaml(self.config).encode())
+        warnings = self.resume()
+        self.report(self.start_event(warnings))
+        loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
+        self.callbacks.on_train_begin()
+        while len(self.history) < self.config.train.epochs:
+            if should_stop(self.history, self.config.train.early_stopping_patience):
+                break
+            if self.callbacks.on_epoch_begin(len(self.history)):
+                break
+            row = self.epoch()
+            self.history.append(row)
+            if self.replicas.is_chief:
+                self.write_epoch()
+                for logger in loggers:
+                    logger.log(row)
+            self.callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
+            if self.replicas.is_chief:
+                self.write_checkpoint()
+            self.report({"event": "epoch", "row": row, "epochs": self.config.train.epochs})
+        self.callbacks.on_train_end()
+        for logger in loggers:
+            logger.close()
+        result = self.result() if self.replicas.is_chief else {}
+        if self.replicas.is_chief:
+            self.folder.write_json(runs.RESULT, result)
+        self.report({"event": "done", "result": result})
+
+    def resume(self) -> list[str]:
+        """Load the newest intact checkpoint, on all workers alike. Returns warnings about damaged ones."""
+        from nn_train import checkpoints
+        from nn_train.replication import separate_seeds
+
+        warnings: list[str] = []
+        checkpoint = checkpoints.load_newest(self.folder, warnings.append)
+        if checkpoint is not None:
+            checkpoints.restore(self.model, checkpoint)
+            separate_seeds(self.model, self.replicas)
+            self.history = checkpoint.history
+        return warnings
+
+    def epoch(self) -> dict[str, Any]:
+        """Train and validate once; the row of ``metrics.jsonl``."""
+        began = time.perf_counter()
+        try:
+            logs = self.loop.train_epoch(len(self.history))
+        except FloatingPointError as error:
+            raise TrainingError(
+                f"{error}; the run stopped there. Lower optimizer.learning_rate, or look for extreme values in the "
+                f"data; the last good state is kept in {self.folder.path(runs.CHECKPOINTS)}"
+            ) from error
+        trained = time.perf_counter()
+        examples = logs.pop("examples")
+        logs |= {f"val_{name}": value for name, value in self.loop.evaluate().items()}
+        ordered = {name: logs.pop(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs}
+        return {
+            "epoch": len(self.history) + 1,
+            **ordered,
+            **logs,
+            "learning_rate": learning_rate_of(self.model.optimizer),
+            "seconds": round(time.perf_counter() - began, 4),
+            "samples_per_second": round(examples / (trained - began), 1),
+            "world_size": self.replicas.size,
+        }
+
+    def write_epoch(self) -> None:
+        """``metrics.jsonl``, and ``model.keras`` when this epoch is the best so far."""
+        self.folder.write_lines(runs.METRICS, self.history)
+        if best_epoch(self.history) == len(self.history):
+            with tempfile.TemporaryDirectory() as local:
+                saved = Path(local) / runs.MODEL
+                self.model.save(saved)
+                self.folder.write_file(runs.MODEL, saved)
+
+    def write_checkpoint(self) -> None:
+        from nn_train import checkpoints
+
+        checkpoints.save(self.folder, self.model, self.history)
+
+    def start_event(self, warnings: list[str]) -> dict[str, Any]:
+        """What a person wants to see before the first epoch."""
+        return {
+            "event": "start",
+            "parameters": self.model.count_params(),
+            "examples": self.examples(),
+            "resumed_after": len(self.history),
+            "steps_per_epoch": self.loop.steps_per_epoch,
+            "warnings": warnings,
+        }
+
+    def examples(self) -> dict[str, int | None]:
+        """How many examples each part has; None where a stream does not tell."""
+
+        def count(part: Any) -> int | None:
+            return None if part is None or not hasattr(part, "size") else int(part.size)
+
+        parts = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}
+        return {name: count(part) for name, part in parts.items()}
+
+    def result(self) -> dict[str, Any]:
+        """The content of ``result.json``; its fields are described in ``docs/train.md``."""
+        best = best_epoch(self.history)
+        finished = time.time()
+        classes = self.data.num_classes
+        return {
+            "schema": 1,
+            "name": self.config.title,
+            "status": "finished",
+            "best_epoch": best,
+            "epochs": len(self.history),
+            "metrics": {"best": self.history[best - 1], "final": self.history[-1]},
+            "seed": self.config.seed,
+            "data": {
+                "source": self.config.data.source,
+                "sha256": self.data.sha256,
+                "examples": self.examples(),
+                "num_classes": classes,
+                "class_names": [str(label) for label in range(classes)] if classes else None,
+            },
+            "model": {"name": self.config.model.name, "parameters": self.model.count_params()},
+            "versions": versions(),
+            "command": list(self.job.command),
+            "wall_seconds": round(finished - self.job.started_at, 3),
+            "world_size": self.replicas.size,
+            "device": "GPU" if self.config.scaling.use_gpu else platform.processor() or platform.machine(),
+            "started_at": iso_time(self.job.started_at),
+            "finished_at": iso_time(finished),
+        }
+
+
+def learning_rate_of(optimizer: Any) -> float:
+    """The rate of the last step, whether it is constant or follows a schedule."""
+    import numpy as np
+
+    rate = optimizer.learning_rate
+    return float(np.asarray(getattr(rate, "value", rate)))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"python": sys.version.split()[0]}
+    for package in ("tensorflow", "keras", "ray", "numpy", "nn_train"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            import nn_train
+
+            found[package] = nn_train.__version__
+    return found
+
+
+def iso_time(seconds: float) -> str:
+    """UTC in ISO 8601, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
