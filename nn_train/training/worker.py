@@ -57,14 +57,23 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
         TrainingError: the loss became NaN or infinite; the last checkpoint stays.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
+    # 1.5 times as fast (5.8 to 3.7 s for 100 steps of 128 on one core of an AMD EPYC).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    from nn_train.replication import configure_tensorflow, join_strategy
+
+    scaling = job.config.scaling
+    configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
+    train_replica(job, join_strategy(rank, size, scaling.use_gpu), report)
+
+
+def train_replica(job: Job, replicas: Any, report: Report) -> None:
+    """The same in a process that has joined its strategy already (``replicas``: a ``Replicas``)."""
     from nn_train.datasets import load_data
     from nn_train.loop import Loop
     from nn_train.preparation import is_one_hot, prepare_model
-    from nn_train.replication import configure_tensorflow, join_strategy
 
     config = job.config
-    configure_tensorflow(max(1, math.floor(config.scaling.cpus_per_worker)), config.scaling.use_gpu)
-    replicas = join_strategy(rank, size, config.scaling.use_gpu)
     data = load_data(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, is_one_hot(config, model))

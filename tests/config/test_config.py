@@ -1,0 +1,110 @@
+"""Job files and command lines: what they give, and how they refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config.cli import help_text, parse_arguments, run_job
+from nn_train.config.parse import field_types
+from nn_train.errors import RequestError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml"))
+
+
+def test_every_field_has_a_default_and_a_help_line():
+    text = help_text("Job")
+    for path in field_types():
+        assert f"--{path} " in text
+    assert Config().model.name == "mlp"
+    assert Config().data.source == "mnist"
+    assert Config().scaling.num_workers == 2
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_job_files_are_valid_say_their_command_and_name_their_run(file):
+    assert read_config(str(file), {}).name == file.stem
+    assert f"--config jobs/configs/{file.name}" in file.read_text()
+
+
+def test_a_resolved_config_reads_back_as_itself(tmp_path):
+    config = config_from_dict({"seed": 7, "model": {"dropout": 0.5}, "run": {"loggers": []}})
+    (tmp_path / "config.yaml").write_text(dump_yaml(config))
+    assert read_config(str(tmp_path / "config.yaml"), {}) == config
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    (tmp_path / "job.yaml").write_text("optimizer:\n  learning_rate: 1e-2\ntrain:\n  epochs: 3\n")
+    words = ["--config", str(tmp_path / "job.yaml"), "--optimizer.learning_rate", "3e-4", "--model.l2=1e-4"]
+    config = parse_arguments(words).config
+    assert (config.optimizer.learning_rate, config.train.epochs, config.model.l2) == (3e-4, 3, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--train.epoch", "3"], "did you mean 'train.epochs'"),
+        (["--trian.epochs", "3"], "did you mean 'train.epochs'"),
+        (["--epochs", "3"], "no such field"),
+        (["--train.epochs"], "the value is missing"),
+        (["--train.epochs", "three"], "'three' is not a whole number"),
+        (["--train.epochs", "2.5"], "'2.5' is not a whole number"),
+        (["--train.epochs", "0"], "at least 1"),
+        (["--optimizer.learning_rate", "nan"], "out of range"),
+        (["--optimizer.learning_rate", "inf"], "out of range"),
+        (["--optimizer.learning_rate", "-1"], "above 0"),
+        (["--optimizer.name", "adan"], "did you mean 'adam'"),
+        (["--model.name", "resnet"], "mlp, cnn or module:function"),
+        (["--scaling.use_gpu", "yes"], "true or false"),
+        (["--run.loggers", "tensorbord"], "did you mean 'tensorboard'"),
+        (["--name", "../outside"], "cannot name a folder"),
+        (["--name", ""], "not a text"),
+        (["--name", "x" * 300], "cannot name a folder"),
+        (["--seed", "-1"], "seed"),
+        (["--train.batch_size", "1"], "less than scaling.num_workers"),
+        (["--optimizer.warmup_steps", "5", "--optimizer.schedule", "exponential"], "constant and cosine"),
+        (["--train.callbacks", "my_callbacks"], "module:function"),
+        (["train"], "--section.field VALUE"),
+        (["--config", "no_such_file.yaml"], "cannot be read"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_code_2_and_one_message(words, said, capsys):
+    assert run_job("Job", words, lambda arguments: 0) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert len(shown.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: [", "not valid YAML"),
+        ("train:\n  epochs: 1\n  epochs: 2\n", "stands twice"),
+        ("- a\n- b\n", "expected 'section:' lines"),
+        ("train: 5\n", "expected fields below it"),
+        ("train:\n  epochs: true\n", "not a whole number"),
+        ("model: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
+        ("train:\n  epochs: &a [1]\n", "not a whole number"),
+        ("sections: {}\n", "no such field"),
+    ],
+)
+def test_a_wrong_job_file_is_refused(tmp_path, text, said):
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(RequestError, match=said):
+        read_config(str(tmp_path / "job.yaml"), {})
+
+
+def test_parsing_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom nn_train.config.cli import run_job\n"
+        "assert run_job('Job', ['--help'], lambda arguments: 0) == 0\n"
+        "assert run_job('Job', ['--train.epoch', '3'], lambda arguments: 0) == 2\n"
+        "heavy = {'tensorflow', 'keras', 'ray', 'numpy', 'pyarrow', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -1,0 +1,139 @@
+"""Reading data: what is taken, what is split off, and what is refused with a message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nn_train.config import DataConfig
+from nn_train.datasets import load_data
+from nn_train.datasets.examples import hold_out
+from nn_train.errors import RequestError
+
+
+def good():
+    generator = np.random.default_rng(0)
+    return {
+        "x_train": generator.integers(0, 256, (30, 8, 8)).astype(np.uint8),
+        "y_train": (np.arange(30) % 3).astype(np.uint8),
+        "x_test": generator.integers(0, 256, (9, 8, 8)).astype(np.uint8),
+        "y_test": (np.arange(9) % 3).astype(np.uint8),
+    }
+
+
+def saved(tmp_path, arrays):
+    np.savez(tmp_path / "data.npz", **arrays)
+    return str(tmp_path / "data.npz")
+
+
+def test_mnist_is_the_real_one_split_into_three():
+    data = load_data(DataConfig(validation_fraction=1 / 6))
+    assert data.train.x.shape == (50_000, 28, 28, 1)
+    assert (data.train.size, data.validation.size, data.test.size) == (50_000, 10_000, 10_000)
+    assert data.train.x.dtype == np.uint8
+    assert (data.divisor, data.num_classes) == (255.0, 10)
+    assert data.sha256["x_train"].startswith("741c9888")
+
+
+def test_the_split_holds_every_example_once(tmp_path):
+    data = load_data(DataConfig(source=saved(tmp_path, good()), validation_fraction=0.25))
+    both = np.concatenate([data.train.x, data.validation.x])[..., 0]
+    assert data.validation.size == 8  # round(30 * 0.25), to even
+    assert sorted(map(bytes, both)) == sorted(map(bytes, good()["x_train"]))
+
+
+def test_the_split_is_the_same_every_time(tmp_path):
+    first, second = (load_data(DataConfig(source=saved(tmp_path, good()))) for _ in range(2))
+    np.testing.assert_array_equal(first.validation.x, second.validation.x)
+
+
+def test_without_a_fraction_nothing_is_held_out(tmp_path):
+    data = load_data(DataConfig(source=saved(tmp_path, good()), validation_fraction=0))
+    assert data.validation is None
+    assert data.train.size == 30
+
+
+def test_floats_are_not_scaled(tmp_path):
+    arrays = good()
+    arrays["x_train"], arrays["x_test"] = arrays["x_train"] / 7.0, arrays["x_test"] / 7.0
+    data = load_data(DataConfig(source=saved(tmp_path, arrays), validation_fraction=0))
+    assert data.divisor is None
+    np.testing.assert_array_equal(data.train.x, arrays["x_train"].astype(np.float32))
+
+
+def change(**arrays):
+    return lambda: {**good(), **arrays}
+
+
+def without(name):
+    return lambda: {key: value for key, value in good().items() if key != name}
+
+
+BROKEN = {
+    "a missing array": (without("y_test"), "lacks y_test"),
+    "unequal lengths": (change(y_train=np.zeros(29, np.uint8)), "unequal lengths"),
+    "NaN pixels": (change(x_train=np.full((30, 8, 8), np.nan)), "NaN or infinity"),
+    "negative labels": (change(y_train=np.full(30, -1)), "label -1"),
+    "absurd labels": (change(y_test=np.full(9, 10**9)), "label 1000000000"),
+    "float labels": (change(y_train=np.zeros(30)), "whole-number labels"),
+    "one-hot labels": (change(y_train=np.zeros((30, 3), np.uint8)), "one label an example"),
+    "text pixels": (change(x_train=np.full((30, 8, 8), "a")), "expected numbers"),
+    "no examples": (change(x_train=np.zeros((0, 8, 8)), y_train=np.zeros(0, int)), "with N > 0"),
+    "other shapes in the test part": (change(x_test=np.zeros((9, 4, 4), np.uint8)), r"\(4, 4\)"),
+    "pickles": (change(x_train=np.array([{}] * 30, dtype=object)), "never loaded"),
+}
+
+
+@pytest.mark.parametrize(("make", "said"), BROKEN.values(), ids=BROKEN)
+def test_data_that_cannot_be_learned_from_is_refused(tmp_path, make, said):
+    with pytest.raises(RequestError, match=f"^data.source: .*{said}"):
+        load_data(DataConfig(source=saved(tmp_path, make())))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 torn", b"\x93NUMPY"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(RequestError, match=r"^data.source: "):
+        load_data(DataConfig(source=str(tmp_path / "data.npz")))
+
+
+def test_a_flipped_byte_is_refused(tmp_path):
+    path = saved(tmp_path, good())
+    content = bytearray((tmp_path / "data.npz").read_bytes())
+    content[200] ^= 0xFF
+    (tmp_path / "data.npz").write_bytes(bytes(content))
+    with pytest.raises(RequestError, match=r"^data.source: "):
+        load_data(DataConfig(source=path))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("no/such/file.npz", "No such file"),
+        ("mnits", "did you mean 'mnist'"),
+        ("ftp-like://x/y.npz", "cannot be read"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(source, said):
+    with pytest.raises(RequestError, match=said):
+        load_data(DataConfig(source=source))
+
+
+def test_arrays_of_the_users_own(monkeypatch):
+    import user_code  # noqa: F401 - must be importable, as from a job's working directory
+
+    data = load_data(DataConfig(source="user_code:arrays"))
+    assert (data.train.size, data.validation.size, data.num_classes) == (91, 10, 3)
+    data = load_data(DataConfig(source="user_code:two_inputs"))
+    assert set(data.train.x) == {"left", "right"}
+    with pytest.raises(RequestError, match="must return"):
+        load_data(DataConfig(source="user_code:not_a_model"))
+
+
+def test_holding_out_copies_matching_rows():
+    from nn_train.datasets import Examples
+
+    whole = Examples(x=np.arange(20).reshape(10, 2), y=np.arange(10))
+    train, validation = hold_out(whole, 0.3)
+    for part in (train, validation):
+        np.testing.assert_array_equal(part.x[:, 0] // 2, part.y)

@@ -1,0 +1,46 @@
+"""Real worker processes under a real MultiWorkerMirroredStrategy, without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
+
+
+def run_workers(size: int, out: Path, script: Path) -> None:
+    """Run ``script RANK SIZE OUT`` as ``size`` processes of one strategy; raise with the log of a failed one."""
+    out.mkdir(parents=True, exist_ok=True)
+    workers = [f"127.0.0.1:{port}" for port in free_ports(size)]
+    logs = [(out / f"worker-{rank}.log").open("w+") for rank in range(size)]
+    processes = []
+    for rank, log in enumerate(logs):
+        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in (script.parent.parent, script.parent))
+        command = [sys.executable, str(script), str(rank), str(size), str(out)]
+        processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+    try:
+        codes = [process.wait(timeout=TIMEOUT) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    failed = [rank for rank, code in enumerate(codes) if code != 0]
+    if failed:
+        logs[failed[0]].seek(0)
+        raise AssertionError(f"worker {failed[0]} of {size} failed:\n{logs[failed[0]].read()[-5000:]}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free on loopback, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

@@ -1,0 +1,108 @@
+"""What the processes of the ``dist`` tests do: every scenario once, its outcome in files for the tests to read.
+
+Called as ``scenarios.py RANK SIZE OUT`` by ``processes.run_workers``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn_train.config import config_from_dict
+from nn_train.replication import Replicas, configure_tensorflow, join_strategy
+from nn_train.runs import RunFolder
+from nn_train.training.worker import Job, train_replica
+
+
+class Interrupted(Exception):
+    """Stands for the death of all workers between two epochs."""
+
+
+def make_job(out: Path, name: str, size: int, **sections: Any) -> Job:
+    content = {"seed": 3, "run": {"loggers": []}, **sections, "name": name}
+    content["scaling"] = {"num_workers": size}
+    content["train"] = {"epochs": 2, "batch_size": 16, **sections.get("train", {})}
+    config = config_from_dict(content)
+    return Job(config=config, folder=RunFolder(str(out), name), command=("test",), started_at=time.time())
+
+
+# Trained completely by every world size; the tests compare the folders.
+RUNS: dict[str, dict[str, Any]] = {
+    "uneven": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp", "dropout": 0, "l2": 0.01}},
+    "one_row_left": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "mlp", "dropout": 0}},
+    "clipped": {"data": {"source": "user_code:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
+    "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
+    "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:batch_norm"}},
+    "mse": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp"}, "train": {"loss": "mse"}},
+    "float16": {"data": {"source": "user_code:arrays"}, "train": {"precision": "mixed_float16"}},
+    "bfloat16": {"data": {"source": "user_code:arrays"}, "train": {"precision": "mixed_bfloat16"}},
+    "dropout": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
+    "again": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
+    "callbacks": {"data": {"source": "user_code:arrays"}, "train": {"epochs": 9, "callbacks": "user_code:callbacks"}},
+    "patience": {
+        "data": {"source": "user_code:arrays"},
+        "optimizer": {"learning_rate": 3.0},
+        "train": {"epochs": 30, "early_stopping_patience": 2},
+    },
+}
+
+
+def continued(out: Path, replicas: Replicas) -> None:
+    """The run ``dropout`` again, ended after one epoch and continued."""
+    job = make_job(out, "continued", replicas.size, **RUNS["dropout"])
+
+    def die_after_one_epoch(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            raise Interrupted
+
+    try:
+        train_replica(job, replicas, die_after_one_epoch)
+    except Interrupted:
+        train_replica(job, replicas, lambda event: None)
+
+
+def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
+    """What runs in this worker, and what differs between workers."""
+    import keras
+
+    from nn_train.datasets import load_data
+    from nn_train.loop import Loop
+    from nn_train.preparation import prepare_model
+    from nn_train.replication import moving_statistics
+
+    job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
+    model = prepare_model(job.config, load_data(job.config.data), replicas)
+    dropout = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dropout))
+    masks = replicas.strategy.run(lambda: dropout(np.ones((1, 64), np.float32), training=True))
+    normed = make_job(out, "describe", replicas.size, **RUNS["batch_norm"]).config
+    data = load_data(normed.data)
+    model = prepare_model(normed, data, replicas)
+    Loop(model, data, replicas, 16, 3, False).train_epoch(0)
+    return {
+        "keras": keras.__version__,
+        "strategy": type(replicas.strategy).__name__,
+        "replicas": replicas.strategy.num_replicas_in_sync,
+        "mask": np.asarray(masks).ravel().tolist(),
+        "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
+        "weights": [np.asarray(v.value).tolist() for v in model.weights],
+    }
+
+
+def main(rank: int, size: int, out: Path) -> None:
+    configure_tensorflow(threads=1, use_gpu=False)
+    replicas = join_strategy(rank, size, use_gpu=False)
+    ignore: Callable[[dict[str, Any]], None] = lambda event: None  # noqa: E731
+    for name, sections in RUNS.items():
+        train_replica(make_job(out, name, size, **sections), replicas, ignore)
+    continued(out, replicas)
+    (out / f"describe-{rank}.json").write_text(json.dumps(describe(out, replicas)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

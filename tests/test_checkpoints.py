@@ -1,0 +1,59 @@
+"""A continued run takes the steps of an uninterrupted one; a torn checkpoint is never read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nn_train.runs import RunFolder
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_continued_run_is_bit_identical(outcome, size):
+    # Dropout on, and a last batch that leaves workers without a row: the random draws must come back as well.
+    assert outcome(size).history("continued") == outcome(size).history("dropout")
+    for one, other in zip(outcome(size).variables("continued"), outcome(size).variables("dropout"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.tf
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
+    import keras
+
+    from nn_train import checkpoints
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    folder = RunFolder(str(tmp_path), "run")
+    checkpoints.save(folder, model, [{"epoch": 1}])
+    before = [np.asarray(v.value) for v in checkpoints.state_variables(model)]
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    checkpoints.save(folder, model, [{"epoch": 1}, {"epoch": 2}])
+    newest = tmp_path / "run" / "checkpoints" / "epoch-000002.ckpt"
+    newest.write_bytes(newest.read_bytes()[:-7])
+    warnings: list[str] = []
+    found = checkpoints.load_newest(folder, warnings.append)
+    assert found is not None
+    assert found.epochs == 1
+    assert len(warnings) == 1
+    assert "epoch-000002" in warnings[0]
+    checkpoints.restore(model, found)
+    for variable, value in zip(checkpoints.state_variables(model), before, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable.value), value)
+
+
+@pytest.mark.tf
+def test_only_the_two_newest_are_kept(tmp_path):
+    import keras
+
+    from nn_train import checkpoints
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    folder = RunFolder(str(tmp_path), "run")
+    for epochs in (1, 2, 3):
+        checkpoints.save(folder, model, [{"epoch": e} for e in range(epochs)])
+    assert folder.names("checkpoints") == ["epoch-000002.ckpt", "epoch-000003.ckpt"]

@@ -1,0 +1,45 @@
+"""What the workers of a strategy share and what they do not, on real processes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.dist
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_worker_runs_keras_3_under_a_strategy_of_the_asked_size(outcome, size):
+    for worker in outcome(size).described():
+        assert worker["keras"].startswith("3.")
+        assert worker["strategy"] == "CollectiveAllReduceStrategy"  # the class behind MultiWorkerMirroredStrategy
+        assert worker["replicas"] == size
+
+
+def test_the_strategy_is_the_public_one():
+    import tensorflow as tf
+    from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceStrategy
+
+    assert issubclass(tf.distribute.MultiWorkerMirroredStrategy, CollectiveAllReduceStrategy)
+
+
+def test_replicas_draw_different_dropout_masks(outcome):
+    masks = [np.array(worker["mask"]) for worker in outcome(3).described()]
+    for one, other in itertools.combinations(masks, 2):
+        assert 0 < np.count_nonzero(one) < one.size
+        assert (one != other).any()
+
+
+def test_the_first_replica_draws_as_without_a_strategy(outcome):
+    assert outcome(1).described()[0]["mask"] == outcome(3).described()[0]["mask"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
+    first, *others = outcome(size).described()
+    assert np.abs(np.array(first["statistics"][0])).max() > 0.01  # they moved from their initial zeros
+    for other in others:
+        assert other["statistics"] == first["statistics"]
+        assert other["weights"] == first["weights"]

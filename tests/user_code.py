@@ -1,0 +1,122 @@
+"""Models, data and callbacks as a user would write them, named in configs as ``user_code:function``."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def digits(count, classes=3, seed=5):
+    """Separable examples [N, 6] float32 with labels [N]."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count).astype(np.int32)
+    centres = np.random.default_rng(0).normal(size=(classes, 6))
+    return (centres[labels] + generator.normal(size=(count, 6))).astype(np.float32), labels
+
+
+def arrays():
+    return digits(101), digits(40, seed=6)
+
+
+def short_arrays():
+    """97 = 6 * 16 + 1: the last batch of 16 has one row, so that other workers get none."""
+    return digits(97), digits(40, seed=6)
+
+
+def streams():
+    (x, y), (x_test, y_test) = arrays()
+    train = tf.data.Dataset.from_tensor_slices((x, y))
+    return train, tf.data.Dataset.from_tensor_slices((x_test, y_test))
+
+
+def two_inputs():
+    (x, y), (x_test, y_test) = arrays()
+    return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)
+
+
+@keras.saving.register_keras_serializable("user_code")
+class LargestScore(keras.metrics.Metric):
+    """A metric with state of its own: the mean of each row's largest score."""
+
+    def __init__(self, name="largest_score", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.total = self.add_variable(shape=(), initializer="zeros", name="total")
+        self.count = self.add_variable(shape=(), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(keras.ops.sum(keras.ops.max(y_pred, axis=-1)))
+        self.count.assign_add(keras.ops.cast(keras.ops.shape(y_pred)[0], "float32"))
+
+    def result(self):
+        return self.total / self.count
+
+
+@keras.saving.register_keras_serializable("user_code")
+class Scale(keras.layers.Layer):
+    """A custom layer with one weight."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+def batch_norm():
+    """Not compiled, in logits, with BatchNormalization."""
+    layers = [keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
+def compiled_two_inputs():
+    """Several inputs, a custom layer and metric, a clipped optimizer and its own loss."""
+    left, right = keras.Input((2,), name="left"), keras.Input((4,), name="right")
+    joined = Scale()(keras.layers.Concatenate()([left, right]))
+    outputs = keras.layers.Dense(3, activation="softmax", activity_regularizer="l2")(joined)
+    model = keras.Model({"left": left, "right": right}, outputs)
+    optimizer = keras.optimizers.SGD(0.5, momentum=0.9, global_clipnorm=0.1)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy", LargestScore()])
+    return model
+
+
+def too_few_outputs():
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, activation="softmax")])
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+def own_train_step():
+    inputs = keras.Input((6,))
+    return OwnStep(inputs, keras.layers.Dense(3)(inputs))
+
+
+def not_a_model():
+    return "model"
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes a line an epoch: twice, if it ran on two workers."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.path = f"{folder}/recorded.txt"
+
+    def on_epoch_end(self, epoch, logs=None):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"{epoch} {float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):.4f}\n")
+
+
+def callbacks(folder):
+    """Keras' own and one of the user's; the rate falls every epoch, training stops in the third."""
+    return [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1)),
+        keras.callbacks.EarlyStopping(monitor="loss", min_delta=100.0, patience=2),
+        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", patience=50),
+        keras.callbacks.CSVLogger(f"{folder}/log.csv"),
+        keras.callbacks.TensorBoard(f"{folder}/own_tensorboard"),
+        Recorder(folder),
+    ]
