@@ -1,0 +1,106 @@
+"""``predictions/<stem>.npz`` and the note beside it, ``predictions/<stem>.json``.
+
+The same predictions give the same bytes on every machine: no compression (zlib's output depends on its
+version), fixed times, fixed order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.evaluation.predictions import PredictionError, Predictions
+
+SCHEMA = 1
+ARRAYS = ("example_id", "y_true", "logits")
+OUTPUTS = ("logits", "log_probabilities")
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionNote:
+    """What is known about a predictions file besides its arrays.
+
+    Attributes:
+        output: ``logits`` where the model's pre-activation could be had, else ``log_probabilities``.
+        seconds: wall time of predicting, or None where it was not measured.
+    """
+
+    sha256: str
+    rows: int
+    classes: int
+    output: str
+    seconds: float | None = None
+    schema: int = SCHEMA
+
+
+def store_predictions(
+    directory: Path, stem: str, predictions: Predictions, *, output: str, seconds: float | None = None
+) -> PredictionNote:
+    """Write ``<stem>.npz`` and ``<stem>.json`` below ``directory``; a torn write leaves the old files.
+
+    Raises:
+        ValueError: ``output`` is not one of ``OUTPUTS``.
+    """
+    if output not in OUTPUTS:
+        raise ValueError(f"output: {output!r} is not known; allowed: {', '.join(OUTPUTS)}")
+    content = npz_bytes({name: getattr(predictions, name) for name in ARRAYS})
+    note = PredictionNote(
+        sha256=hashlib.sha256(content).hexdigest(),
+        rows=len(predictions),
+        classes=predictions.classes,
+        output=output,
+        seconds=seconds,
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    replace_file(directory / f"{stem}.npz", content)
+    replace_file(directory / f"{stem}.json", (json.dumps(asdict(note), indent=2) + "\n").encode())
+    return note
+
+
+def load_predictions(directory: Path, stem: str) -> tuple[Predictions, PredictionNote]:
+    """What ``store_predictions`` wrote.
+
+    Raises:
+        PredictionError: a file is missing or damaged, or the two do not belong together.
+    """
+    path = directory / f"{stem}.npz"
+    try:
+        content = path.read_bytes()
+        note = PredictionNote(**json.loads((directory / f"{stem}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise PredictionError(f"{path}: the predictions or their note cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != note.sha256:
+        raise PredictionError(f"{path}: its SHA-256 is not the one in {stem}.json; predict this run again")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return Predictions(*(arrays[name] for name in ARRAYS)), note
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An uncompressed .npz, the same for the same arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", ZIP_EPOCH)
+            info.create_system = 3  # else it tells the operating system
+            archive.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside, then move: readers see the old content or the new, never a part."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    os.replace(beside, path)

@@ -1,0 +1,9 @@
+"""The report: figures, page and files, from saved predictions and what is known of the runs.
+
+``collect_runs`` begins an evaluation in a folder, ``load_inputs`` reads it back, ``render`` writes the report.
+"""
+
+from nn_train.report.inputs import ReportInputs, RunRecord, collect_runs, load_inputs
+from nn_train.report.render import render
+
+__all__ = ["ReportInputs", "RunRecord", "collect_runs", "load_inputs", "render"]

@@ -1,0 +1,108 @@
+"""One call from inputs to the report's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.evaluation.run_evaluation import EXACT_ROWS
+from nn_train.evaluation.storage import npz_bytes, replace_file
+from nn_train.report import tables
+from nn_train.report.figures_confidence import confidence_panels
+from nn_train.report.figures_cost import cost_panels
+from nn_train.report.figures_curves import class_curve_panels, run_curve_panels
+from nn_train.report.figures_learning import learning_panels
+from nn_train.report.figures_overview import accuracy_panel, class_panel
+from nn_train.report.figures_search import search_panels
+from nn_train.report.importance import Importance, importance
+from nn_train.report.inputs import IMAGES, ReportInputs, write_json
+from nn_train.report.metrics_json import metrics
+from nn_train.report.model_card import model_card
+from nn_train.report.page import Panels, render_page
+from nn_train.report.page_mistakes import MistakeCard, mistake_cards
+from nn_train.report.search_results import SearchResult
+from nn_train.report.summary import ReportSummary, summarise
+
+
+def render(
+    inputs: ReportInputs,
+    output_dir: Path,
+    images: NDArray[Any] | None = None,
+    exact_rows: int = EXACT_ROWS,
+) -> Path:
+    """Write every file of the report into ``output_dir``; the same inputs give the same bytes.
+
+    Args:
+        images: the test images [N, H, W] or [N, H, W, C], row i for example id i. Those that the page shows
+            are kept in ``mistakes.npz``, so that the report can be made again without the data.
+        exact_rows: above this number of test examples curves come from histograms.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RequestError: the runs were not evaluated on one test set.
+        PredictionError: a predictions file is damaged.
+    """
+    figures = output_dir / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    partial = output_dir / "curves.csv.part"
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+        summary = summarise(inputs, tables.CurveWriter(file), exact_rows)
+    partial.replace(output_dir / "curves.csv")
+    importances = importance(inputs.search) if inputs.search else ""
+    panels = make_panels(summary, inputs.search, importances)
+    shown_images = inputs.images if images is None else keep_images(summary, images, output_dir)
+    cards = mistake_cards(summary, shown_images)
+    write_json(output_dir / "metrics.json", metrics(summary))
+    texts = {
+        "confusion.csv": tables.confusion_csv(summary),
+        "calibration.csv": tables.calibration_csv(summary),
+        "history.csv": tables.history_csv(summary),
+        "errors.csv": tables.errors_csv(summary),
+        "README.md": model_card(summary),
+        "report.html": render_page(summary, panels, cards, inputs.search, importances),
+    }
+    write_figures(figures, panels, cards)
+    for name, text in texts.items():
+        replace_file(output_dir / name, text.encode())
+    return output_dir / "report.html"
+
+
+def make_panels(summary: ReportSummary, search: SearchResult | None, importances: Importance | str) -> Panels:
+    """Draw everything."""
+    return Panels(
+        accuracy=accuracy_panel(summary),
+        by_class=class_panel(summary),
+        learning=list(learning_panels(summary)),
+        class_curves=list(class_curve_panels(summary)),
+        run_curves=list(run_curve_panels(summary)),
+        confidence=list(confidence_panels(summary)),
+        search=list(search_panels(search, importances)) if search else [],
+        cost=list(cost_panels(summary)),
+    )
+
+
+def keep_images(summary: ReportSummary, images: NDArray[Any], output_dir: Path) -> dict[int, NDArray[Any]]:
+    """The images of the mistakes shown, also written to ``mistakes.npz``."""
+    mistakes = summary.shown.evaluation.mistakes if summary.shown and summary.shown.evaluation else ()
+    ids = sorted(mistake.example_id for mistake in mistakes if mistake.example_id < len(images))
+    kept = {"example_id": np.array(ids, np.int64), "image": np.asarray(images)[ids]}
+    replace_file(output_dir / IMAGES, npz_bytes(kept))
+    return {i: images[i] for i in ids}
+
+
+def write_figures(folder: Path, panels: Panels, cards: Sequence[MistakeCard]) -> None:
+    """One SVG a figure and one PNG a mistake; those of an earlier report go."""
+    for pattern in ("*.svg", "mistake_*.png"):
+        for old in folder.glob(pattern):
+            old.unlink()
+    for panel in panels.all():
+        replace_file(folder / f"{panel.key}.svg", panel.svg.encode())
+    for card in cards:
+        if card.png is not None:
+            replace_file(folder / f"mistake_{card.example_id}.png", card.png)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nn_train.report.grouping import group_runs, select
+from nn_train.report.inputs import RunRecord
+
+
+def record(name: str, *, best: dict[str, Any] | None = None, **fields: Any) -> RunRecord:
+    config: dict[str, Any] = {"name": name, "seed": fields.pop("seed", 0), "run": {"storage_path": name}}
+    for path, value in fields.items():
+        section, field = path.split("__")
+        config.setdefault(section, {})[field] = value
+    return RunRecord(name=name, stem=name, config=config, result={"metrics": {"best": best}})
+
+
+@pytest.mark.parametrize(
+    ("records", "groups"),
+    [
+        (
+            [record("a", seed=0, model__name="mlp"), record("b", seed=1, model__name="mlp")],
+            {"mlp": ["a", "b"]},
+        ),
+        (
+            [record("a", model__name="mlp"), record("b", model__name="cnn"), record("c", model__name="mlp", seed=3)],
+            {"mlp": ["a", "c"], "cnn": ["b"]},
+        ),
+        (
+            [
+                record("a", model__name="mlp", optimizer__learning_rate=0.1),
+                record("b", model__name="mlp", optimizer__learning_rate=0.2),
+                record("c", model__name="cnn", optimizer__learning_rate=0.2),
+            ],
+            {"mlp, learning_rate 0.1": ["a"], "mlp, learning_rate 0.2": ["b"], "cnn": ["c"]},
+        ),
+        ([RunRecord(name="x", stem="x"), RunRecord(name="y", stem="y")], {"x": ["x"], "y": ["y"]}),
+    ],
+)
+def test_runs_that_differ_in_their_seed_only_are_one_group(records: list[RunRecord], groups: dict) -> None:
+    found = {group.label: [run.name for run in group.runs] for group in group_runs(records)}
+    assert found == groups
+
+
+@pytest.mark.parametrize(
+    ("scores", "metric", "group", "run"),
+    [
+        # The best mean decides, not the best single run.
+        ({"a": ("mlp", 0.90), "b": ("mlp", 0.99), "c": ("cnn", 0.96), "d": ("cnn", 0.95)}, "val_accuracy", "cnn", "c"),
+        ({"a": ("mlp", None), "b": ("mlp", 0.5), "c": ("cnn", None), "d": ("cnn", None)}, "val_accuracy", "mlp", "b"),
+        ({"a": ("mlp", 0.9), "c": ("cnn", 0.9)}, "val_accuracy", "mlp", "a"),
+    ],
+)
+def test_selection_is_by_validation(scores: dict, metric: str, group: str, run: str) -> None:
+    records = [
+        record(name, seed=i, model__name=model, best={"val_accuracy": value})
+        for i, (name, (model, value)) in enumerate(scores.items())
+    ]
+    chosen = select(group_runs(records), set(scores))
+    assert (chosen.metric, chosen.group, chosen.run) == (metric, group, run)
+
+
+def test_loss_decides_where_no_run_has_an_accuracy() -> None:
+    records = [record(f"m{loss}", model__name=f"m{loss}", best={"val_loss": loss}) for loss in (0.3, 0.1, 0.2)]
+    chosen = select(group_runs(records), {one.name for one in records})
+    assert (chosen.metric, chosen.run, chosen.value) == ("val_loss", "m0.1", 0.1)
+
+
+def test_nothing_is_selected_without_validation_or_predictions() -> None:
+    unknown, unusable = [record("a", best=None)], [record("a", best={"val_accuracy": 0.9})]
+    assert select(group_runs(unknown), {"a"}).run is None
+    assert select(group_runs(unusable), set()).run is None

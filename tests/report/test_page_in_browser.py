@@ -1,0 +1,121 @@
+"""The page in a real browser: offline, silent, readable narrow and wide, usable with and without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from headless_browser import Browser, find_browser
+from report_folders import HOSTILE
+
+pytestmark = pytest.mark.browser
+NARROW, WIDE = 400, 1600
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    executable = find_browser()
+    if executable is None:
+        pytest.fail("no Chromium is installed (Debian: apt-get install chromium); to leave these out: -m 'not browser'")
+    with Browser(executable, tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_asks_for_nothing_says_nothing_and_fits(
+    browser: Browser, report: Path, width: int, dark: bool
+) -> None:
+    url = (report / "report.html").as_uri()
+    browser.look(width=width, dark=dark)
+    browser.open(url)
+    assert browser.requests == [url]
+    assert browser.messages == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(18, 22, 28)" if dark else "rgb(255, 255, 255)")
+    line = "getComputedStyle(document.querySelector('[data-series=\"r0\"] path')).stroke"
+    assert browser.evaluate(line) == ("rgb(92, 179, 242)" if dark else "rgb(0, 101, 168)")
+
+
+def test_a_hostile_name_is_shown_as_text(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    names = browser.evaluate("[...document.querySelectorAll('#runs tbody th')].map(e => e.firstChild.textContent)")
+    assert HOSTILE in names
+    assert browser.evaluate("document.querySelectorAll('img[src=x], [onerror]').length") == 0
+
+
+def test_columns_sort_both_ways_by_keyboard(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    sort = """(() => {
+      const table = [...document.querySelectorAll('#runs table.sortable')].at(-1);
+      const head = [...table.tHead.rows[0].cells].find(c => c.textContent === 'test accuracy');
+      head.querySelector('button').focus();
+      document.activeElement.click();
+      const values = [...table.tBodies[0].rows].map(r => r.cells[head.cellIndex].dataset.sort);
+      return [head.getAttribute('aria-sort'), ...values];
+    })()"""
+    direction, *values = browser.evaluate(sort)
+    numbers = [float(value) for value in values]
+    assert (direction, numbers) == ("ascending", sorted(numbers))
+    direction, *values = browser.evaluate(sort)
+    assert (direction, [float(value) for value in values]) == ("descending", sorted(numbers, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("switch", "series"),
+    [("[data-switch=c1]", "c1"), ("[data-switch=g0]", "g0"), ("[data-box=r1]", "r1")],
+)
+def test_switches_hide_and_show(browser: Browser, report: Path, switch: str, series: str) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    elements = f"[...document.querySelectorAll('[data-series~={series}]')]"
+    shown = f"{elements}.filter(e => getComputedStyle(e).display !== 'none').length"
+    before = browser.evaluate(shown)
+    assert before > 0
+    browser.evaluate(f"document.querySelector('{switch}').click()")
+    assert browser.evaluate(shown) == 0
+    browser.evaluate(f"document.querySelector('{switch}').click()")
+    assert browser.evaluate(shown) == before
+
+
+def test_the_matrix_switches_between_counts_and_shares_without_scripts(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE, scripts=False)
+    browser.open((report / "report.html").as_uri())
+    visible = "document.querySelector('.matrix td').innerText"
+    count = browser.evaluate(visible)
+    browser.evaluate("document.querySelector('.matrix .pick-p').checked = true")
+    share = browser.evaluate(visible)
+    browser.look(width=WIDE)
+    assert count.isdigit()
+    assert share == f"{float(share):.1f}"
+    assert share != count
+
+
+def test_everything_is_readable_without_scripts(browser: Browser, report: Path) -> None:
+    browser.look(width=NARROW, scripts=False)
+    browser.open((report / "report.html").as_uri())
+    assert browser.messages == []
+    parts = "[...document.querySelectorAll('section, figure, svg')]"
+    hidden = browser.evaluate(f"{parts}.filter(e => getComputedStyle(e).display === 'none').length")
+    browser.look(width=NARROW)
+    assert hidden == 0
+
+
+def test_print_is_light_and_without_controls(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE, dark=True, medium="print")
+    browser.open((report / "report.html").as_uri())
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.evaluate("document.querySelector('nav').checkVisibility()") is False
+    browser.look(width=WIDE)
+
+
+def test_every_control_can_be_reached_by_keyboard_and_has_a_name(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    nameless = """[...document.querySelectorAll('a[href], button, input, summary, [tabindex]')].filter(e =>
+      e.tabIndex < 0 || !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.textContent)).length"""
+    assert browser.evaluate(nameless) == 0

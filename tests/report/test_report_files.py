@@ -1,0 +1,241 @@
+"""The files of a report: complete, exact, the same bytes every time, and safe."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from report_folders import CLASSES, HOSTILE, some_predictions
+from sklearn.metrics import roc_curve
+
+from benchmarks.check_report import check_report
+from benchmarks.check_report import main as check_main
+from nn_train.evaluation.scores import log_odds
+from nn_train.report import load_inputs, render
+
+FILES = (
+    "report.html", "README.md", "metrics.json", "confusion.csv", "curves.csv", "calibration.csv", "history.csv",
+    "trials.csv", "errors.csv",
+)  # fmt: skip
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_file_is_there(report: Path) -> None:
+    assert [name for name in FILES if not (report / name).stat().st_size] == []
+    assert {path.suffix for path in (report / "figures").iterdir()} == {".svg", ".png"}
+    assert list(report.rglob("*.part")) == []
+
+
+def test_the_report_is_the_same_when_made_again_without_images(report: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(report, again)
+    render(load_inputs(again), again)
+    assert contents(again) == contents(report)
+
+
+def test_the_report_does_not_depend_on_hash_order_or_folder(report: Path, tmp_path: Path) -> None:
+    again = tmp_path / "elsewhere"
+    shutil.copytree(report, again)
+    for name in FILES[:1] + FILES[2:4]:
+        (again / name).unlink()
+    code = (
+        "import sys, pathlib; from nn_train.report import load_inputs, render;"
+        "folder = pathlib.Path(sys.argv[1]); render(load_inputs(folder), folder)"
+    )
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=environment, cwd=tmp_path)
+    assert contents(again) == contents(report)
+
+
+def test_importing_the_report_needs_neither_tensorflow_nor_ray() -> None:
+    code = "import sys, nn_train.report; print(sorted({'tensorflow', 'keras', 'ray'} & set(sys.modules)))"
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_independent_code_agrees_with_every_number(report: Path) -> None:
+    check = check_report(report)
+    assert check.failures == []
+    assert check.compared > 1000
+    assert check.worst < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("metrics.json", '"method": "macro mean over 4 of 4 classes",\n          "n": 4', None),
+        ("confusion.csv", "run,a0,0,0,", "run,a0,0,0,1"),
+        ("calibration.csv", "a0,uniform,14,0.", "a0,uniform,14,0.1"),
+        ("curves.csv", "a0,0,", "a0,1,"),
+    ],
+)
+def test_the_check_finds_a_changed_number(report: Path, tmp_path: Path, file: str, old: str, new: str | None) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(report, changed)
+    text = (changed / file).read_text(encoding="utf-8")
+    if new is None:
+        content = json.loads(text)
+        content["runs"][1]["numbers"]["f1_macro"]["value"] += 1e-11
+        text = json.dumps(content)
+    else:
+        assert old in text
+        text = text.replace(old, new, 1)
+    (changed / file).write_text(text, encoding="utf-8")
+    assert check_main([str(changed)]) == 1
+    assert check_main([str(report)]) == 0
+
+
+def test_the_check_finds_a_number_it_does_not_know(report: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(report, changed)
+    content = json.loads((changed / "metrics.json").read_text(encoding="utf-8"))
+    content["runs"][0]["numbers"]["invented"] = {"value": 1.0, "interval": None, "method": "guess", "n": 1}
+    (changed / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    assert any("invented" in failure for failure in check_report(changed).failures)
+
+
+def numbers_in(content: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(content, dict):
+        if "method" in content:
+            yield content
+        content = list(content.values())
+    if isinstance(content, list):
+        for inner in content:
+            yield from numbers_in(inner)
+
+
+def test_metrics_json_is_strict_and_complete(report: Path) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    content = json.loads((report / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert content["schema"] == 1
+    numbers = list(numbers_in(content))
+    assert len(numbers) > 250
+    for number in numbers:
+        assert {"value", "interval", "method", "n"} <= set(number)
+        assert (number["value"] is None) == ("reason" in number)
+    assert content["selection"] == {
+        "metric": "val_accuracy", "value": 0.96, "group": "my.module:cnn", "run": "b1"
+    }  # fmt: skip
+    assert "seconds" not in json.dumps(content)
+
+
+def test_curves_have_every_threshold_that_bends_them(report: Path) -> None:
+    rows = [row for row in read_csv(report / "curves.csv") if (row["run"], row["class"]) == ("a0", "2")]
+    predictions = some_predictions(0, noise=1.2)
+    truth, scores = predictions.y_true == 2, log_odds(predictions.logits)[:, 2]
+    _, tpr, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    bends = [i for i in range(1, len(tpr)) if i == len(tpr) - 1 or i == 1 or not tpr[i - 1] == tpr[i] == tpr[i + 1]]
+    assert [float(row["threshold_log_odds"]) for row in rows] == thresholds[bends].tolist()
+    assert [int(row["true_positives"]) for row in rows] == np.rint(tpr[bends] * truth.sum()).tolist()
+
+
+def test_confusion_csv_has_runs_and_their_spread(report: Path) -> None:
+    rows = read_csv(report / "confusion.csv")
+    cell = {(row["scope"], row["name"]): row for row in rows if (row["true"], row["predicted"]) == ("0", "0")}
+    counts = [int(cell["run", name]["count"]) for name in ("b0", "b1", "b2")]
+    group = cell["group", "my.module:cnn"]
+    assert (int(group["count"]), float(group["mean"]), group["seeds"]) == (sum(counts), np.mean(counts), "3")
+    assert float(group["sd"]) == pytest.approx(np.std(counts, ddof=1))
+    assert ("run", HOSTILE) in cell
+
+
+def test_history_and_errors_name_every_run(report: Path) -> None:
+    names = {"a0", HOSTILE, "b0", "b1", "b2"}
+    history = read_csv(report / "history.csv")
+    assert {row["run"] for row in history} == names
+    assert len(history) == 15
+    errors = read_csv(report / "errors.csv")
+    assert {row["run"] for row in errors} == names
+    first = [float(row["confidence"]) for row in errors if row["run"] == "a0"]
+    assert first == sorted(first, reverse=True)
+    assert all(row["true"] != row["predicted"] for row in errors)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_names_from_users_are_text_and_nothing_else(report: Path) -> None:
+    reader = Reader()
+    reader.feed((report / "report.html").read_text(encoding="utf-8"))
+    attributes = {name for _, attrs in reader.tags for name in attrs}
+    assert not {name for name in attributes if name.startswith("on")} | ({"style"} & attributes)
+    assert [
+        attrs["src"] for tag, attrs in reader.tags if tag == "img" and not str(attrs["src"]).startswith("data:")
+    ] == []
+    assert [tag for tag, _ in reader.tags].count("script") == 1
+    assert "b" not in {tag for tag, _ in reader.tags}
+    text = "".join(reader.text)
+    assert HOSTILE in text
+    assert all(name in text for name in CLASSES)
+
+
+def test_the_page_has_every_section_and_no_id_twice(report: Path) -> None:
+    reader = Reader()
+    reader.feed((report / "report.html").read_text(encoding="utf-8"))
+    ids = [attrs["id"] for _, attrs in reader.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = [
+        str(attrs["href"])[1:] for tag, attrs in reader.tags if tag == "a" and str(attrs.get("href")).startswith("#")
+    ]
+    assert len(links) == 14
+    assert set(links) <= set(ids)
+    described = [attrs for tag, attrs in reader.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(described) > 15
+    assert all(attrs["aria-labelledby"] in ids and attrs["aria-describedby"] in ids for attrs in described)
+    assert [tag for tag, _ in reader.tags].count("figure") == len(described)
+
+
+def test_figures_are_valid_svg_on_their_own(report: Path) -> None:
+    for path in (report / "figures").glob("*.svg"):
+        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg", path
+        assert "var(" not in path.read_text(encoding="utf-8")
+
+
+def test_the_model_card_can_be_read_by_programs_and_shows_names_as_text(report: Path) -> None:
+    text = (report / "README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    index = yaml.safe_load(front)["model-index"][0]
+    metrics = {metric["type"]: metric["value"] for metric in index["results"][0]["metrics"]}
+    content = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    selected = next(run for run in content["runs"] if run["name"] == "b1")
+    assert index["name"] == "b1"
+    assert metrics["accuracy"] == selected["numbers"]["accuracy"]["value"]
+    assert "<img" not in body
+    assert "&lt;/script&gt;&lt;img src=x" in body

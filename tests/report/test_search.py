@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from report_folders import write_search
+
+from nn_train.errors import RequestError
+from nn_train.report.figures_search import search_panels
+from nn_train.report.importance import Importance, importance
+from nn_train.report.search_results import SearchResult, Trial, load_search
+
+
+def test_trials_are_read_with_their_types(tmp_path: Path) -> None:
+    search = load_search(write_search(tmp_path / "search"))
+    assert search.params == ["optimizer.learning_rate", "model.activation", "model.dropout"]
+    first, failed = search.trials[0], search.trials[5]
+    assert isinstance(first.params["optimizer.learning_rate"], float)
+    assert first.params["model.activation"] in ("relu", "tanh")
+    assert (failed.status, failed.value) == ("failed", None)
+    values = [trial.score for trial in search.ranked()]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_setting_that_decides_is_found_most_important(tmp_path: Path) -> None:
+    result = importance(load_search(write_search(tmp_path / "search", trials=120)))
+    assert isinstance(result, Importance)
+    assert next(iter(result.scores)) == "optimizer.learning_rate"
+    assert result.fit > 0.5
+    assert result.warning is None
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [(10, "are too few"), (40, "the order may be chance")],
+)
+def test_few_trials_are_warned_about(tmp_path: Path, trials: int, expected: str) -> None:
+    result = importance(load_search(write_search(tmp_path / "search", trials=trials)))
+    assert expected in (result if isinstance(result, str) else str(result.warning))
+
+
+def test_panels_count_the_trials_at_each_rung(tmp_path: Path) -> None:
+    search = load_search(write_search(tmp_path / "search"))
+    panels = {panel.key: panel for panel in search_panels(search, "")}
+    done = sum(trial.epochs >= 9 for trial in search.trials)
+    assert [row[1] for row in panels["search_survival"].table.rows] == ["40", "40", str(done)]
+    assert "search_importance" not in panels
+    assert len([key for key in panels if key.startswith("search_slice")]) == 3
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [Trial(trial_id="t", status="failed")],
+        [Trial(trial_id="t", status="completed", value=0.5, params={"a": 1.0})],
+    ],
+    ids=["none", "failed", "one"],
+)
+def test_a_search_of_almost_nothing_is_shown(trials: list[Trial]) -> None:
+    search = SearchResult(metric="val_loss", mode="min", trials=trials, rungs=(1,))
+    assert "search_survival" in [panel.key for panel in search_panels(search, importance(search))]
+
+
+def test_ten_thousand_trials_stay_small() -> None:
+    trials = [
+        Trial(
+            trial_id=f"t{i}", status="completed", value=(i * 7919 % 10_007) / 10_007, epochs=1, params={"x": float(i)}
+        )
+        for i in range(10_000)
+    ]
+    search = SearchResult(metric="val_accuracy", mode="max", trials=trials)
+    sizes = {panel.key: len(panel.svg) for panel in search_panels(search, "")}
+    assert max(sizes.values()) < 200_000, sizes
+
+
+def test_a_missing_column_is_a_request_error(tmp_path: Path) -> None:
+    folder = write_search(tmp_path / "search")
+    (folder / "trials.csv").write_text("trial_id,status\nt0,completed\n")
+    with pytest.raises(RequestError, match="val_accuracy"):
+        load_search(folder)
