@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from nn_train.config import Config, config_to_dict
 from nn_train.runs import TENSORBOARD, RunFolder
 
+MLFLOW_RUN = "mlflow_run_id"
+
 
 class Logger(Protocol):
     """Takes a row of ``metrics.jsonl`` after each epoch."""
@@ -55,14 +57,17 @@ class TensorBoardLogger:
 
 
 class MLflowLogger:
-    """A run in the MLflow experiment ``nn_train``, at ``MLFLOW_TRACKING_URI`` (MLflow's own default: ./mlruns)."""
+    """A run in the MLflow experiment ``nn_train``, at ``MLFLOW_TRACKING_URI``; a continued run goes on in it."""
 
     def __init__(self, config: Config, folder: RunFolder) -> None:
         import mlflow
 
         self.mlflow = mlflow
         mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train"))
-        mlflow.start_run(run_name=config.title)
+        if folder.exists(MLFLOW_RUN):
+            mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())
+            return
+        folder.write(MLFLOW_RUN, mlflow.start_run(run_name=config.title).info.run_id.encode())
         sections = config_to_dict(config)
         mlflow.log_params({f"{s}.{k}": v for s, d in sections.items() if isinstance(d, dict) for k, v in d.items()})
         mlflow.log_params({"seed": config.seed})

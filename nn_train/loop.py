@@ -95,7 +95,10 @@ class Loop:
             examples, loss_sum = self.evaluate_stream(iter(self.stream(self.data.validation)))
         if int(examples) == 0:
             raise RequestError("data.source: the validation dataset gave no example")
-        return {**self.read_metrics(), "loss": float(loss_sum) / int(examples)}
+        loss = float(loss_sum) / int(examples)
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the validation loss is {loss}")
+        return {**self.read_metrics(), "loss": loss}
 
     @tf.function(reduce_retracing=True)
     def run_arrays(self, tensors: Any, order: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -166,7 +169,7 @@ class Loop:
         results = {}
         for name, value in self.metric_results().items():
             array = np.asarray(value)
-            if array.ndim == 0:
+            if array.ndim == 0 and np.isfinite(array):
                 results[name] = float(array)
         return results
 

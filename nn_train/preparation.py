@@ -28,6 +28,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     keras.config.set_dtype_policy(config.train.precision)
     x, y, sample_weight = sample_batch(data)
     input_shape = map_shapes(x)
+    if data.validation is None and config.train.early_stopping_patience is not None:
+        raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
+    if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
+        raise RequestError("data.source: the validation dataset gives no example")
     with replicas.strategy.scope():
         model = build_model(config, input_shape, data.num_classes)
         if type(model).train_step is not keras.Model.train_step:

@@ -69,11 +69,14 @@ def configure_tensorflow(threads: int, use_gpu: bool) -> None:
     tf.config.experimental.set_memory_growth(gpus[0], True)
 
 
-def join_strategy(rank: int, size: int, use_gpu: bool) -> Replicas:
-    """Join the MWMS that ``TF_CONFIG`` describes; returns when all ``size`` workers have joined."""
+def join_strategy(rank: int, size: int, whole_gpu: bool) -> Replicas:
+    """Join the MWMS that ``TF_CONFIG`` describes; returns when all ``size`` workers have joined.
+
+    ``whole_gpu``: each worker has a GPU to itself, so NCCL can be used; it refuses workers that share one.
+    """
     assert os.environ.get("TF_CONFIG"), "TF_CONFIG must name the workers before the strategy is made"
     kind = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if use_gpu else kind.RING)
+    options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if whole_gpu else kind.RING)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if strategy.num_replicas_in_sync != size:
         raise RuntimeError(f"expected {size} replicas, the strategy has {strategy.num_replicas_in_sync}")
@@ -137,6 +140,18 @@ def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     inner._all_reduce_sum_gradients = list
+
+
+def same_on_all(value: int, replicas: Replicas) -> bool:
+    """Whether every worker has the same ``value``. Collective; the answer is the same on all."""
+
+    def in_replica() -> tuple[Any, Any]:
+        own = tf.constant(float(value), tf.float64)
+        total, squares = all_reduce_sum([own, own * own])
+        return total, squares
+
+    total, squares = tf.function(lambda: replicas.strategy.run(in_replica))()
+    return bool(squares * replicas.size == total * total)
 
 
 def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], None]:

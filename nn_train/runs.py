@@ -14,6 +14,8 @@ from typing import Any
 
 from pyarrow import fs
 
+from nn_train.errors import RequestError
+
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 MODEL = "model.keras"
@@ -37,7 +39,11 @@ class RunFolder:
             self.root = self.location
         else:
             self.location = f"{storage_path.rstrip('/')}/{name}"
-            self.filesystem, self.root = fs.FileSystem.from_uri(self.location)
+            try:
+                self.filesystem, self.root = fs.FileSystem.from_uri(self.location)
+            except ValueError as error:
+                reason = str(error).split("\n")[0]
+                raise RequestError(f"run.storage_path: {storage_path} cannot be used: {reason}") from error
 
     def path(self, name: str) -> str:
         """Where a file of the run is, for a person to read."""
@@ -46,6 +52,10 @@ class RunFolder:
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder is there."""
         return self.filesystem.get_file_info(self._inside(name)).type != fs.FileType.NotFound
+
+    def is_empty(self) -> bool:
+        """Whether there is no folder, or nothing in it."""
+        return not self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
 
     def read(self, name: str) -> bytes:
         """The whole content. FileNotFoundError where there is none."""

@@ -1,9 +1,9 @@
 """One step of one replica: what Keras computes on its rows, and how the replicas' parts become one.
 
 With R replicas of which r holds ``n_r`` of the ``n`` rows of a global batch, Keras computes on each the
-mean loss of its own rows divided by R. The global mean needs the weight ``n_r / n`` instead, so the part
-that depends on the rows is scaled by ``R * n_r / n``; the regularisers of the weights are not.
-Where all shards are equal the factor is 1 and nothing is done.
+mean loss of its own rows plus the penalties, divided by R. Scaled by ``R * n_r / n`` these parts add up to
+the mean over the global batch plus the penalties once. Where all shards are equal the factor is 1 and
+nothing is done.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ReplicaSteps:
             loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
             if self.uneven and self.reduction == "mean":
                 factor = tf.cast(self.replicas.size * rows / global_rows, loss.dtype)
-                loss = factor * loss + (1 - factor) * self.weight_penalty(loss.dtype) / self.replicas.size
+                loss = factor * loss
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
@@ -75,11 +75,6 @@ class ReplicaSteps:
             gradients = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs]
         model.compute_metrics(x, y, predicted, sample_weight)
         return gradients, tf.cast(loss, tf.float32)
-
-    def weight_penalty(self, dtype: Any) -> Any:
-        """The part of the loss that does not depend on the rows: the regularisers of the weights."""
-        weights = [variable for variable in self.model.trainable_variables if variable.regularizer is not None]
-        return tf.add_n([tf.zeros((), dtype), *(tf.cast(one.regularizer(one), dtype) for one in weights)])
 
     def zeros(self) -> tuple[list[Any], Any]:
         """What a replica without rows adds."""

@@ -20,7 +20,7 @@ from nn_train.runs import RunFolder
 from nn_train.training.worker import Job, train_replica
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     """Stands for the death of all workers between two epochs."""
 
 
@@ -35,7 +35,10 @@ def make_job(out: Path, name: str, size: int, **sections: Any) -> Job:
 # Trained completely by every world size; the tests compare the folders.
 RUNS: dict[str, dict[str, Any]] = {
     "uneven": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp", "dropout": 0, "l2": 0.01}},
-    "one_row_left": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "mlp", "dropout": 0}},
+    "one_row_left": {
+        "data": {"source": "user_code:short_arrays"},
+        "model": {"name": "mlp", "dropout": 0, "l2": 0.01},
+    },
     "clipped": {"data": {"source": "user_code:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
     "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:batch_norm"}},
@@ -59,11 +62,11 @@ def continued(out: Path, replicas: Replicas) -> None:
 
     def die_after_one_epoch(event: dict[str, Any]) -> None:
         if event["event"] == "epoch":
-            raise Interrupted
+            raise InterruptedTrainingError
 
     try:
         train_replica(job, replicas, die_after_one_epoch)
-    except Interrupted:
+    except InterruptedTrainingError:
         train_replica(job, replicas, lambda event: None)
 
 
@@ -96,7 +99,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 
 def main(rank: int, size: int, out: Path) -> None:
     configure_tensorflow(threads=1, use_gpu=False)
-    replicas = join_strategy(rank, size, use_gpu=False)
+    replicas = join_strategy(rank, size, whole_gpu=False)
     ignore: Callable[[dict[str, Any]], None] = lambda event: None  # noqa: E731
     for name, sections in RUNS.items():
         train_replica(make_job(out, name, size, **sections), replicas, ignore)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -120,3 +124,42 @@ def callbacks(folder):
         keras.callbacks.TensorBoard(f"{folder}/own_tensorboard"),
         Recorder(folder),
     ]
+
+
+class KillOnce(keras.callbacks.Callback):
+    """SIGKILLs its own worker at the end of the second epoch, the first time it gets there."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker = Path(marker)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_once(folder):
+    return [KillOnce(f"{folder}/killed")]
+
+
+def never_kill(folder):
+    return [KillOnce(folder)]  # the folder exists: it stays alive
+
+
+def broken_model():
+    raise KeyError("a mistake in the user's own code")
+
+
+def dies_once():
+    """The arrays, but the first process that asks for them dies."""
+    marker = Path(os.environ["DIES_ONCE_MARKER"])
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return arrays()
+
+
+def three_streams():
+    train, test = streams()
+    return train, test, test

@@ -22,16 +22,24 @@ class Arguments:
 
 
 def run_job(description: str, argv: Sequence[str], job: Callable[[Arguments], int]) -> int:
-    """Parse ``argv``, run ``job`` and turn its errors into one message and an exit code."""
+    """Parse ``argv`` and run ``job``; the exit code of the process."""
+    if any(word in ("--help", "-h") for word in argv):
+        print(help_text(description))
+        return EXIT_DONE
+    return exit_code(lambda: job(parse_arguments(argv)))
+
+
+def exit_code(action: Callable[[], int]) -> int:
+    """Run ``action`` and turn the errors that a user meets into one message and an exit code."""
     try:
-        if any(word in ("--help", "-h") for word in argv):
-            print(help_text(description))
-            return EXIT_DONE
-        return job(parse_arguments(argv))
+        return action()
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_REQUEST
     except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as error:  # storage or a cluster that cannot be reached, a folder that cannot be written
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt as interrupt:

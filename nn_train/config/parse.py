@@ -57,17 +57,22 @@ def load_yaml(file: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise RequestError(f"--config {file}: cannot be read: {reason}") from error
+    return parse_yaml(text, f"--config {file}")
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """The mapping in a YAML text; ``source`` names it in messages."""
     try:
         content = yaml.load(text, Loader=StrictLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).split("\n")[0]
-        raise RequestError(f"--config {file}{where}: not valid YAML: {problem}") from error
+        raise RequestError(f"{source}{where}: not valid YAML: {problem}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise RequestError(f"--config {file}: expected 'section:' lines, got {type(content).__name__}")
+        raise RequestError(f"{source}: expected 'section:' lines, got {type(content).__name__}")
     return content
 
 
@@ -153,6 +158,8 @@ def coerce(path: str, value: Any, hint: Any) -> Any:
 
 
 def coerce_tuple(path: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
     if isinstance(value, str):
         value = [] if value.lower() in ("", "none", "[]") else [part.strip() for part in value.strip("[]").split(",")]
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):

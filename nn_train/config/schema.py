@@ -179,7 +179,9 @@ class ScalingConfig(Section):
     num_workers: int = option(2, "worker processes of one MultiWorkerMirroredStrategy", minimum=1)
     use_gpu: bool = option(False, "give every worker gpus_per_worker GPUs")
     cpus_per_worker: float = option(1.0, "CPUs, and threads, of a worker", above=0)
-    gpus_per_worker: float = option(1.0, "GPUs of a worker, when use_gpu is true", above=0)
+    gpus_per_worker: float = option(
+        1.0, "share of a GPU for a worker, when use_gpu is true; for more GPUs take more workers", above=0, maximum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,12 +127,7 @@ def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) 
         )
     labels = {key: arrays[key].reshape(-1).astype(np.int32) for key in ("y_train", "y_test")}
     num_classes = int(max(label.max() for label in labels.values() if label.size)) + 1
-    whole = Examples(x=as_images(arrays["x_train"]), y=labels["y_train"])
-    train, validation = hold_out(whole, config.validation_fraction)
-    if train.size == 0:
-        raise RequestError(
-            f"data.validation_fraction: {config.validation_fraction} leaves none of {whole.size} examples to train on"
-        )
+    train, validation = held_out(Examples(x=as_images(arrays["x_train"]), y=labels["y_train"]), config)
     return SplitData(
         train=train,
         validation=validation,
@@ -141,6 +136,16 @@ def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) 
         num_classes=num_classes,
         sha256={key: digest(array) for key, array in arrays.items()},
     )
+
+
+def held_out(whole: Examples, config: DataConfig) -> tuple[Examples, Examples | None]:
+    """The training and the validation part; RequestError when nothing is left to train on."""
+    train, validation = hold_out(whole, config.validation_fraction)
+    if train.size == 0:
+        raise RequestError(
+            f"data.validation_fraction: {config.validation_fraction} leaves none of {whole.size} examples to train on"
+        )
+    return train, validation
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
@@ -202,7 +207,7 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
         check_lengths(x, y, part, source)
-    train, validation = hold_out(Examples(x=x_train, y=y_train), config.validation_fraction)
+    train, validation = held_out(Examples(x=x_train, y=y_train), config)
     names = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     return SplitData(
         train=train,

@@ -155,7 +155,10 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise RequestError(f"{path}: cannot be read ({reason}); is {path.parent} the folder of a {what}?") from error
+        article = "an" if what[0] in "aeiou" else "a"
+        raise RequestError(
+            f"{path}: cannot be read ({reason}); is {path.parent} the folder of {article} {what}?"
+        ) from error
 
 
 def parse_json(text: str, path: Path) -> Any:

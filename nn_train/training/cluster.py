@@ -48,20 +48,28 @@ def check_placeable(scaling: ScalingConfig) -> None:
     import ray
     from ray._private.state import state
 
+    growth = state.get_cluster_config()
+    groups = growth.node_group_configs if growth else []
     limit = state.get_max_resources_from_cluster_config()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    problem = unplaceable(scaling, nodes, limit)
+    problem = unplaceable(scaling, nodes, limit, [dict(group.resources) for group in groups if group.max_count])
     if problem:
         raise RequestError(problem)
 
 
-def unplaceable(scaling: ScalingConfig, nodes: list[dict[str, float]], limit: dict[str, float] | None) -> str | None:
+def unplaceable(
+    scaling: ScalingConfig,
+    nodes: list[dict[str, float]],
+    limit: dict[str, float] | None,
+    node_types: list[dict[str, float]],
+) -> str | None:
     """Why the workers can never be placed, or None when they can.
 
     Args:
         scaling: the request.
         nodes: the total resources of each node that is there.
         limit: the most that the cluster can grow to, all nodes together; None when it does not grow.
+        node_types: the resources of a node of each kind that it can grow by.
     """
     each = resources_per_worker(scaling)
     names = {"CPU": "CPUs", "GPU": "GPUs"}
@@ -77,11 +85,18 @@ def unplaceable(scaling: ScalingConfig, nodes: list[dict[str, float]], limit: di
                 f"lower scaling.num_workers or {fields[resource]}"
                 + (", or set scaling.use_gpu to false" if resource == "GPU" else "")
             )
-    fitting = sum(min(int((node.get(r, 0) + 1e-9) / amount) for r, amount in each.items()) for node in nodes)
-    if fitting < scaling.num_workers and not limit:
+    fitting = sum(workers_on(node, each) for node in nodes)
+    can_grow = any(workers_on(node, each) for node in node_types)
+    if fitting < scaling.num_workers and not can_grow:
         wanted = ", ".join(f"{amount:g} {names[r]}" for r, amount in each.items())
         return (
             f"scaling.num_workers: only {fitting} of {scaling.num_workers} workers fit: a worker needs {wanted} on "
-            f"one node, and the cluster's {len(nodes)} nodes are too small for more; lower what a worker needs"
+            f"one node, and the cluster's {len(nodes)} nodes (and those it can grow by) are too small for more; "
+            "lower what a worker needs"
         )
     return None
+
+
+def workers_on(node: dict[str, float], each: dict[str, float]) -> int:
+    """How many workers that need ``each`` fit on an empty node."""
+    return min(int((node.get(resource, 0) + 1e-9) / amount) for resource, amount in each.items())

@@ -12,6 +12,7 @@ from typing import Any
 
 from nn_train import runs
 from nn_train.config import Config, config_from_dict, config_to_dict
+from nn_train.config.parse import parse_yaml
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
 
@@ -79,16 +80,13 @@ def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:
     Raises:
         RequestError: the folder holds another run, or something else.
     """
-    if config.run.overwrite:
-        folder.clear()
-        return None
     if not folder.exists(runs.CONFIG):
-        if folder.exists() and folder.names(""):
+        if not folder.is_empty():
             raise RequestError(f"name: {folder.location} exists and is not a run; give another --name")
         return None
-    import yaml
-
-    earlier = config_from_dict(yaml.safe_load(folder.read(runs.CONFIG)))
+    if config.run.overwrite:
+        return None
+    earlier = config_from_dict(parse_yaml(folder.read(runs.CONFIG).decode(), folder.path(runs.CONFIG)))
     differences = config_differences(earlier, config)
     if differences:
         shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
@@ -121,8 +119,11 @@ def check_early(config: Config) -> None:
 
     from nn_train.datasets.sources import can_check_early, load_data
 
-    if "mlflow" in config.run.loggers and find_spec("mlflow") is None:
-        raise RequestError("run.loggers: mlflow is not installed here; pip install mlflow, or leave it out")
+    if "mlflow" in config.run.loggers:
+        if find_spec("mlflow") is None:
+            raise RequestError("run.loggers: mlflow is not installed here; pip install mlflow, or leave it out")
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     if can_check_early(config.data.source) and config.data.source != "mnist":
         load_data(config.data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
@@ -11,7 +12,8 @@ from ray.train.v2._internal.execution.failure_handling.default import DefaultFai
 
 from nn_train.errors import RequestError, TrainingError
 
-LIBRARIES = ("/site-packages/", "/nn_train/", "/lib/python", "<frozen", "/tmp/__autograph_generated")
+HERE = str(Path(__file__).parents[1]) + "/"
+LIBRARIES = ("/site-packages/", HERE, "/lib/python", "<frozen", "__autograph_generated")
 
 
 class PeerLostError(RuntimeError):

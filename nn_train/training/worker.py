@@ -20,7 +20,7 @@ from typing import Any
 
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
-from nn_train.errors import TrainingError
+from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
 from nn_train.selection import History, best_epoch, should_stop
 
@@ -64,16 +64,20 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
 
     scaling = job.config.scaling
     configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
-    train_replica(job, join_strategy(rank, size, scaling.use_gpu), report)
+    train_replica(job, join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1), report)
 
 
 def train_replica(job: Job, replicas: Any, report: Report) -> None:
     """The same in a process that has joined its strategy already (``replicas``: a ``Replicas``)."""
+    import keras
+
     from nn_train.datasets import load_data
     from nn_train.loop import Loop
     from nn_train.preparation import is_one_hot, prepare_model
 
     config = job.config
+    # Before the data: a shuffle without a seed of its own then has the same order on all workers.
+    keras.utils.set_random_seed(config.seed)
     data = load_data(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, is_one_hot(config, model))
@@ -128,7 +132,7 @@ class Training:
     def resume(self) -> list[str]:
         """Load the newest intact checkpoint, on all workers alike. Returns warnings about damaged ones."""
         from nn_train import checkpoints
-        from nn_train.replication import separate_seeds
+        from nn_train.replication import same_on_all, separate_seeds
 
         warnings: list[str] = []
         checkpoint = checkpoints.load_newest(self.folder, warnings.append)
@@ -136,6 +140,11 @@ class Training:
             checkpoints.restore(self.model, checkpoint)
             separate_seeds(self.model, self.replicas)
             self.history = checkpoint.history
+        if not same_on_all(len(self.history), self.replicas):
+            raise RequestError(
+                f"run.storage_path: the workers do not see the same {self.folder.location}; on several machines it "
+                "must be a shared folder (NFS) or a URI such as s3://bucket/results"
+            )
         return warnings
 
     def epoch(self) -> dict[str, Any]:
@@ -143,14 +152,16 @@ class Training:
         began = time.perf_counter()
         try:
             logs = self.loop.train_epoch(len(self.history))
+            trained = time.perf_counter()
+            validation = self.loop.evaluate()
         except FloatingPointError as error:
+            kept = f"; the state after epoch {len(self.history)} is kept" if self.history else ""
             raise TrainingError(
-                f"{error}; the run stopped there. Lower optimizer.learning_rate, or look for extreme values in the "
-                f"data; the last good state is kept in {self.folder.path(runs.CHECKPOINTS)}"
+                f"{error}, and the run stopped there{kept}. Lower optimizer.learning_rate, or look for extreme values "
+                "in the data"
             ) from error
-        trained = time.perf_counter()
         examples = logs.pop("examples")
-        logs |= {f"val_{name}": value for name, value in self.loop.evaluate().items()}
+        logs |= {f"val_{name}": value for name, value in validation.items()}
         ordered = {name: logs.pop(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs}
         return {
             "epoch": len(self.history) + 1,
@@ -228,7 +239,7 @@ class Training:
 
 
 def learning_rate_of(optimizer: Any) -> float:
-    """The rate of the last step, whether it is constant or follows a schedule."""
+    """The rate of the next step, whether it is constant or follows a schedule."""
     import numpy as np
 
     rate = optimizer.learning_rate

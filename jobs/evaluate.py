@@ -1,0 +1,49 @@
+"""Evaluate finished runs and report: ``python -m jobs.evaluate --runs results/mnist_* --output results/report``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nn_train.config import read_config
+from nn_train.config.cli import exit_code
+from nn_train.errors import RequestError
+
+SCALING = ("num_workers", "use_gpu", "cpus_per_worker", "gpus_per_worker")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with messages in the form of the other jobs."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise RequestError(f"{message}; see --help")
+
+
+def make_parser() -> Parser:
+    parser = Parser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--runs", nargs="+", type=Path, default=[], metavar="RUN_DIR", help="folders of finished runs")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
+    for name in SCALING:
+        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for jobs.train (num_workers: 1)")
+    parser.epilog = "Without --runs the report in --output is written again; nothing is predicted."
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    given = vars(make_parser().parse_args(argv))
+    overrides = {f"scaling.{name}": given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
+    scaling = read_config(None, {"scaling.num_workers": "1", "train.batch_size": "1000000", **overrides}).scaling
+    from nn_train.prediction import evaluate_runs
+
+    page = evaluate_runs(
+        given["runs"], given["output"], scaling, lambda line: print(line, flush=True), given["verbose"]
+    )
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

@@ -1,0 +1,142 @@
+"""``evaluate_runs``: predict the test set with finished runs on Ray workers, then write the report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nn_train import runs as run_files
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError, TrainingError
+from nn_train.evaluation import Shard, merge_shards, store_predictions
+from nn_train.report import RunRecord, collect_runs, load_inputs, render
+
+Say = Callable[[str], None]
+
+
+def evaluate_runs(
+    run_dirs: Sequence[Path],
+    output: Path,
+    scaling: ScalingConfig | None = None,
+    say: Say = lambda line: None,
+    verbose: bool = False,
+) -> Path:
+    """Evaluate finished runs on their test set and report on them.
+
+    Args:
+        run_dirs: folders of finished runs; all must have the same test set. Without any, the report in
+            ``output`` is written again from what was predicted before.
+        output: folder of the report.
+        scaling: the workers; the default is one.
+        say: called with a line of progress.
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        RequestError: a folder is not a finished run, or the workers do not fit the cluster.
+        TrainingError: predictions are incomplete, or workers died too often.
+    """
+    images = None
+    if run_dirs:
+        images = predict_all(run_dirs, output, scaling or ScalingConfig(num_workers=1), say, verbose)
+    say("writing the report")
+    return render(load_inputs(output), output, images=images)
+
+
+def predict_all(run_dirs: Sequence[Path], output: Path, scaling: ScalingConfig, say: Say, verbose: bool) -> Any:
+    """Predict with every run; returns the test images, where there are any."""
+    models = [read_model(folder) for folder in run_dirs]  # before anything is written
+    records = collect_runs(run_dirs, output)
+    from nn_train.training.cluster import check_placeable, ray_session
+
+    with ray_session(verbose):
+        import ray
+
+        check_placeable(scaling)
+        workers = start_workers(scaling)
+        # One run ahead: the workers are busy while a run is gathered, and two runs at most are in memory.
+        pending: list[tuple[RunRecord, float, list[Any]]] = []
+        for record, model in zip(records, models, strict=True):
+            content = ray.put(model)
+            calls = [
+                worker.score.remote(content, record.config, rank, len(workers)) for rank, worker in enumerate(workers)
+            ]
+            pending.append((record, time.perf_counter(), calls))
+            if len(pending) > 1:
+                gather(*pending.pop(0), output, say)
+        for waiting in pending:
+            gather(*waiting, output, say)
+    return test_images(records[0].config)
+
+
+def read_model(folder: Path) -> bytes:
+    """``model.keras`` of a finished run."""
+    try:
+        return (Path(folder) / run_files.MODEL).read_bytes()
+    except OSError as error:
+        raise RequestError(
+            f"--runs {folder}: has no {run_files.MODEL} ({error.strerror}); name the folder of a finished run"
+        ) from error
+
+
+def start_workers(scaling: ScalingConfig) -> list[Any]:
+    """Actors that predict. Ray starts a lost one again and repeats its call, which gives the same numbers."""
+    import ray
+
+    class Scorer:
+        def __init__(self, threads: int, use_gpu: bool) -> None:
+            from nn_train.prediction.scorer import prepare_process
+
+            prepare_process(threads, use_gpu)
+
+        def score(self, model: bytes, settings: dict[str, Any], rank: int, size: int) -> Any:
+            from nn_train.prediction.scorer import score
+
+            return score(model, settings, rank, size)
+
+    threads = max(1, math.floor(scaling.cpus_per_worker))
+    placed = ray.remote(
+        max_restarts=3,
+        max_task_retries=3,
+        num_cpus=scaling.cpus_per_worker,
+        num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
+    )(Scorer)
+    return [placed.remote(threads, scaling.use_gpu) for _ in range(scaling.num_workers)]
+
+
+def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> None:
+    """Wait for the workers' parts of one run and store them as one."""
+    import ray
+
+    try:
+        parts = ray.get(calls)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, RequestError | TrainingError):
+            raise type(cause)(f"{record.name}: {cause}") from error
+        raise TrainingError(f"{record.name}: a worker failed:\n{error}") from error
+    except ray.exceptions.RayError as error:
+        raise TrainingError(f"{record.name}: the workers died too often: {error}") from error
+    shards = [Shard(part.example_id, part.y_true, part.logits) for part in parts]
+    predictions = merge_shards(shards, parts[0].num_examples)
+    seconds = round(time.perf_counter() - began, 3)
+    store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)
+    accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
+    say(f"{record.name}: {len(predictions):,} test examples, accuracy {accuracy:.4f}")
+
+
+def test_images(settings: dict[str, Any]) -> Any:
+    """The test images of a run's data, for the page of mistakes; None where there are none to be shown here."""
+    from nn_train.config import config_from_dict
+    from nn_train.datasets.sources import can_check_early, load_data
+
+    config = config_from_dict(settings)
+    if not can_check_early(config.data.source):
+        return None
+    x = load_data(config.data).test.x
+    return x if x.ndim == 4 and x.shape[-1] in (1, 3) else None

@@ -1,0 +1,155 @@
+"""One process that predicts: loads the model of a run and the test set of its data, and gives logits.
+
+The test set is cut into blocks of a fixed size, and a block is computed in one piece: how the rows of a
+matrix product are grouped decides its last bits, so the blocks must not depend on the number of workers.
+No Ray here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.config import config_from_dict
+from nn_train.config.schema import is_entry_point
+from nn_train.errors import RequestError
+
+BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one worker predicted for one run.
+
+    Attributes:
+        example_id: int64 [n]; y_true: int64 [n]; logits: float32 [n, C].
+        num_examples: size of the whole test set.
+        output: ``logits``, or ``log_probabilities`` where the model does not show its pre-activation.
+    """
+
+    example_id: NDArray[np.int64]
+    y_true: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    num_examples: int
+    output: str
+
+
+def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Scores:
+    """Predict this worker's blocks of the test set: those whose index modulo ``size`` is ``rank``.
+
+    Args:
+        model: the content of ``model.keras``.
+        settings: the content of the run's ``config.yaml``.
+
+    Raises:
+        RequestError: the model cannot be opened, or the data has no test set of class labels.
+    """
+    config = config_from_dict(settings)
+    network, output = logits_model(load_model(model, config.model.name))
+    from nn_train.datasets import load_data
+
+    data = load_data(config.data)
+    if data.test is None:
+        raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
+    ids, labels, logits, total = [], [], [], 0
+    for index, (x, y) in enumerate(blocks(data)):
+        start, total = total, total + len(y)
+        if index % size == rank:
+            ids.append(np.arange(start, total, dtype=np.int64))
+            labels.append(y)
+            logits.append(as_columns(np.asarray(network(x), dtype=np.float32)))
+    if not ids:
+        return Scores(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), total, output)
+    values = np.concatenate(logits)
+    if output == "probabilities":
+        from nn_train.evaluation import log_probabilities
+
+        values, output = log_probabilities(values), "log_probabilities"
+    return Scores(np.concatenate(ids), np.concatenate(labels), values, total, output)
+
+
+def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+    """The test set in blocks of ``BLOCK`` rows: inputs as the model sees them, and labels int64 [n]."""
+    import tensorflow as tf
+
+    from nn_train.datasets.examples import Examples, map_leaves
+
+    def seen(array: Any) -> Any:
+        tensor = tf.convert_to_tensor(array)
+        if data.divisor is not None:
+            return tf.cast(tensor, tf.float32) / data.divisor
+        return tf.cast(tensor, tf.float32) if tensor.dtype == tf.float64 else tensor
+
+    if isinstance(data.test, Examples):
+        slices = (slice(start, start + BLOCK) for start in range(0, data.test.size, BLOCK))
+        pairs = (map_leaves((data.test.x, data.test.y), part) for part in slices)
+    else:
+        pairs = ((batch[0], batch[1]) for batch in data.test.batch(BLOCK))
+    for x, y in pairs:
+        labels = np.asarray(y)
+        if labels.dtype.kind not in "ui" or labels.ndim != 1:
+            raise RequestError(
+                f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
+            )
+        yield tf.nest.map_structure(seen, x), labels.astype(np.int64)
+
+
+def load_model(content: bytes, name: str) -> Any:
+    """The Keras model of a run; what the user registered is imported first, nothing is unpickled."""
+    import keras
+
+    if is_entry_point(name):
+        importlib.import_module(name.split(":")[0])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        try:
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, OSError) as error:
+            raise RequestError(f"model.keras cannot be opened: {' '.join(str(error).split())[:300]}") from error
+
+
+def logits_model(model: Any) -> tuple[Any, str]:
+    """A function from inputs to pre-activations, and which output it gives.
+
+    A softmax or sigmoid that is the last layer, or the activation of the last layer, is left out. A model
+    that hides its layers gives what it gives; ``probabilities`` where its config cannot tell more.
+    """
+    import keras
+    import tensorflow as tf
+
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) > 1:
+        raise RequestError(f"the model has {len(outputs)} outputs; a report needs one")
+    squashing = (keras.activations.softmax, keras.activations.sigmoid)
+    kind = "probabilities"
+    if outputs:
+        last, kind = outputs[0]._keras_history.operation, "logits"
+        if isinstance(last, keras.layers.Softmax):
+            model = keras.Model(model.inputs, last.input)
+        elif getattr(last, "activation", None) in squashing:
+            last.activation = keras.activations.linear
+    return tf.function(lambda x: model(x, training=False), reduce_retracing=True), kind
+
+
+def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n, C] as it is; one score z an example as the two columns 0 and z."""
+    values = values.reshape(len(values), -1)
+    return np.concatenate([np.zeros_like(values), values], axis=1) if values.shape[1] == 1 else values
+
+
+def prepare_process(threads: int, use_gpu: bool) -> None:
+    """Give TensorFlow its threads before its first use in this process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    from nn_train.replication import configure_tensorflow
+
+    configure_tensorflow(threads, use_gpu)

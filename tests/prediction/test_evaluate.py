@@ -1,0 +1,126 @@
+"""Evaluation on a real Ray: the same bytes for any number of workers, also when one dies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nn_train.config import config_from_dict, dump_yaml
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError
+from nn_train.prediction import evaluate_runs
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+ROOT = Path(__file__).parents[2]
+EXACT = ("metrics.json", "confusion.csv", "curves.csv")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"))
+        patch.setenv("DIES_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "died"))
+        with ray_session(verbose=False):
+            yield
+
+
+def write_run(folder, name, source, input_shape, seed):
+    """A finished run as training leaves it, with a model that was not trained."""
+    import keras
+
+    from nn_train.models import build_model
+
+    config = config_from_dict({"name": name, "seed": seed, "data": {"source": source}})
+    keras.utils.set_random_seed(seed)
+    run = folder / name
+    run.mkdir()
+    build_model(config, input_shape, 3).save(run / "model.keras")
+    (run / "config.yaml").write_text(dump_yaml(config))
+    row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0 + seed, "val_accuracy": 0.5}
+    (run / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    record = {"schema": 1, "name": name, "status": "finished", "best_epoch": 1, "epochs": 1, "seed": seed}
+    record |= {"metrics": {"best": row, "final": row}, "data": {"source": source, "num_classes": 3}}
+    (run / "result.json").write_text(json.dumps(record))
+    return run
+
+
+@pytest.fixture(scope="module")
+def image_runs(tmp_path_factory):
+    """Two runs on 1,234 test images: three blocks, the last one short; seven workers leave some without any."""
+    folder = tmp_path_factory.mktemp("runs")
+    generator = np.random.default_rng(0)
+    parts = {"train": 40, "test": 1234}
+    arrays = {f"x_{k}": generator.integers(0, 256, (n, 12, 12)).astype(np.uint8) for k, n in parts.items()}
+    arrays |= {f"y_{k}": generator.integers(0, 3, n) for k, n in parts.items()}
+    np.savez(folder / "images.npz", **arrays)
+    return [write_run(folder, f"run{seed}", str(folder / "images.npz"), (12, 12, 1), seed) for seed in (0, 1)]
+
+
+def test_any_number_of_workers_gives_the_same_bytes(image_runs, tmp_path):
+    reports = {}
+    for workers in (1, 2, 3, 7):
+        output = tmp_path / str(workers)
+        evaluate_runs(image_runs, output, ScalingConfig(num_workers=workers, cpus_per_worker=0.25))
+        files = [*(output / "predictions").glob("*.npz"), *(output / name for name in EXACT)]
+        assert len(files) == 5
+        reports[workers] = {file.name: file.read_bytes() for file in files}
+    for workers in (2, 3, 7):
+        assert reports[workers] == reports[1]
+
+
+def test_a_worker_that_dies_is_started_again_and_changes_nothing(tmp_path):
+    import os
+
+    run = write_run(tmp_path, "dies", "user_code:dies_once", (6,), 0)
+    marker = Path(os.environ["DIES_ONCE_MARKER"])
+    assert not marker.exists()
+    evaluate_runs([run], tmp_path / "first", ScalingConfig(num_workers=2, cpus_per_worker=0.5))
+    assert marker.exists()
+    evaluate_runs([run], tmp_path / "second", ScalingConfig(num_workers=1))
+    first, second = (tmp_path / name / "predictions" / "dies.npz" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_page_is_written_again_without_the_runs(image_runs, tmp_path):
+    page = evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=1))
+    before = page.read_bytes()
+    page.unlink()
+    assert evaluate_runs([], tmp_path / "out").read_bytes() == before
+
+
+def test_every_number_is_the_one_that_scikit_learn_gives(image_runs, tmp_path):
+    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=1))
+    command = [sys.executable, "-m", "benchmarks.check_report", str(tmp_path / "out")]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_is_not_a_run_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"has no model.keras"):
+        evaluate_runs([tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--output", "out", "--runs", "nowhere"], "has no model.keras"),
+        (["--runs", "nowhere"], "--output"),
+        (["--output", "nowhere"], "is nowhere the folder of an evaluation"),
+        (["--output", "out", "--runs", "x", "--scaling.num_workers", "no"], "scaling.num_workers: 'no'"),
+        (["--output", "out", "--runz", "x"], "--runz"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_code_2(tmp_path, words, said):
+    command = [sys.executable, "-m", "jobs.evaluate", *words]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1

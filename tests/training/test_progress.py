@@ -1,0 +1,38 @@
+"""What a person sees."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from nn_train.config import Config
+from nn_train.training.progress import Progress, duration, epoch_line
+
+ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
+
+
+def test_an_epoch_is_one_line_with_metrics_speed_and_time_left():
+    line = epoch_line({**ROW, "learning_rate": 0.001, "world_size": 2}, 5)
+    assert line == "epoch 2/5  loss 0.1900  accuracy 0.9400  val_loss 0.1500  27,513 examples/s  1.9 s  6 s left"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_naturally(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_run_of_five_epochs_prints_few_lines():
+    stream = io.StringIO()
+    progress = Progress(Config(), stream)
+    progress.announce()
+    examples = {"train": 54000, "validation": 6000}
+    start = {"event": "start", "parameters": 101770, "examples": examples, "steps_per_epoch": 844}
+    progress({**start, "resumed_after": 3, "warnings": []})
+    for epoch in range(4, 6):
+        progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5})
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 5
+    assert lines[0] == "mnist_mlp: mlp on mnist, 2 workers of 1 CPU, batch 64, 5 epochs"
+    assert "54,000 examples" in lines[1]
+    assert lines[2] == "continuing after epoch 3"

@@ -1,0 +1,156 @@
+"""``train`` on a real local Ray: results, restarts and refusals."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from nn_train import train
+from nn_train.config import config_from_dict
+from nn_train.errors import RequestError, TrainingError
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+TIMES = ("seconds", "samples_per_second")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray(tmp_path_factory):
+    """One Ray for the module; the workers inherit where MLflow writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", tmp_path_factory.mktemp("mlflow").as_uri())
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
+        with ray_session(verbose=False):
+            yield
+
+
+def make(folder, name, workers=2, **sections):
+    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections["train"] = {"batch_size": 16, "epochs": 3, **sections.get("train", {})}
+    sections["run"] = {"storage_path": str(folder), "loggers": [], **sections.get("run", {})}
+    return config_from_dict({"name": name, "scaling": {"num_workers": workers}, **sections})
+
+
+def history(folder, name):
+    lines = (folder / name / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def test_a_run_reports_and_leaves_its_files(tmp_path):
+    events = []
+    config = make(tmp_path, "run", run={"loggers": ["tensorboard"]})
+    result = train(config, on_event=events.append)
+    assert [event["event"] for event in events] == ["start", "epoch", "epoch", "epoch", "done"]
+    assert result.trained
+    assert result.record["status"] == "finished"
+    assert result.record["world_size"] == 2
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", "tensorboard"}
+    assert [event["row"]["epoch"] for event in events[1:4]] == [1, 2, 3]
+    again = train(config)
+    assert not again.trained
+    assert again.record == result.record
+
+
+def test_tensorboard_reads_the_same_numbers(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    train(make(tmp_path, "board", workers=1, run={"loggers": ["tensorboard"]}))
+    events = EventAccumulator(str(tmp_path / "board" / "tensorboard" / "validation"))
+    events.Reload()
+    values = [float(make_ndarray(entry.tensor_proto)) for entry in events.Tensors("epoch_loss")]
+    assert values == pytest.approx([row["val_loss"] for row in history(tmp_path, "board")])
+
+
+def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
+    events = []
+    killed = make(tmp_path, "killed", train={"callbacks": "user_code:kill_once"})
+    train(killed, on_event=events.append)
+    assert (tmp_path / "killed" / "killed").exists()
+    assert [e["event"] for e in events] == ["start", "epoch", "failure", "start", "epoch", "epoch", "done"]
+    assert events[3]["resumed_after"] == 1
+    train(make(tmp_path, "alive", train={"callbacks": "user_code:never_kill"}))
+    assert history(tmp_path, "killed") == history(tmp_path, "alive")
+
+
+@pytest.mark.parametrize(
+    ("scaling", "said"),
+    [({"num_workers": 9999}, "9999 workers of 1 CPUs"), ({"num_workers": 1, "use_gpu": True}, "the cluster has 0")],
+)
+def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
+    began = time.monotonic()
+    sections = {"data": {"source": "user_code:arrays"}, "train": {"batch_size": 20000}, "scaling": scaling}
+    with pytest.raises(RequestError, match=said):
+        train(config_from_dict({"name": "big", "run": {"storage_path": str(tmp_path)}, **sections}))
+    assert time.monotonic() - began < 15
+    assert not (tmp_path / "big").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"model": {"name": "user_code:too_few_outputs"}}, "2 outputs, but the labels need 3"),
+        ({"model": {"name": "user_code:own_train_step"}}, "overrides train_step"),
+        ({"model": {"name": "user_code:not_a_model"}}, "not a keras.Model"),
+        ({"model": {"name": "cnn"}}, r"needs images \[N, H, W, C\]"),
+        ({"data": {"source": "user_code:no_such_function"}}, "no function 'no_such_function'"),
+    ],
+)
+def test_what_only_the_workers_can_see_is_refused_without_a_trace(tmp_path, sections, said):
+    events = []
+    with pytest.raises(RequestError, match=said):
+        train(make(tmp_path, "refused", **sections), on_event=events.append)
+    assert not (tmp_path / "refused").exists()
+    assert "start" not in [event["event"] for event in events]
+
+
+def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
+    events = []
+    with pytest.raises(TrainingError) as caught:
+        train(make(tmp_path, "mistake", model={"name": "user_code:broken_model"}), on_event=events.append)
+    shown = str(caught.value)
+    assert "user_code.py" in shown
+    assert "a mistake in the user's own code" in shown
+    assert shown.count("Traceback") == 1
+    assert len(events) <= 1  # one failure, no second try
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
+    config = make(tmp_path, "diverged", optimizer={"name": "sgd", "learning_rate": 1e38})
+    with pytest.raises(TrainingError, match=r"in epoch \d+, step \d+"):
+        train(config)
+
+
+def test_mlflow_gets_the_metrics_when_asked(tmp_path):
+    import os
+
+    import mlflow
+
+    train(make(tmp_path, "tracked", workers=1, run={"loggers": ["mlflow"]}))
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("nn_train")
+    (run,) = client.search_runs([experiment.experiment_id])
+    logged = client.get_metric_history(run.info.run_id, "val_loss")
+    assert [metric.value for metric in logged] == [row["val_loss"] for row in history(tmp_path, "tracked")]
+    assert run.data.params["train.batch_size"] == "16"
+
+
+def test_a_folder_of_another_config_is_refused_with_the_way_out(tmp_path):
+    train(make(tmp_path, "taken", workers=1))
+    with pytest.raises(RequestError, match=r"train.epochs: 3 → 4.*--run.overwrite true"):
+        train(make(tmp_path, "taken", workers=1, train={"epochs": 4}))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("")
+    for overwrite in (False, True):
+        with pytest.raises(RequestError, match="is not a run"):
+            train(make(tmp_path, "thesis", run={"overwrite": overwrite}))
+    assert (tmp_path / "thesis" / "chapter.tex").exists()
+    first = (tmp_path / "taken" / "result.json").read_text()
+    train(make(tmp_path, "taken", workers=1, train={"epochs": 1}, run={"overwrite": True}))
+    assert (tmp_path / "taken" / "result.json").read_text() != first
+    assert len(history(tmp_path, "taken")) == 1
