@@ -1,13 +1,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-quick lint setup lock
+.PHONY: run report test test-quick lint setup browser lock
 
-run: setup ## train the MLP and the CNN on MNIST, two workers each, on a local Ray
+run: setup ## train the MLP and the CNN on MNIST, two workers each, on a local Ray; then evaluate and report
 	$(BIN)/python -m jobs.train --config jobs/configs/mnist_mlp.yaml
 	$(BIN)/python -m jobs.train --config jobs/configs/mnist_cnn.yaml
+	$(BIN)/python -m jobs.evaluate --runs results/mnist_mlp results/mnist_cnn --output results/report
 
-test: setup ## all tests
+report: setup ## write the report of `make run` again; nothing is trained or predicted
+	$(BIN)/python -m jobs.evaluate --output results/report
+
+test: setup browser ## all tests
 	$(BIN)/python -m pytest
 
 test-quick: setup ## the tests that need neither TensorFlow nor Ray
@@ -25,6 +29,10 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
+
+browser: ## the tests look at the report in a headless Chromium
+	@command -v chromium >/dev/null || { echo "installing chromium"; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 lock: setup ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -49,7 +49,7 @@ def save(folder: RunFolder, model: keras.Model, history: History) -> None:
     arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(state_variables(model))}
     record = np.frombuffer(json.dumps({"history": history}).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, record=record, **arrays)
+    np.savez(buffer, record=record, **arrays)  # type: ignore[arg-type]
     payload = buffer.getvalue()
     folder.write(
         f"{CHECKPOINTS}/epoch-{len(history):06d}.ckpt", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload

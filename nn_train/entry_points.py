@@ -19,7 +19,7 @@ def call_entry_point(field: str, name: str, **offered: Any) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the user's module exists, but something that it imports does not
         raise RequestError(
             f"{field}: no module {error.name!r}; it is looked up from the folder the job was started in "

@@ -30,22 +30,27 @@ class Loop:
         replicas: this process's place.
         batch_size: rows of a global batch, summed over the workers.
         seed: with the epoch it fixes the order of the examples.
-        one_hot: whether the model is trained on one-hot targets instead of labels.
+        one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
     """
 
     def __init__(
-        self, model: keras.Model, data: SplitData, replicas: Replicas, batch_size: int, seed: int, one_hot: bool
+        self,
+        model: keras.Model,
+        data: SplitData,
+        replicas: Replicas,
+        batch_size: int,
+        seed: int,
+        one_hot_depth: int | None,
     ) -> None:
         self.model, self.data, self.replicas = model, data, replicas
         self.batch_size, self.seed = batch_size, seed
-        self.one_hot_depth = data.num_classes if one_hot else None
-        divides = batch_size % replicas.size == 0
+        self.one_hot_depth = one_hot_depth
         last = data.train.size % batch_size if data.in_memory else 1
         # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
-        short = batch_size < replicas.size or 0 < last < replicas.size
+        short = not data.in_memory or 0 < last < replicas.size
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
-        self.steps = ReplicaSteps(model, replicas, uneven=not divides or last % replicas.size != 0)
-        self.evaluation_steps = ReplicaSteps(model, replicas, uneven=not data.in_memory)
+        self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
+        self.evaluation_steps = ReplicaSteps(model, replicas, may_be_empty=not data.in_memory)
         self.train_tensors = to_tensors(data.train) if data.in_memory else None
         self.validation_tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
 
@@ -176,8 +181,9 @@ class Loop:
     @tf.function
     def metric_results(self) -> dict[str, tf.Tensor]:
         results = self.model.get_metrics_result()
-        results.pop("loss", None)  # Keras weighs shards of a short batch wrongly; ours is exact
-        return results
+        # Keras weighs the batches of its own loss trackers by a static shape, which is not known here.
+        trackers = {"loss", *(metric.name for metric in self.model._compile_loss.metrics)}
+        return {name: value for name, value in results.items() if name not in trackers}
 
     def stream(self, dataset: Any) -> Any:
         """Global batches of a dataset of single examples, in one order on all workers."""

@@ -95,8 +95,14 @@ def ends_in_softmax(model: keras.Model) -> bool:
 def check_outputs(model: keras.Model, num_classes: int | None, labels_are_one_hot: bool) -> None:
     """Raise RequestError when a classifier's output cannot hold the labels of the data."""
     shape = getattr(model, "output_shape", None)
-    if num_classes is None or not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] in (None, 1):
+    own_loss = model.compiled and (not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] == 1)
+    if num_classes is None or own_loss:
         return  # several outputs, a binary score or a target of another kind: the user's own loss judges it
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] is None:
+        raise RequestError(
+            f"model.name: the model's outputs have shape {shape}; for class labels [N, {num_classes}] is expected "
+            "(or compile the model with a loss of its own)"
+        )
     too_small = shape[-1] < num_classes
     if too_small or (labels_are_one_hot and shape[-1] != num_classes):
         raise RequestError(

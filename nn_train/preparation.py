@@ -14,6 +14,7 @@ from nn_train.errors import RequestError
 from nn_train.models import build_model, check_outputs
 from nn_train.optimizers import compile_model
 from nn_train.replication import Replicas, separate_seeds
+from nn_train.steps import check_spreadable
 
 
 def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.Model:
@@ -30,6 +31,8 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     input_shape = map_shapes(x)
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
+    if not data.in_memory and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
     if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
     with replicas.strategy.scope():
@@ -41,10 +44,17 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
             )
         if not model.built:
             build_by_calling(model, x)
-        check_outputs(model, data.num_classes, labels_are_one_hot=config.train.loss == "mse" and not model.compiled)
+        check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
         compile_model(model, config, total_steps(config, data))
-        if is_one_hot(config, model) and data.num_classes is not None:
-            y = tf.one_hot(y, data.num_classes)
+        depth = one_hot_depth(config, model)
+        if depth is not None:
+            y = tf.one_hot(y, depth)
+        if getattr(model.optimizer, "gradient_accumulation_steps", None):
+            raise RequestError(
+                "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size instead"
+            )
+        if replicas.size > 1:
+            check_spreadable(model, model(x))
         try:
             model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
         except (ValueError, TypeError) as error:
@@ -54,9 +64,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     return model
 
 
-def is_one_hot(config: Config, model: keras.Model) -> bool:
-    """Whether targets are given as one-hot vectors: the built-in MSE, not a loss the user compiled."""
-    return config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+def one_hot_depth(config: Config, model: keras.Model) -> int | None:
+    """C, where labels are given to the loss as one-hot vectors: for MSE, but not for a loss the user compiled."""
+    ours = config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+    return int(model.output_shape[-1]) if ours else None
 
 
 def sample_batch(data: SplitData) -> tuple[Any, Any, Any]:

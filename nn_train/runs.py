@@ -22,6 +22,7 @@ MODEL = "model.keras"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+REPLACED_BY = "replaced_by"
 
 
 class RunFolder:
@@ -44,6 +45,8 @@ class RunFolder:
             except ValueError as error:
                 reason = str(error).split("\n")[0]
                 raise RequestError(f"run.storage_path: {storage_path} cannot be used: {reason}") from error
+            if isinstance(self.filesystem, fs.LocalFileSystem):  # file://…
+                self.is_local, self.location = True, self.root
 
     def path(self, name: str) -> str:
         """Where a file of the run is, for a person to read."""

@@ -1,18 +1,19 @@
 """One step of one replica: what Keras computes on its rows, and how the replicas' parts become one.
 
-With R replicas of which r holds ``n_r`` of the ``n`` rows of a global batch, Keras computes on each the
-mean loss of its own rows plus the penalties, divided by R. Scaled by ``R * n_r / n`` these parts add up to
-the mean over the global batch plus the penalties once. Where all shards are equal the factor is 1 and
-nothing is done.
+Of the ``n`` rows of a global batch replica r holds ``n_r``. On its rows Keras computes the mean loss plus the
+penalties; weighted by ``n_r / n`` and summed over the replicas this is the mean over the global batch plus the
+penalties once. Keras' own weight for replicas, 1/R, is right for equal shards only, so it is switched off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.losses import loss as loss_module
 
 from nn_train.errors import RequestError
 from nn_train.replication import Replicas, all_reduce_sum, apply_without_reduction, moving_statistics
@@ -26,15 +27,14 @@ class ReplicaSteps:
     Args:
         model: built and compiled in the strategy's scope.
         replicas: this process's place.
-        uneven: whether replicas can hold different numbers of rows of a batch, none included.
+        may_be_empty: whether a replica can get no row of a batch.
     """
 
-    def __init__(self, model: keras.Model, replicas: Replicas, uneven: bool) -> None:
+    def __init__(self, model: keras.Model, replicas: Replicas, may_be_empty: bool) -> None:
         self.model = model
         self.replicas = replicas
-        self.uneven = uneven and replicas.size > 1
+        self.may_be_empty = may_be_empty and replicas.size > 1
         self.statistics = moving_statistics(model) if replicas.size > 1 else []
-        self.reduction = loss_reduction(model, replicas.size)
         self.unconnected: set[int] = set()  # positions of the weights that the loss does not depend on
         if model.optimizer is not None:
             apply_without_reduction(model.optimizer)
@@ -63,14 +63,13 @@ class ReplicaSteps:
         model, (x, y, sample_weight) = self.model, batch
         with tf.GradientTape() as tape:
             predicted = call(model, x, training=True)
-            loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
-            if self.uneven and self.reduction == "mean":
-                factor = tf.cast(self.replicas.size * rows / global_rows, loss.dtype)
-                loss = factor * loss
+            with unscaled_losses():
+                loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
+            loss *= tf.cast(rows / global_rows, loss.dtype)
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
-        if self.uneven:  # both branches of a condition must give dense tensors
+        if self.may_be_empty:  # both branches of a condition must give dense tensors
             pairs = zip(gradients, model.trainable_variables, strict=True)
             gradients = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs]
         model.compute_metrics(x, y, predicted, sample_weight)
@@ -91,17 +90,16 @@ class ReplicaSteps:
 
         def forward() -> Any:
             predicted = call(model, x, training=False)
-            loss = model._compute_loss(x, y, predicted, sample_weight, training=False)
+            with unscaled_losses():
+                loss = model._compute_loss(x, y, predicted, sample_weight, training=False)
             model.compute_metrics(x, y, predicted, sample_weight)
-            # Keras divided a mean by R; a sum over the rows needs neither factor.
-            scale = tf.cast(rows * self.replicas.size, tf.float32) if self.reduction == "mean" else 1.0
-            return tf.cast(loss, tf.float32) * scale
+            return tf.cast(loss, tf.float32) * tf.cast(rows, tf.float32)
 
         return self.when_any_rows(rows, forward, lambda: tf.constant(0.0))
 
     def when_any_rows(self, rows: Any, compute: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """``compute()``, or ``otherwise()`` on a replica that got no row of a short last batch."""
-        return tf.cond(rows > 0, compute, otherwise) if self.uneven else compute()
+        return tf.cond(rows > 0, compute, otherwise) if self.may_be_empty else compute()
 
 
 def call(model: keras.Model, x: Any, training: bool) -> Any:
@@ -114,19 +112,37 @@ def first_dimension(batch: Batch) -> Any:
     return tf.shape(tf.nest.flatten(batch[0])[0])[0]
 
 
-def loss_reduction(model: keras.Model, replicas: int) -> str:
-    """``mean`` or ``sum`` over the rows: decides how the replicas' parts of the loss add up.
+@contextlib.contextmanager
+def unscaled_losses() -> Iterator[None]:
+    """While a step is traced, Keras' losses are those of the rows: not divided by the number of replicas.
 
-    Raises:
-        RequestError: several replicas, and a loss that is neither.
+    Keras divides in its own losses only, so that a ``compute_loss`` of the user's would count R times.
     """
+    kept = loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution
+    loss_module.scale_loss_for_distribution = loss_module.unscale_loss_for_distribution = lambda value: value
+    try:
+        yield
+    finally:
+        loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution = kept
+
+
+def check_spreadable(model: keras.Model, predicted: Any) -> None:
+    """Raise RequestError for what cannot be put together exactly from several workers' rows."""
     kinds = {getattr(loss, "reduction", "mean") for loss in tf.nest.flatten(model.loss) if loss is not None}
-    if kinds == {"sum"}:
-        return "sum"
-    # mean_with_sample_weight divides by the weights of one replica's rows: equal to the mean without weights only.
-    if replicas > 1 and not kinds <= {"mean", "sum_over_batch_size"}:
+    if not kinds <= {"mean", "sum_over_batch_size"}:
         raise RequestError(
             f"model.name: the loss reduces by {', '.join(sorted(map(str, kinds)))}; training on several workers knows "
-            "sum_over_batch_size (Keras' default) and sum"
+            "sum_over_batch_size (Keras' default)"
         )
-    return "mean"
+    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(predicted)):
+        raise RequestError(
+            "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
+            "train it with --scaling.num_workers 1"
+        )
+    # Keras 3.12, the last for Python 3.10, sums activity penalties over the rows instead of averaging them.
+    penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())
+    if keras.__version__.startswith("3.12.") and penalised:
+        raise RequestError(
+            "model.name: activity regularisers depend on the number of workers with this Keras; use Python 3.11 or "
+            "newer, or --scaling.num_workers 1"
+        )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
@@ -25,7 +27,7 @@ def run_workers(size: int, out: Path, script: Path) -> None:
         command = [sys.executable, str(script), str(rank), str(size), str(out)]
         processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
     try:
-        codes = [process.wait(timeout=TIMEOUT) for process in processes]
+        codes = wait_for_all(processes)
     finally:
         for process in processes:
             process.kill()
@@ -33,6 +35,19 @@ def run_workers(size: int, out: Path, script: Path) -> None:
     if failed:
         logs[failed[0]].seek(0)
         raise AssertionError(f"worker {failed[0]} of {size} failed:\n{logs[failed[0]].read()[-5000:]}")
+
+
+def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+    """The exit codes; when one process fails the others, which would wait for it, are ended."""
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        codes = [process.poll() for process in processes]
+        if any(codes):
+            return [code or 0 for code in codes]
+        if None not in codes:
+            return [0 for _ in codes]
+        select.select([], [], [], 0.05)
+    raise AssertionError(f"the workers did not end within {TIMEOUT} s")
 
 
 def free_ports(count: int) -> list[int]:

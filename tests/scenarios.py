@@ -41,13 +41,22 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "clipped": {"data": {"source": "user_code:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
     "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
-    "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:batch_norm"}},
+    "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
+    "own_loss": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:own_loss"}},
     "mse": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp"}, "train": {"loss": "mse"}},
-    "float16": {"data": {"source": "user_code:arrays"}, "train": {"precision": "mixed_float16"}},
+    "float16": {
+        "data": {"source": "user_code:arrays"},
+        "model": {"dropout": 0},
+        "train": {"precision": "mixed_float16"},
+    },
     "bfloat16": {"data": {"source": "user_code:arrays"}, "train": {"precision": "mixed_bfloat16"}},
     "dropout": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
     "again": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
-    "callbacks": {"data": {"source": "user_code:arrays"}, "train": {"epochs": 9, "callbacks": "user_code:callbacks"}},
+    "callbacks": {
+        "data": {"source": "user_code:arrays"},
+        "model": {"dropout": 0},
+        "train": {"epochs": 9, "callbacks": "user_code:callbacks"},
+    },
     "patience": {
         "data": {"source": "user_code:arrays"},
         "optimizer": {"learning_rate": 3.0},
@@ -73,6 +82,7 @@ def continued(out: Path, replicas: Replicas) -> None:
 def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     """What runs in this worker, and what differs between workers."""
     import keras
+    import tensorflow as tf
 
     from nn_train.datasets import load_data
     from nn_train.loop import Loop
@@ -86,9 +96,10 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     normed = make_job(out, "describe", replicas.size, **RUNS["batch_norm"]).config
     data = load_data(normed.data)
     model = prepare_model(normed, data, replicas)
-    Loop(model, data, replicas, 16, 3, False).train_epoch(0)
+    Loop(model, data, replicas, 16, 3, None).train_epoch(0)
     return {
         "keras": keras.__version__,
+        "tf_keras_is_keras_3": tf.keras.Model is keras.Model,
         "strategy": type(replicas.strategy).__name__,
         "replicas": replicas.strategy.num_replicas_in_sync,
         "mask": np.asarray(masks).ravel().tolist(),

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.dist
 def test_every_worker_runs_keras_3_under_a_strategy_of_the_asked_size(outcome, size):
     for worker in outcome(size).described():
         assert worker["keras"].startswith("3.")
+        assert worker["tf_keras_is_keras_3"]
         assert worker["strategy"] == "CollectiveAllReduceStrategy"  # the class behind MultiWorkerMirroredStrategy
         assert worker["replicas"] == size
 

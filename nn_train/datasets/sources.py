@@ -149,10 +149,10 @@ def held_out(whole: Examples, config: DataConfig) -> tuple[Examples, Examples | 
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
-    """Bytes ``[N, H, W]`` get their channel axis; float64 becomes float32; all else stays as it is."""
+    """Bytes ``[N, H, W]`` get their channel axis, floats become float32; other numbers stay as they are."""
     if x.dtype == np.uint8:
         return x[..., np.newaxis] if x.ndim == 3 else x
-    return x.astype(np.float32)
+    return x.astype(np.float32) if x.dtype.kind == "f" else x
 
 
 def check_inputs(x: np.ndarray, name: str, source: str) -> None:
@@ -198,6 +198,10 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
             f"(train, validation) or (train, validation, test); got {type(given).__name__}"
         )
     (x_train, y_train), (x_test, y_test) = parts
+    named = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    labels = (y_train, y_test)
+    if all(isinstance(a, np.ndarray) for a in named.values()) and all(y.dtype.kind in "ui" for y in labels):
+        return from_arrays(named, source, config)  # class labels: the same rules as for an .npz
     for x, y, part in ((x_train, y_train, "train"), (x_test, y_test, "test")):
         for array in (*leaves(x), *leaves(y)):
             if not isinstance(array, np.ndarray) or array.ndim == 0:
@@ -208,13 +212,12 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
                 raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
         check_lengths(x, y, part, source)
     train, validation = held_out(Examples(x=x_train, y=y_train), config)
-    names = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     return SplitData(
         train=train,
         validation=validation,
         test=Examples(x=x_test, y=y_test),
         num_classes=classes_of(y_train, y_test),
-        sha256={name: digest(tree) for name, tree in names.items() if isinstance(tree, np.ndarray)},
+        sha256={name: digest(tree) for name, tree in named.items() if isinstance(tree, np.ndarray)},
     )
 
 

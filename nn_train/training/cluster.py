@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,8 @@ def ray_session(verbose: bool) -> Iterator[None]:
         return
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "configure_logging": True}
-    if os.environ.get("RAY_ADDRESS"):
+    if address := os.environ.get("RAY_ADDRESS"):
+        check_reachable(address)
         ray.init(**options)
     else:
         # "local" never joins a Ray that somebody left running on this machine.
@@ -35,6 +37,19 @@ def ray_session(verbose: bool) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Raise RequestError when nothing answers at ``host:port``; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", "local"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise RequestError(
+            f"RAY_ADDRESS: no Ray answers at {address} ({error}); unset it to start a local one"
+        ) from error
 
 
 def resources_per_worker(scaling: ScalingConfig) -> dict[str, float]:

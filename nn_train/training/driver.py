@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nn_train import runs
@@ -124,8 +125,21 @@ def check_early(config: Config) -> None:
             raise RequestError("run.loggers: mlflow is not installed here; pip install mlflow, or leave it out")
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
+    check_storage(config.run.storage_path)
     if can_check_early(config.data.source) and config.data.source != "mnist":
         load_data(config.data)
+
+
+def check_storage(storage_path: str) -> None:
+    """Refuse a local path that cannot become a folder."""
+    if "://" in storage_path:
+        return
+    path = Path(storage_path).expanduser().absolute()
+    while not path.exists():
+        path = path.parent
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        reason = "is not a folder" if not path.is_dir() else "is not writable"
+        raise RequestError(f"run.storage_path: {storage_path}: {path} {reason}")
 
 
 def command_line() -> tuple[str, ...]:

@@ -67,8 +67,6 @@ class Trainer(DataParallelTrainer):
 def run_on_ray(config: Config, folder: RunFolder, started_at: float, on_event: OnEvent, verbose: bool) -> None:
     """Run the workers to the end. See ``train`` for what is raised."""
     check_placeable(config.scaling)
-    if config.run.overwrite:
-        folder.clear()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # 2 s by default: felt at the end of every run
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     job = Job(config=config, folder=folder, command=command_line(), started_at=started_at)

@@ -57,6 +57,7 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
         TrainingError: the loss became NaN or infinite; the last checkpoint stays.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras in the user's code must be Keras 3 as well
     # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
     # 1.5 times as fast (5.8 to 3.7 s for 100 steps of 128 on one core of an AMD EPYC).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -73,14 +74,14 @@ def train_replica(job: Job, replicas: Any, report: Report) -> None:
 
     from nn_train.datasets import load_data
     from nn_train.loop import Loop
-    from nn_train.preparation import is_one_hot, prepare_model
+    from nn_train.preparation import one_hot_depth, prepare_model
 
     config = job.config
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
     data = load_data(config.data)
     model = prepare_model(config, data, replicas)
-    loop = Loop(model, data, replicas, config.train.batch_size, config.seed, is_one_hot(config, model))
+    loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
     Training(job, model, data, loop, report).run()
 
 
@@ -100,8 +101,8 @@ class Training:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
         from nn_train.loggers import make_loggers
 
-        if self.replicas.is_chief and not self.folder.exists(runs.CONFIG):
-            self.folder.write(runs.CONFIG, dump_yaml(self.config).encode())
+        if self.replicas.is_chief:
+            self.begin_folder()
         warnings = self.resume()
         self.report(self.start_event(warnings))
         loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
@@ -129,6 +130,16 @@ class Training:
             self.folder.write_json(runs.RESULT, result)
         self.report({"event": "done", "result": result})
 
+    def begin_folder(self) -> None:
+        """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
+        if self.config.run.overwrite:
+            mark = str(self.job.started_at).encode()
+            if not self.folder.exists(runs.REPLACED_BY) or self.folder.read(runs.REPLACED_BY) != mark:
+                self.folder.clear()
+                self.folder.write(runs.REPLACED_BY, mark)  # so that a restarted worker goes on instead
+        if not self.folder.exists(runs.CONFIG):
+            self.folder.write(runs.CONFIG, dump_yaml(self.config).encode())
+
     def resume(self) -> list[str]:
         """Load the newest intact checkpoint, on all workers alike. Returns warnings about damaged ones."""
         from nn_train import checkpoints
@@ -140,7 +151,8 @@ class Training:
             checkpoints.restore(self.model, checkpoint)
             separate_seeds(self.model, self.replicas)
             self.history = checkpoint.history
-        if not same_on_all(len(self.history), self.replicas):
+        seen = same_on_all(len(self.history), self.replicas)  # also a barrier: now the chief has written its file
+        if not (seen and same_on_all(int(self.folder.exists(runs.CONFIG)), self.replicas)):
             raise RequestError(
                 f"run.storage_path: the workers do not see the same {self.folder.location}; on several machines it "
                 "must be a shared folder (NFS) or a URI such as s3://bucket/results"
