@@ -53,23 +53,22 @@ def main() -> int:
     parser.add_argument("--worker", nargs=2, metavar=("CASE", "RANK"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        case, rank = (int(word) for word in arguments.worker)
-        print(json.dumps(ENGINES[CASES[case].engine](CASES[case], rank)))
+        number, rank = (int(word) for word in arguments.worker)
+        print(json.dumps(ENGINES[CASES[number].engine](CASES[number], rank)))
         return 0
     seconds = []
     for number, case in enumerate(CASES):
         seconds.append(measure(number, case))
         print(f"{case.name:40} {seconds[-1]:8.2f} s an epoch", flush=True)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"slower": CASES[slow].name, "faster": CASES[fast].name, "times": seconds[slow] / seconds[fast], "target": goal}
         for slow, fast, goal in TARGETS
     ]
     print()
     for row in rows:
         verdict = "reached" if row["times"] >= row["target"] else "MISSED"
-        print(
-            f"{row['faster']}: {row['times']:.2f} times as fast as {row['slower']} (target {row['target']}: {verdict})"
-        )
+        ratio = f"{row['times']:.2f} times as fast as {row['slower']}"
+        print(f"{row['faster']}: {ratio}; at least {row['target']}: {verdict}")
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         cases = [{"case": case.name, "seconds": value} for case, value in zip(CASES, seconds, strict=True)]

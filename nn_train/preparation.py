@@ -51,7 +51,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
             y = tf.one_hot(y, depth)
         if getattr(model.optimizer, "gradient_accumulation_steps", None):
             raise RequestError(
-                "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size instead"
+                "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
             )
         if replicas.size > 1:
             check_spreadable(model, model(x))
