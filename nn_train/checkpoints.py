@@ -46,14 +46,7 @@ def state_variables(model: keras.Model) -> list[Any]:
 
 def save(folder: RunFolder, model: keras.Model, history: History) -> None:
     """Write the state after ``len(history)`` epochs and remove all but the ``KEPT`` newest. Chief only."""
-    arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(state_variables(model))}
-    record = np.frombuffer(json.dumps({"history": history}).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, record=record, **arrays)  # type: ignore[arg-type]
-    payload = buffer.getvalue()
-    folder.write(
-        f"{CHECKPOINTS}/epoch-{len(history):06d}.ckpt", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
-    )
+    folder.write(f"{CHECKPOINTS}/epoch-{len(history):06d}.ckpt", pack(state_variables(model), history))
     for name in folder.names(CHECKPOINTS)[:-KEPT]:
         folder.delete(f"{CHECKPOINTS}/{name}")
 
@@ -61,15 +54,28 @@ def save(folder: RunFolder, model: keras.Model, history: History) -> None:
 def load_newest(folder: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest intact checkpoint; ``warn`` is called for each damaged one that is passed over."""
     for name in reversed(folder.names(CHECKPOINTS)):
-        content = folder.read(f"{CHECKPOINTS}/{name}")
-        digest, payload = content[:64], content[65:]
-        if hashlib.sha256(payload).hexdigest().encode() == digest:
-            return parse(payload)
+        checkpoint = unpack(folder.read(f"{CHECKPOINTS}/{name}"))
+        if checkpoint is not None:
+            return checkpoint
         warn(f"{folder.path(CHECKPOINTS)}/{name} is damaged and is not used")
     return None
 
 
-def parse(payload: bytes) -> Checkpoint:
+def pack(variables: list[Any], history: History) -> bytes:
+    """The values of ``variables`` and the history in the format above."""
+    arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(variables)}
+    record = np.frombuffer(json.dumps({"history": history}).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, record=record, **arrays)  # type: ignore[arg-type]
+    payload = buffer.getvalue()
+    return hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+def unpack(content: bytes) -> Checkpoint | None:
+    """What ``pack`` gave; None when it is damaged."""
+    digest, payload = content[:64], content[65:]
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        return None
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         history = json.loads(archive["record"].tobytes())["history"]
         variables = [archive[f"v{i}"] for i in range(len(archive.files) - 1)]
@@ -81,10 +87,14 @@ def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
 
     Random generators get the chief's state; ``separate_seeds`` gives each rank its own again.
     """
-    variables = state_variables(model)
+    assign(state_variables(model), checkpoint.variables)
+
+
+def assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    """Set each variable. ValueError when the values are of other shapes: another model's."""
     shapes = [tuple(variable.shape) for variable in variables]
-    saved = [value.shape for value in checkpoint.variables]
+    saved = [value.shape for value in values]
     if shapes != saved:
         raise ValueError(f"the checkpoint holds {len(saved)} variables that do not fit this model's {len(shapes)}")
-    for variable, value in zip(variables, checkpoint.variables, strict=True):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -28,7 +28,8 @@ class Loop:
         model: built and compiled in the strategy's scope (``prepare_model``).
         data: training and validation examples.
         replicas: this process's place.
-        batch_size: rows of a global batch, summed over the workers.
+        batch_size: rows of a global batch, summed over the workers. Between epochs it and the seed may be set
+            anew: neither is a part of what was traced (arrays in memory only).
         seed: with the epoch it fixes the order of the examples.
         one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
     """
@@ -80,7 +81,8 @@ class Loop:
             separate_seeds(self.model, self.replicas)
         if self.train_tensors is not None:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
-            step, examples, loss_sum, loss = self.run_arrays(self.train_tensors, tf.constant(order))
+            batch_size = tf.constant(self.batch_size)
+            step, examples, loss_sum, loss = self.run_arrays(self.train_tensors, tf.constant(order), batch_size)
         else:
             step, examples, loss_sum, loss = self.run_stream(iter(self.stream(self.data.train)))
         if not np.isfinite(float(loss)):
@@ -95,7 +97,7 @@ class Loop:
             return {}
         self.model.reset_metrics()
         if self.validation_tensors is not None:
-            examples, loss_sum = self.evaluate_arrays(self.validation_tensors)
+            examples, loss_sum = self.evaluate_arrays(self.validation_tensors, tf.constant(self.evaluation_rows))
         else:
             examples, loss_sum = self.evaluate_stream(iter(self.stream(self.data.validation)))
         if int(examples) == 0:
@@ -106,13 +108,13 @@ class Loop:
         return {**self.read_metrics(), "loss": loss}
 
     @tf.function(reduce_retracing=True)
-    def run_arrays(self, tensors: Any, order: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def run_arrays(self, tensors: Any, order: tf.Tensor, batch_size: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """One epoch over arrays in memory. Stops early when the loss is not finite."""
         total = tf.shape(order)[0]
         loss, loss_sum, step = tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(0)
-        while step * self.batch_size < total and tf.math.is_finite(loss):
-            first = step * self.batch_size
-            rows = tf.minimum(self.batch_size, total - first)
+        while step * batch_size < total and tf.math.is_finite(loss):
+            first = step * batch_size
+            rows = tf.minimum(batch_size, total - first)
             low, high = self.replicas.rows(rows)
             x, y = gather(tensors, order[first + low : first + high])
             loss = self.replicas.strategy.run(self.steps.train, args=((*self.prepare(x, y), None), rows))
@@ -135,13 +137,13 @@ class Loop:
         return step, total, loss_sum, loss
 
     @tf.function(reduce_retracing=True)
-    def evaluate_arrays(self, tensors: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def evaluate_arrays(self, tensors: Any, batch_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sum of the loss over this replica's contiguous part, then over the replicas."""
         total = tf.shape(tf.nest.flatten(tensors[0])[0])[0]
         first, last = self.replicas.rows(total)
         loss_sum = tf.constant(0.0, tf.float64)
         while first < last:
-            stop = tf.minimum(first + self.evaluation_rows, last)
+            stop = tf.minimum(first + batch_rows, last)
             batch = (*self.prepare(*rows_of(tensors, first, stop)), None)
             loss = self.replicas.strategy.run(self.evaluation_steps.evaluate, args=(batch,))
             loss_sum += tf.cast(loss, tf.float64)
@@ -220,8 +222,26 @@ def rows_of(tensors: Any, first: Any, stop: Any) -> Any:
 
 def to_tensors(examples: Examples) -> tuple[Any, Any]:
     """The arrays as tensors, float64 as float32; they are handed to the graph by reference, not copied into it."""
+    return tf.nest.map_structure(to_tensor, (examples.x, examples.y))
 
-    def convert(array: np.ndarray) -> tf.Tensor:
-        return tf.constant(array.astype(np.float32) if array.dtype == np.float64 else array)
 
-    return tf.nest.map_structure(convert, (examples.x, examples.y))
+def to_tensor(array: np.ndarray) -> tf.Tensor:
+    """An array as a tensor: without a copy where Ray's shared memory gave it, so that a node holds it once.
+
+    Such arrays are aligned as TensorFlow wants it, which others are not. On a GPU the copy is what is wanted.
+    """
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    aligned = array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size > 0
+    if array.flags.writeable or not aligned or tf.config.list_logical_devices("GPU"):
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(np.asarray(Shared(array)).__dlpack__())
+
+
+class Shared:
+    """A view of a read-only array that numpy exports (DLPack cannot say read-only); TensorFlow only reads it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array  # keeps the memory while a tensor uses it
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}

@@ -63,12 +63,17 @@ def build_cnn(settings: ModelConfig, input_shape: tuple[int, ...], num_classes: 
 
 def head(settings: ModelConfig, num_classes: int) -> list[Any]:
     """The hidden dense layer, dropout where asked, and the logits."""
-    rate = DEFAULT_DROPOUT[settings.name] if settings.dropout is None else settings.dropout
+    rate = dropout_rate(settings)
     hidden = keras.layers.Dense(
         settings.hidden_units, activation=settings.activation, kernel_regularizer=penalty(settings)
     )
     dropout = [keras.layers.Dropout(rate)] if rate else []
     return [hidden, *dropout, keras.layers.Dense(num_classes, kernel_regularizer=penalty(settings), name="logits")]
+
+
+def dropout_rate(settings: ModelConfig) -> float:
+    """The share of units that a built-in model drops."""
+    return DEFAULT_DROPOUT[settings.name] if settings.dropout is None else settings.dropout
 
 
 def penalty(settings: ModelConfig) -> Any:

@@ -31,9 +31,9 @@ class Outcome:
     def variables(self, run: str) -> list[np.ndarray]:
         """Weights, optimizer state and seeds after the last epoch."""
         newest = max((self.folder / run / "checkpoints").iterdir())
-        from nn_train.checkpoints import parse
+        from nn_train.checkpoints import unpack
 
-        return parse(newest.read_bytes()[65:]).variables
+        return unpack(newest.read_bytes()).variables
 
     def described(self) -> list[dict[str, Any]]:
         """What each worker said of itself."""

@@ -81,14 +81,18 @@ def config_from_dict(nested: Mapping[str, Any]) -> Config:
     return config_from_flat(flatten(nested))
 
 
-def config_to_dict(config: Config) -> dict[str, Any]:
-    """Nested plain values, fully resolved; ``config_from_dict`` gives the same config back."""
-    return dataclasses.asdict(config, dict_factory=lambda pairs: {k: as_plain(v) for k, v in pairs})
+def config_to_dict(config: Config, with_search: bool = False) -> dict[str, Any]:
+    """Nested plain values, fully resolved; ``config_from_dict`` gives the same config back.
+
+    The section ``search`` is no part of a run: it is left out unless asked for.
+    """
+    nested = dataclasses.asdict(config, dict_factory=lambda pairs: {k: as_plain(v) for k, v in pairs})
+    return nested if with_search else {key: value for key, value in nested.items() if key != "search"}
 
 
-def dump_yaml(config: Config) -> str:
+def dump_yaml(config: Config, with_search: bool = False) -> str:
     """The job file that stands for ``config``, every field written out."""
-    return yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(config_to_dict(config, with_search), sort_keys=False, allow_unicode=True)
 
 
 def as_plain(value: Any) -> Any:
@@ -151,6 +155,8 @@ def coerce(path: str, value: Any, hint: Any) -> Any:
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is tuple:
         return coerce_tuple(path, value)
+    if typing.get_origin(kind) is Mapping:
+        return coerce_mapping(path, value)
     try:
         return CONVERTERS[kind](value)
     except (ValueError, TypeError, OverflowError):
@@ -165,6 +171,14 @@ def coerce_tuple(path: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise RequestError(f"{path}: {value!r} is not a list of names")
     return tuple(value)
+
+
+def coerce_mapping(path: str, value: Any) -> dict[str, Any]:
+    """A mapping, or its text in YAML (from a command line)."""
+    content = parse_yaml(value, path) if isinstance(value, str) else value
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        raise RequestError(f"{path}: {value!r} is not a mapping of names to values")
+    return dict(content)
 
 
 def to_int(value: Any) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nn_train.config.uris import refuse_credentials
 from nn_train.errors import RequestError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -39,6 +41,8 @@ def option(
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
     metadata = {"help": help, "choices": choices, "entry_point": entry_point, **bounds}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -108,6 +112,10 @@ class DataConfig(Section):
     validation_fraction: float = option(
         0.1, "share of the training examples held out for validation", minimum=0, below=1
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_credentials("data.source", self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +203,56 @@ class RunConfig(Section):
         ("tensorboard",), "where the metrics go besides metrics.jsonl", choices=("tensorboard", "mlflow")
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_credentials("run.storage_path", self.storage_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(Section):
+    """What jobs.tune varies, how it chooses, and when it stops."""
+
+    space: Mapping[str, Any] = option({}, "field: {kind: values}; see docs/tune.md")
+    algorithm: str = option(
+        "random",
+        "random, grid, a sampler of Optuna (tpe, cmaes, qmc, nsgaii), or module:function that returns one",
+        choices=("random", "grid", "tpe", "cmaes", "qmc", "nsgaii"),
+        entry_point=True,
+    )
+    scheduler: str = option(
+        "asha", "which trials to stop early", choices=("none", "asha", "hyperband", "median", "pbt")
+    )
+    num_trials: int = option(20, "trials in all; grid: every combination", minimum=1)
+    metric: str = option("val_accuracy", "what is compared: a name in metrics.jsonl, at a trial's best epoch")
+    mode: str | None = option(
+        None, "max or min; none: min for a metric with loss or error in its name, else max", choices=("max", "min")
+    )
+    grace_epochs: int = option(1, "epochs before a trial can be stopped; pbt: between exchanges", minimum=1)
+    reduction_factor: int = option(4, "asha, hyperband: one of this many trials goes on at each rung", minimum=2)
+    time_budget: float | None = option(None, "seconds after which no further epoch is started", above=0)
+    target: float | None = option(None, "value of the metric at which the search ends")
+    max_failed_trials: int | None = option(None, "failed trials at which the search ends", minimum=1)
+    max_concurrent: int | None = option(None, "trials at a time; none: as many as fit the cluster", minimum=1)
+    keep_best: int = option(3, "models that are kept", minimum=1)
+    confirm: Mapping[str, Any] | None = option(
+        None, "{top: 3, seeds: 3}: train the best again with other seeds and choose on the mean"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.confirm is not None:
+            numbers = [self.confirm.get(key) for key in ("top", "seeds")]
+            whole = all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers)
+            if set(self.confirm) != {"top", "seeds"} or not whole:
+                raise RequestError(f"search.confirm: {dict(self.confirm)!r} is not written as {{top: 3, seeds: 3}}")
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the metric is minimised."""
+        if self.mode is not None:
+            return self.mode == "min"
+        return "loss" in self.metric or "error" in self.metric
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -212,6 +270,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -242,6 +301,7 @@ SECTIONS: dict[str, type] = {
     "train": TrainConfig,
     "scaling": ScalingConfig,
     "run": RunConfig,
+    "search": SearchConfig,
 }
 
 

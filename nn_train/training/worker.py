@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import math
 import os
-import platform
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
-from nn_train.errors import RequestError, TrainingError
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
-from nn_train.selection import History, best_epoch, should_stop
+from nn_train.selection import best_epoch
+from nn_train.training.epochs import Training
+from nn_train.training.record import finished_record, sizes
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -56,6 +55,11 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
         RequestError: the data or the model cannot be trained on; nothing was written.
         TrainingError: the loss became NaN or infinite; the last checkpoint stays.
     """
+    train_replica(job, join_process(job.config.scaling, rank, size), report)
+
+
+def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
+    """Set TensorFlow up in this process and join the strategy that ``TF_CONFIG`` describes: a ``Replicas``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras in the user's code must be Keras 3 as well
     # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
@@ -63,9 +67,8 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from nn_train.replication import configure_tensorflow, join_strategy
 
-    scaling = job.config.scaling
     configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
-    train_replica(job, join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1), report)
+    return join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1)
 
 
 def train_replica(job: Job, replicas: Any, report: Report) -> None:
@@ -82,20 +85,16 @@ def train_replica(job: Job, replicas: Any, report: Report) -> None:
     data = load_data(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-    Training(job, model, data, loop, report).run()
+    Run(job, model, data, loop, report).run()
 
 
-class Training:
-    """The epochs of one worker, and on the chief the files they leave."""
+class Run(Training):
+    """A training that leaves the files of a run (named in ``nn_train.runs``) and reports events."""
 
     def __init__(self, job: Job, model: Any, data: Any, loop: Any, report: Report) -> None:
-        from nn_train.callbacks import ChiefCallbacks
-
-        self.job, self.config, self.folder = job, job.config, job.folder
-        self.model, self.data, self.loop, self.report = model, data, loop, report
-        self.replicas = loop.replicas
-        self.history: History = []
-        self.callbacks = ChiefCallbacks(self.config, model, self.replicas, self.folder.location)
+        super().__init__(job.config, model, data, loop, job.folder.location)
+        self.job, self.folder, self.report = job, job.folder, report
+        self.loggers: list[Any] = []
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
@@ -105,29 +104,19 @@ class Training:
             self.begin_folder()
         warnings = self.resume()
         self.report(self.start_event(warnings))
-        loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
-        self.callbacks.on_train_begin()
-        while len(self.history) < self.config.train.epochs:
-            if should_stop(self.history, self.config.train.early_stopping_patience):
-                break
-            if self.callbacks.on_epoch_begin(len(self.history)):
-                break
-            row = self.epoch()
-            self.history.append(row)
-            if self.replicas.is_chief:
-                self.write_epoch()
-                for logger in loggers:
-                    logger.log(row)
-            self.callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
-            if self.replicas.is_chief:
-                self.write_checkpoint()
+        self.loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
+        for row in self.epochs():
             self.report({"event": "epoch", "row": row, "epochs": self.config.train.epochs})
-        self.callbacks.on_train_end()
-        for logger in loggers:
+        for logger in self.loggers:
             logger.close()
-        result = self.result() if self.replicas.is_chief else {}
+        result: dict[str, Any] = {}
         if self.replicas.is_chief:
+            world_size, job = self.replicas.size, self.job
+            result = finished_record(
+                self.config, self.history, self.data, self.model, world_size, job.command, job.started_at
+            )
             self.folder.write_json(runs.RESULT, result)
+            self.folder.delete(runs.REPLACED_BY)
         self.report({"event": "done", "result": result})
 
     def begin_folder(self) -> None:
@@ -159,42 +148,16 @@ class Training:
             )
         return warnings
 
-    def epoch(self) -> dict[str, Any]:
-        """Train and validate once; the row of ``metrics.jsonl``."""
-        began = time.perf_counter()
-        try:
-            logs = self.loop.train_epoch(len(self.history))
-            trained = time.perf_counter()
-            validation = self.loop.evaluate()
-        except FloatingPointError as error:
-            kept = f"; the state after epoch {len(self.history)} is kept" if self.history else ""
-            raise TrainingError(
-                f"{error}, and the run stopped there{kept}. Lower optimizer.learning_rate, or look for extreme values "
-                "in the data"
-            ) from error
-        examples = logs.pop("examples")
-        logs |= {f"val_{name}": value for name, value in validation.items()}
-        ordered = {name: logs.pop(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs}
-        return {
-            "epoch": len(self.history) + 1,
-            **ordered,
-            **logs,
-            "learning_rate": learning_rate_of(self.model.optimizer),
-            "seconds": round(time.perf_counter() - began, 4),
-            "samples_per_second": round(examples / (trained - began), 1),
-            "world_size": self.replicas.size,
-        }
-
-    def write_epoch(self) -> None:
+    def keep_epoch(self, row: dict[str, Any]) -> None:
         """``metrics.jsonl``, and ``model.keras`` when this epoch is the best so far."""
         self.folder.write_lines(runs.METRICS, self.history)
         if best_epoch(self.history) == len(self.history):
-            with tempfile.TemporaryDirectory() as local:
-                saved = Path(local) / runs.MODEL
-                self.model.save(saved)
-                self.folder.write_file(runs.MODEL, saved)
+            save_model(self.model, self.folder)
+        for logger in self.loggers:
+            logger.log(row)
 
-    def write_checkpoint(self) -> None:
+    def keep_state(self) -> None:
+        """A checkpoint."""
         from nn_train import checkpoints
 
         checkpoints.save(self.folder, self.model, self.history)
@@ -204,73 +167,16 @@ class Training:
         return {
             "event": "start",
             "parameters": self.model.count_params(),
-            "examples": self.examples(),
+            "examples": sizes(self.data),
             "resumed_after": len(self.history),
             "steps_per_epoch": self.loop.steps_per_epoch,
             "warnings": warnings,
         }
 
-    def examples(self) -> dict[str, int | None]:
-        """How many examples each part has; None where a stream does not tell."""
 
-        def count(part: Any) -> int | None:
-            return None if part is None or not hasattr(part, "size") else int(part.size)
-
-        parts = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}
-        return {name: count(part) for name, part in parts.items()}
-
-    def result(self) -> dict[str, Any]:
-        """The content of ``result.json``; its fields are described in ``docs/train.md``."""
-        best = best_epoch(self.history)
-        finished = time.time()
-        classes = self.data.num_classes
-        return {
-            "schema": 1,
-            "name": self.config.title,
-            "status": "finished",
-            "best_epoch": best,
-            "epochs": len(self.history),
-            "metrics": {"best": self.history[best - 1], "final": self.history[-1]},
-            "seed": self.config.seed,
-            "data": {
-                "source": self.config.data.source,
-                "sha256": self.data.sha256,
-                "examples": self.examples(),
-                "num_classes": classes,
-                "class_names": [str(label) for label in range(classes)] if classes else None,
-            },
-            "model": {"name": self.config.model.name, "parameters": self.model.count_params()},
-            "versions": versions(),
-            "command": list(self.job.command),
-            "wall_seconds": round(finished - self.job.started_at, 3),
-            "world_size": self.replicas.size,
-            "device": "GPU" if self.config.scaling.use_gpu else platform.processor() or platform.machine(),
-            "started_at": iso_time(self.job.started_at),
-            "finished_at": iso_time(finished),
-        }
-
-
-def learning_rate_of(optimizer: Any) -> float:
-    """The rate of the next step, whether it is constant or follows a schedule."""
-    import numpy as np
-
-    rate = optimizer.learning_rate
-    return float(np.asarray(getattr(rate, "value", rate)))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    found = {"python": sys.version.split()[0]}
-    for package in ("tensorflow", "keras", "ray", "numpy", "nn_train"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            import nn_train
-
-            found[package] = nn_train.__version__
-    return found
-
-
-def iso_time(seconds: float) -> str:
-    """UTC in ISO 8601, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def save_model(model: Any, folder: RunFolder) -> None:
+    """Write ``model.keras``."""
+    with tempfile.TemporaryDirectory() as local:
+        saved = Path(local) / runs.MODEL
+        model.save(saved)
+        folder.write_file(runs.MODEL, saved)

@@ -1,0 +1,21 @@
+"""Search hyperparameters: ``python -m jobs.tune --config jobs/configs/tune_mnist_mlp.yaml --search.num_trials 50``."""
+
+from __future__ import annotations
+
+import sys
+
+from nn_train.config.cli import Arguments, run_job
+
+
+def main(arguments: Arguments) -> int:
+    from nn_train.search import search
+    from nn_train.search.progress import Progress
+
+    progress = Progress(arguments.config)
+    progress.announce()
+    progress.finish(search(arguments.config, on_event=progress, verbose=arguments.verbose))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_job("Search the hyperparameters of a Keras model with Ray Tune.", sys.argv[1:], main))

@@ -1,0 +1,139 @@
+"""Who proposes the trials: Ray Tune's own generators and Optuna, by the names of ``search.algorithm``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from ray import tune
+from ray.tune.search import ConcurrencyLimiter
+from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.variant_generator import generate_variants
+
+from nn_train.config.schema import SearchConfig
+from nn_train.config.space import Domain
+from nn_train.entry_points import call_entry_point
+from nn_train.errors import RequestError
+
+Point = dict[str, Any]  # {"trial": its name, "draws": what was drawn, or "values": field to value}
+
+
+def is_listed(search: SearchConfig) -> bool:
+    """Whether all trials are known before the first one runs."""
+    return search.algorithm in ("random", "grid")
+
+
+def to_tune(domain: Domain) -> Any:
+    """A domain of Ray Tune's; both ends of whole numbers are included."""
+    kind, values = domain.kind, domain.values
+    if kind == "choice":
+        return tune.choice(list(values))
+    if kind == "grid":
+        return tune.grid_search(list(values))
+    if kind == "quantized":
+        return (tune.qrandint if domain.whole else tune.quniform)(*values)
+    if kind in ("integer", "log_integer"):
+        return (tune.randint if kind == "integer" else tune.lograndint)(values[0], values[1] + 1)
+    return (tune.uniform if kind == "uniform" else tune.loguniform)(*values)
+
+
+def check_algorithm(search: SearchConfig, domains: dict[str, Domain]) -> None:
+    """Raise RequestError for domains that the algorithm cannot draw from."""
+    for name, domain in domains.items():
+        if search.algorithm == "grid" and domain.kind not in ("grid", "choice"):
+            raise RequestError(
+                f"search.space.{name}: {domain.kind} has no end of values, which a grid needs; give "
+                "{grid: [...]}, or take another search.algorithm"
+            )
+        if search.algorithm != "grid" and domain.kind == "grid":
+            raise RequestError(
+                f"search.space.{name}: grid needs --search.algorithm grid; with {search.algorithm} take choice"
+            )
+
+
+def listed_draws(search: SearchConfig, domains: dict[str, Domain], seed: int) -> list[dict[str, Any]]:
+    """What ``random`` or ``grid`` draws, in order. A longer list of the same seed begins with the shorter one."""
+    if search.algorithm == "grid":
+        grid = {name: tune.grid_search(list(domain.values)) for name, domain in domains.items()}
+        return [spec["draws"] for _, spec in generate_variants({"draws": grid})]
+    state = BasicVariantGenerator(random_state=seed)._random_state
+    space = {"draws": {name: to_tune(domain) for name, domain in domains.items()}}
+    return [next(iter(generate_variants(space, random_state=state)))[1]["draws"] for _ in range(search.num_trials)]
+
+
+def listed_search(points: Sequence[Point], max_concurrent: int | None) -> tuple[BasicVariantGenerator, dict[str, Any]]:
+    """A generator of exactly these trials, and the parameter space to give to the Tuner."""
+    space = copy.deepcopy(points[0])  # every point has the same keys, and replaces these values
+    return BasicVariantGenerator(points_to_evaluate=list(points), max_concurrent=max_concurrent or 0), space
+
+
+def sampler_of(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler of Optuna that ``search.algorithm`` names, or the user's own."""
+    samplers = optuna.samplers
+    known: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+        "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+        "cmaes": lambda: samplers.CmaEsSampler(seed=seed),
+        "qmc": lambda: samplers.QMCSampler(seed=seed),
+        "nsgaii": lambda: samplers.NSGAIISampler(seed=seed),
+    }
+    if search.algorithm in known:
+        return known[search.algorithm]()
+    sampler = call_entry_point("search.algorithm", search.algorithm, seed=seed)
+    if not isinstance(sampler, samplers.BaseSampler):
+        raise RequestError(f"search.algorithm: {search.algorithm} returned no optuna.samplers.BaseSampler")
+    return sampler
+
+
+class NamedOptunaSearch(OptunaSearch):
+    """Optuna through Ray Tune, which gives every trial its name and hears of failed ones as failed.
+
+    Args:
+        domains: what to draw.
+        begun: draws by name of trials that were cut off; they come first.
+        names: a name for each further trial still to run, in order.
+    """
+
+    def __init__(
+        self,
+        search: SearchConfig,
+        domains: dict[str, Domain],
+        seed: int,
+        begun: dict[str, Any],
+        names: Sequence[str],
+    ) -> None:
+        space = self.convert_search_space({name: to_tune(domain) for name, domain in domains.items()})
+        mode = "min" if search.lower_is_better else "max"
+        super().__init__(space=space, metric="value", mode=mode, sampler=sampler_of(search, seed))
+        self.names = [*begun, *names]
+        for draws in begun.values():
+            self._ot_study.enqueue_trial(draws)
+
+    def learn(self, draws: dict[str, Any], value: float | None) -> None:
+        """Know a trial of an earlier search; those outside the space of this one are passed over."""
+        inside = set(draws) == set(self._space) and all(
+            self._space[name]._contains(self._space[name].to_internal_repr(value)) for name, value in draws.items()
+        )
+        if inside:
+            self.add_evaluated_point(draws, value, error=value is None)
+
+    def suggest(self, trial_id: str) -> Point | str | None:
+        if not self.names:
+            return self.FINISHED
+        draws = super().suggest(trial_id)
+        return {"trial": self.names.pop(0), "draws": draws}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if not result.get("cause"):
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        failed = error or not result or bool(result.get("cause"))
+        super().on_trial_complete(trial_id, None if failed else result, error=failed)
+
+
+def limited(searcher: NamedOptunaSearch, max_concurrent: int) -> ConcurrencyLimiter:
+    """As many trials at a time as can run: one that was drawn early would know less."""
+    return ConcurrencyLimiter(searcher, max_concurrent=max_concurrent)

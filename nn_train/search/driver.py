@@ -1,0 +1,130 @@
+"""``search(config)``: from a space to trials, the best config and the best models, by way of Ray Tune."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nn_train import runs
+from nn_train.config import Config, config_from_dict, dump_yaml
+from nn_train.config.parse import parse_yaml
+from nn_train.config.schema import is_entry_point
+from nn_train.config.space import Space, drawn, parse_space
+from nn_train.errors import RequestError, TrainingError
+from nn_train.runs import RunFolder
+from nn_train.search.journal import Journal, Record
+from nn_train.search.results import choose, write_results
+from nn_train.training.driver import check_early, config_differences
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """A finished search.
+
+    Attributes:
+        folder: its path or URI, with ``trials.csv``, ``search.json``, ``best.yaml`` and ``best/``.
+        records: every trial that ended, in that order.
+        best: the chosen trial.
+        summary: the content of ``search.json``.
+        ran: trials that this call ran; 0 when the search was already finished.
+    """
+
+    folder: str
+    records: list[Record]
+    best: Record
+    summary: dict[str, Any]
+    ran: int
+
+
+def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool = False) -> SearchOutcome:
+    """Search the space of ``config.search``, or go on with the search of the same name.
+
+    Args:
+        config: the job that every trial varies; ``train.epochs`` is the most that a trial trains.
+        on_event: called with every event (``{"event": "phase" | "trial" | "models", …}``).
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Raises:
+        RequestError: the space or the request is wrong, a trial does not fit the cluster, or another search
+            has the same name.
+        TrainingError: no trial has the metric.
+        KeyboardInterrupt: Ctrl-C; the same command goes on with the search.
+    """
+    space = check_search(config)
+    folder = RunFolder(config.run.storage_path, config.title)
+    check_folder(folder, config)
+    check_early(config)
+    from nn_train.search.algorithms import check_algorithm
+    from nn_train.search.ray_tune import Session
+
+    check_algorithm(config.search, drawn(space))
+    if config.run.overwrite:
+        folder.clear()
+    journal = Journal(folder)
+    known, began = len(journal.records), time.time()
+    session = Session(config, space, folder, journal, on_event, verbose)
+    summary = folder.read_json(runs.SEARCH)
+    if session.has_open_trials() or summary is None:
+        folder.write(runs.CONFIG, dump_yaml(config, with_search=True).encode())
+        summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
+    best, _ = choose(config, journal)
+    return SearchOutcome(folder.location, journal.records, best, summary, len(journal.records) - known)
+
+
+def run_session(session: Any, seconds_before: float, began: float) -> dict[str, Any]:
+    """Run what is open; the results are written also when that is interrupted. Returns ``search.json``."""
+    config, folder, journal = session.config, session.folder, session.journal
+
+    def write(ended: str) -> dict[str, Any]:
+        return write_results(config, folder, journal, seconds_before + time.time() - began, ended)
+
+    try:
+        with session:
+            ended = session.run()
+            if not journal.records:
+                raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
+            session.keep_models(choose(config, journal)[1])
+    except KeyboardInterrupt:
+        if journal.records:
+            write("interrupted")
+        raise KeyboardInterrupt(f"The search in {folder.location} goes on with the same command.") from None
+    return write(ended)
+
+
+def check_search(config: Config) -> Space:
+    """The space; RequestError for a search that cannot choose."""
+    if not config.search.space:
+        raise RequestError("search.space: is empty; name the fields to vary, as in jobs/configs/tune_mnist_mlp.yaml")
+    held_out = config.data.validation_fraction > 0 or is_entry_point(config.data.source)
+    if config.search.metric.startswith("val_") and not held_out:
+        raise RequestError(f"search.metric: {config.search.metric} needs validation examples; set validation_fraction")
+    return parse_space(config.search.space, config)
+
+
+def check_folder(folder: RunFolder, config: Config) -> None:
+    """RequestError when the folder holds something else than this search, perhaps with fewer trials or epochs."""
+    if not folder.exists(runs.CONFIG):
+        if not folder.is_empty():
+            raise RequestError(f"name: {folder.location} exists and is not a search; give another --name")
+        return
+    earlier = config_from_dict(parse_yaml(folder.read(runs.CONFIG).decode(), folder.path(runs.CONFIG)))
+    if not earlier.search.space:
+        raise RequestError(f"name: {folder.location} holds a run, not a search; give another --name")
+    if config.run.overwrite:
+        return
+    differences = [one for one in config_differences(earlier, config) if not one.startswith("train.epochs:")]
+    for name in ("metric", "lower_is_better"):
+        before, now = getattr(earlier.search, name), getattr(config.search, name)
+        if before != now:
+            differences.append(f"search.{name}: {before} → {now}")
+    if config.train.epochs < earlier.train.epochs:
+        differences.append(f"train.epochs: {earlier.train.epochs} → {config.train.epochs}, less than before")
+    if differences:
+        raise RequestError(
+            f"name: {folder.location} holds a search of another job ({'; '.join(differences[:5])}); give another "
+            "--name, or --run.overwrite true to replace it"
+        )

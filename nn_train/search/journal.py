@@ -1,0 +1,90 @@
+"""What became of every trial, written the moment it ends: the memory of a search that is killed or extended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nn_train.runs import RunFolder
+from nn_train.selection import best_epoch
+
+COMPLETED, STOPPED, FAILED = "completed", "stopped", "failed"
+JOURNAL = "journal"
+PART_ROWS = 64  # records of one file: object stores cannot append, so a file is written anew with each record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial that has ended.
+
+    Attributes:
+        trial: its name, unique in the search.
+        phase: ``search``, ``extend`` (more epochs) or ``confirm`` (other seeds).
+        status: ``completed`` (it ran to its end), ``stopped`` (by the scheduler) or ``failed``.
+        cause: why it was stopped or failed, in words.
+        draws: what the algorithm drew; empty where the values were given.
+        values: field to value.
+        rows: its epochs, as in metrics.jsonl.
+        epochs: train.epochs at the time.
+        started, finished: seconds since 1970.
+    """
+
+    trial: str
+    phase: str
+    status: str
+    cause: str = ""
+    draws: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    epochs: int = 0
+    started: float = 0.0
+    finished: float = 0.0
+
+    def value(self, metric: str) -> float | None:
+        """The metric at the best epoch; None without one, and for a trial that failed."""
+        if not self.rows or self.status == FAILED:
+            return None
+        return self.rows[best_epoch(self.rows) - 1].get(metric)
+
+    def values_by_epoch(self, metric: str) -> list[float]:
+        """The metric at the best epoch so far, after each epoch."""
+        best = [self.rows[best_epoch(self.rows[:count]) - 1] for count in range(1, len(self.rows) + 1)]
+        return [row[metric] for row in best if metric in row]
+
+
+def trial_folder(search: RunFolder, trial: str) -> RunFolder:
+    """Where a trial keeps its weights while the search needs them."""
+    return RunFolder(search.path(f"trials/{trial}"))
+
+
+class Journal:
+    """The records in a search's folder, in the order in which the trials ended."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.records: list[Record] = []
+        for name in folder.names(JOURNAL):
+            lines = folder.read(f"{JOURNAL}/{name}").decode().splitlines()
+            self.records += [Record(**json.loads(line)) for line in lines]
+        self.parts = len(folder.names(JOURNAL))
+        self.open: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """Write a record; when this returns, the trial will not be run again."""
+        if not self.open:
+            self.parts += 1
+        self.records.append(record)
+        self.open.append(record)
+        lines = "".join(json.dumps(asdict(one), allow_nan=False) + "\n" for one in self.open)
+        self.folder.write(f"{JOURNAL}/part-{self.parts:06d}.jsonl", lines.encode())
+        if len(self.open) == PART_ROWS:
+            self.open = []
+
+
+def ranked(records: list[Record], metric: str, lower_is_better: bool) -> list[Record]:
+    """The records that have a value, the best first."""
+    sign = 1 if lower_is_better else -1
+    valued = [(record.value(metric), record) for record in records]
+    usable = [(sign * value, record.trial, record) for value, record in valued if value is not None]
+    return [record for _, _, record in sorted(usable, key=lambda entry: entry[:2])]

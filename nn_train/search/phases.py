@@ -1,0 +1,105 @@
+"""Which trials are still to run: of the space, of the best with more epochs, of the best with other seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nn_train.config import Config
+from nn_train.search.journal import FAILED, Record, ranked
+
+SEARCH, EXTEND, CONFIRM = "search", "extend", "confirm"
+
+
+def of_phase(records: list[Record], phase: str) -> list[Record]:
+    """The records of one phase."""
+    return [record for record in records if record.phase == phase]
+
+
+def trial_name(index: int) -> str:
+    """The name of the trial ``index`` of a space."""
+    return f"t{index:05d}"
+
+
+def open_points(draws: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
+    """Those of a known list of draws that have not ended."""
+    ended = {record.trial for record in records}
+    points = [{"trial": trial_name(index), "draws": one} for index, one in enumerate(draws)]
+    return [point for point in points if point["trial"] not in ended]
+
+
+def open_names(num_trials: int, records: list[Record]) -> list[str]:
+    """The names that a drawing algorithm has not used up."""
+    ended = {record.trial for record in records}
+    return [name for name in map(trial_name, range(num_trials)) if name not in ended]
+
+
+def target_reached(config: Config, records: list[Record]) -> bool:
+    """Whether a trial has the value that ends the search."""
+    search = config.search
+    if search.target is None:
+        return False
+    values = [record.value(search.metric) for record in records]
+    return any(value is not None and reaches(value, config) for value in values)
+
+
+def reaches(value: float, config: Config) -> bool:
+    """Whether ``value`` is as good as ``search.target``."""
+    target = config.search.target
+    if target is None:
+        return False
+    return value <= target if config.search.lower_is_better else value >= target
+
+
+def extend_points(config: Config, records: list[Record]) -> list[dict[str, Any]]:
+    """``train.epochs`` was raised since the search: the ``search.keep_best`` best trials train that long."""
+    search, epochs = config.search, config.train.epochs
+    earlier = [record for record in of_phase(records, SEARCH) if record.epochs < epochs]
+    if len(earlier) < len(of_phase(records, SEARCH)):  # trials of the space itself have trained that long
+        return []
+    best = ranked(earlier, search.metric, search.lower_is_better)[: search.keep_best]
+    ended = {record.trial for record in records}
+    points = [{"trial": f"{record.trial}-e{epochs}", "values": record.values} for record in best]
+    return [point for point in points if point["trial"] not in ended]
+
+
+def confirm_points(config: Config, records: list[Record]) -> list[dict[str, Any]]:
+    """The best trials with seeds that the search did not use, so that luck in the search does not count again."""
+    search = config.search
+    if search.confirm is None:
+        return []
+    points = []
+    for record in contenders(config, records)[: search.confirm["top"]]:
+        for seed in range(config.seed + 1, config.seed + 1 + search.confirm["seeds"]):
+            points.append({"trial": f"{record.trial}-s{seed}", "values": {**record.values, "seed": seed}})
+    ended = {record.trial for record in records}
+    return [point for point in points if point["trial"] not in ended]
+
+
+def contenders(config: Config, records: list[Record]) -> list[Record]:
+    """The trials that the best is chosen from before it is confirmed, the best first."""
+    search = config.search
+    trained = of_phase(records, SEARCH) + of_phase(records, EXTEND)
+    return ranked(trained, search.metric, search.lower_is_better)
+
+
+def confirmed(config: Config, records: list[Record]) -> list[tuple[Record, list[Record]]]:
+    """Each confirmed contender with its runs of other seeds, the best mean first; empty without any."""
+    search = config.search
+    if search.confirm is None:
+        return []
+    groups = []
+    for record in contenders(config, records):
+        seeds = [
+            run
+            for run in of_phase(records, CONFIRM)
+            if run.trial.rpartition("-s")[0] == record.trial and run.status != FAILED
+        ]
+        if len(seeds) >= search.confirm["seeds"]:
+            groups.append((record, seeds))
+    sign = 1 if search.lower_is_better else -1
+
+    def mean(group: tuple[Record, list[Record]]) -> float:
+        values = [run.value(search.metric) for run in group[1]]
+        return sign * sum(value for value in values if value is not None) / len(values)
+
+    return sorted(groups, key=mean)

@@ -1,0 +1,109 @@
+"""What a person sees of a search: a line when the best changes, else one now and then, and a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from nn_train.config import Config
+from nn_train.search.driver import SearchOutcome
+from nn_train.search.journal import Record
+from nn_train.search.phases import contenders
+from nn_train.training.progress import duration
+
+QUIET_SECONDS = 10.0  # between two lines that tell nothing but how far it is
+SHOWN = 5
+PHASES = {
+    "search": "searching: {open} trials",
+    "extend": "training the {open} best for {epochs} epochs",
+    "confirm": "training the best again with other seeds: {open} trials",
+}
+
+
+class Progress:
+    """Prints the events of a search. Give it to ``search`` as ``on_event``."""
+
+    def __init__(
+        self, config: Config, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.config, self.stream, self.clock = config, stream or sys.stdout, clock
+        self.best: float | None = None
+        self.open, self.ended, self.began, self.said = 0, 0, clock(), 0.0
+
+    def announce(self) -> None:
+        """Say what is about to run."""
+        config, search = self.config, self.config.search
+        each = f"{config.scaling.num_workers} workers" if config.scaling.num_workers > 1 else "1 worker"
+        self.print(
+            f"{config.title}: {search.algorithm} search over {', '.join(search.space)}; {search.scheduler}, "
+            f"at most {config.train.epochs} epochs, {each} a trial"
+        )
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Print one event."""
+        if event["event"] == "phase":
+            self.phase(event)
+        elif event["event"] == "trial":
+            self.trial(event["record"])
+        elif event["event"] == "models":
+            self.print(f"writing the {event['count']} best models" if event["count"] > 1 else "writing the best model")
+
+    def phase(self, event: dict[str, Any]) -> None:
+        self.open, self.ended, self.began, self.said = event["open"], 0, self.clock(), self.clock()
+        self.print(PHASES[event["phase"]].format(open=event["open"], epochs=self.config.train.epochs))
+        if event["known"] and event["phase"] == "search":
+            self.print(f"{event['known']} trials ended before and are not run again")
+
+    def trial(self, record: Record) -> None:
+        self.ended += 1
+        value = record.value(self.config.search.metric)
+        better = value is not None and (self.best is None or self.improves(value))
+        if better:
+            self.best = value
+        if better or self.ended == self.open or self.clock() - self.said >= QUIET_SECONDS:
+            self.said = self.clock()
+            told = self.config.search.metric + (f" {value:.4f}" if value is not None else ": none")
+            mark = "  best so far" if better else f"  (best {self.best:.4f})" if self.best is not None else ""
+            left = (self.open - self.ended) * (self.clock() - self.began) / self.ended
+            pace = f"  {duration(left)} left" if self.ended < self.open else ""
+            self.print(f"trial {self.ended}/{self.open}  {record.trial}  {record.status}  {told}{mark}{pace}")
+
+    def improves(self, value: float) -> bool:
+        assert self.best is not None
+        return value < self.best if self.config.search.lower_is_better else value > self.best
+
+    def finish(self, outcome: SearchOutcome) -> None:
+        """The best trials as a table, the failures by cause, and where the results are."""
+        search, summary = self.config.search, outcome.summary
+        if not outcome.ran:
+            self.print("already finished; raise --search.num_trials or --train.epochs to go on")
+        self.print("")
+        best = contenders(self.config, outcome.records)[:SHOWN]
+        names = list(dict.fromkeys(name for record in best for name in record.values))
+        rows = [["trial", search.metric, "epochs", *(name.partition(".")[2] or name for name in names)]]
+        for record in best:
+            numbers = [f"{record.value(search.metric):.4f}", str(len(record.rows))]
+            rows.append([record.trial, *numbers, *(shown(record.values.get(name)) for name in names)])
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            self.print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        for group in summary["confirmed"]:
+            spread = f" ± {group['sd']:.4f}" if group["sd"] is not None else ""
+            self.print(f"{group['trial']} with {len(group['values'])} other seeds: {group['mean']:.4f}{spread}")
+        for failure in summary["failures"]:
+            self.print(f"{failure['trials']} failed: {failure['cause']}")
+        counts = ", ".join(f"{count} {status}" for status, count in summary["trials"].items() if count)
+        self.print(f"{counts} in {duration(summary['seconds'])}; {summary['ended']}")
+        self.print(
+            f"results in {outcome.folder}; train the best: python -m jobs.train --config {outcome.folder}/best.yaml"
+        )
+
+    def print(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+def shown(value: Any) -> str:
+    """A value in a table."""
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,187 @@
+"""The Ray Tune side of a search: trials placed, run, watched and restarted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import tune
+
+from nn_train.config import Config
+from nn_train.config.schema import is_entry_point
+from nn_train.config.space import Space, drawn
+from nn_train.runs import RunFolder
+from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search
+from nn_train.search.export import export_models
+from nn_train.search.journal import Journal, Record, trial_folder
+from nn_train.search.phases import (
+    CONFIRM,
+    EXTEND,
+    SEARCH,
+    confirm_points,
+    extend_points,
+    of_phase,
+    open_names,
+    open_points,
+    target_reached,
+)
+from nn_train.search.schedulers import make_scheduler, replay
+from nn_train.search.trainable import TrialSettings, for_search, resources_of_trial
+from nn_train.search.watcher import DRAWS, Watcher
+from nn_train.training.cluster import check_placeable, ray_session, resources_per_worker, trials_at_a_time
+from nn_train.training.driver import command_line
+
+TUNE_FILES = "tune"  # what Ray Tune insists on writing; removed at the end
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # three files for every trial; the journal has it all
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # snapshots that grow with the trials; the journal replaces them
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stays a KeyboardInterrupt
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class Session:
+    """The trials that one call of ``search`` runs. Use as a context: inside it there is a Ray."""
+
+    def __init__(
+        self,
+        config: Config,
+        space: Space,
+        folder: RunFolder,
+        journal: Journal,
+        on_event: Callable[[dict[str, Any]], None],
+        verbose: bool,
+    ) -> None:
+        self.config, self.space, self.folder, self.journal = config, space, folder, journal
+        self.on_event, self.verbose = on_event, verbose
+        self.started_at = time.time()
+        budget = config.search.time_budget
+        self.deadline = None if budget is None else self.started_at + budget
+        self.domains = drawn(space)
+        self.context: contextlib.ExitStack
+        self.data: Any = None
+
+    def __enter__(self) -> Session:
+        self.context = contextlib.ExitStack()
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        if not self.verbose:
+            for name in ("ray.tune", "ray.train", "optuna"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+        self.context.enter_context(ray_session(self.verbose))
+        try:
+            check_placeable(self.config.scaling)
+            self.data = shared_data(self.config)
+        except BaseException:
+            self.context.close()
+            raise
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with contextlib.suppress(OSError):
+            RunFolder(self.folder.path(TUNE_FILES)).clear()
+        self.context.close()
+
+    def has_open_trials(self) -> bool:
+        """Whether there is anything to run."""
+        return any(self.open_in(phase) for phase in (SEARCH, EXTEND, CONFIRM))
+
+    def open_in(self, phase: str) -> list[Any]:
+        """The points (or, for an algorithm that draws as it goes, the names) of one phase that have not ended."""
+        if phase == SEARCH:
+            if target_reached(self.config, self.journal.records):
+                return []
+            if not is_listed(self.config.search):
+                return open_names(self.config.search.num_trials, self.journal.records)
+            return open_points(listed_draws(self.config.search, self.domains, self.config.seed), self.journal.records)
+        return (extend_points if phase == EXTEND else confirm_points)(self.config, self.journal.records)
+
+    def run(self) -> str:
+        """Run every phase; why the search ended before all its trials had, or an empty text."""
+        ended = ""
+        for phase in (SEARCH, EXTEND, CONFIRM):
+            points = self.open_in(phase)
+            if points:
+                reason = self.run_phase(phase, points)
+                ended = ended or reason
+                if reason and "target" not in reason:
+                    break
+        return ended
+
+    def run_phase(self, phase: str, points: list[Any]) -> str:
+        """Run the trials of one phase."""
+        config, search = self.config, self.config.search
+        watcher = Watcher(config, self.space, self.folder, self.journal, phase, self.deadline, self.on_event)
+        self.on_event({"event": "phase", "phase": phase, "open": len(points), "known": len(self.journal.records)})
+        scheduler: Any = None
+        if phase == SEARCH:
+            scheduler = make_scheduler(config, self.domains)
+            replay(scheduler, [one.values_by_epoch(search.metric) for one in of_phase(self.journal.records, SEARCH)])
+        param_space: dict[str, Any] | None = None
+        if phase != SEARCH or is_listed(search):
+            algorithm, param_space = listed_search(points, search.max_concurrent)
+        else:
+            algorithm = self.optuna_search(points)
+        settings = TrialSettings(base=config, space=self.space, folder=self.folder, data=self.data)
+        tuner = tune.Tuner(
+            tune.with_resources(for_search(settings), resources_of_trial(config.scaling)),
+            param_space=param_space,
+            tune_config=tune.TuneConfig(
+                num_samples=len(points), reuse_actors=True, search_alg=algorithm, scheduler=scheduler
+            ),
+            run_config=tune.RunConfig(
+                name=phase,
+                storage_path=self.folder.path(TUNE_FILES),
+                callbacks=[watcher],
+                stop=watcher,
+                failure_config=tune.FailureConfig(max_failures=config.run.max_failures),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                verbose=1 if self.verbose else 0,
+            ),
+        )
+        tuner.fit()
+        return watcher.reason
+
+    def optuna_search(self, names: list[str]) -> Any:
+        """A searcher that knows the trials of earlier sessions."""
+        search = self.config.search
+        drawn_before = {name: trial_folder(self.folder, name).read_json(DRAWS) for name in names}
+        begun = {name: draws for name, draws in drawn_before.items() if draws is not None}
+        fresh = [name for name in names if name not in begun]
+        searcher = NamedOptunaSearch(search, self.domains, self.config.seed, begun, fresh)
+        for record in of_phase(self.journal.records, SEARCH):
+            searcher.learn(record.draws, record.value(search.metric))
+        return limited(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))
+
+    def keep_models(self, records: list[Record]) -> None:
+        """Write the models of these trials as runs under ``best/``."""
+        self.on_event({"event": "models", "count": len(records)})
+        task = ray.remote(num_cpus=0, max_retries=3)(export_models)
+        ray.get(task.remote(self.config, self.folder, records, self.data, command_line()))
+
+
+def shared_data(config: Config) -> Any:
+    """A reference to the examples in Ray's object store, which every node holds once; None for streams."""
+    from nn_train.datasets import load_data
+
+    if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
+        return ray.put(load_data(config.data))
+    # The user's function may import TensorFlow, which has no place in this process.
+    each = resources_per_worker(config.scaling)
+    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config)
+    return None if ray.get(is_stream) else data
+
+
+def load_arrays(config: Config) -> tuple[Any, bool]:
+    """The examples where they are arrays; else None and True."""
+    from nn_train.datasets import load_data
+
+    data = load_data(config.data)
+    return (data, False) if data.in_memory else (None, True)

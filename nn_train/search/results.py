@@ -1,0 +1,130 @@
+"""What a search leaves: ``trials.csv``, ``search.json`` and ``best.yaml`` (columns and fields: docs/tune.md)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections import Counter
+from typing import Any
+
+from nn_train import runs
+from nn_train.config import Config, dump_yaml
+from nn_train.config.space import with_values
+from nn_train.errors import TrainingError
+from nn_train.runs import RunFolder
+from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
+from nn_train.search.phases import confirmed, contenders
+from nn_train.search.schedulers import rungs
+from nn_train.selection import best_epoch
+
+BEST = "best.yaml"
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+def choose(config: Config, journal: Journal) -> tuple[Record, list[Record]]:
+    """The chosen trial, and the trials whose models are kept, the best first.
+
+    Chosen on validation: the best trial, or with ``search.confirm`` the one with the best mean over other
+    seeds, of which then the runs of all seeds are kept.
+
+    Raises:
+        TrainingError: no trial has the metric.
+    """
+    groups = confirmed(config, journal.records)
+    if groups:
+        return groups[0]
+    best = contenders(config, journal.records)
+    if not best:
+        last = journal.records[-1].cause if journal.records else "no trial ended"
+        raise TrainingError(f"search.metric: no trial has {config.search.metric}: {last}")
+    return best[0], best[: config.search.keep_best]
+
+
+def write_results(config: Config, folder: RunFolder, journal: Journal, seconds: float, ended: str) -> dict[str, Any]:
+    """Write the three files; returns the content of ``search.json``.
+
+    Args:
+        seconds: wall time of all sessions of the search.
+        ended: why it ended before all its trials had, or an empty text.
+    """
+    best, _ = choose(config, journal)
+    summary = summarise(config, journal, best, seconds, ended)
+    folder.write(runs.TRIALS, trials_csv(config, journal).encode())
+    chosen = with_values(config, {**best.values, "name": f"{config.title}_best"[:100]})
+    value = best.value(config.search.metric)
+    header = (
+        f"# {best.trial} of the search {config.title}: {config.search.metric} {value:.6g} on the validation examples\n"
+    )
+    folder.write(BEST, (header + dump_yaml(chosen)).encode())
+    folder.write_json(runs.SEARCH, summary)
+    return summary
+
+
+def summarise(config: Config, journal: Journal, best: Record, seconds: float, ended: str) -> dict[str, Any]:
+    """The content of ``search.json``."""
+    search = config.search
+    counts = Counter(record.status for record in journal.records)
+    causes = Counter(first_line(record.cause) for record in journal.records if record.status == FAILED)
+    return {
+        "schema": 1,
+        "name": config.title,
+        "metric": search.metric,
+        "mode": "min" if search.lower_is_better else "max",
+        "algorithm": search.algorithm,
+        "scheduler": search.scheduler,
+        "rungs": list(rungs(config)),
+        "epochs": config.train.epochs,
+        "seed": config.seed,
+        "seconds": round(seconds, 3),
+        "trials": {status: counts[status] for status in (COMPLETED, STOPPED, FAILED)},
+        "ended": ended or "all trials ended",
+        "best": {"trial": best.trial, "value": best.value(search.metric), "values": best.values},
+        "confirmed": [confirmation(record, runs, search.metric) for record, runs in confirmed(config, journal.records)],
+        "failures": [{"cause": cause, "trials": count} for cause, count in causes.most_common()],
+        "selection": "on validation examples; the test set was not read",
+    }
+
+
+def confirmation(record: Record, seeds: list[Record], metric: str) -> dict[str, Any]:
+    """The runs of one contender with other seeds: mean, standard deviation (n - 1), values."""
+    values = [value for value in (run.value(metric) for run in seeds) if value is not None]
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return {"trial": record.trial, "mean": statistics.fmean(values), "sd": spread, "values": values}
+
+
+def trials_csv(config: Config, journal: Journal) -> str:
+    """A row per trial, in order of start."""
+    fields = sorted({field for record in journal.records for field in record.values})
+    metrics = list(dict.fromkeys([config.search.metric, *METRICS]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    plain = ("trial_id", "phase", "status", "cause", *metrics, "best_epoch", "epochs", "seconds")
+    writer.writerow([*plain, *(f"config/{field}" for field in fields)])
+    for record in sorted(journal.records, key=lambda one: (one.started, one.trial)):
+        best = record.rows[best_epoch(record.rows) - 1] if record.rows else {}
+        writer.writerow(
+            [
+                record.trial,
+                record.phase,
+                record.status,
+                record.cause,
+                *(cell(best.get(name)) for name in metrics),
+                best.get("epoch", ""),
+                len(record.rows),
+                round(record.finished - record.started, 3),
+                *(cell(record.values.get(field)) for field in fields),
+            ]
+        )
+    return text.getvalue()
+
+
+def cell(value: Any) -> Any:
+    """Numbers as the shortest text that reads back the same; nothing for none."""
+    return "" if value is None else repr(value) if isinstance(value, float) else value
+
+
+def first_line(cause: str) -> str:
+    """What failures are grouped by: of a traceback its last line, of a message its first."""
+    lines = cause.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

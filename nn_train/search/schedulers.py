@@ -1,0 +1,107 @@
+"""Which trials go on: Ray Tune's schedulers, by the names of ``search.scheduler``, and their rungs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+
+from nn_train.config import Config
+from nn_train.config.space import Domain
+from nn_train.errors import RequestError
+from nn_train.search.algorithms import to_tune
+
+SETTABLE = (  # what can change in a trial that keeps its weights
+    "optimizer.learning_rate",
+    "optimizer.decay_steps",
+    "optimizer.decay_rate",
+    "model.dropout",
+    "model.l2",
+    "train.batch_size",
+)
+
+
+def rungs(config: Config) -> tuple[int, ...]:
+    """The epochs at which ASHA compares trials, the last epoch not among them; empty for other schedulers."""
+    search, epochs = config.search, config.train.epochs
+    if search.scheduler != "asha":
+        return ()
+    steps = []
+    rung = search.grace_epochs
+    while rung < epochs:
+        steps.append(rung)
+        rung *= search.reduction_factor
+    return tuple(steps)
+
+
+def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler:
+    """The scheduler of a search, which compares the results' ``value`` by their ``epoch``.
+
+    Raises:
+        RequestError: population-based training is to change what makes a model another one.
+    """
+    search, epochs = config.search, config.train.epochs
+    grace = min(search.grace_epochs, epochs)
+    compared = {"time_attr": "epoch", "metric": "value", "mode": "min" if search.lower_is_better else "max"}
+    if search.scheduler == "asha":
+        factor = search.reduction_factor
+        return AsyncHyperBandScheduler(**compared, max_t=epochs, grace_period=grace, reduction_factor=factor)
+    if search.scheduler == "hyperband":
+        return HyperBandScheduler(**compared, max_t=epochs, reduction_factor=search.reduction_factor)
+    if search.scheduler == "median":
+        return MedianStoppingRule(**compared, grace_period=grace, min_samples_required=3)
+    if search.scheduler == "pbt":
+        check_population(domains)
+        return PopulationBasedTraining(
+            **compared,
+            perturbation_interval=grace,
+            hyperparam_mutations={"draws": {name: to_tune(domain) for name, domain in domains.items()}},
+            custom_explore_fn=lambda point: {**point, "draws": inside(point["draws"], domains)},
+            log_config=False,
+        )
+    return FIFOScheduler()
+
+
+def check_population(domains: dict[str, Domain]) -> None:
+    """Raise RequestError for fields that a trial cannot change while it keeps its weights."""
+    for name in domains:
+        if name.split("|")[0] not in SETTABLE:
+            raise RequestError(
+                f"search.space.{name}: population-based training copies weights between trials, so it can vary only "
+                f"{', '.join(SETTABLE)}"
+            )
+
+
+def inside(draws: dict[str, Any], domains: dict[str, Domain]) -> dict[str, Any]:
+    """Perturbed draws brought back into their ranges."""
+
+    def bring(value: Any, domain: Domain) -> Any:
+        if domain.kind in ("choice", "grid"):
+            return value
+        low, high = domain.values[:2]
+        return min(max(value, low), high)
+
+    return {name: bring(value, domains[name]) for name, value in draws.items()}
+
+
+def replay(scheduler: TrialScheduler, values: list[list[float]]) -> None:
+    """Let ASHA and the median rule know trials of an earlier session: what each reached, epoch by epoch."""
+    if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
+        return
+    for number, reached in enumerate(values):
+        trial = Trial("earlier", trial_id=f"earlier{number:05d}", stub=True)
+        scheduler.on_trial_add(None, trial)
+        for epoch, value in enumerate(reached, start=1):
+            result = {"epoch": epoch, "value": value}
+            if isinstance(scheduler, AsyncHyperBandScheduler):
+                scheduler.on_trial_result(None, trial, result)
+            else:
+                scheduler.on_trial_complete(None, trial, result)  # which only takes the result down

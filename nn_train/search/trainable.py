@@ -1,0 +1,168 @@
+"""A trial as Ray Tune sees it: a class whose ``step`` is an epoch, and whose process outlives its trial.
+
+A trial of one worker trains in the process that Tune starts. A trial of several workers has that process as
+its coordinator, which needs no CPU, and its workers beside it in one placement group: Ray reserves all of them
+or none, so that coordinators cannot hold what workers wait for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from nn_train.config import Config
+from nn_train.config.schema import ScalingConfig
+from nn_train.config.space import Space, resolve, with_values
+from nn_train.runs import RunFolder
+from nn_train.search.journal import trial_folder
+from nn_train.search.trial import VALUES, Outcome, TrialWorker
+from nn_train.selection import best_epoch
+from nn_train.training.cluster import resources_per_worker
+from nn_train.training.rendezvous import free_address
+
+WORST = 1e30  # what schedulers see of a trial that failed; it never reaches a file
+STATE = "state.ckpt"
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What all trials of a search have in common.
+
+    Attributes:
+        base: the job that the trials vary.
+        space: what they vary.
+        folder: of the search.
+        data: a Ray reference to the examples, or None where each process reads them itself.
+    """
+
+    base: Config
+    space: Space
+    folder: RunFolder
+    data: Any
+
+
+def resources_of_trial(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
+    """What Tune reserves for one trial."""
+    each = resources_per_worker(scaling)
+    if scaling.num_workers == 1:
+        return tune.PlacementGroupFactory([each])
+    return tune.PlacementGroupFactory([{"CPU": 0.0}, *[dict(each) for _ in range(scaling.num_workers)]])
+
+
+class TrialRunner(tune.Trainable):
+    """Trains the trials that Tune gives to one process (or one group of processes), one after another.
+
+    Tune's config of a trial holds ``trial`` (its name) and ``draws`` (what was drawn), or ``values`` (field to value).
+    """
+
+    settings: TrialSettings  # set by ``for_search``
+    workers: Any = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.start(new_config)
+        return True
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Make ready for the trial of ``config``."""
+        scaling = self.settings.base.scaling
+        if self.workers is None or self.workers.broken:
+            data = self.settings.data
+            self.workers = (Alone if scaling.num_workers == 1 else Together)(scaling, data)
+        self.values = config.get("values") or resolve(self.settings.space, config["draws"])
+        job = with_values(self.settings.base, self.values)
+        self.workers.begin(job, trial_folder(self.settings.folder, config["trial"]), self.values)
+
+    def step(self) -> dict[str, Any]:
+        """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it."""
+        outcome = self.workers.epoch()
+        search = self.settings.base.search
+        result: dict[str, Any] = {"done": outcome.done, "cause": outcome.cause, "epoch": len(outcome.rows)}
+        result |= {"rows": outcome.rows, "values": self.values}
+        value = None
+        if outcome.rows:
+            value = outcome.rows[best_epoch(outcome.rows) - 1].get(search.metric)
+        if value is None and not outcome.cause:
+            known = ", ".join(outcome.rows[-1]) if outcome.rows else "none"
+            result |= {"done": True, "cause": f"search.metric: no {search.metric} in the epochs' rows; there: {known}"}
+        if value is None or outcome.cause:
+            value = WORST if search.lower_is_better else -WORST
+        return {**result, "ended": result["done"], "value": value}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        Path(checkpoint_dir, STATE).write_bytes(self.workers.state())
+        Path(checkpoint_dir, VALUES).write_text(json.dumps(self.values))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        of_other = json.loads(Path(checkpoint_dir, VALUES).read_text()) != self.values
+        self.workers.restore(Path(checkpoint_dir, STATE).read_bytes(), of_other)
+
+
+def for_search(settings: TrialSettings) -> type[TrialRunner]:
+    """The trainable of one search."""
+    return type("TrialRunner", (TrialRunner,), {"settings": settings})
+
+
+class Alone:
+    """The one worker of a trial, in this process."""
+
+    def __init__(self, scaling: ScalingConfig, data: Any) -> None:
+        self.worker = TrialWorker(0, 1, None if data is None else ray.get(data))
+        self.worker.join([free_address()], scaling)
+        self.broken = False
+        self.begin, self.epoch = self.worker.begin, self.worker.epoch
+        self.state, self.restore = self.worker.state, self.worker.restore
+
+
+class Together:
+    """The workers of a trial, each in its own process of this trial's placement group."""
+
+    PATIENCE = 10.0  # seconds between the first worker's failure and the end of waiting for the others
+
+    def __init__(self, scaling: ScalingConfig, data: Any) -> None:
+        actor = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=resources_per_worker(scaling).get("GPU", 0))
+        size = scaling.num_workers
+        self.broken = False
+        self.workers = [actor(RemoteWorker).remote(rank, size, data) for rank in range(size)]
+        addresses = ray.get([worker.address.remote() for worker in self.workers])
+        ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
+
+    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
+        ray.get([worker.begin.remote(config, folder, values) for worker in self.workers])
+
+    def epoch(self) -> Outcome:
+        """The chief's outcome, or that of the worker that failed."""
+        calls = [worker.epoch.remote() for worker in self.workers]
+        ready, waiting = ray.wait(calls, num_returns=1)
+        first = ray.get(ready[0])
+        if first.cause and waiting:
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=self.PATIENCE)
+            if waiting:  # they wait for the one that failed: end them
+                self.broken = True
+                for worker in self.workers:
+                    ray.kill(worker)
+                return first
+        outcomes = ray.get(calls)
+        return next((outcome for outcome in outcomes if outcome.cause), outcomes[0])
+
+    def state(self) -> bytes:
+        return ray.get(self.workers[0].state.remote())
+
+    def restore(self, content: bytes, of_other: bool) -> None:
+        shared = ray.put(content)
+        ray.get([worker.restore.remote(shared, of_other) for worker in self.workers])
+
+
+class RemoteWorker(TrialWorker):
+    """A worker as an actor; Ray gives it the examples themselves for their reference."""
+
+    def address(self) -> str:
+        """``host:port`` of this process."""
+        return free_address()

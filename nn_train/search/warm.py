@@ -1,0 +1,92 @@
+"""Models that stay traced between the trials of one process.
+
+Building a model, and tracing its training and evaluation, takes longer than an epoch of a small one. Trials
+that differ in their dials only share all three: the variables are set back to where a new model begins.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from nn_train.checkpoints import assign, state_variables
+from nn_train.config import Config
+from nn_train.datasets import SplitData
+from nn_train.loop import Loop
+from nn_train.preparation import one_hot_depth, prepare_model, total_steps
+from nn_train.replication import Replicas
+from nn_train.search.dials import Dials, traced_settings
+
+KEPT_MODELS = 8
+KEPT_SEEDS = 4
+
+
+@dataclass
+class WarmModel:
+    """A traced model, and where its variables begin for each seed."""
+
+    loop: Loop
+    dials: Dials
+    beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
+
+    def turn(self, config: Config) -> None:
+        """Set every number of ``config`` that was not traced."""
+        self.dials.set(config, total_steps(config, self.loop.data))
+        self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
+
+
+class WarmModels:
+    """The most recently used models of this process. All workers of a trial must ask for the same ones in turn."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self.replicas = replicas
+        self.models: OrderedDict[Any, WarmModel] = OrderedDict()
+
+    def get(self, config: Config, data: SplitData) -> WarmModel:
+        """A model that is as ``prepare_model`` would make it anew for ``config``.
+
+        Raises:
+            RequestError: the model does not fit the data.
+        """
+        keras.utils.set_random_seed(config.seed)
+        key = (traced_settings(config), self.has_empty_shards(config, data))
+        warm = self.models.pop(key, None)
+        if warm is None:
+            self.make_room()
+            warm = self.build(config, data)
+        elif config.seed not in warm.beginnings:
+            remember(warm, config.seed, prepare_model(config, data, self.replicas))
+        self.models[key] = warm
+        assign(state_variables(warm.loop.model), warm.beginnings[config.seed])
+        warm.turn(config)
+        return warm
+
+    def build(self, config: Config, data: SplitData) -> WarmModel:
+        """A new model with its loop."""
+        model = prepare_model(config, data, self.replicas)
+        loop = Loop(model, data, self.replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
+        warm = WarmModel(loop=loop, dials=Dials(model, config))
+        remember(warm, config.seed, model)
+        return warm
+
+    def has_empty_shards(self, config: Config, data: SplitData) -> bool:
+        """Whether a worker gets no row of the last batch, which is traced in another way."""
+        return data.in_memory and 0 < data.train.size % config.train.batch_size < self.replicas.size
+
+    def make_room(self) -> None:
+        """Forget the model that was not used for the longest time."""
+        if len(self.models) >= KEPT_MODELS:
+            self.models.popitem(last=False)
+            gc.collect()  # graphs and models refer to each other
+
+
+def remember(warm: WarmModel, seed: int, model: keras.Model) -> None:
+    """Keep where a new model with this seed begins."""
+    warm.beginnings[seed] = [np.array(variable.value) for variable in state_variables(model)]
+    if len(warm.beginnings) > KEPT_SEEDS:
+        warm.beginnings.popitem(last=False)

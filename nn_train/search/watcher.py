@@ -1,0 +1,136 @@
+"""What Ray Tune tells the driver: every trial is taken down the moment it ends, and the search is ended in time."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+from ray.tune import Callback
+
+from nn_train.config import Config
+from nn_train.config.space import Space, resolve
+from nn_train.runs import RunFolder
+from nn_train.search.algorithms import is_listed
+from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, ranked, trial_folder
+from nn_train.search.phases import CONFIRM, SEARCH, reaches
+
+DRAWS = "draws.json"  # of a trial that has begun, where they cannot be drawn again
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class Watcher(Callback, tune.Stopper):
+    """Journals the trials of one phase, keeps only the best models, and stops at target, failures or time.
+
+    Args:
+        phase: its name.
+        deadline: when to stop, in seconds since 1970; None: never.
+
+    Attributes:
+        reason: why the phase was ended before all its trials had; empty if it was not.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        space: Space,
+        folder: RunFolder,
+        journal: Journal,
+        phase: str,
+        deadline: float | None,
+        on_event: OnEvent,
+    ) -> None:
+        self.config, self.space, self.folder, self.journal = config, space, folder, journal
+        self.phase, self.deadline, self.on_event = phase, deadline, on_event
+        self.reason, self.failed, self.winner = "", 0, ""
+        self.started: dict[str, float] = {}
+        self.sign = 1 if config.search.lower_is_better else -1
+        kept = ranked(journal.records, config.search.metric, config.search.lower_is_better)[: config.search.keep_best]
+        self.kept = [(self.sign * float(record.value(config.search.metric) or 0), record.trial) for record in kept]
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if not self.reason and self.deadline is not None and time.time() > self.deadline:
+            self.reason = f"the time budget of {self.config.search.time_budget:g} s is used up"
+        return bool(self.reason)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        name = trial.config["trial"]
+        self.started.setdefault(name, time.time())
+        if self.phase == SEARCH and not is_listed(self.config.search):
+            trial_folder(self.folder, name).write_json(DRAWS, trial.config["draws"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if not self.reason and not result["cause"] and reaches(result["value"], self.config):
+            self.winner = trial.config["trial"]
+            self.reason = f"{self.winner} reached the target"
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        result, name = trial.last_result or {}, trial.config["trial"]
+        if result.get("cause"):
+            self.take_down(trial, FAILED, result["cause"])
+        elif result.get("ended"):
+            self.take_down(trial, COMPLETED, "")
+        elif name == self.winner:
+            self.take_down(trial, STOPPED, "reached the target")
+        elif not self.reason:
+            self.take_down(trial, STOPPED, f"{self.config.search.scheduler}: not among the best")
+        # else: it was cut off when the search ended, and goes on when the search does
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.take_down(trial, FAILED, why_lost(trial))
+
+    def take_down(self, trial: Any, status: str, cause: str) -> None:
+        """Write the record of a trial that has ended."""
+        result, point = trial.last_result or {}, trial.config
+        record = Record(
+            trial=point["trial"],
+            phase=self.phase,
+            status=status,
+            cause=cause,
+            draws=dict(point.get("draws") or {}),
+            values=result.get("values") or point.get("values") or resolve(self.space, point["draws"]),
+            rows=result.get("rows", []),
+            epochs=self.config.train.epochs,
+            started=self.started.pop(point["trial"], time.time()),
+            finished=time.time(),
+        )
+        self.journal.add(record)
+        self.keep_models(record)
+        if status == FAILED:
+            self.failed += 1
+            limit = self.config.search.max_failed_trials
+            if limit is not None and self.failed >= limit and not self.reason:
+                self.reason = f"{self.failed} trials failed"
+        trial.last_result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
+        self.on_event({"event": "trial", "record": record})
+
+    def keep_models(self, record: Record) -> None:
+        """Delete what no longer belongs to the best models of the whole search."""
+        value = record.value(self.config.search.metric)
+        if self.phase == CONFIRM:
+            return  # a few, of which the end of the search chooses
+        if value is None:
+            self.delete(record.trial)
+            return
+        bisect.insort(self.kept, (self.sign * value, record.trial))
+        if len(self.kept) > self.config.search.keep_best:
+            self.delete(self.kept.pop()[1])
+
+    def delete(self, trial: str) -> None:
+        trial_folder(self.folder, trial).clear()
+
+
+def why_lost(trial: Any) -> str:
+    """Why Tune gave a trial up, in one line."""
+    text = str(trial.get_pickled_error() or "")
+    if "OutOfMemory" in text or "memory monitor" in text:
+        return "out of memory: Ray killed the worker; lower train.batch_size, or give a trial more CPUs of its node"
+    lines = [line for line in text.splitlines() if line.strip()]
+    return f"the worker was lost: {lines[0].strip()}" if lines else "the worker was lost"

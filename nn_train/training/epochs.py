@@ -1,0 +1,96 @@
+"""The epochs of one worker: train, validate, run the callbacks, decide when to stop. Leaves no files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from nn_train.config import Config
+from nn_train.errors import TrainingError
+from nn_train.selection import History, should_stop
+
+
+class Training:
+    """One training on one worker. A subclass says what the chief keeps of it.
+
+    Args:
+        config: the job.
+        model: built and compiled in the strategy's scope.
+        data: the examples.
+        loop: trains and evaluates ``model`` on ``data``.
+        location: the run's folder, offered to the user's callbacks.
+
+    Attributes:
+        history: the rows of the epochs so far.
+    """
+
+    def __init__(self, config: Config, model: Any, data: Any, loop: Any, location: str) -> None:
+        from nn_train.callbacks import ChiefCallbacks
+
+        self.config, self.model, self.data, self.loop = config, model, data, loop
+        self.replicas = loop.replicas
+        self.history: History = []
+        self.callbacks = ChiefCallbacks(config, model, self.replicas, location)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no epoch is left: all were trained, or ``val_loss`` has stopped falling."""
+        enough = len(self.history) >= self.config.train.epochs
+        return enough or should_stop(self.history, self.config.train.early_stopping_patience)
+
+    def epochs(self) -> Iterator[dict[str, Any]]:
+        """Train to the end; gives the row of each epoch once everything of it is kept."""
+        self.callbacks.on_train_begin()
+        while not self.complete and not self.callbacks.on_epoch_begin(len(self.history)):
+            row = self.epoch()
+            self.history.append(row)
+            if self.replicas.is_chief:
+                self.keep_epoch(row)
+            self.callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
+            if self.replicas.is_chief:
+                self.keep_state()
+            yield row
+        self.callbacks.on_train_end()
+
+    def keep_epoch(self, row: dict[str, Any]) -> None:
+        """Write what an epoch leaves, before the user's callbacks change anything. Chief only."""
+        raise NotImplementedError
+
+    def keep_state(self) -> None:
+        """Write what is needed to go on from here. Chief only."""
+        raise NotImplementedError
+
+    def epoch(self) -> dict[str, Any]:
+        """Train and validate once; the row of ``metrics.jsonl``."""
+        began = time.perf_counter()
+        try:
+            logs = self.loop.train_epoch(len(self.history))
+            trained = time.perf_counter()
+            validation = self.loop.evaluate()
+        except FloatingPointError as error:
+            kept = f"; the state after epoch {len(self.history)} is kept" if self.history else ""
+            raise TrainingError(
+                f"{error}, and the run stopped there{kept}. Lower optimizer.learning_rate, or look for extreme values "
+                "in the data"
+            ) from error
+        examples = logs.pop("examples")
+        logs |= {f"val_{name}": value for name, value in validation.items()}
+        ordered = {name: logs.pop(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs}
+        return {
+            "epoch": len(self.history) + 1,
+            **ordered,
+            **logs,
+            "learning_rate": learning_rate_of(self.model.optimizer),
+            "seconds": round(time.perf_counter() - began, 4),
+            "samples_per_second": round(examples / (trained - began), 1),
+            "world_size": self.replicas.size,
+        }
+
+
+def learning_rate_of(optimizer: Any) -> float:
+    """The rate of the next step, whether it is constant or follows a schedule."""
+    import numpy as np
+
+    rate = optimizer.learning_rate
+    return float(np.asarray(getattr(rate, "value", rate)))
