@@ -2,8 +2,9 @@
 
     python -m benchmarks.train_speed [--json FILE]
 
-Each case runs in fresh processes; the first epoch (tracing) is left out and the median of the others is
-shown. All cases train on the 60,000 examples without validation.
+All cases take turns, ROUNDS times, each time in fresh processes: a machine that others use as well is slow
+for minutes, which must not hit one case alone. Shown is the median over the epochs of all rounds, the first
+of each round (tracing) left out. All cases train on the 60,000 examples without validation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,6 +20,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from nn_train.training.addresses import free_addresses, tf_config
+
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,16 @@ def main() -> int:
         number, rank = (int(word) for word in arguments.worker)
         print(json.dumps(ENGINES[CASES[number].engine](CASES[number], rank)))
         return 0
-    seconds = []
-    for number, case in enumerate(CASES):
-        seconds.append(measure(number, case))
-        print(f"{case.name:40} {seconds[-1]:8.2f} s an epoch", flush=True)
+    rounds: list[list[list[float]]] = [[] for _ in CASES]  # by case and round: the epochs after the first
+    for turn in range(1, ROUNDS + 1):
+        for number, case in enumerate(CASES):
+            rounds[number].append(measure(number, case))
+            value = statistics.median(rounds[number][-1])
+            print(f"round {turn} of {ROUNDS}  {case.name:40} {value:8.2f} s", flush=True)
+    seconds = [statistics.median(epoch for one in measured for epoch in one) for measured in rounds]
+    print()
+    for case, value in zip(CASES, seconds, strict=True):
+        print(f"{case.name:40} {value:8.2f} s an epoch")
     rows: list[dict[str, Any]] = [
         {"slower": CASES[slow].name, "faster": CASES[fast].name, "times": seconds[slow] / seconds[fast], "target": goal}
         for slow, fast, goal in TARGETS
@@ -71,21 +81,22 @@ def main() -> int:
         print(f"{row['faster']}: {ratio}; at least {row['target']}: {verdict}")
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        cases = [{"case": case.name, "seconds": value} for case, value in zip(CASES, seconds, strict=True)]
+        cases = [
+            {"case": case.name, "seconds": value, "rounds": measured}
+            for case, value, measured in zip(CASES, seconds, rounds, strict=True)
+        ]
         arguments.json.write_text(json.dumps({"machine": machine, "cases": cases, "targets": rows}, indent=2) + "\n")
     return 0 if all(row["times"] >= row["target"] for row in rows) else 1
 
 
-def measure(number: int, case: Case) -> float:
-    """Run the case's processes and return the median seconds of the epochs after the first."""
-    ports = free_ports(case.workers)
-    workers = [f"127.0.0.1:{port}" for port in ports]
+def measure(number: int, case: Case) -> list[float]:
+    """Run the case's processes once; the seconds of the epochs after the first."""
+    addresses = free_addresses("127.0.0.1", case.workers)
     processes = []
     for rank in range(case.workers):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if case.engine != "fit":
-            task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
-            environment["TF_CONFIG"] = json.dumps(task)
+            environment["TF_CONFIG"] = tf_config(addresses, rank)
         if case.engine == "legacy":
             environment["TF_USE_LEGACY_KERAS"] = "1"
         if case.engine == "ours":
@@ -98,8 +109,8 @@ def measure(number: int, case: Case) -> float:
     for process, (_, errors) in zip(processes, outputs, strict=True):
         if process.returncode:
             raise SystemExit(f"{case.name} failed:\n{errors[-2000:]}")
-    epochs = json.loads(outputs[0][0].strip().splitlines()[-1])
-    return statistics.median(epochs[1:])
+    epochs: list[float] = json.loads(outputs[0][0].strip().splitlines()[-1])
+    return epochs[1:]
 
 
 def ours(case: Case, rank: int) -> list[float]:
@@ -176,17 +187,6 @@ def timed(action: Any) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free on loopback, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 ENGINES = {"ours": ours, "fit": fit, "legacy": legacy}

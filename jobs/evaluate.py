@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nn_train.config import read_config
 from nn_train.config.cli import exit_code
+from nn_train.config.uris import refuse_credentials
 from nn_train.errors import RequestError
 
 SCALING = ("num_workers", "use_gpu", "cpus_per_worker", "gpus_per_worker")
@@ -23,8 +24,14 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser() -> Parser:
     parser = Parser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--runs", nargs="+", type=Path, default=[], metavar="RUN_DIR", help="folders of finished runs")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        default=[],
+        metavar="RUN_DIR",
+        help="folders or URIs of finished runs; that of a finished search stands for its best models",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="local folder of the report")
     parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
     for name in SCALING:
         parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for jobs.train (num_workers: 1)")
@@ -32,15 +39,22 @@ def make_parser() -> Parser:
     return parser
 
 
+def local_path(output: str) -> Path:
+    """The folder of the report; RequestError for a URI."""
+    refuse_credentials("--output", output)
+    if "://" in output:
+        raise RequestError(f"--output: {output} is a URI; write the report to a local folder and copy it from there")
+    return Path(output)
+
+
 def main(argv: Sequence[str]) -> int:
     given = vars(make_parser().parse_args(argv))
+    output = local_path(given["output"])
     overrides = {f"scaling.{name}": given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
     scaling = read_config(None, {"scaling.num_workers": "1", "train.batch_size": "1000000", **overrides}).scaling
-    from nn_train.prediction import evaluate_runs
+    from nn_train.prediction.driver import evaluate_runs
 
-    page = evaluate_runs(
-        given["runs"], given["output"], scaling, lambda line: print(line, flush=True), given["verbose"]
-    )
+    page = evaluate_runs(given["runs"], output, scaling, lambda line: print(line, flush=True), given["verbose"])
     print(page)
     return 0
 

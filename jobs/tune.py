@@ -8,14 +8,18 @@ from nn_train.config.cli import Arguments, run_job
 
 
 def main(arguments: Arguments) -> int:
-    from nn_train.search import search
+    from nn_train.search import plan, search
     from nn_train.search.progress import Progress
 
     progress = Progress(arguments.config)
     progress.announce()
+    if arguments.dry_run:
+        print("\n".join(plan(arguments.config, verbose=arguments.verbose)))
+        return 0
     progress.finish(search(arguments.config, on_event=progress, verbose=arguments.verbose))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_job("Search the hyperparameters of a Keras model with Ray Tune.", sys.argv[1:], main))
+    description = "Search the hyperparameters of a Keras model with Ray Tune."
+    sys.exit(run_job(description, sys.argv[1:], main, searches=True))

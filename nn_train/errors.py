@@ -17,3 +17,7 @@ class RequestError(ValueError):
 
 class TrainingError(RuntimeError):
     """Training began and failed (exit code 1). The message says why and how to go on."""
+
+
+class StorageError(TrainingError):
+    """A folder, bucket or service cannot be read or written, after the retries of whoever talks to it."""

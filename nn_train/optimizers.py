@@ -52,11 +52,11 @@ def learning_rate(settings: OptimizerConfig, total_steps: int | None) -> Any:
     rate, warmup = settings.learning_rate, settings.warmup_steps
     if settings.schedule == "exponential":
         return keras.optimizers.schedules.ExponentialDecay(rate, settings.decay_steps or 10_000, settings.decay_rate)
+    # Also without a warm-up in the form that has one: its arithmetic lies in a branch, where TensorFlow does not
+    # fold constants into it. So a search, which gives the numbers as variables, computes the same bits.
     warm = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup}
     if settings.schedule == "cosine":
         decay_steps = settings.decay_steps or max((total_steps or 10_000) - warmup, 1)
-        if not warmup:
-            return keras.optimizers.schedules.CosineDecay(rate, decay_steps)
         return keras.optimizers.schedules.CosineDecay(decay_steps=decay_steps, **warm)
     if warmup:  # alpha=1: after the warm-up the cosine stays at its target
         return keras.optimizers.schedules.CosineDecay(decay_steps=1, alpha=1.0, **warm)

@@ -9,12 +9,14 @@ import contextlib
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
-from nn_train.errors import RequestError
+from nn_train.config.uris import refuse_credentials
+from nn_train.errors import RequestError, StorageError
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -24,59 +26,113 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 REPLACED_BY = "replaced_by"
 
+# Of a finished search; the runs of its best models are folders in ``best``.
+SEARCH = "search.json"
+TRIALS = "trials.csv"
+BEST_RUNS = "best"
+
+
+def open_uri(uri: str, field: str) -> tuple[Any, str]:
+    """The pyarrow file system of a URI, and the path in it. ``field`` names the setting in messages.
+
+    Credentials come from the environment; so does the address of a service that is not Amazon's own
+    (``AWS_ENDPOINT_URL``), or from the URI's options (``?scheme=http&endpoint_override=host:9000``).
+
+    Raises:
+        RequestError: the URI holds credentials, or is none that pyarrow knows.
+        StorageError: the service does not answer.
+    """
+    refuse_credentials(field, uri)
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (ValueError, NotImplementedError) as error:
+        raise RequestError(f"{field}: {uri} cannot be used: {first_line(error)}") from error
+    except OSError as error:  # pyarrow asks Amazon for the region of a bucket
+        raise StorageError(f"{field}: {uri} cannot be reached: {first_line(error)}") from error
+
 
 class RunFolder:
     """Files under ``<storage_path>/<name>/``, named by relative paths with ``/``.
 
+    Args:
+        storage_path: a local path or a URI.
+        name: the folder below it; empty for ``storage_path`` itself.
+        field: the setting that ``storage_path`` comes from, for messages.
+
     Raises (all methods):
-        OSError: the storage cannot be reached or written.
+        StorageError: the storage cannot be reached, read or written.
     """
 
-    def __init__(self, storage_path: str, name: str) -> None:
+    def __init__(self, storage_path: str, name: str = "", field: str = "run.storage_path") -> None:
         self.is_local = "://" not in storage_path
+        self._field, self._options = field, ""
         if self.is_local:
-            self.location = os.path.join(os.path.abspath(os.path.expanduser(storage_path)), name)
+            above = os.path.abspath(os.path.expanduser(storage_path))
+            self._base = self.root = os.path.join(above, name) if name else above
             self.filesystem: Any = fs.LocalFileSystem()
-            self.root = self.location
         else:
-            self.location = f"{storage_path.rstrip('/')}/{name}"
-            try:
-                self.filesystem, self.root = fs.FileSystem.from_uri(self.location)
-            except ValueError as error:
-                reason = str(error).split("\n")[0]
-                raise RequestError(f"run.storage_path: {storage_path} cannot be used: {reason}") from error
+            above, mark, options = storage_path.partition("?")
+            self._base, self._options = "/".join([above.rstrip("/"), *([name] if name else [])]), mark + options
+            self.filesystem, self.root = open_uri(self.location, field)
             if isinstance(self.filesystem, fs.LocalFileSystem):  # file://…
-                self.is_local, self.location = True, self.root
+                self.is_local, self._base, self._options = True, self.root, ""
+
+    @property
+    def location(self) -> str:
+        """The folder's path or URI."""
+        return self._base + self._options
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.root.rpartition("/")[2]
+
+    @property
+    def parent_name(self) -> str:
+        """The part before it; empty where there is none."""
+        return self.root.rpartition("/")[0].rpartition("/")[2]
 
     def path(self, name: str) -> str:
         """Where a file of the run is, for a person to read."""
-        return f"{self.location}/{name}"
+        return f"{self._base}/{name}{self._options}"
 
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder is there."""
-        return self.filesystem.get_file_info(self._inside(name)).type != fs.FileType.NotFound
+        with self._told("read", name):
+            return self.filesystem.get_file_info(self._inside(name)).type != fs.FileType.NotFound
 
     def is_empty(self) -> bool:
-        """Whether there is no folder, or nothing in it."""
-        return not self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
+        """Whether there is no folder, or nothing in it. RequestError where there is not even its bucket."""
+        with self._told("read"):
+            found = self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
+            bucket = "" if self.is_local else self.root.partition("/")[0]
+            if not found and bucket and self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise RequestError(f"{self._field}: there is no bucket {bucket!r}; create it first")
+        return not found
 
     def read(self, name: str) -> bytes:
-        """The whole content. FileNotFoundError where there is none."""
-        with self.filesystem.open_input_stream(self._inside(name)) as stream:
+        """The whole content. FileNotFoundError (or NotADirectoryError) where there is none."""
+        with self._told("read", name), self.filesystem.open_input_stream(self._inside(name)) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
         """Write the whole file; a reader, and a crash, sees the old content or the new, never a part."""
-        target = self._inside(name)
-        self.filesystem.create_dir(os.path.dirname(target), recursive=True)
-        # Object stores show an object only when it is complete; on a file system a rename does the same.
-        written = f"{target}.{uuid.uuid4().hex[:8]}.part" if self.is_local else target
-        with self.filesystem.open_output_stream(written) as stream:
-            stream.write(content)
-        if self.is_local:
-            with open(written, "rb") as handle:
-                os.fsync(handle.fileno())
-            os.replace(written, target)
+        with self._told("written", name):
+            if self.is_local:
+                self._write_locally(self._inside(name), content)
+                return
+            # Object stores have no folders to make, and show an object only when it is complete.
+            with self.filesystem.open_output_stream(self._inside(name)) as stream:
+                stream.write(content)
+
+    def _write_locally(self, target: str, content: bytes) -> None:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        written = f"{target}.{uuid.uuid4().hex[:8]}.part"
+        with open(written, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(written, target)
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""
@@ -84,19 +140,27 @@ class RunFolder:
 
     def names(self, folder: str) -> list[str]:
         """The complete files directly in a folder, sorted; empty when the folder is not there."""
-        selector = fs.FileSelector(self._inside(folder), allow_not_found=True)
-        found = self.filesystem.get_file_info(selector)
-        return sorted(i.base_name for i in found if i.type == fs.FileType.File and not i.base_name.endswith(".part"))
+        return [name for name in self._entries(folder, fs.FileType.File) if not name.endswith(".part")]
+
+    def folders(self, folder: str) -> list[str]:
+        """The folders directly in a folder, sorted; empty when the folder is not there."""
+        return self._entries(folder, fs.FileType.Directory)
+
+    def _entries(self, folder: str, kind: Any) -> list[str]:
+        with self._told("read", folder):
+            found = self.filesystem.get_file_info(fs.FileSelector(self._inside(folder), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == kind)
 
     def delete(self, name: str) -> None:
         """Delete a file; it may be gone already."""
-        with contextlib.suppress(FileNotFoundError):
+        with self._told("deleted", name), contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_file(self._inside(name))
 
     def clear(self) -> None:
         """Delete the run with everything in it."""
         if self.exists():
-            self.filesystem.delete_dir(self.root)
+            with self._told("deleted"):
+                self.filesystem.delete_dir(self.root)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file, or None where there is none."""
@@ -112,3 +176,19 @@ class RunFolder:
 
     def _inside(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
+
+    @contextlib.contextmanager
+    def _told(self, done: str, name: str = "") -> Iterator[None]:
+        """Failures of the storage as one line that says where; a file to read that is not there is none of them."""
+        try:
+            yield
+        except OSError as error:
+            if done == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            where = self.path(name) if name else self.location
+            raise StorageError(f"{where} cannot be {done}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What happened, without the lines for programmers that pyarrow adds."""
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

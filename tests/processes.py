@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from nn_train.training.addresses import free_addresses, tf_config
 
 TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
 
@@ -17,12 +17,11 @@ TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
 def run_workers(size: int, out: Path, script: Path) -> None:
     """Run ``script RANK SIZE OUT`` as ``size`` processes of one strategy; raise with the log of a failed one."""
     out.mkdir(parents=True, exist_ok=True)
-    workers = [f"127.0.0.1:{port}" for port in free_ports(size)]
+    addresses = free_addresses("127.0.0.1", size)
     logs = [(out / f"worker-{rank}.log").open("w+") for rank in range(size)]
     processes = []
     for rank, log in enumerate(logs):
-        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        environment = {**os.environ, "TF_CONFIG": tf_config(addresses, rank), "TF_CPP_MIN_LOG_LEVEL": "2"}
         environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in (script.parent.parent, script.parent))
         command = [sys.executable, str(script), str(rank), str(size), str(out)]
         processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
@@ -48,14 +47,3 @@ def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
             return [0 for _ in codes]
         select.select([], [], [], 0.05)
     raise AssertionError(f"the workers did not end within {TIMEOUT} s")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free on loopback, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -28,9 +28,10 @@ LEVELS = {
     "training": 8,
     "evaluation": 2,
     "report": 3,
+    "search": 9,
     "prediction": 9,
 }
-RAY_LIVES_IN = {"training", "prediction"}
+RAY_LIVES_IN = {"training", "search", "prediction"}
 NO_TENSORFLOW = {"errors", "config", "runs", "selection", "evaluation", "report"}
 
 

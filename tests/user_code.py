@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+# Before Keras 3.14 activity penalties are sums over the rows, which several workers refuse. Python 3.10 gets 3.12.
+AVERAGED_PENALTY = "l2" if tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14) else None
 
 
 def digits(count, classes=3, seed=5):
@@ -67,6 +71,13 @@ class Scale(keras.layers.Layer):
         return inputs * self.factor
 
 
+def keras_3():
+    """Refuses the legacy Keras 2, also as ``tf.keras``."""
+    assert keras.__version__.startswith("3.")
+    assert tf.keras.Model is keras.Model
+    return plain()
+
+
 def plain():
     return keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)])
 
@@ -90,11 +101,17 @@ def batch_norm():
     return keras.Sequential([keras.Input((6,)), *layers])
 
 
+def input_norm():
+    """BatchNormalization of the examples themselves: its moving mean does not depend on any weight."""
+    layers = [keras.layers.BatchNormalization(name="of_the_examples"), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
 def compiled_two_inputs():
     """Several inputs, a custom layer and metric, a clipped optimizer and its own loss."""
     left, right = keras.Input((2,), name="left"), keras.Input((4,), name="right")
     joined = Scale()(keras.layers.Concatenate()([left, right]))
-    outputs = keras.layers.Dense(3, activation="softmax", activity_regularizer="l2")(joined)
+    outputs = keras.layers.Dense(3, activation="softmax", activity_regularizer=AVERAGED_PENALTY)(joined)
     model = keras.Model({"left": left, "right": right}, outputs)
     optimizer = keras.optimizers.SGD(0.5, momentum=0.9, global_clipnorm=0.1)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy", LargestScore()])
@@ -160,8 +177,29 @@ def kill_once(folder):
     return [KillOnce(f"{folder}/killed")]
 
 
+def kill_once_marked():
+    """As above where the run's folder is no local one: the marker is named by the environment."""
+    return [KillOnce(os.environ["KILL_ONCE_MARKER"])]
+
+
 def never_kill(folder):
     return [KillOnce(folder)]  # the folder exists: it stays alive
+
+
+class HangOnce(KillOnce):
+    """Waits at the beginning of the fourth epoch, the first time it gets there, to be interrupted."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 3 and not self.marker.exists():
+            self.marker.touch()
+            threading.Event().wait(120)
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+def hang_once(folder):
+    return [HangOnce(f"{folder}/waited")]
 
 
 def broken_model():

@@ -15,18 +15,19 @@ from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTER
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was asked for on a command line."""
+    """What was asked for on a command line. ``dry_run``: only say what would be done (a search)."""
 
     config: Config
     verbose: bool
+    dry_run: bool = False
 
 
-def run_job(description: str, argv: Sequence[str], job: Callable[[Arguments], int]) -> int:
-    """Parse ``argv`` and run ``job``; the exit code of the process."""
+def run_job(description: str, argv: Sequence[str], job: Callable[[Arguments], int], searches: bool = False) -> int:
+    """Parse ``argv`` and run ``job``; the exit code of the process. ``searches``: it takes the section search."""
     if any(word in ("--help", "-h") for word in argv):
-        print(help_text(description))
+        print(help_text(description, searches))
         return EXIT_DONE
-    return exit_code(lambda: job(parse_arguments(argv)))
+    return exit_code(lambda: job(parse_arguments(argv, searches)))
 
 
 def exit_code(action: Callable[[], int]) -> int:
@@ -47,16 +48,16 @@ def exit_code(action: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
 
 
-def parse_arguments(argv: Sequence[str]) -> Arguments:
+def parse_arguments(argv: Sequence[str], searches: bool = False) -> Arguments:
     """Raises RequestError for unknown names, missing values and everything ``read_config`` refuses."""
     file: str | None = None
-    verbose = False
+    flags = {"--verbose": False, **({"--dry_run": False} if searches else {})}
     overrides: dict[str, str] = {}
     words = list(argv)
     while words:
         word = words.pop(0)
-        if word == "--verbose":
-            verbose = True
+        if word in flags:
+            flags[word] = True
             continue
         if not word.startswith("--"):
             raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE")
@@ -67,20 +68,24 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
             if not words:
                 raise RequestError(f"--{name}: the value is missing")
             value = words.pop(0)
+        if name.startswith("search.") and not searches:
+            raise RequestError(f"--{name}: belongs to python -m jobs.tune")
         if name == "config":
             file = value
         else:
             overrides[name] = value
-    return Arguments(config=read_config(file, overrides), verbose=verbose)
+    config = read_config(file, overrides)
+    return Arguments(config=config, verbose=flags["--verbose"], dry_run=flags.get("--dry_run", False))
 
 
-def help_text(description: str) -> str:
+def help_text(description: str, searches: bool = False) -> str:
     """Every field with its default, unit, range and meaning."""
     lines = [
         description,
         "",
         "  --config FILE              job file (YAML); what it leaves out keeps its default",
         "  --verbose                  show the logs of Ray and TensorFlow",
+        *(["  --dry_run                  only say what would be run, and what it would cost"] if searches else []),
         "",
         "Every field of the job file can be given here and wins over the file:",
         "",
@@ -89,6 +94,8 @@ def help_text(description: str) -> str:
     for name in TOP_FIELDS:
         lines += field_help(name, top[name])
     for section, cls in SECTIONS.items():
+        if section == "search" and not searches:
+            continue
         summary = " ".join((cls.__doc__ or "").split())
         lines += ["", f"{section}: {summary}"]
         for spec in dataclasses.fields(cls):

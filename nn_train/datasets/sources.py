@@ -14,7 +14,8 @@ from nn_train.config import DataConfig
 from nn_train.config.schema import is_entry_point, nearest
 from nn_train.datasets.examples import Examples, SplitData, digest, hold_out, leaves
 from nn_train.entry_points import call_entry_point
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, StorageError
+from nn_train.runs import first_line, open_uri
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 MNIST_SHA256 = {
@@ -73,18 +74,22 @@ def read_mnist() -> dict[str, np.ndarray]:
 
 
 def read_bytes(source: str) -> bytes:
-    """The content of a local path or of a URI that pyarrow can open."""
+    """The content of a local path or of a URI that pyarrow can open.
+
+    Raises:
+        RequestError: there is no such file, or it is not readable.
+        StorageError: the service behind a URI does not answer, or refuses.
+    """
+    where = f"data.source: {source} cannot be read"
     try:
         if "://" not in source:
             return Path(source).read_bytes()
-        from pyarrow import fs
-
-        filesystem, path = fs.FileSystem.from_uri(source)
+        filesystem, path = open_uri(source, "data.source")
         with filesystem.open_input_stream(path) as stream:
             return bytes(stream.read())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-        raise RequestError(f"data.source: {source} cannot be read: {reason}") from error
+    except OSError as error:
+        kind = RequestError if "://" not in source or isinstance(error, FileNotFoundError) else StorageError
+        raise kind(f"{where}: {first_line(error)}") from error
 
 
 def parse_npz(content: bytes, source: str) -> dict[str, np.ndarray]:

@@ -45,7 +45,10 @@ def f1(hits: int, support: int, predicted: int) -> Number:
 
 
 def average(numbers: Sequence[Number], supports: Sequence[int] | None = None) -> Number:
-    """Macro mean over the classes, or the mean weighted by ``supports``; undefined classes are left out."""
+    """Macro mean over the classes, or the mean weighted by ``supports``; undefined classes are left out.
+
+    The mean of numbers with bounds has bounds: the means of theirs.
+    """
     known = [i for i, number in enumerate(numbers) if number.value is not None]
     how = "macro mean" if supports is None else "mean weighted by support"
     method = f"{how} over {len(known)} of {len(numbers)} classes"
@@ -54,5 +57,14 @@ def average(numbers: Sequence[Number], supports: Sequence[int] | None = None) ->
     weights = [1 if supports is None else supports[i] for i in known]
     if not sum(weights):
         return undefined(method, 0, "no class with a value has test examples")
-    value = float(np.average([numbers[i].value or 0.0 for i in known], weights=weights))
-    return Number(value=value, n=len(known), method=method)
+    value = weighted_mean([numbers[i].value or 0.0 for i in known], weights)
+    limits = [bounds for i in known if (bounds := numbers[i].bounds)]
+    if len(limits) < len(known):
+        return Number(value=value, n=len(known), method=method)
+    low, high = (weighted_mean(side, weights) for side in zip(*limits, strict=True))
+    return Number(value=value, n=len(known), method=method, bounds=(low, high))
+
+
+def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Σ w v / Σ w."""
+    return float(np.average(values, weights=weights))

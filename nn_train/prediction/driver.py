@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nn_train import runs as run_files
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.evaluation import Shard, merge_shards, store_predictions
-from nn_train.report import RunRecord, collect_runs, load_inputs, render
+from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
+from nn_train.runs import MODEL, RunFolder
 
 Say = Callable[[str], None]
 
 
 def evaluate_runs(
-    run_dirs: Sequence[Path],
+    run_dirs: Sequence[str | Path],
     output: Path,
     scaling: ScalingConfig | None = None,
     say: Say = lambda line: None,
@@ -27,9 +27,10 @@ def evaluate_runs(
     """Evaluate finished runs on their test set and report on them.
 
     Args:
-        run_dirs: folders of finished runs; all must have the same test set. Without any, the report in
-            ``output`` is written again from what was predicted before.
-        output: folder of the report.
+        run_dirs: paths or URIs of finished runs; all must have the same test set. The folder of a finished
+            search stands for the runs of its best models, and the report shows that search. Without any, the
+            report in ``output`` is written again from what was predicted before.
+        output: local folder of the report.
         scaling: the workers; the default is one.
         say: called with a line of progress.
         verbose: let the logs of Ray and TensorFlow through.
@@ -39,7 +40,8 @@ def evaluate_runs(
 
     Raises:
         RequestError: a folder is not a finished run, or the workers do not fit the cluster.
-        TrainingError: predictions are incomplete, or workers died too often.
+        TrainingError: predictions are incomplete, workers died too often, or (StorageError) the storage of
+            the runs does not answer.
     """
     images = None
     if run_dirs:
@@ -48,10 +50,11 @@ def evaluate_runs(
     return render(load_inputs(output), output, images=images)
 
 
-def predict_all(run_dirs: Sequence[Path], output: Path, scaling: ScalingConfig, say: Say, verbose: bool) -> Any:
+def predict_all(run_dirs: Sequence[str | Path], output: Path, scaling: ScalingConfig, say: Say, verbose: bool) -> Any:
     """Predict with every run; returns the test images, where there are any."""
-    models = [read_model(folder) for folder in run_dirs]  # before anything is written
-    records = collect_runs(run_dirs, output)
+    folders, search = find_runs(run_dirs)
+    models = [read_model(folder) for folder in folders]  # before anything is written
+    records = collect_runs(folders, output, search)
     from nn_train.training.cluster import check_placeable, ray_session
 
     with ray_session(verbose):
@@ -74,14 +77,12 @@ def predict_all(run_dirs: Sequence[Path], output: Path, scaling: ScalingConfig, 
     return test_images(records[0].config)
 
 
-def read_model(folder: Path) -> bytes:
+def read_model(folder: RunFolder) -> bytes:
     """``model.keras`` of a finished run."""
     try:
-        return (Path(folder) / run_files.MODEL).read_bytes()
-    except OSError as error:
-        raise RequestError(
-            f"--runs {folder}: has no {run_files.MODEL} ({error.strerror}); name the folder of a finished run"
-        ) from error
+        return folder.read(MODEL)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RequestError(f"--runs {folder.location}: has no {MODEL}; name the folder of a finished run") from error
 
 
 def start_workers(scaling: ScalingConfig) -> list[Any]:

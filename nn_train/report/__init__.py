@@ -5,5 +5,6 @@
 
 from nn_train.report.inputs import ReportInputs, RunRecord, collect_runs, load_inputs
 from nn_train.report.render import render
+from nn_train.report.run_folders import find_runs
 
-__all__ = ["ReportInputs", "RunRecord", "collect_runs", "load_inputs", "render"]
+__all__ = ["ReportInputs", "RunRecord", "collect_runs", "find_runs", "load_inputs", "render"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -11,6 +13,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from nn_train.report.palette import MUTED, series_colour, series_dash
 from nn_train.report.svg import HEIGHT, SERIES, draw
+
+MOST_ROWS = 40  # more would be a figure nobody reads
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def line(
         alpha=0.45 if faint else 1.0,
         marker="o" if len(x) == 1 else "",
         markersize=4,
+        markerfacecolor="none" if dotted else None,
         gid=SERIES + series,
     )
 
@@ -93,10 +99,27 @@ def reference(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
     axes.plot(x, y, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
 
 
-def logarithmic(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers at 1, 2, 3 and 5."""
+def drawn_rows(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """At most ``MOST_ROWS`` of the rows, evenly chosen so that every configuration is seen, and a sentence on it."""
+    if len(rows) <= MOST_ROWS:
+        return list(rows), ""
+    picked = [rows[round(i * (len(rows) - 1) / (MOST_ROWS - 1))] for i in range(MOST_ROWS)]
+    return picked, f" Drawn: {MOST_ROWS} of {len(rows)} runs, evenly chosen; the table has all."
+
+
+def name_rows(axes: Axes, names: Sequence[str], length: int = 28) -> None:
+    """Names of rows down the side, the first on top."""
+    axes.set_yticks(range(len(names)), [cut(name, length) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+
+
+def logarithmic(axis: Axis, values: Sequence[float]) -> None:
+    """A logarithmic axis for ``values`` > 0, with plain numbers as many as have room."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=15))
+    decades = math.log10(max(values) / min(values))
+    subs = (1,) if decades > 3 else (1, 3) if decades > 2 else (1, 2, 5) if decades > 1 else (1, 1.5, 2, 3, 4, 5, 7)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=15))
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 

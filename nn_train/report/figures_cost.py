@@ -8,10 +8,11 @@ from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 
-from nn_train.report.figures import Panel, Table, cut, make_panel
+from nn_train.report.figures import Panel, Table, drawn_rows, make_panel, name_rows
 from nn_train.report.figures_learning import curve_of
-from nn_train.report.figures_overview import MOST_ROWS, run_series
+from nn_train.report.figures_overview import run_series
 from nn_train.report.formats import duration, general, whole
 from nn_train.report.palette import series_colour
 from nn_train.report.summary import ReportSummary, RunSummary
@@ -22,28 +23,29 @@ def cost_panels(summary: ReportSummary) -> Iterator[Panel]:
     """A time line, and examples per second; each only where something is known."""
     timed = [(run, span) for run in summary.runs if (span := span_of(run.record.result))]
     if timed:
-        yield timeline_panel(summary, timed[:MOST_ROWS])
+        yield timeline_panel(summary, timed)
     rates = [(run, rate) for run in summary.runs if (rate := throughput(run)) is not None]
     if rates:
-        yield throughput_panel(summary, rates[:MOST_ROWS])
+        yield throughput_panel(summary, rates)
 
 
 def timeline_panel(summary: ReportSummary, timed: list[tuple[RunSummary, tuple[float, float]]]) -> Panel:
     """From start to finish, in minutes since the first start."""
+    drawn, left_out = drawn_rows(timed)
     zero = min(start for _, (start, _) in timed)
     end = max(end for _, (_, end) in timed)
 
     def paint(axes: Axes) -> None:
-        for row, (run, (start, finish)) in enumerate(timed):
+        for row, (run, (start, finish)) in enumerate(drawn):
             bars(axes, summary, run, row, (finish - start) / 60, left=(start - zero) / 60)
-        rows(axes, [run for run, _ in timed])
+        name_rows(axes, [run.name for run, _ in drawn])
         axes.set_xlabel("minutes since the first start")
 
     busy = sum(finish - start for _, (start, finish) in timed)
     return make_panel(
         "timeline",
         "Time line",
-        f"{len(timed)} runs took {duration(busy)} together, within {duration(end - zero)}.",
+        f"{len(timed)} runs took {duration(busy)} together, within {duration(end - zero)}.{left_out}",
         Table(
             ("run", "started after", "wall time", "workers", "device"),
             [
@@ -55,27 +57,30 @@ def timeline_panel(summary: ReportSummary, timed: list[tuple[RunSummary, tuple[f
             ],
         ),
         paint,
-        height=max(1.6, 0.7 + 0.24 * len(timed)),
+        height=max(1.6, 0.7 + 0.24 * len(drawn)),
     )  # fmt: skip
 
 
 def throughput_panel(summary: ReportSummary, rates: list[tuple[RunSummary, float]]) -> Panel:
     """Median over the epochs of the training examples per second."""
+    drawn, left_out = drawn_rows(rates)
 
     def paint(axes: Axes) -> None:
-        for row, (run, rate) in enumerate(rates):
+        for row, (run, rate) in enumerate(drawn):
             bars(axes, summary, run, row, rate)
-        rows(axes, [run for run, _ in rates])
-        axes.set_xlabel("training examples per second (median epoch)")
+        name_rows(axes, [run.name for run, _ in drawn])
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlabel("training examples per second")
 
     slowest, fastest = min(rates, key=lambda pair: pair[1]), max(rates, key=lambda pair: pair[1])
     return make_panel(
         "throughput",
         "Throughput",
-        f"From {whole(slowest[1])} ({slowest[0].name}) to {whole(fastest[1])} examples per second ({fastest[0].name}).",
+        f"From {whole(slowest[1])} ({slowest[0].name}) to {whole(fastest[1])} examples per second ({fastest[0].name}), "
+        f"each the median of its epochs.{left_out}",
         Table(("run", "examples per second"), [(run.name, whole(rate)) for run, rate in rates]),
         paint,
-        height=max(1.6, 0.7 + 0.24 * len(rates)),
+        height=max(1.6, 0.7 + 0.24 * len(drawn)),
     )
 
 
@@ -84,13 +89,6 @@ def bars(axes: Axes, summary: ReportSummary, run: RunSummary, row: int, width: f
     style = next(index for index, group in enumerate(summary.groups) if group.label == run.group)
     patch = axes.barh(row, width, left=left, height=0.6, color=series_colour(style))[0]
     patch.set_gid(SERIES + run_series(summary, run))
-
-
-def rows(axes: Axes, runs: list[RunSummary]) -> None:
-    """Names of the runs down the side, the first on top."""
-    axes.set_yticks(range(len(runs)), [cut(run.name) for run in runs])
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
 
 
 def span_of(result: dict[str, Any]) -> tuple[float, float] | None:

@@ -74,7 +74,7 @@ def curve_panel(kind: str, key: str, drawn: Sequence[Drawn], *, zoom: bool) -> P
             axes.set_xlim((0, reach) if kind == ROC else (1 - reach, 1 + reach / 50))
             axes.set_ylim(1 - reach, 1 + reach / 50)
         else:
-            axes.set(xlim=(0, 1), ylim=(0, 1.02))
+            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))  # a good curve runs along the edge
 
     name = "ROC" if kind == ROC else "Precision-recall"
     title = f"{name} by run, micro-average" if key.endswith("runs") else f"{name} by class"

@@ -49,10 +49,13 @@ def learning_panel(
             line(axes, *split(medians[group.label]), style, series)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if name != "accuracy":
-            logarithmic(axes.yaxis)
+        drawn = [y for run in summary.runs for key in {field, name} for _, y in curve_of(run.record.history, key)]
+        # A schedule that ends at 0 has no place on a logarithmic axis.
+        if name != "accuracy" and min(drawn) > 0:
+            logarithmic(axes.yaxis, drawn)
 
-    last = [f"{label} {decimal(curve[-1][1])}" for label, curve in medians.items() if curve]
+    show = general if name == "learning_rate" else decimal
+    last = [f"{label} {show(curve[-1][1])}" for label, curve in medians.items() if curve]
     epochs = sorted({epoch for curve in medians.values() for epoch, _ in curve})
     lookup = {label: dict(curve) for label, curve in medians.items()}
     kind = "on validation" if field != name else "on training"

@@ -5,30 +5,29 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from nn_train.evaluation import Number
-from nn_train.report.figures import Panel, Table, cut, make_panel
+from nn_train.report.figures import MOST_ROWS, Panel, Table, drawn_rows, make_panel, name_rows
 from nn_train.report.formats import percent, percent_interval
 from nn_train.report.palette import MUTED, series_colour
 from nn_train.report.summary import ReportSummary, RunSummary
 from nn_train.report.svg import SERIES
 
-MOST_ROWS = 40  # more would be a figure nobody reads; the tables have all of them
-
 
 def accuracy_panel(summary: ReportSummary) -> Panel | None:
     """Test accuracy of every run with its Wilson interval, runs of one configuration together."""
-    shown = [(index, run) for index, group in enumerate(summary.groups) for run in summary.evaluated(group.label)][
-        :MOST_ROWS
+    numbers = [
+        (index, run, run.evaluation.numbers["accuracy"])
+        for index, group in enumerate(summary.groups)
+        for run in summary.evaluated(group.label)
+        if run.evaluation
     ]
-    if not shown:
+    if not numbers:
         return None
-    numbers = [(index, run, run.evaluation.numbers["accuracy"]) for index, run in shown if run.evaluation]
+    drawn, left_out = drawn_rows(numbers)
 
     def paint(axes: Axes) -> None:
-        for row, (index, run, number) in enumerate(numbers):
+        for row, (index, run, number) in enumerate(drawn):
             bar(axes, number, row, index, SERIES + run_series(summary, run))
-        axes.set_yticks(range(len(numbers)), [cut(run.name) for _, run, _ in numbers])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, [run.name for _, run, _ in drawn])
         axes.set_xlabel("test accuracy, % (Wilson 95 %)")
 
     ordered = sorted(numbers, key=lambda entry: entry[2].value or 0.0)
@@ -37,13 +36,14 @@ def accuracy_panel(summary: ReportSummary) -> Panel | None:
         "accuracy",
         "Test accuracy of every run",
         f"From {percent(low.value)} ({worst.name}) to {percent(high.value)} ({best.name}). The bars show what another "
-        "test set of this size could give; the distance between runs of one colour is the effect of the seed.",
+        "test set of this size could give; the distance between runs of one colour is the effect of the seed."
+        + left_out,
         Table(
             ("run", "configuration", "test accuracy", "95 % interval"),
             [(run.name, run.group, percent(n.value), percent_interval(n)) for _, run, n in numbers],
         ),
         paint,
-        height=max(1.6, 0.7 + 0.24 * len(numbers)),
+        height=max(1.6, 0.7 + 0.24 * len(drawn)),
     )
 
 
@@ -58,9 +58,7 @@ def class_panel(summary: ReportSummary) -> Panel | None:
         for row, one in enumerate(numbers):
             bar(axes, one["recall"], row - 0.16, 0, f"{SERIES}c{row}")
             bar(axes, one["precision"], row + 0.16, 1, f"{SERIES}c{row}", marker="D")
-        axes.set_yticks(range(len(names)), [cut(name, 20) for name in names])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, names, 20)
         axes.set_xlabel("%:  ● recall   ◆ precision  (Wilson 95 %)")
 
     known = [

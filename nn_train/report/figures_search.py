@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 
-from nn_train.report.figures import Panel, Table, cut, logarithmic, make_panel
+from nn_train.report.figures import Panel, Table, cut, logarithmic, make_panel, name_rows
 from nn_train.report.formats import decimal, general
 from nn_train.report.importance import Importance
 from nn_train.report.palette import MUTED, series_colour
@@ -77,7 +77,7 @@ def slice_panel(search: SearchResult, name: str) -> Panel:
             axes.set_xticks(range(len(texts)), [cut(text, 14) for text in texts])
         scatter(axes, x, [trial.score for trial in trials], 0, "o", "completed")
         if numeric and spans_decades(x):
-            logarithmic(axes.xaxis)
+            logarithmic(axes.xaxis, x)
         axes.set(xlabel=cut(name), ylabel=search.metric)
 
     best = search.ranked()[: max(1, len(trials) // 10)]
@@ -115,9 +115,7 @@ def importance_panel(importances: Importance) -> Panel:
         for row, (_, (mean, sd)) in enumerate(entries):
             axes.barh(row, max(mean, 0.0), height=0.6, color=series_colour(0))
             axes.plot([max(mean - sd, 0.0), mean + sd], [row, row], color=MUTED, linewidth=1.2)
-        axes.set_yticks(range(len(entries)), [cut(name) for name, _ in entries])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, [name for name, _ in entries])
         axes.set_xlabel("loss of R² when the setting is shuffled")
 
     warning = f" Careful: {importances.warning}." if importances.warning else ""

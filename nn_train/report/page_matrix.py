@@ -110,7 +110,7 @@ def top_confusions(summary: ReportSummary) -> Grid:
                 Cell(summary.class_names[predicted], float(predicted)),
                 Cell(f"{count:,}", count),
                 Cell(percent(share, 1), share),
-                Cell(f"{mean:.1f}", mean),
+                Cell(f"{mean:,.1f}", mean),
             ]
             rows.append(Row(cells))
     return Grid(header, rows)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train.evaluation import Number
-from nn_train.report.formats import DASH, general
+from nn_train.report.formats import DASH, decimal, general
+
+NUMERIC = f"0123456789+-<{DASH}"  # what a number, or the sign that there is none, begins with
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,25 @@ class Grid:
     header: Sequence[str]
     rows: Sequence[Row]
 
+    @property
+    def words(self) -> list[bool]:
+        """Which columns hold words: they stand on the left, numbers on the right."""
+        columns = ([row.cells[column].text for row in self.rows] for column in range(len(self.header)))
+        return [any(text and text[0] not in NUMERIC for text in texts) for texts in columns]
+
 
 def number_cell(number: Number | None, show: Callable[[float], str], detail: str = "", problem: str = "") -> Cell:
     """A number in its format, or a dash with the reason."""
     if number is None or number.value is None:
         return Cell(DASH, None, "", problem if number is None else number.reason or "")
     return Cell(show(number.value), number.value, detail)
+
+
+def area_cell(number: Number | None, problem: str = "") -> Cell:
+    """AUC or AP, with its bounds in small print where it is an approximation."""
+    bounds = number.bounds if number else None
+    detail = f"[{decimal(bounds[0], 5)}, {decimal(bounds[1], 5)}]" if bounds else ""
+    return number_cell(number, lambda value: decimal(value, 5), detail, problem)
 
 
 def value_cell(value: Any) -> Cell:

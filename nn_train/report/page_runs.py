@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nn_train.report.figures import Switch
-from nn_train.report.formats import area, decimal, duration, percent, percent_interval, whole
+from nn_train.report.formats import decimal, duration, percent, percent_interval, whole
 from nn_train.report.grouping import best_validation, differing_fields, settings_of
 from nn_train.report.metrics_json import group_content
-from nn_train.report.page_parts import Cell, Grid, Row, number_cell, value_cell
+from nn_train.report.page_parts import Cell, Grid, Row, area_cell, number_cell, value_cell
 from nn_train.report.summary import ReportSummary, RunSummary
 
 RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macro AUC", "macro AP", "ECE")
@@ -53,8 +53,8 @@ def result_cells(run: RunSummary) -> list[Cell]:
         number_cell(accuracy, percent, percent_interval(accuracy), problem),
         number_cell(run.number("f1_macro"), percent, problem=problem),
         number_cell(run.number("log_loss"), decimal, problem=problem),
-        number_cell(run.number("roc_auc_macro"), lambda value: decimal(value, 5), problem=problem),
-        number_cell(run.number("average_precision_macro"), lambda value: decimal(value, 5), problem=problem),
+        area_cell(run.number("roc_auc_macro"), problem),
+        area_cell(run.number("average_precision_macro"), problem),
         number_cell(run.number("ece_uniform"), decimal, problem=problem),
     ]
 
@@ -135,11 +135,11 @@ def class_grid(summary: ReportSummary) -> Grid:
     rows = []
     evaluation = summary.shown.evaluation if summary.shown else None
     for label, numbers in enumerate(evaluation.per_class if evaluation else ()):
-        cells = [Cell(summary.class_names[label], float(label)), value_cell(summary.support[label])]
+        support = summary.support[label]
+        cells = [Cell(summary.class_names[label], float(label)), Cell(whole(support), support)]
         for name in ("precision", "recall", "f1"):
             cells.append(number_cell(numbers[name], percent, percent_interval(numbers[name])))
-        for name in ("roc_auc", "average_precision"):
-            cells.append(number_cell(numbers[name], lambda value, its=numbers[name]: area(its)))  # type: ignore[misc]
+        cells += [area_cell(numbers[name]) for name in ("roc_auc", "average_precision")]
         rows.append(Row(cells, f"c{label}"))
     return Grid(header, rows)
 

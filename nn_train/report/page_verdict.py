@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nn_train.evaluation import Comparison
 from nn_train.evaluation.intervals import mean_over_seeds
-from nn_train.report.formats import NBSP, decimal, p_value, percent, percent_interval, whole
+from nn_train.report.formats import NBSP, area, decimal, p_value, percent, percent_interval, whole
 from nn_train.report.mistakes import DOUBTFUL_MNIST
 from nn_train.report.page_parts import Cell, Grid, Row
 from nn_train.report.summary import ReportSummary, RunSummary
@@ -59,7 +59,7 @@ def verdict(summary: ReportSummary) -> Verdict | None:
             ("mistakes", whole(accuracy.n - shown.evaluation.confusion.trace())),
             ("macro F1", percent(numbers["f1_macro"].value)),
             ("log-loss", decimal(numbers["log_loss"].value)),
-            ("macro ROC AUC", decimal(numbers["roc_auc_macro"].value, 5)),
+            ("macro ROC AUC", area(numbers["roc_auc_macro"])),
             ("ECE", decimal(numbers["ece_uniform"].value)),
         ],
     )

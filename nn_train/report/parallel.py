@@ -29,7 +29,7 @@ def parallel_panel(search: SearchResult) -> Panel:
                 heights = [scale(column(trial, name, search.metric)) for scale, name in zip(scales, names, strict=True)]
                 axes.plot(range(len(names)), heights, color=colour, linewidth=width, alpha=alpha)
         for place, scale in enumerate(scales):
-            axes.axvline(place, color=MUTED, linewidth=0.8)
+            axes.plot((place, place), (0, 1), color=MUTED, linewidth=0.8)
             axes.annotate(scale.top, (place, 1.03), ha="center", va="bottom", fontsize=7.5)
             axes.annotate(scale.bottom, (place, -0.03), ha="center", va="top", fontsize=7.5)
         axes.set(ylim=(-0.14, 1.14), xlim=(-0.4, len(names) - 0.6))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nn_train.errors import RequestError
+from nn_train.runs import SEARCH, TRIALS
 
 CONFIG_PREFIX = "config/"
 COMPLETED = "completed"
@@ -76,11 +78,23 @@ class SearchResult:
 
 
 def load_search(folder: Path) -> SearchResult:
-    """Raises RequestError when a file is missing, unreadable or lacks a column."""
+    """The search in a local folder. Raises RequestError when a file is missing or as ``parse_search`` does."""
     try:
-        about = json.loads((folder / "search.json").read_text(encoding="utf-8"))
-        with open(folder / "trials.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        about, trials = ((folder / name).read_text(encoding="utf-8") for name in (SEARCH, TRIALS))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder}: {SEARCH} and {TRIALS} cannot be read as a search: {error!r}") from error
+    return parse_search(about, trials, str(folder))
+
+
+def parse_search(search_json: str, trials_csv: str, where: str) -> SearchResult:
+    """A search from the content of its two files; ``where`` they are, for the message.
+
+    Raises:
+        RequestError: a text is not of its format, or lacks a field or column.
+    """
+    try:
+        about = json.loads(search_json)
+        rows = list(csv.DictReader(io.StringIO(trials_csv, newline="")))
         names = [name for name in (rows[0] if rows else {}) if name.startswith(CONFIG_PREFIX)]
         numeric = {name for name in names if all(number_or_none(row[name]) is not None for row in rows)}
         metric = about["metric"]
@@ -107,8 +121,8 @@ def load_search(folder: Path) -> SearchResult:
             rungs=tuple(about.get("rungs") or ()),
             seconds=about.get("seconds"),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{folder}: search.json and trials.csv cannot be read as a search: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise RequestError(f"{where}: {SEARCH} and {TRIALS} cannot be read as a search: {error!r}") from error
 
 
 def number_or_none(text: str | None) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 
 from nn_train.report.palette import CSS_VARIABLES, GRID, INK, MUTED
 
@@ -43,13 +44,17 @@ RC: dict[Any, Any] = {
     "path.simplify_threshold": 0.3,  # of a pixel: invisible; curves.csv is exact
 }
 WIDTH, HEIGHT = 4.8, 3.3
+MOST_TICKS = 6  # along the x axis; matplotlib fits nine, and numbers of six digits then touch
 
 
 def draw(key: str, paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
     """The SVG file of a panel. The same drawing gives the same text: no date, ids salted with ``key``."""
     with matplotlib.rc_context({**RC, "svg.hashsalt": key}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        paint(figure.add_subplot())
+        axes = figure.add_subplot()
+        paint(axes)
+        if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
+            axes.locator_params(axis="x", nbins=MOST_TICKS)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return plain(buffer.getvalue())

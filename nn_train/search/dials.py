@@ -16,7 +16,12 @@ from nn_train.config import Config
 from nn_train.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.optimizers import learning_rate
 
-SCHEDULE_NUMBERS = ("initial_learning_rate", "warmup_target", "warmup_steps", "decay_steps", "decay_rate")
+# Those of CosineDecay; of ExponentialDecay only the first, since TensorFlow folds its other constants, which
+# rounds them in another way than variables.
+SCHEDULE_NUMBERS = {
+    keras.optimizers.schedules.CosineDecay: ("warmup_target", "warmup_steps", "decay_steps"),
+    keras.optimizers.schedules.ExponentialDecay: ("initial_learning_rate",),
+}
 
 
 def traced_settings(config: Config) -> tuple[Any, ...]:
@@ -28,7 +33,8 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
     if model.name not in DEFAULT_DROPOUT:
         return (model, optimizer, train, config.data)
     shape = (model.name, model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
-    schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps))
+    decay = (optimizer.decay_steps, optimizer.decay_rate) if optimizer.schedule == "exponential" else ()
+    schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay)
     return (shape, schedule, train.loss, train.precision, config.data)
 
 
@@ -47,8 +53,8 @@ class Dials:
         # In float64, so that each is rounded once, to the numbers the model computes in.
         self.rate, self.scale, self.l2 = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(3))
         if self.built_in:
-            if isinstance(self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-                self.schedule = numbers_to_variables(self.optimizer._learning_rate, SCHEDULE_NUMBERS)
+            rate = self.optimizer._learning_rate
+            self.schedule = numbers_to_variables(rate, SCHEDULE_NUMBERS.get(type(rate), ()))
             for layer in model.layers:
                 if isinstance(layer, keras.layers.Dropout):
                     layer.call = self.dropout(layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,25 +55,39 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
         TrainingError: no trial has the metric.
         KeyboardInterrupt: Ctrl-C; the same command goes on with the search.
     """
-    space = check_search(config)
-    folder = RunFolder(config.run.storage_path, config.title)
-    check_folder(folder, config)
-    check_early(config)
-    from nn_train.search.algorithms import check_algorithm
-    from nn_train.search.ray_tune import Session
-
-    check_algorithm(config.search, drawn(space))
-    if config.run.overwrite:
-        folder.clear()
-    journal = Journal(folder)
+    session = open_session(config, on_event, verbose)
+    folder, journal = session.folder, session.journal
     known, began = len(journal.records), time.time()
-    session = Session(config, space, folder, journal, on_event, verbose)
     summary = folder.read_json(runs.SEARCH)
     if session.has_open_trials() or summary is None:
         folder.write(runs.CONFIG, dump_yaml(config, with_search=True).encode())
         summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
     best, _ = choose(config, journal)
     return SearchOutcome(folder.location, journal.records, best, summary, len(journal.records) - known)
+
+
+def plan(config: Config, verbose: bool = False) -> list[str]:
+    """What ``search(config)`` would run and cost, in words. Nothing is written. Raises RequestError as it does."""
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, overwrite=False))
+    with open_session(config, lambda event: None, verbose) as session:
+        return session.plan()
+
+
+def open_session(config: Config, on_event: OnEvent, verbose: bool) -> Any:
+    """Check the request, and read what is known of the search. Raises RequestError."""
+    space = check_search(config)
+    folder = RunFolder(config.run.storage_path, config.title)
+    check_folder(folder, config)
+    check_early(config)
+    from nn_train.search.algorithms import check_algorithm
+    from nn_train.search.ray_tune import Session
+    from nn_train.search.schedulers import make_scheduler
+
+    check_algorithm(config.search, drawn(space))
+    make_scheduler(config, drawn(space))
+    if config.run.overwrite:
+        folder.clear()
+    return Session(config, space, folder, Journal(folder), on_event, verbose)
 
 
 def run_session(session: Any, seconds_before: float, began: float) -> dict[str, Any]:

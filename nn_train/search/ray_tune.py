@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +32,9 @@ from nn_train.search.phases import (
     open_points,
     target_reached,
 )
-from nn_train.search.schedulers import make_scheduler, replay
-from nn_train.search.trainable import TrialSettings, for_search, resources_of_trial
+from nn_train.search.plan import Pace, make_plan, measure, pace_of, plan_lines
+from nn_train.search.schedulers import make_scheduler, replay, rungs
+from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
 from nn_train.search.watcher import DRAWS, Watcher
 from nn_train.training.cluster import check_placeable, ray_session, resources_per_worker, trials_at_a_time
 from nn_train.training.driver import command_line
@@ -159,6 +162,18 @@ class Session:
         for record in of_phase(self.journal.records, SEARCH):
             searcher.learn(record.draws, record.value(search.metric))
         return limited(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))
+
+    def plan(self) -> list[str]:
+        """What ``run`` would do, in words; trains one trial for a few epochs to know its pace."""
+        config, records = self.config, self.journal.records
+        at_a_time = min(trials_at_a_time(config.scaling), config.search.max_concurrent or sys.maxsize)
+        plan = make_plan(config, rungs(config), len(self.open_in(SEARCH)), at_a_time)
+
+        def probe() -> Pace:
+            with tempfile.TemporaryDirectory() as scratch:
+                return measure(config, RunFolder(scratch), lambda: Together(config.scaling, self.data))
+
+        return plan_lines(config, plan, pace_of(config, records, probe))
 
     def keep_models(self, records: list[Record]) -> None:
         """Write the models of these trials as runs under ``best/``."""

@@ -67,13 +67,15 @@ class TrialRunner(tune.Trainable):
         self.start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self.workers.broken or self.workers.worn():
+            return False  # Tune then starts a new process
         self.start(new_config)
         return True
 
     def start(self, config: dict[str, Any]) -> None:
         """Make ready for the trial of ``config``."""
         scaling = self.settings.base.scaling
-        if self.workers is None or self.workers.broken:
+        if self.workers is None:
             data = self.settings.data
             self.workers = (Alone if scaling.num_workers == 1 else Together)(scaling, data)
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
@@ -118,7 +120,7 @@ class Alone:
         self.worker.join([free_address()], scaling)
         self.broken = False
         self.begin, self.epoch = self.worker.begin, self.worker.epoch
-        self.state, self.restore = self.worker.state, self.worker.restore
+        self.state, self.restore, self.worn = self.worker.state, self.worker.restore, self.worker.worn
 
 
 class Together:
@@ -151,6 +153,9 @@ class Together:
                 return first
         outcomes = ray.get(calls)
         return next((outcome for outcome in outcomes if outcome.cause), outcomes[0])
+
+    def worn(self) -> bool:
+        return ray.get(self.workers[0].worn.remote())
 
     def state(self) -> bytes:
         return ray.get(self.workers[0].state.remote())

@@ -102,6 +102,12 @@ class TrialWorker:
         except Exception as error:
             self.refused = cause_of(error)
 
+    def worn(self) -> bool:
+        """Whether this process holds so much that it should be replaced."""
+        from nn_train.search.warm import TRACED_AT_MOST
+
+        return self.models.traced >= TRACED_AT_MOST
+
     def load(self, config: Config) -> Any:
         """The examples; they are read again only for another ``data`` section."""
         from nn_train.datasets import load_data

@@ -20,6 +20,8 @@ def ray_session(verbose: bool) -> Iterator[None]:
     A local Ray is stopped at the end; a cluster is only left.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
+    if not verbose:
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # what a raylet says of a dead worker, in 1,200 letters
     import ray
 
     if ray.is_initialized():
@@ -110,6 +112,41 @@ def unplaceable(
             "lower what a worker needs"
         )
     return None
+
+
+def is_waiting(placement_groups: dict[str, dict[str, Any]], job: str) -> bool:
+    """Whether workers of a Ray job have no room yet.
+
+    Args:
+        placement_groups: what ``ray.util.placement_group_table()`` gives; an id ends with that of its job.
+        job: the job's id in hex.
+    """
+    return any(key.endswith(job) and group["state"] == "PENDING" for key, group in placement_groups.items())
+
+
+def waiting_for(scaling: ScalingConfig, total: dict[str, float], free: dict[str, float]) -> str:
+    """``2 CPUs: 1 of 4 free``: what the workers need and the cluster has not free.
+
+    Args:
+        scaling: the request.
+        total, free: amounts by resource, all nodes together.
+    """
+    needs = {name: amount * scaling.num_workers for name, amount in resources_per_worker(scaling).items()}
+    scarce = [name for name, amount in needs.items() if amount > free.get(name, 0) + 1e-9]
+    told = [
+        f"{needs[name]:g} {name}{'s' if needs[name] != 1 else ''}: {free.get(name, 0):g} of {total.get(name, 0):g} free"
+        for name in scarce or needs
+    ]
+    return "; ".join(told) + ("" if scarce else ", but spread over too many machines")
+
+
+def trials_at_a_time(scaling: ScalingConfig) -> int:
+    """How many groups of ``num_workers`` workers fit the cluster as it is, at least one."""
+    import ray
+
+    each = resources_per_worker(scaling)
+    fitting = sum(workers_on(node["Resources"], each) for node in ray.nodes() if node["Alive"])
+    return max(1, fitting // scaling.num_workers)
 
 
 def workers_on(node: dict[str, float], each: dict[str, float]) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.train.backend import Backend, BackendConfig
+
+from nn_train.training.addresses import free_addresses, tf_config
 
 
 @dataclass
@@ -37,14 +37,9 @@ class MwmsBackend(Backend):
 
 def free_address() -> str:
     """``host:port`` of this worker that the others can reach, with a port that is free now."""
-    host = ray.util.get_node_ip_address()
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port = probe.getsockname()[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return free_addresses(ray.util.get_node_ip_address(), 1)[0]
 
 
 def set_tf_config(addresses: list[str], rank: int) -> None:
     """Describe the cluster to TensorFlow in this process."""
-    cluster = {"worker": addresses}
-    os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": rank}})
+    os.environ["TF_CONFIG"] = tf_config(addresses, rank)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml, read_config
-from nn_train.config.cli import help_text, parse_arguments, run_job
+from nn_train.config.cli import exit_code, help_text, parse_arguments, run_job
 from nn_train.config.parse import field_types
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, StorageError, TrainingError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml"))
 
@@ -97,6 +97,27 @@ def test_a_wrong_job_file_is_refused(tmp_path, text, said):
     (tmp_path / "job.yaml").write_text(text)
     with pytest.raises(RequestError, match=said):
         read_config(str(tmp_path / "job.yaml"), {})
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RequestError("train.epochs: 0 is out of range"), 2, "error: train.epochs: 0 is out of range"),
+        (TrainingError("the loss is nan"), 1, "error: the loss is nan"),
+        (StorageError("disk full"), 1, "error: disk full"),
+        (OSError("disk full"), 1, "error: disk full"),
+        (KeyboardInterrupt("It goes on."), 130, "interrupted. It goes on."),
+        (KeyboardInterrupt(), 130, "interrupted."),
+    ],
+)
+def test_every_end_has_its_exit_code_and_one_message(error, code, said, capsys):
+    def fail():
+        raise error
+
+    assert exit_code(fail) == code
+    shown = capsys.readouterr()
+    assert shown.err.strip() == said
+    assert shown.out == ""
 
 
 def test_parsing_imports_nothing_heavy():

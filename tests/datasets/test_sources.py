@@ -72,6 +72,7 @@ def without(name):
 BROKEN = {
     "a missing array": (without("y_test"), "lacks y_test"),
     "unequal lengths": (change(y_train=np.zeros(29, np.uint8)), "unequal lengths"),
+    "unequal lengths of the test part": (change(y_test=np.zeros(8, np.uint8)), "the test arrays have unequal lengths"),
     "NaN pixels": (change(x_train=np.full((30, 8, 8), np.nan)), "NaN or infinity"),
     "negative labels": (change(y_train=np.full(30, -1)), "label -1"),
     "absurd labels": (change(y_test=np.full(9, 10**9)), "label 1000000000"),
@@ -111,7 +112,7 @@ def test_a_flipped_byte_is_refused(tmp_path):
     [
         ("no/such/file.npz", "No such file"),
         ("mnits", "did you mean 'mnist'"),
-        ("ftp-like://x/y.npz", "cannot be read"),
+        ("ftp-like://x/y.npz", "cannot be used: Unrecognized"),
     ],
 )
 def test_a_source_that_is_not_there_is_refused(source, said):

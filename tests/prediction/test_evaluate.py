@@ -13,7 +13,7 @@ import pytest
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
-from nn_train.prediction import evaluate_runs
+from nn_train.prediction.driver import evaluate_runs
 from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
@@ -113,7 +113,7 @@ def test_what_is_not_a_run_is_refused(tmp_path):
     [
         (["--output", "out", "--runs", "nowhere"], "has no model.keras"),
         (["--runs", "nowhere"], "--output"),
-        (["--output", "nowhere"], "is nowhere the folder of an evaluation"),
+        (["--output", "nowhere"], "nowhere the folder of an evaluation"),
         (["--output", "out", "--runs", "x", "--scaling.num_workers", "no"], "scaling.num_workers: 'no'"),
         (["--output", "out", "--runz", "x"], "--runz"),
     ],

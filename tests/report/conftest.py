@@ -1,11 +1,13 @@
-"""One evaluation of five runs and a search, rendered once."""
+"""Two reports, each rendered once, and one browser to look at them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_folders import HOSTILE, evaluate_runs, some_images, write_run, write_search
+from headless_browser import Browser, find_browser
+from report_folders import HOSTILE, evaluate_runs, some_images, some_predictions, write_run, write_search
 
 from nn_train.report import load_inputs, render
 
@@ -24,3 +26,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = evaluate_runs(runs, root / "out", write_search(root / "search"))
     render(load_inputs(output), output, some_images())
     return output
+
+
+@pytest.fixture(scope="session")
+def ten_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report of ten runs, each as good as a CNN on ten classes. Read only."""
+    root = tmp_path_factory.mktemp("ten")
+    runs = [write_run(root, f"run{i}", model=("mlp", "cnn")[i % 2], seed=i // 2) for i in range(10)]
+    answers = [some_predictions(i, rows=5_000, classes=10, noise=0.8) for i in range(10)]
+    output = evaluate_runs(runs, root / "out", answers=answers)
+    render(load_inputs(output), output, some_images(5_000))
+    return output
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    executable = find_browser()
+    if executable is None:
+        pytest.fail("no Chromium is installed (Debian: apt-get install chromium); to leave these out: -m 'not browser'")
+    with Browser(executable, tmp_path_factory.mktemp("profile")) as started:
+        yield started

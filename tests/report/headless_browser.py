@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 )  # fmt: skip
 DEADLINE = 60.0
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " "), "ArrowRight": (39, "")}  # code and text
 
 
 def find_browser() -> str | None:
@@ -57,6 +58,7 @@ class Browser:
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setScrollbarsHidden", hidden=True)  # in a picture they cover the right margin
 
     def __enter__(self) -> Browser:
         return self
@@ -91,6 +93,13 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=medium, features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+
+    def press(self, key: str) -> None:
+        """Press and release one of ``KEYS``."""
+        code, text = KEYS[key]
+        about = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG file."""

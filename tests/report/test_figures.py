@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from report_folders import evaluate_runs, write_run
 
-from nn_train.report.figures import cut
+from nn_train.report import load_inputs, render
+from nn_train.report.figures import cut, drawn_rows, logarithmic
 from nn_train.report.palette import CSS_VARIABLES, DARK_HUES, HUES
 from nn_train.report.svg import draw, for_page
 
@@ -84,6 +87,37 @@ def test_the_page_gets_variables_and_names() -> None:
     assert HUES[0] not in page
     assert 'stroke="var(--s0)"' in page
     assert "http" not in page
+
+
+def test_a_hundred_runs_are_drawn_in_part_from_the_first_to_the_last() -> None:
+    assert drawn_rows([1, 2]) == ([1, 2], "")
+    rows, left_out = drawn_rows(range(100))
+    assert (len(rows), len(set(rows)), rows[0], rows[-1]) == (40, 40, 0, 99)
+    assert "40 of 100 runs" in left_out
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [((0.1, 0.3), [0.1, 0.15, 0.2, 0.3]), ((0.01, 0.5), [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]), ((1e-5, 1), None)],
+)
+def test_a_logarithmic_axis_has_few_plain_numbers(values: tuple[float, float], ticks: list[float] | None) -> None:
+    axes = Figure().add_subplot()
+    axes.plot([1, 2], values)
+    logarithmic(axes.yaxis, values)
+    shown = [tick for tick in axes.yaxis.get_majorticklocs() if values[0] * 0.999 <= tick <= values[1] * 1.001]
+    assert 4 <= len(shown) <= 7
+    assert ticks is None or shown == pytest.approx(ticks)
+
+
+def test_a_learning_rate_that_ends_at_zero_is_drawn_whole(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    lines = [f'{{"epoch": {epoch}, "learning_rate": {rate}}}' for epoch, rate in ((1, 2e-3), (2, 1.5e-3), (3, 0.0))]
+    (run / "metrics.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    output = evaluate_runs([run], tmp_path / "out")
+    page = render(load_inputs(output), output).read_text(encoding="utf-8")
+    svg = (output / "figures" / "learning_learning_rate.svg").read_text(encoding="utf-8")
+    assert "Median over seeds after the last epoch: mlp 0." in page
+    assert re.search(r'<path d="M [\d. ]+\s+L [\d. ]+\s+L [\d. ]+\s*"[^>]*stroke="#0065a8"', svg)  # three points
 
 
 @pytest.mark.parametrize(

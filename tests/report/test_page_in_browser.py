@@ -1,25 +1,15 @@
-"""The page in a real browser: offline, silent, readable narrow and wide, usable with and without scripts."""
+"""The page in a real browser: offline, silent, usable by mouse and keyboard, with and without scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from headless_browser import Browser, find_browser
+from headless_browser import Browser
 from report_folders import HOSTILE
 
 pytestmark = pytest.mark.browser
-NARROW, WIDE = 400, 1600
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.fail("no Chromium is installed (Debian: apt-get install chromium); to leave these out: -m 'not browser'")
-    with Browser(executable, tmp_path_factory.mktemp("profile")) as started:
-        yield started
+NARROW, A4, WIDE = 400, 718, 1600  # CSS pixels; A4 with the usual margins of 1 cm
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
@@ -105,17 +95,55 @@ def test_everything_is_readable_without_scripts(browser: Browser, report: Path) 
     assert hidden == 0
 
 
-def test_print_is_light_and_without_controls(browser: Browser, report: Path) -> None:
-    browser.look(width=WIDE, dark=True, medium="print")
+def test_print_is_light_fits_the_paper_and_has_no_controls(browser: Browser, report: Path) -> None:
+    browser.look(width=A4, dark=True, medium="print")
     browser.open((report / "report.html").as_uri())
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.evaluate("document.querySelector('nav').checkVisibility()") is False
+    assert browser.evaluate("document.documentElement.scrollWidth") <= A4
     browser.look(width=WIDE)
 
 
-def test_every_control_can_be_reached_by_keyboard_and_has_a_name(browser: Browser, report: Path) -> None:
+def test_every_control_has_a_name(browser: Browser, report: Path) -> None:
     browser.look(width=WIDE)
     browser.open((report / "report.html").as_uri())
     nameless = """[...document.querySelectorAll('a[href], button, input, summary, [tabindex]')].filter(e =>
-      e.tabIndex < 0 || !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.textContent)).length"""
+      !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.textContent)).length"""
     assert browser.evaluate(nameless) == 0
+
+
+def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, report: Path) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    # Of a group of radio buttons Tab takes the chosen one; arrow keys do the rest.
+    controls = browser.evaluate("""
+      window.controls = [...document.querySelectorAll('a[href], button, input, summary, [tabindex]')].filter(e =>
+        e.checkVisibility() && !(e.type === 'radio' && !e.checked)); window.controls.length""")
+    reached = set()
+    for _ in range(controls + 1):
+        browser.press("Tab")
+        reached.add(browser.evaluate("controls.indexOf(document.activeElement)"))
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert browser.evaluate(outline) != "none" or browser.evaluate("document.activeElement === document.body")
+    assert controls > 100
+    assert set(range(controls)) <= reached
+
+
+@pytest.mark.parametrize(
+    ("control", "key", "state", "expected"),
+    [
+        ("[data-switch=c1]", "Space", "document.activeElement.getAttribute('aria-pressed')", "false"),
+        ("[data-box=r1]", "Space", "document.activeElement.checked", False),
+        ("#runs .sortable th button", "Enter", "document.activeElement.parentNode.ariaSort", "ascending"),
+        (".matrix .pick-n", "ArrowRight", "document.activeElement.className", "pick-p"),
+        ("#provenance summary", "Enter", "document.activeElement.parentNode.open", True),
+    ],
+)
+def test_every_kind_of_control_works_by_keyboard(
+    browser: Browser, report: Path, control: str, key: str, state: str, expected: object
+) -> None:
+    browser.look(width=WIDE)
+    browser.open((report / "report.html").as_uri())
+    browser.evaluate(f"document.querySelector('{control}').focus()")
+    browser.press(key)
+    assert browser.evaluate(state) == expected

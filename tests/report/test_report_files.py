@@ -221,6 +221,20 @@ def test_the_page_has_every_section_and_no_id_twice(report: Path) -> None:
     assert [tag for tag, _ in reader.tags].count("figure") == len(described)
 
 
+def test_the_page_of_ten_runs_has_at_most_two_megabytes(ten_runs: Path) -> None:
+    assert 100_000 < (ten_runs / "report.html").stat().st_size < 2_000_000
+
+
+def test_seeds_are_averaged_never_pooled(report: Path) -> None:
+    content = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    assert {run["numbers"]["accuracy"]["n"] for run in content["runs"]} == {300}
+    group = next(group for group in content["groups"] if group["label"] == "my.module:cnn")
+    values = [run["numbers"]["accuracy"]["value"] for run in content["runs"] if run["group"] == "my.module:cnn"]
+    mean, sd = group["numbers"]["accuracy"]["mean"], group["numbers"]["accuracy"]["sd"]
+    assert (mean["value"], mean["n"], mean["interval"]) == (pytest.approx(np.mean(values)), 3, None)
+    assert sd["value"] == pytest.approx(np.std(values, ddof=1))
+
+
 def test_figures_are_valid_svg_on_their_own(report: Path) -> None:
     for path in (report / "figures").glob("*.svg"):
         root = ElementTree.fromstring(path.read_text(encoding="utf-8"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
 from nn_train.report import collect_runs, load_inputs, render
+from nn_train.report.summary import summarise
 
 
 def make_report(root: Path, answers: list[Predictions], **changes: Any) -> tuple[dict[str, Any], str]:
@@ -119,11 +122,27 @@ def test_very_many_classes_keep_the_page_small(tmp_path: Path) -> None:
 def test_a_large_test_set_prints_bounds(tmp_path: Path) -> None:
     output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
     page = render(load_inputs(output), output, exact_rows=100).read_text(encoding="utf-8")
-    number = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["runs"][0]["numbers"]["roc_auc_micro"]
-    assert number["bounds"][0] <= number["value"] <= number["bounds"][1]
-    assert f"[{number['bounds'][0]:.5f}, {number['bounds'][1]:.5f}]" in page
+    numbers = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["runs"][0]["numbers"]
+    for name in ("roc_auc_macro", "roc_auc_micro", "average_precision_macro"):
+        low, high = numbers[name]["bounds"]
+        assert low <= numbers[name]["value"] <= high
+        assert f"[{low:.5f}, {high:.5f}]" in page
     assert "areas under curves come from histograms" in page
     assert check_report(output).failures == []
+
+
+def test_memory_holds_one_run_at_a_time(tmp_path: Path) -> None:
+    rows, classes = 40_000, 10
+    runs = [write_run(tmp_path, f"run{i}", seed=i) for i in range(6)]
+    answers = [some_predictions(i, rows=rows, classes=classes) for i in range(6)]
+    inputs = load_inputs(evaluate_runs(runs, tmp_path / "out", answers=answers))
+    peaks = []
+    for count in (2, 6):
+        tracemalloc.start()
+        summarise(dataclasses.replace(inputs, runs=inputs.runs[:count]), lambda record, curve: None)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < rows * classes * 4  # the logits of one run
 
 
 def test_runs_on_different_test_sets_are_refused(tmp_path: Path) -> None:

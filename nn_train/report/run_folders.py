@@ -1,0 +1,98 @@
+"""Reading the folders that a report is made of: those of runs, and that of a search; local or behind a URI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nn_train import runs as files
+from nn_train.errors import RequestError
+from nn_train.runs import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """What the files of one run say; ``config`` and ``history`` are empty where it has no such file."""
+
+    config: dict[str, Any]
+    result: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+def find_runs(given: Sequence[str | Path]) -> tuple[list[RunFolder], RunFolder | None]:
+    """The folders of the runs that are meant, and the search among them.
+
+    Args:
+        given: paths or URIs; the folder of a search stands for the runs of its best models, sorted by name.
+
+    Raises:
+        RequestError: a second search, or one without runs.
+        StorageError: the storage does not answer.
+    """
+    found: list[RunFolder] = []
+    search: RunFolder | None = None
+    for place in given:
+        folder = as_folder(place)
+        if not folder.exists(files.SEARCH):
+            found.append(folder)
+            continue
+        if search is not None:
+            raise RequestError(
+                f"--runs: a report shows one search, but {search.location} and {folder.location} are two; "
+                f"name one of them, and of the other the folders below {files.BEST_RUNS}/"
+            )
+        search = folder
+        names = folder.folders(files.BEST_RUNS)
+        if not names:
+            raise RequestError(
+                f"--runs {folder.location}: the search has no run in {folder.path(files.BEST_RUNS)}; "
+                "is it finished? A report needs the run of at least one model"
+            )
+        found += [as_folder(folder.path(f"{files.BEST_RUNS}/{name}")) for name in names]
+    return found, search
+
+
+def as_folder(place: str | Path | RunFolder) -> RunFolder:
+    """The folder itself, or the one at a path or URI."""
+    return place if isinstance(place, RunFolder) else RunFolder(str(place), field="--runs")
+
+
+def read_run(folder: RunFolder) -> RunFiles:
+    """Config, result and history of one run. A run without history or config is taken as it is."""
+    result = parse_json(read_text(folder, files.RESULT, "run"), folder.path(files.RESULT))
+    config = yaml.safe_load(read_text(folder, files.CONFIG, "run")) if folder.exists(files.CONFIG) else {}
+    lines = read_text(folder, files.METRICS, "run").splitlines() if folder.exists(files.METRICS) else []
+    history = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            history.append(parse_json(line, folder.path(files.METRICS)))
+        except RequestError:
+            if number < len(lines):
+                raise
+            # An interrupted run may have been cut off while it wrote its last line.
+    return RunFiles(config=config or {}, result=result, history=history)
+
+
+def read_text(folder: RunFolder, name: str, what: str) -> str:
+    """The content of a file that every ``what`` folder has; RequestError where there is none, or no text."""
+    try:
+        return folder.read(name).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = files.first_line(error) if isinstance(error, OSError) else "it is not text in UTF-8"
+        article = "an" if what[0] in "aeiou" else "a"
+        raise RequestError(
+            f"{folder.path(name)}: cannot be read ({reason}); is {folder.location} the folder of {article} {what}?"
+        ) from error
+
+
+def parse_json(text: str, path: str) -> Any:
+    """JSON; NaN and Infinity, which Python writes but JSON does not know, are read as null."""
+    try:
+        return json.loads(text, parse_constant=lambda name: None)
+    except ValueError as error:
+        raise RequestError(f"{path}: not valid JSON: {error}") from error

@@ -1,0 +1,114 @@
+"""Warm models: the same bits as models made anew, and no memory from trial to trial."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import pytest
+
+from nn_train.training.addresses import free_addresses, tf_config
+
+pytestmark = pytest.mark.tf
+
+NUMBERS = [
+    {"model": {"dropout": 0.2227}},
+    {"model": {"l2": 9.8e-5, "dropout": 0.0}},
+    {"optimizer": {"learning_rate": 0.00458}},
+    {"optimizer": {"schedule": "cosine", "learning_rate": 0.00458}},
+    {"optimizer": {"schedule": "cosine", "learning_rate": 0.00458, "warmup_steps": 5}},
+    {"optimizer": {"learning_rate": 0.00458, "warmup_steps": 5}},
+    {"optimizer": {"schedule": "exponential", "learning_rate": 0.00458, "decay_steps": 7, "decay_rate": 0.8}},
+    {"train": {"precision": "mixed_bfloat16"}, "model": {"dropout": 0.3}},
+    {"train": {"loss": "mse"}, "seed": 4},
+]
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """One worker's strategy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_CONFIG", tf_config(free_addresses("127.0.0.1", 1), 0))
+        from nn_train.replication import join_strategy
+
+        yield join_strategy(0, 1, whole_gpu=False)
+
+
+def make(sections, **train):
+    from nn_train.config import config_from_dict
+
+    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections["train"] = {"batch_size": 16, "epochs": 2, **sections.get("train", {}), **train}
+    return config_from_dict({"scaling": {"num_workers": 1}, **sections})
+
+
+@pytest.mark.parametrize("sections", NUMBERS, ids=str)
+def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections):
+    from nn_train.datasets import load_data
+    from nn_train.loop import Loop
+    from nn_train.preparation import one_hot_depth, prepare_model
+    from nn_train.search.warm import WarmModels
+
+    config = make(sections)
+    data = load_data(config.data)
+    model = prepare_model(config, data, replicas)
+    new = Loop(model, data, replicas, 16, config.seed, one_hot_depth(config, model))
+    expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
+    models = WarmModels(replicas)
+    other = {**sections, "optimizer": {**sections.get("optimizer", {}), "learning_rate": 0.02}, "seed": 11}
+    used = models.get(make(other, batch_size=24, epochs=5), data)
+    used.loop.train_epoch(0)
+    warm = models.get(config, data)
+    assert warm is used
+    assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
+
+
+def test_a_setting_that_changes_the_graph_gives_another_model(replicas):
+    from nn_train.datasets import load_data
+    from nn_train.search.warm import WarmModels
+
+    models = WarmModels(replicas)
+    data = load_data(make({}).data)
+    first = models.get(make({}), data)
+    for sections in (
+        {"model": {"hidden_units": 8}},
+        {"model": {"activation": "tanh"}},
+        {"model": {"dropout": 0.0}},
+        {"model": {"l2": 0.1}},
+        {"optimizer": {"name": "sgd"}},
+        {"optimizer": {"schedule": "cosine"}},
+        {"train": {"precision": "mixed_bfloat16"}},
+    ):
+        assert models.get(make(sections), data) is not first, sections
+    assert models.get(make({"optimizer": {"learning_rate": 0.5}}), data) is first
+
+
+def test_memory_does_not_grow_from_trial_to_trial(replicas):
+    from nn_train.datasets import load_data
+    from nn_train.search.warm import WarmModels
+
+    models = WarmModels(replicas)
+    data = load_data(make({}).data)
+
+    def trials(count, first):
+        for number in range(first, first + count):
+            numbers = {
+                "model": {"dropout": 0.01 * (1 + number % 50)},
+                "optimizer": {"learning_rate": 1e-3 * (1 + number)},
+            }
+            config = make(numbers, batch_size=8 + number % 9)
+            warm = models.get(config, data)
+            warm.loop.train_epoch(0)
+            warm.loop.evaluate()
+        gc.collect()
+        return resident_bytes()
+
+    early = trials(20, 0)
+    assert trials(180, 20) - early < 2e6
+    assert models.traced == 1
+
+
+def resident_bytes():
+    """Memory of this process that is in use."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

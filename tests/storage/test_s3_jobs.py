@@ -1,0 +1,238 @@
+"""Training and evaluation with everything on S3, on a real Ray: as on a local disk, and nothing secret is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from nn_train import train
+from nn_train.checkpoints import load_newest
+from nn_train.config import config_from_dict, config_to_dict
+from nn_train.config.parse import parse_yaml
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError, StorageError
+from nn_train.prediction.driver import evaluate_runs
+from nn_train.report import load_inputs
+from nn_train.runs import RunFolder
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+ROOT = Path(__file__).parents[2]
+TIMES = ("seconds", "samples_per_second")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray(s3, tmp_path_factory):
+    """One Ray for the module; the workers inherit the credentials and where S3 is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"))
+        patch.setenv("KILL_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "killed"))
+        with ray_session(verbose=False):
+            yield
+
+
+def make(name, workers=1, storage="s3://bucket/results", **sections):
+    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections["train"] = {"batch_size": 16, "epochs": 3, **sections.get("train", {})}
+    run = {"storage_path": storage, "loggers": [], **sections.pop("run", {})}
+    return config_from_dict({"name": name, "scaling": {"num_workers": workers}, "run": run, **sections})
+
+
+def history(folder):
+    lines = folder.read("metrics.jsonl").decode().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def resumed(events):
+    """After how many epochs the run went on, at each start of its workers."""
+    return [event["resumed_after"] for event in events if event["event"] == "start"]
+
+
+@pytest.fixture(scope="module")
+def source(s3):
+    """An .npz of images in the bucket."""
+    generator = np.random.default_rng(0)
+    parts = {"train": 60, "test": 700}
+    arrays = {f"x_{part}": generator.integers(0, 256, (n, 8, 8)).astype(np.uint8) for part, n in parts.items()}
+    arrays |= {f"y_{part}": (np.arange(n) % 3).astype(np.uint8) for part, n in parts.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return s3.put("data/images.npz", buffer.getvalue())
+
+
+@pytest.fixture(scope="module")
+def runs(source):
+    """Two runs in the bucket, on data in the bucket."""
+    made = [make(name, data={"source": source}, seed=seed) for seed, name in enumerate(("one", "two"))]
+    return [train(config).folder for config in made]
+
+
+def test_a_run_is_complete_and_readable(s3, tmp_path):
+    config = make("whole", workers=2, run={"loggers": ["tensorboard"]})
+    result = train(config)
+    assert result.folder == "s3://bucket/results/whole"
+    found = s3.objects("results/whole")
+    names = {name.removeprefix("results/whole/") for name in found}
+    boards = {name for name in names if name.startswith("tensorboard/")}
+    assert {name.split("/")[1] for name in boards} == {"train", "validation"}
+    files = {"config.yaml", "metrics.jsonl", "model.keras", "result.json"}
+    assert names - boards == files | {"checkpoints/epoch-000002.ckpt", "checkpoints/epoch-000003.ckpt"}
+
+    folder = RunFolder(result.folder)
+    assert parse_yaml(folder.read("config.yaml").decode(), "config.yaml") == config_to_dict(config)
+    assert [row["epoch"] for row in history(folder)] == [1, 2, 3]
+    assert folder.read_json("result.json") == result.record
+    assert load_newest(folder, warn=pytest.fail).epochs == 3
+    (tmp_path / "model.keras").write_bytes(folder.read("model.keras"))
+    assert keras.models.load_model(tmp_path / "model.keras").count_params() == result.record["model"]["parameters"]
+    again = train(config)
+    assert not again.trained
+    assert again.record == result.record
+
+
+def test_a_killed_worker_is_replaced_and_changes_nothing():
+    events = []
+    first = make("killed", workers=2, train={"callbacks": "user_code:kill_once_marked"})
+    train(first, on_event=events.append)
+    assert "failure" in [event["event"] for event in events]
+    assert resumed(events) == [0, 1]
+    train(make("alive", workers=2, train={"callbacks": "user_code:kill_once_marked"}))
+    killed, alive = (RunFolder("s3://bucket/results", name) for name in ("killed", "alive"))
+    assert history(killed) == history(alive)
+    pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (killed, alive)), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
+    events, again = [], []
+    s3.service.refused = "gone/checkpoints/epoch-000003"
+    with pytest.raises(StorageError) as caught:
+        train(make("gone", train={"epochs": 4}), on_event=events.append)
+    said = str(caught.value)
+    assert said.startswith("s3://bucket/results/gone/checkpoints/epoch-000003.ckpt cannot be written: ")
+    assert "HTTP status 503" in said
+    assert "\n" not in said
+    assert "failure" not in [event["event"] for event in events]  # pyarrow has tried again; no restart on top
+    s3.service.refused = None
+    train(make("gone", train={"epochs": 4}), on_event=again.append)
+    assert resumed(again) == [2]
+    assert [row["epoch"] for row in history(RunFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
+
+
+def test_a_bucket_that_is_not_there_is_refused_before_anything_starts():
+    with pytest.raises(RequestError, match="no bucket 'nowhere'"):
+        train(make("run", storage="s3://nowhere/results"))
+
+
+def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, runs, tmp_path):
+    for name, content in s3.objects("results").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    copies = [tmp_path / "results" / name for name in ("one", "two")]
+    reports = []
+    for number, places in enumerate((runs, copies)):
+        output = tmp_path / f"report{number}"
+        evaluate_runs(places, output, ScalingConfig(num_workers=2))
+        reports.append({name: (output / name).read_bytes() for name in ("metrics.json", "predictions/one.npz")})
+    assert reports[0] == reports[1]
+
+
+def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
+    for rank, name in ((2, "one"), (1, "two")):
+        for key, content in s3.objects(f"results/{name}").items():
+            s3.put(key.replace(f"results/{name}", f"search/best/rank{rank}"), content)
+    about = {"metric": "val_accuracy", "mode": "max", "algorithm": "random"}
+    trials = "trial_id,status,cause,val_accuracy,epochs,seconds,config/optimizer.learning_rate\n"
+    trials += "".join(f"t{i},completed,,0.{i + 3},3,1.5,{10 ** -(i + 1)}\n" for i in range(4))
+    s3.put("search/search.json", json.dumps(about).encode())
+    s3.put("search/trials.csv", trials.encode())
+    page = evaluate_runs(["s3://bucket/search"], tmp_path / "report")
+    inputs = load_inputs(tmp_path / "report")
+    assert [record.name for record in inputs.runs] == ["two", "one"]  # rank1, rank2
+    assert (tmp_path / "report" / "trials.csv").read_text() == trials
+    assert [trial.trial_id for trial in inputs.search.trials] == ["t0", "t1", "t2", "t3"]
+    assert "learning_rate" in page.read_text()
+
+
+def job(module, *words, folder):
+    """A job by its command line; credentials and address come from the environment."""
+    command = [sys.executable, "-m", f"jobs.{module}", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+@pytest.mark.e2e
+def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path):
+    words = ["--run.storage_path", "s3://bucket/told", "--data.source", source, "--name", "run"]
+    words += ["--train.epochs", 1, "--train.batch_size", 16, "--scaling.num_workers", 1]
+    trained = job("train", *words, folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.splitlines()[-1] == "results in s3://bucket/told/run"
+    reported = job("evaluate", "--runs", "s3://bucket/told/run", "--output", "report", folder=tmp_path)
+    assert reported.returncode == 0, reported.stderr
+    assert (trained.stderr, reported.stderr) == ("", "")
+
+    local = {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    screens = {f"screen of {done.args[2]}": (done.stdout + done.stderr).encode() for done in (trained, reported)}
+    written = {**s3.objects("told"), **local, **screens}
+    assert len(written) > 20
+    assert any("tensorboard" in name for name in written)
+    for name, content in written.items():
+        for secret in (s3.key, s3.secret):
+            assert secret.encode() not in content, name
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("train", ["--run.storage_path", "s3://{key}:{secret}@bucket/embedded"]),
+        ("train", ["--data.source", "s3://{key}:{secret}@bucket/x.npz", "--run.storage_path", "out"]),
+        ("evaluate", ["--runs", "s3://{key}:{secret}@bucket/embedded/run", "--output", "out"]),
+        ("evaluate", ["--runs", "s3://bucket/run", "--output", "s3://{key}:{secret}@bucket/report"]),
+    ],
+)
+def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, tmp_path, module, words):
+    refused = job(module, *(word.format(key=s3.key, secret=s3.secret) for word in words), folder=tmp_path)
+    assert refused.returncode == 2
+    assert "the URI holds credentials" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    for secret in (s3.key, *s3.secret.split("/")):
+        assert secret not in refused.stdout + refused.stderr
+    assert not list(tmp_path.iterdir())
+    assert not [name for name in s3.objects() if "embedded" in name]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("module", "words", "said"),
+    [
+        ("train", ["--run.storage_path", "s3://bucket/x"], "s3://bucket/x/mnist_mlp/config.yaml cannot be read: "),
+        ("train", ["--data.source", "s3://bucket/x.npz"], "data.source: s3://bucket/x.npz cannot be read: "),
+        ("evaluate", ["--runs", "s3://bucket/x", "--output", "out"], "s3://bucket/x/search.json cannot be read: "),
+    ],
+)
+def test_a_service_that_answers_503_ends_a_job_with_code_1_and_one_line(answers, tmp_path, module, words, said):
+    answers(lambda number: 503)
+    failed = job(module, *words, folder=tmp_path)
+    assert failed.returncode == 1
+    assert said in failed.stderr
+    assert "HTTP status 503" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.e2e
+def test_a_report_is_not_written_to_a_uri(tmp_path):
+    refused = job("evaluate", "--runs", "s3://bucket/x", "--output", "s3://bucket/report", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "--output: s3://bucket/report is a URI" in refused.stderr
+    assert not list(tmp_path.iterdir())
