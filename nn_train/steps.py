@@ -139,10 +139,11 @@ def check_spreadable(model: keras.Model, predicted: Any) -> None:
             "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
             "train it with --scaling.num_workers 1"
         )
-    # Keras 3.12, the last for Python 3.10, sums activity penalties over the rows instead of averaging them.
+    # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
+    averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
     penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())
-    if keras.__version__.startswith("3.12.") and penalised:
+    if penalised and not averages:
         raise RequestError(
-            "model.name: activity regularisers depend on the number of workers with this Keras; use Python 3.11 or "
-            "newer, or --scaling.num_workers 1"
+            f"model.name: Keras {keras.__version__} sums activity regularisers over the rows, which several workers "
+            "share; use Keras 3.14 or newer, which needs Python 3.11 or newer, or --scaling.num_workers 1"
         )

@@ -41,9 +41,11 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "clipped": {"data": {"source": "user_code:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
     "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
+    "input_norm": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:input_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "own_loss": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:own_loss"}},
-    "mse": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp"}, "train": {"loss": "mse"}},
+    # Half is held out: every worker validates in several batches.
+    "mse": {"data": {"source": "user_code:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
     "float16": {
         "data": {"source": "user_code:arrays"},
         "model": {"dropout": 0},
@@ -65,9 +67,13 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-def continued(out: Path, replicas: Replicas) -> None:
-    """The run ``dropout`` again, ended after one epoch and continued."""
-    job = make_job(out, "continued", replicas.size, **RUNS["dropout"])
+# Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
+CONTINUED = {"continued": "dropout", "continued_even": "mse"}
+
+
+def continued(out: Path, replicas: Replicas, name: str) -> None:
+    """The run ``CONTINUED[name]`` again, ended after one epoch and continued."""
+    job = make_job(out, name, replicas.size, **RUNS[CONTINUED[name]])
 
     def die_after_one_epoch(event: dict[str, Any]) -> None:
         if event["event"] == "epoch":
@@ -87,7 +93,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     from nn_train.datasets import load_data
     from nn_train.loop import Loop
     from nn_train.preparation import prepare_model
-    from nn_train.replication import moving_statistics
+    from nn_train.replication import moving_statistics, same_on_all
 
     job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
     model = prepare_model(job.config, load_data(job.config.data), replicas)
@@ -102,6 +108,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "tf_keras_is_keras_3": tf.keras.Model is keras.Model,
         "strategy": type(replicas.strategy).__name__,
         "replicas": replicas.strategy.num_replicas_in_sync,
+        "agreed": [same_on_all(value, replicas) for value in (7, replicas.rank, int(replicas.is_chief))],
         "mask": np.asarray(masks).ravel().tolist(),
         "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
@@ -114,7 +121,8 @@ def main(rank: int, size: int, out: Path) -> None:
     ignore: Callable[[dict[str, Any]], None] = lambda event: None  # noqa: E731
     for name, sections in RUNS.items():
         train_replica(make_job(out, name, size, **sections), replicas, ignore)
-    continued(out, replicas)
+    for name in CONTINUED:
+        continued(out, replicas, name)
     (out / f"describe-{rank}.json").write_text(json.dumps(describe(out, replicas)))
 
 

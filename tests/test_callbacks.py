@@ -32,4 +32,15 @@ def test_a_learning_rate_set_by_a_callback_holds_on_every_worker(outcome):
 def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
     history = outcome(size).history("patience")
     best = min(range(len(history)), key=lambda i: history[i]["val_loss"])
-    assert len(history) == best + 3
+    assert len(history) == best + 3  # so the best epoch is not the last
+    import keras
+    import user_code
+
+    from nn_train.datasets import Examples
+    from nn_train.datasets.examples import hold_out
+
+    (x, y), _ = user_code.arrays()
+    _, validation = hold_out(Examples(x=x, y=y), 0.1)
+    model = keras.models.load_model(outcome(size).folder / "patience" / "model.keras")
+    saved = model.evaluate(validation.x, validation.y, verbose=0, return_dict=True)
+    assert saved["loss"] == pytest.approx(history[best]["val_loss"], rel=1e-5)

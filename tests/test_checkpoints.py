@@ -10,10 +10,11 @@ from nn_train.runs import RunFolder
 
 @pytest.mark.dist
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_a_continued_run_is_bit_identical(outcome, size):
-    # Dropout on, and a last batch that leaves workers without a row: the random draws must come back as well.
-    assert outcome(size).history("continued") == outcome(size).history("dropout")
-    for one, other in zip(outcome(size).variables("continued"), outcome(size).variables("dropout"), strict=True):
+@pytest.mark.parametrize(("continued", "whole"), [("continued", "dropout"), ("continued_even", "mse")])
+def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
+    # Dropout on, with and without a last batch that leaves workers without a row: the draws must come back as well.
+    assert outcome(size).history(continued) == outcome(size).history(whole)
+    for one, other in zip(outcome(size).variables(continued), outcome(size).variables(whole), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -68,7 +68,7 @@ def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     from nn_train.datasets.examples import hold_out
 
     (x, y), _ = user_code.two_inputs() if run == "clipped" else user_code.arrays()
-    _, validation = hold_out(Examples(x=x, y=y), 0.1)
+    _, validation = hold_out(Examples(x=x, y=y), 0.5 if run == "mse" else 0.1)  # mse: several batches a worker
     assert validation.size % 3 != 0  # uneven over three workers
     targets = tf.one_hot(validation.y, 3).numpy() if run == "mse" else validation.y
     model = keras.models.load_model(outcome(size).folder / run / "model.keras")
@@ -118,6 +118,28 @@ def test_penalties_count_once_and_not_once_per_worker(outcome):
     best = min(outcome(3).history("uneven"), key=lambda row: row["val_loss"])
     assert penalty > 0.05
     assert best["val_loss"] == pytest.approx(data_loss + penalty, rel=1e-5)
+
+
+def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_rows():
+    import keras
+
+    from nn_train.errors import RequestError
+    from nn_train.steps import check_spreadable
+
+    layer = keras.layers.Dense(3, kernel_initializer="ones", activity_regularizer="l2")
+    model = keras.Sequential([keras.Input((2,)), keras.Sequential([layer])])  # nested, as in a user's model
+    model.compile(loss="mse")
+
+    def penalty(rows):
+        model(np.ones((rows, 2), np.float32))
+        return float(sum(model.losses))
+
+    if penalty(4) == pytest.approx(penalty(1)):
+        check_spreadable(model, model(np.ones((1, 2), np.float32)))
+        assert user_code.compiled_two_inputs().layers[-1].activity_regularizer is not None  # the scenario `clipped`
+    else:
+        with pytest.raises(RequestError, match=r"activity regularisers .* Keras 3\.14"):
+            check_spreadable(model, model(np.ones((1, 2), np.float32)))
 
 
 def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, tmp_path):

@@ -26,6 +26,14 @@ def test_the_strategy_is_the_public_one():
     assert issubclass(tf.distribute.MultiWorkerMirroredStrategy, CollectiveAllReduceStrategy)
 
 
+@pytest.mark.parametrize(
+    ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), (3, [True, False, False])]
+)
+def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agreed):
+    for worker in outcome(size).described():
+        assert worker["agreed"] == agreed
+
+
 def test_replicas_draw_different_dropout_masks(outcome):
     masks = [np.array(worker["mask"]) for worker in outcome(3).described()]
     for one, other in itertools.combinations(masks, 2):
@@ -44,3 +52,16 @@ def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
     for other in others:
         assert other["statistics"] == first["statistics"]
         assert other["weights"] == first["weights"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_moving_means_are_those_of_the_whole_batches(outcome, size):
+    # Uneven shards, and a last batch of one row: each worker counts by its rows, not as one of R.
+    import user_code
+
+    model = user_code.input_norm()
+    place = next(i for i, weight in enumerate(model.weights) if weight.path.endswith("of_the_examples/moving_mean"))
+    one, several = (outcome(number).variables("input_norm")[place] for number in (1, size))
+    assert one.shape == (6,)
+    assert np.abs(one).max() > 0.01
+    np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)

@@ -218,3 +218,24 @@ def dies_once():
 def three_streams():
     train, test = streams()
     return train, test, test
+
+
+def breaks_with_five_units(config, input_shape, num_classes):
+    """A model that a search finds to fail for some of its settings."""
+    if config.model.hidden_units == 5:
+        raise ValueError("five units are not supported")
+    layers = [keras.layers.Dense(config.model.hidden_units), keras.layers.Dense(num_classes, activation="softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def kill_trial_once(config, folder):
+    """Kills the first process of a search that gets to its second epoch."""
+    mark = Path(config.run.storage_path) / "killed"
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1 and not mark.exists():
+                mark.write_text("")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return [Kill()]

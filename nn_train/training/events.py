@@ -16,29 +16,61 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.train import UserCallback
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+
+from nn_train.config.schema import ScalingConfig
+from nn_train.training.cluster import is_waiting, waiting_for
 
 Handler = Callable[[dict[str, Any]], None]
+PATIENCE = 3.0  # seconds; workers that have room get it in a fraction of one
 
 
-class ForwardEvents(UserCallback):
-    """In the controller: passes on what the chief reported, and that workers failed."""
+class ForwardReports(UserCallback):
+    """In the controller: passes on what the chief reported."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, tell: Handler) -> None:
+        self.tell = tell
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        self.send(metrics[0])
+        self.tell(metrics[0])
 
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        ranks = sorted(worker_exceptions)
-        self.send({"event": "failure", "ranks": ranks, "cause": type(worker_exceptions[ranks[0]]).__name__})
 
-    def send(self, event: dict[str, Any]) -> None:
-        # A driver that is gone cannot be told anything; the run itself goes on.
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(self.address)
-            connection.sendall(json.dumps(event).encode())
+class AnnounceWorkers(WorkerGroupCallback):
+    """In the controller: tells that workers start (event ``starting``) and, once, that they wait (``waiting``)."""
+
+    def __init__(self, scaling: ScalingConfig, tell: Handler) -> None:
+        self.scaling, self.tell = scaling, tell
+        self.waiting = False
+
+    @contextlib.contextmanager
+    def on_worker_group_start(self) -> Iterator[None]:
+        if not self.waiting:  # Ray Train gives up after a minute without room, and begins again
+            self.tell({"event": "starting", "workers": self.scaling.num_workers})
+        job = ray.get_runtime_context().get_job_id()
+        timer = threading.Timer(PATIENCE, self.tell_if_waiting, args=(job,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+            self.waiting = False
+        finally:
+            timer.cancel()
+
+    def tell_if_waiting(self, job: str) -> None:
+        if not self.waiting and is_waiting(ray.util.placement_group_table(), job):
+            self.waiting = True
+            text = waiting_for(self.scaling, ray.cluster_resources(), ray.available_resources())
+            self.tell({"event": "waiting", "for": text})
+
+
+def send(address: str, event: dict[str, Any]) -> None:
+    """From the controller to the driver that listens at ``address``."""
+    # A driver that is gone cannot be told anything; the run itself goes on.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(address)
+        connection.sendall(json.dumps(event).encode())
 
 
 @contextlib.contextmanager

@@ -1,14 +1,21 @@
-"""What to do about a failure: a lost worker is replaced, a mistake is reported at once."""
+"""What to do about a failure: a lost worker is replaced, a mistake is reported at once. And how it is told."""
 
 from __future__ import annotations
 
+import enum
+import re
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
+from ray.train import FailureConfig
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerHealthCheckTimeoutError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from nn_train.errors import RequestError, TrainingError
 
@@ -21,12 +28,131 @@ class PeerLostError(RuntimeError):
 
 
 class RetryLostWorkers(DefaultFailurePolicy):
-    """Ray Train's policy, except that an error raised by code is not tried again: it would come again."""
+    """Ray Train's policy, except that an error raised by code is not tried again: it would come again.
+
+    Args:
+        failure_config: ``max_failures`` limits the restarts.
+        tell: called before each restart with the event ``failure``.
+    """
+
+    def __init__(self, failure_config: FailureConfig, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(failure_config)
+        self.tell = tell
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
-        if is_final(getattr(training_failed_error, "worker_failures", {})):
+        error = as_lost_worker(training_failed_error)
+        if is_final(getattr(error, "worker_failures", {})):
             return FailureDecision.RAISE
-        return super().make_decision(training_failed_error)
+        counted = self._worker_group_failures
+        decision = super().make_decision(error)
+        if decision == FailureDecision.RETRY and hasattr(error, "worker_failures"):
+            # Machines that a cloud takes back do not count.
+            restart = self._worker_group_failures if self._worker_group_failures > counted else None
+            self.tell(failure_event(error.worker_failures, restart, self.failure_config.max_failures))
+        return decision
+
+
+def as_lost_worker(error: Exception) -> Exception:
+    """A worker that dies while it starts is a lost worker too; Ray Train would start it again without limit."""
+    cause = getattr(error, "controller_failure", None)
+    if isinstance(error, ControllerError) and isinstance(cause, WorkerGroupStartupFailedError | OutOfMemoryError):
+        return WorkerGroupError(str(cause), {})
+    return error
+
+
+def failure_event(failures: dict[int, Exception], restart: int | None, restarts: int) -> dict[str, Any]:
+    """What the driver is told of lost workers before they are started again.
+
+    Args:
+        failures: by rank; empty when a worker died before the ranks were known.
+        restart: the number of the restart that begins now, from 1; None for one that does not count.
+        restarts: how many there can be.
+    """
+    return {
+        "event": "failure",
+        "ranks": sorted(failures),
+        "what": describe_losses(failures),
+        "advice": advice_for(failures.values()),
+        "restart": restart,
+        "restarts": restarts,
+    }
+
+
+class Loss(enum.Enum):
+    """How a worker was lost; the value completes "worker 1 was lost: …". The most telling come first."""
+
+    MEMORY = "the machine ran out of memory"
+    MACHINE = "the machine left the cluster"
+    PREEMPTED = "the machine was taken back"
+    SILENT = "the machine does not answer"
+    DIED = "killed (signal 9, or by the system for lack of memory) or crashed"
+    UNKNOWN = ""
+    PEER = "the connection to the others broke"
+
+
+MEMORY_ADVICE = (
+    "to need less memory: a smaller train.batch_size, or fewer workers on a machine "
+    "(a larger scaling.cpus_per_worker, a smaller scaling.num_workers)"
+)
+
+
+def loss_of(failure: Exception) -> Loss:
+    """How a worker that failed with this error was lost."""
+    cause = cause_of(failure)
+    if isinstance(cause, PeerLostError):
+        return Loss.PEER
+    if isinstance(cause, OutOfMemoryError):
+        return Loss.MEMORY
+    if isinstance(cause, ActorUnavailableError | WorkerHealthCheckTimeoutError):
+        return Loss.SILENT
+    if isinstance(cause, RayActorError):
+        if cause.preempted:
+            return Loss.PREEMPTED
+        return Loss.MACHINE if "its node has died" in str(cause) else Loss.DIED
+    return Loss.UNKNOWN
+
+
+def describe_losses(failures: dict[int, Exception]) -> str:
+    """``worker 1 was lost: the machine ran out of memory (22.9GB of 23.5GB were used)``.
+
+    Workers that only lost the connection to a lost one are left out.
+    """
+    losses = {rank: loss_of(failure) for rank, failure in sorted(failures.items())}
+    if not losses:
+        return "a worker was lost while it started"
+    told: list[str] = []
+    for loss in Loss:
+        ranks = [rank for rank, one in losses.items() if one is loss]
+        if not ranks or (loss is Loss.PEER and told):
+            continue
+        told.append(f"{numbered(ranks)} lost: {loss_text(failures[ranks[0]])}")
+    return "; ".join(told)
+
+
+def loss_text(failure: Exception) -> str:
+    """``the machine ran out of memory (22.9GB of 23.5GB were used)``."""
+    loss, cause = loss_of(failure), cause_of(failure)
+    if loss is Loss.UNKNOWN:
+        return " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
+    return loss.value + (memory_used(str(cause)) if loss is Loss.MEMORY else "")
+
+
+def advice_for(failures: Iterable[Exception]) -> str | None:
+    """What the user can change, where that is known."""
+    return MEMORY_ADVICE if Loss.MEMORY in map(loss_of, failures) else None
+
+
+def numbered(ranks: list[int]) -> str:
+    """``worker 1 was`` or ``workers 0, 1 and 3 were``."""
+    if len(ranks) == 1:
+        return f"worker {ranks[0]} was"
+    return f"workers {', '.join(map(str, ranks[:-1]))} and {ranks[-1]} were"
+
+
+def memory_used(message: str) -> str:
+    """The sizes in the message of Ray's memory monitor, in parentheses; empty where there are none."""
+    found = re.search(r"was ([\d.]+ ?GB)(?: used)? / ([\d.]+ ?GB)", message)
+    return f" ({found[1]} of {found[2]} were used)" if found else ""
 
 
 def is_final(worker_failures: dict[int, Exception]) -> bool:
@@ -35,8 +161,9 @@ def is_final(worker_failures: dict[int, Exception]) -> bool:
 
 
 def cause_of(failure: Exception) -> Exception:
-    """What a worker raised, without Ray Train's wrapping."""
-    return getattr(failure, "_base_exc", failure)
+    """What a worker raised or died of, without Ray Train's wrapping."""
+    inner = getattr(failure, "_base_exc", None) or getattr(failure, "health_check_failure", None)
+    return inner if isinstance(inner, Exception) else failure
 
 
 def is_lost_peer(error: Exception) -> bool:

@@ -15,36 +15,44 @@ class Progress:
     def __init__(self, config: Config, stream: TextIO | None = None) -> None:
         self.config = config
         self.stream = stream or sys.stdout
+        self.restarting = False
 
     def announce(self) -> None:
         """Say what is about to run, before anything slow begins."""
         config, scaling = self.config, self.config.scaling
         device = f"{scaling.gpus_per_worker:g} GPU" if scaling.use_gpu else f"{scaling.cpus_per_worker:g} CPU"
-        workers = f"{scaling.num_workers} worker{'s' if scaling.num_workers > 1 else ''}"
+        epochs = counted(config.train.epochs, "epoch")
         self.print(
-            f"{config.title}: {config.model.name} on {config.data.source}, {workers} of {device}, "
-            f"batch {config.train.batch_size}, {config.train.epochs} epochs"
+            f"{config.title}: {config.model.name} on {config.data.source}, "
+            f"{counted(scaling.num_workers, 'worker')} of {device}, "
+            f"batch {config.train.batch_size}, {epochs}"
         )
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Print one event; unknown ones are for others."""
         kind = event.get("event")
-        if kind == "start":
+        if kind == "starting" and not self.restarting:
+            self.print(f"starting {counted(event['workers'], 'worker')}")
+        elif kind == "waiting":
+            self.print(f"waiting for {event['for']}")
+        elif kind == "start":
             self.start(event)
         elif kind == "epoch":
             self.print(epoch_line(event["row"], event["epochs"]))
         elif kind == "failure":
-            ranks = ", ".join(map(str, event["ranks"]))
-            self.print(f"worker {ranks} failed ({event['cause']})")
+            self.restarting = True
+            for line in failure_lines(event):
+                self.print(line)
 
     def start(self, event: dict[str, Any]) -> None:
         for warning in event["warnings"]:
             self.print(f"warning: {warning}")
         examples, held = event["examples"]["train"], event["examples"]["validation"]
         shown = f"{examples:,} examples, {held or 0:,} held out, " if examples is not None else ""
-        self.print(
-            f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
-        )
+        if not self.restarting:
+            self.print(
+                f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
+            )
         if event["resumed_after"]:
             self.print(f"continuing after epoch {event['resumed_after']}")
 
@@ -71,6 +79,21 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     left = (epochs - row["epoch"]) * row["seconds"]
     pace = f"{row['samples_per_second']:,.0f} examples/s  {row['seconds']:.1f} s"
     return f"epoch {row['epoch']}/{epochs}  {metrics}  {pace}" + (f"  {duration(left)} left" if left else "")
+
+
+def failure_lines(event: dict[str, Any]) -> list[str]:
+    """``worker 1 was lost: …; restarting (1 of 3)``, and what to change where that is known.
+
+    From which epoch it goes on only the workers find out: a dying one may have kept an epoch without telling.
+    """
+    count = f" ({event['restart']} of {event['restarts']})" if event["restart"] else ""
+    line = f"{event['what']}; restarting{count}"
+    return [line, event["advice"]] if event["advice"] else [line]
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 worker`` or ``2 workers``."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nn_train.config import ScalingConfig
-from nn_train.training.cluster import unplaceable
+from nn_train.training.cluster import is_waiting, unplaceable, waiting_for
 
 SMALL = {"CPU": 2.0}
 GPU = {"CPU": 8.0, "GPU": 1.0}
@@ -35,3 +35,47 @@ def test_what_fits_is_decided_before_anything_waits(scaling, nodes, limit, said)
     else:
         assert problem is not None
         assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("scaling", "total", "free", "text"),
+    [
+        (ScalingConfig(num_workers=2), {"CPU": 4.0}, {"CPU": 1.0}, "2 CPUs: 1 of 4 free"),
+        (ScalingConfig(num_workers=2), {"CPU": 4.0}, {}, "2 CPUs: 0 of 4 free"),  # Ray leaves out what is used up
+        (ScalingConfig(num_workers=1), {"CPU": 2.0}, {}, "1 CPU: 0 of 2 free"),
+        (ScalingConfig(num_workers=3, cpus_per_worker=0.5), {"CPU": 2.0}, {"CPU": 0.5}, "1.5 CPUs: 0.5 of 2 free"),
+        (
+            ScalingConfig(num_workers=2, use_gpu=True),
+            {"CPU": 8.0, "GPU": 2.0},
+            {"CPU": 8.0, "GPU": 1.0},
+            "2 GPUs: 1 of 2 free",
+        ),
+        (
+            ScalingConfig(num_workers=2, use_gpu=True),
+            {"CPU": 4.0, "GPU": 2.0},
+            {"CPU": 1.0},
+            "2 CPUs: 1 of 4 free; 2 GPUs: 0 of 2 free",
+        ),
+        (
+            ScalingConfig(num_workers=1, cpus_per_worker=2),
+            {"CPU": 4.0},
+            {"CPU": 2.0},
+            "2 CPUs: 2 of 4 free, but spread over too many machines",
+        ),
+    ],
+)
+def test_who_waits_is_told_for_what(scaling, total, free, text):
+    assert waiting_for(scaling, total, free) == text
+
+
+@pytest.mark.parametrize(
+    ("groups", "waiting"),
+    [
+        ({}, False),
+        ({"aaaa02000000": {"state": "PENDING"}}, True),
+        ({"aaaa02000000": {"state": "CREATED"}, "bbbb02000000": {"state": "REMOVED"}}, False),
+        ({"aaaa03000000": {"state": "PENDING"}}, False),  # of another job
+    ],
+)
+def test_only_a_placement_group_of_the_job_itself_makes_it_wait(groups, waiting):
+    assert is_waiting(groups, "02000000") == waiting

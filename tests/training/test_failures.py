@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from ray.train import FailureConfig, WorkerGroupError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError
+from ray.train import ControllerError, FailureConfig, WorkerGroupError
+from ray.train.v2._internal.exceptions import (
+    UserExceptionWithTraceback,
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+)
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
 from nn_train.errors import RequestError, TrainingError
-from nn_train.training.failures import PeerLostError, RetryLostWorkers, own_traceback
+from nn_train.runs import RunFolder
+from nn_train.training.failures import PeerLostError, RetryLostWorkers, describe_losses, failure_event, own_traceback
+from nn_train.training.ray_train import explain
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 
@@ -23,14 +32,107 @@ RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
     ],
 )
 def test_lost_workers_are_replaced_and_mistakes_reported(failures, decision):
-    policy = RetryLostWorkers(FailureConfig(max_failures=1))
+    told = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=1), told.append)
     assert policy.make_decision(WorkerGroupError("failed", failures)) == decision
+    assert len(told) == (decision is RETRY)
 
 
-def test_the_limit_of_restarts_holds():
-    policy = RetryLostWorkers(FailureConfig(max_failures=2))
-    error = WorkerGroupError("failed", {0: PeerLostError("gone")})
+@pytest.mark.parametrize(
+    "error",
+    [
+        WorkerGroupError("failed", {0: PeerLostError("gone")}),
+        ControllerError(WorkerGroupStartupFailedError("a worker actor failed to initialize")),
+        ControllerError(OutOfMemoryError("killed while it started")),
+    ],
+)
+def test_the_limit_of_restarts_holds_and_each_is_told(error):
+    told = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=2), told.append)
     assert [policy.make_decision(error) for _ in range(3)] == [RETRY, RETRY, RAISE]
+    assert [(event["event"], event["restart"], event["restarts"]) for event in told] == [
+        ("failure", 1, 2),
+        ("failure", 2, 2),
+    ]
+
+
+def test_waiting_for_room_has_no_limit_and_is_no_failure():
+    told = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=0), told.append)
+    error = ControllerError(WorkerGroupStartupTimeoutError(2))
+    assert [policy.make_decision(error) for _ in range(5)] == [RETRY] * 5
+    assert told == []
+
+
+# As Ray 2.60 words them.
+OUT_OF_MEMORY = OutOfMemoryError(
+    "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.1, ID: dee) was "
+    "22.91GB used / 23.54GB limit (0.973000)\nOOM kill reason: …"
+)
+MACHINE_LOST = RayActorError(error_msg="The actor is dead because its node has died. Node Id: 4ea2")
+PREEMPTED = RayActorError(error_msg="The actor is dead because its node has died.", preempted=True)
+PEER = UserExceptionWithTraceback(PeerLostError("worker 0 lost another worker"), "Traceback …")
+
+
+def polled(error):
+    """An error as Ray Train passes it on when it asked a worker how it is."""
+    return WorkerHealthCheckFailedError("A worker health check failed.\nWorker info: …", failure=error)
+
+
+@pytest.mark.parametrize(
+    ("failures", "text"),
+    [
+        (
+            {1: polled(ActorDiedError())},
+            "worker 1 was lost: killed (signal 9, or by the system for lack of memory) or crashed",
+        ),
+        (
+            {0: polled(ActorDiedError()), 2: polled(ActorDiedError()), 3: polled(ActorDiedError())},
+            "workers 0, 2 and 3 were lost: killed (signal 9, or by the system for lack of memory) or crashed",
+        ),
+        (
+            {0: PEER, 1: polled(OUT_OF_MEMORY)},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
+        ),
+        ({1: OutOfMemoryError("no sizes")}, "worker 1 was lost: the machine ran out of memory"),
+        ({0: polled(MACHINE_LOST)}, "worker 0 was lost: the machine left the cluster"),
+        ({0: polled(PREEMPTED)}, "worker 0 was lost: the machine was taken back"),
+        ({0: polled(ActorUnavailableError("no answer", None))}, "worker 0 was lost: the machine does not answer"),
+        ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
+        (
+            {0: polled(MACHINE_LOST), 1: polled(OUT_OF_MEMORY), 2: PEER},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used); "
+            "worker 0 was lost: the machine left the cluster",
+        ),
+        ({1: RuntimeError("new in Ray")}, "worker 1 was lost: RuntimeError: new in Ray"),
+        ({}, "a worker was lost while it started"),
+    ],
+)
+def test_a_loss_is_told_in_words(failures, text):
+    assert describe_losses(failures) == text
+
+
+@pytest.mark.parametrize(("error", "advised"), [(OUT_OF_MEMORY, True), (MACHINE_LOST, False)])
+def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
+    advice = failure_event({0: polled(error)}, 1, 3)["advice"]
+    assert (advice is not None and "train.batch_size" in advice) == advised
+    last = explain(WorkerGroupError("failed", {0: polled(error)}), RunFolder("/results", "run"), 3)
+    assert ("train.batch_size" in str(last)) == advised
+    assert "no restart is left (run.max_failures 3)" in str(last)
+    assert "/results/run goes on" in str(last)
+
+
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, ControllerError(ValueError("new in Ray"))])
+def test_a_lost_controller_is_told_in_words(error):
+    said = str(explain(error, RunFolder("/results", "run"), 3))
+    assert said.startswith("the process that watches the workers failed: ")
+    assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
+    assert "\n" not in said
+
+
+def test_of_several_errors_the_workers_own_is_shown():
+    mistake = TrainingError("worker 1 failed:\nTraceback …")
+    assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), RunFolder("/results", "run"), 3) is mistake
 
 
 def test_a_traceback_shows_the_users_file_and_where_it_was_raised(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from nn_train.config import Config
-from nn_train.training.progress import Progress, duration, epoch_line
+from nn_train.training.progress import Progress, duration, epoch_line, failure_lines
 
 ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
 
@@ -26,13 +26,50 @@ def test_a_run_of_five_epochs_prints_few_lines():
     stream = io.StringIO()
     progress = Progress(Config(), stream)
     progress.announce()
+    progress({"event": "starting", "workers": 2})
+    progress({"event": "waiting", "for": "2 CPUs: 1 of 4 free"})
     examples = {"train": 54000, "validation": 6000}
     start = {"event": "start", "parameters": 101770, "examples": examples, "steps_per_epoch": 844}
     progress({**start, "resumed_after": 3, "warnings": []})
     for epoch in range(4, 6):
         progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5})
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 7
     assert lines[0] == "mnist_mlp: mlp on mnist, 2 workers of 1 CPU, batch 64, 5 epochs"
-    assert "54,000 examples" in lines[1]
-    assert lines[2] == "continuing after epoch 3"
+    assert lines[1:3] == ["starting 2 workers", "waiting for 2 CPUs: 1 of 4 free"]
+    assert "54,000 examples" in lines[3]
+    assert lines[4] == "continuing after epoch 3"
+
+
+FAILURE = {"event": "failure", "ranks": [1], "what": "worker 1 was lost: …", "advice": None}
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        ({**FAILURE, "restart": 1, "restarts": 3}, ["worker 1 was lost: …; restarting (1 of 3)"]),
+        ({**FAILURE, "restart": None, "restarts": 3}, ["worker 1 was lost: …; restarting"]),
+        (
+            {**FAILURE, "restart": 2, "restarts": 3, "advice": "use less"},
+            ["worker 1 was lost: …; restarting (2 of 3)", "use less"],
+        ),
+    ],
+)
+def test_a_failure_says_what_is_done_about_it(event, lines):
+    assert failure_lines(event) == lines
+
+
+def test_after_a_restart_only_where_it_goes_on_is_said():
+    stream = io.StringIO()
+    progress = Progress(Config(), stream)
+    start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
+    progress({"event": "starting", "workers": 1})
+    progress({**start, "resumed_after": 0, "warnings": []})
+    progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2})
+    progress({**FAILURE, "restart": 1, "restarts": 3})
+    progress({"event": "starting", "workers": 1})
+    progress({**start, "resumed_after": 1, "warnings": []})
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "starting 1 worker"
+    assert lines[1].startswith("training 10 parameters")
+    assert lines[3:] == ["worker 1 was lost: …; restarting (1 of 3)", "continuing after epoch 1"]

@@ -14,6 +14,8 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
+TIMEOUT = 400  # seconds; a job takes 20 on a quiet machine
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}  # where user_code is
 
 
 def command(folder, *words):
@@ -21,7 +23,9 @@ def command(folder, *words):
 
 
 def run(folder, *words):
-    return subprocess.run(command(folder, *words), cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        command(folder, *words), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=TIMEOUT
+    )
 
 
 def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path):
@@ -30,7 +34,8 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
     lines = done.stdout.splitlines()
     assert len(lines) <= 8
     assert done.stderr == ""
-    assert lines[2].startswith("epoch 1/1  loss 0.")
+    assert lines[1] == "starting 2 workers"
+    assert lines[3].startswith("epoch 1/1  loss 0.")
     assert lines[-1] == f"results in {tmp_path}/mnist_mlp"
     assert "\033" not in done.stdout
     assert "\r" not in done.stdout
@@ -43,6 +48,30 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
     assert "already finished" in again.stdout
 
 
+def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
+    words = ["--data.source", "user_code:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
+    done = run(tmp_path, *words, "--train.callbacks", "user_code:kill_once")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("epoch 1/2")]  # may die with the worker
+    assert lines[3:5] == [
+        "worker 0 was lost: killed (signal 9, or by the system for lack of memory) or crashed; restarting (1 of 3)",
+        "continuing after epoch 1",
+    ]
+    assert lines[5].startswith("epoch 2/2  loss")
+    assert len(lines) == 8
+
+
+def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
+    words = ["--data.source", write_npz(tmp_path), "--train.batch_size", "4", "--train.epochs", "1"]
+    done = run(tmp_path / "out", *words, "--verbose")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout + done.stderr
+    assert "Started a local Ray instance" in shown
+    assert "(RayTrainWorker pid=" in shown
+    assert "coordination_service" in shown  # TensorFlow's own, in C++
+
+
 def test_the_driver_never_imports_tensorflow(tmp_path):
     script = (
         "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
@@ -51,21 +80,23 @@ def test_the_driver_never_imports_tensorflow(tmp_path):
         "train(config_from_dict({'name': 'light', **sections}))\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=environment, timeout=240)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=ENVIRONMENT, timeout=TIMEOUT)
 
 
 def test_interrupted_and_started_again_it_goes_on(tmp_path):
-    words = ["--train.epochs", "40", "--train.batch_size", "2000"]
+    words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
     process = subprocess.Popen(
-        command(tmp_path, *words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(tmp_path, *words),
+        # A shell that starts tests in the background lets them ignore this signal; the job must not inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **{"cwd": ROOT, "env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("epoch 2/40"):
+        if line.startswith("epoch 2/5"):
             process.send_signal(signal.SIGINT)
             break
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
     assert "goes on from its last epoch with the same command" in errors
     assert "Traceback" not in errors
@@ -73,7 +104,7 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path):
     assert continued.returncode == 0, continued.stderr
     assert "continuing after epoch" in continued.stdout
     rows = [json.loads(line) for line in (tmp_path / "mnist_mlp" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(1, 41))
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
 
 
 def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started_in(tmp_path):
@@ -86,7 +117,7 @@ def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started
     )
     words = ["--model.name", "my_module:build", "--data.source", "data.npz", "--train.batch_size", "4"]
     done = subprocess.run(
-        command("out", *words, "--train.epochs", "1"), cwd=tmp_path, capture_output=True, text=True, timeout=240
+        command("out", *words, "--train.epochs", "1"), cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
     )
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "data_build" / "result.json").read_text())

@@ -1,0 +1,218 @@
+"""``search`` on a real local Ray: what it leaves, how it goes on, and what it survives."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from nn_train import train
+from nn_train.config import config_from_dict, read_config
+from nn_train.errors import RequestError, TrainingError
+from nn_train.report.search_results import load_search
+from nn_train.search import plan, search
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+TIMES = ("seconds", "samples_per_second")
+LEARNING_RATE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    """One Ray of two CPUs for the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
+        with ray_session(verbose=False):
+            yield
+
+
+def make(folder, name="s", workers=1, epochs=3, space=None, **sections):
+    searched = {"space": space or LEARNING_RATE, "num_trials": 4, "scheduler": "none", **sections.pop("search", {})}
+    base = {"data": {"source": "user_code:arrays"}, "scaling": {"num_workers": workers}, **sections}
+    base["train"] = {"batch_size": 16, "epochs": epochs, **base.get("train", {})}
+    base["run"] = {"storage_path": str(folder), "loggers": [], **base.get("run", {})}
+    return config_from_dict({"name": name, "search": searched, **base})
+
+
+def rows_of(folder, name="s"):
+    with open(Path(folder) / name / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(rows):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def statuses(folder):
+    return [row["status"] for row in rows_of(folder)]
+
+
+def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_path):
+    space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.0, 0.5]}, "train.batch_size": {"choice": [8, 16]}}
+    config = make(tmp_path, space=space, search={"num_trials": 6, "scheduler": "asha", "keep_best": 2})
+    outcome = search(config)
+    assert outcome.ran == 6
+    found = load_search(tmp_path / "s")
+    assert {trial.status for trial in found.trials} <= {"completed", "stopped"}
+    assert found.params == sorted(space)
+    assert found.rungs == (1,)
+    assert len(list((tmp_path / "s" / "trials").iterdir())) == 2  # no more weights than models are kept
+    kept = sorted(path.name for path in (tmp_path / "s" / "best").iterdir())
+    assert kept[0] == f"1_{outcome.best.trial}"
+    assert len(kept) == 2
+    best = read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"})
+    trained = train(best)
+    again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
+    assert numbers(again) == numbers(outcome.best.rows)
+    assert trained.metrics["val_accuracy"] == outcome.best.value("val_accuracy")
+
+
+def test_the_model_that_is_kept_is_the_one_that_was_measured(tmp_path):
+    import keras
+    import numpy as np
+
+    from nn_train.datasets import load_data
+
+    outcome = search(make(tmp_path, search={"num_trials": 2, "keep_best": 1}))
+    model = keras.models.load_model(next((tmp_path / "s" / "best").iterdir()) / "model.keras")
+    held_out = load_data(make(tmp_path).data).validation
+    accuracy = np.mean(model.predict(held_out.x, verbose=0).argmax(-1) == held_out.y)
+    assert accuracy == pytest.approx(outcome.best.value("val_accuracy"), abs=1e-6)
+
+
+def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path):
+    first = search(make(tmp_path, search={"num_trials": 3}))
+    assert search(make(tmp_path, search={"num_trials": 3})).ran == 0
+    wider = {"optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]}}
+    more = search(make(tmp_path, space=wider, search={"num_trials": 5}))
+    assert more.ran == 2
+    assert more.records[:3] == first.records
+    longer = search(make(tmp_path, space=wider, epochs=5, search={"num_trials": 5, "keep_best": 2}))
+    assert [record.trial.partition("-")[2] for record in longer.records[5:]] == ["e5", "e5"]
+    assert [len(record.rows) for record in longer.records[5:]] == [5, 5]
+    with pytest.raises(RequestError, match=r"train.batch_size: 16 → 8.*--run.overwrite true"):
+        search(make(tmp_path, epochs=5, train={"batch_size": 8}))
+
+
+def test_optuna_knows_the_trials_of_the_session_before(tmp_path, monkeypatch):
+    import nn_train.search.algorithms as algorithms
+
+    search(make(tmp_path, search={"algorithm": "tpe", "num_trials": 3}))
+    learned = []
+    monkeypatch.setattr(
+        algorithms.NamedOptunaSearch,
+        "add_evaluated_point",
+        lambda self, draws, value, **state: learned.append((draws, value)),
+    )
+    outcome = search(make(tmp_path, search={"algorithm": "tpe", "num_trials": 4}))
+    assert outcome.ran == 1
+    assert learned == [(record.draws, record.value("val_accuracy")) for record in outcome.records[:3]]
+    assert len({record.trial for record in outcome.records}) == 4
+
+
+def test_a_grid_runs_every_combination(tmp_path):
+    space = {"optimizer.learning_rate": {"grid": [0.01, 0.1]}, "optimizer.name": {"choice": ["adam", "sgd", "rmsprop"]}}
+    outcome = search(make(tmp_path, epochs=1, space=space, search={"algorithm": "grid"}))
+    assert len({tuple(record.values.values()) for record in outcome.records}) == 6
+
+
+@pytest.mark.parametrize("scheduler", ["hyperband", "median", "pbt"])
+def test_schedulers_that_pause_trials_run_them_to_an_end(tmp_path, scheduler):
+    outcome = search(make(tmp_path, epochs=4, search={"scheduler": scheduler, "num_trials": 4}))
+    assert len(outcome.records) == 4
+    assert max(len(record.rows) for record in outcome.records) == 4
+    assert all(
+        [row["epoch"] for row in record.rows] == list(range(1, len(record.rows) + 1)) for record in outcome.records
+    )
+    if scheduler == "pbt":
+        rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
+        assert max(len(rate) for rate in rates) > 1, "no trial took over another's weights and went on with new numbers"
+
+
+def test_failed_trials_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
+    space = {"model.hidden_units": {"grid": [4, 5, 6]}, "optimizer.learning_rate": {"grid": [0.01, 1e38]}}
+    config = make(
+        tmp_path,
+        epochs=1,
+        space=space,
+        model={"name": "user_code:breaks_with_five_units"},
+        optimizer={"name": "sgd"},
+        search={"algorithm": "grid"},
+    )
+    outcome = search(config)
+    causes = {
+        (record.values["model.hidden_units"], record.values["optimizer.learning_rate"]): record.cause
+        for record in outcome.records
+    }
+    assert len(causes) == 6
+    assert all("five units" in causes[5, rate] for rate in (0.01, 1e38))
+    assert all("the loss is" in causes[units, 1e38] for units in (4, 6))
+    assert all(causes[units, 0.01] == "" for units in (4, 6))
+    assert sorted(failure["trials"] for failure in outcome.summary["failures"])[-1] == 2
+    assert outcome.summary["trials"] == {"completed": 2, "stopped": 0, "failed": 4}
+
+
+def test_the_search_ends_when_too_many_trials_failed(tmp_path):
+    config = make(tmp_path, model={"name": "user_code:broken_model"}, search={"num_trials": 6, "max_failed_trials": 2})
+    with pytest.raises(TrainingError, match=r"no trial has val_accuracy.*|2 trials failed"):
+        search(config)
+    journal = (tmp_path / "s" / "journal" / "part-000001.jsonl").read_text().splitlines()
+    assert 2 <= len(journal) < 6
+
+
+def test_the_search_ends_at_its_target_and_in_its_time(tmp_path):
+    reached = search(make(tmp_path, "target", search={"num_trials": 50, "target": 0.34}))
+    assert reached.ran < 50
+    assert "reached the target" in reached.summary["ended"]
+    assert search(make(tmp_path, "target", search={"num_trials": 50, "target": 0.34})).ran == 0
+    timed = make(tmp_path, "timed", epochs=500, search={"num_trials": 50, "time_budget": 15})
+    try:
+        assert "time budget" in search(timed).summary["ended"]
+    except TrainingError as error:  # a slow machine may end no trial in that time
+        assert "time budget" in str(error)
+
+
+def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
+    config = make(tmp_path, workers=2, search={"num_trials": 2})
+    outcome = search(config)
+    trained = train(read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"}))
+    again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
+    assert numbers(again) == numbers(outcome.best.rows)
+    assert {row["world_size"] for row in outcome.best.rows} == {2}
+
+
+def test_the_best_are_confirmed_with_other_seeds(tmp_path):
+    outcome = search(make(tmp_path, epochs=1, search={"num_trials": 4, "confirm": {"top": 2, "seeds": 2}}))
+    seeds = [record for record in outcome.records if record.phase == "confirm"]
+    assert sorted(record.values["seed"] for record in seeds) == [1, 1, 2, 2]
+    means = {group["trial"]: group["mean"] for group in outcome.summary["confirmed"]}
+    assert len(means) == 2
+    assert means[outcome.best.trial] == max(means.values())
+    names = {path.name.partition("_")[2] for path in (tmp_path / "s" / "best").iterdir()}
+    assert names == {f"{outcome.best.trial}-s1", f"{outcome.best.trial}-s2"}
+
+
+def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
+    config = make(tmp_path, epochs=2, train={"callbacks": "user_code:kill_trial_once"}, search={"num_trials": 2})
+    outcome = search(config)
+    assert (tmp_path / "killed").exists()
+    assert [record.status for record in outcome.records] == ["completed", "completed"]
+
+
+def test_what_cannot_be_placed_is_refused_at_once(tmp_path):
+    config = make(tmp_path, workers=9999, train={"batch_size": 20000})
+    with pytest.raises(RequestError, match="9999 workers of 1 CPUs"):
+        search(config)
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_plan_is_told_without_running_it(tmp_path):
+    lines = plan(make(tmp_path, epochs=4, search={"num_trials": 16, "scheduler": "asha"}))
+    assert lines[0] == "16 trials to run, 2 at a time"
+    assert lines[1] == "trials expected at each rung of asha: epoch 1: 16, epoch 4: 4"
+    assert lines[2] == "epochs: about 28, at most 64"
+    assert "a short probe" in lines[3]
+    assert not (tmp_path / "s").exists()

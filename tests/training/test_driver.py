@@ -1,0 +1,66 @@
+"""Whether a folder is taken, and which changes of a config make another run: decided without Ray."""
+
+from __future__ import annotations
+
+import pytest
+
+from nn_train.config import Config, config_from_dict, dump_yaml
+from nn_train.errors import RequestError
+from nn_train.runs import RunFolder
+from nn_train.training.driver import config_differences, existing_run
+
+FINISHED = {"status": "finished"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "differences"),
+    [
+        ({}, []),
+        ({"scaling": {"num_workers": 7, "cpus_per_worker": 2}}, []),
+        ({"run": {"max_failures": 0, "loggers": ["mlflow"]}}, []),
+        ({"seed": 1}, ["seed: 0 → 1"]),
+        ({"data": {"validation_fraction": 0.5}}, ["data.validation_fraction: 0.1 → 0.5"]),
+        ({"model": {"dropout": 0.5}}, ["model.dropout: None → 0.5"]),
+        ({"optimizer": {"learning_rate": 0.5}}, ["optimizer.learning_rate: 0.001 → 0.5"]),
+        ({"train": {"batch_size": 32, "epochs": 1}}, ["train.epochs: 5 → 1", "train.batch_size: 64 → 32"]),
+    ],
+)
+def test_what_changes_the_result_makes_another_run(changes, differences):
+    assert sorted(config_differences(Config(), config_from_dict(changes))) == sorted(differences)
+
+
+def taken(tmp_path, record=None):
+    """The folder of a run of the default config."""
+    folder = RunFolder(str(tmp_path), "run")
+    folder.write("config.yaml", dump_yaml(Config()).encode())
+    if record is not None:
+        folder.write_json("result.json", record)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "found"),
+    [
+        (FINISHED, {}, FINISHED),
+        (FINISHED, {"scaling": {"num_workers": 1}}, FINISHED),
+        (FINISHED, {"run": {"overwrite": True}}, None),
+        (FINISHED, {"seed": 1, "run": {"overwrite": True}}, None),
+        (None, {}, None),
+        ({"status": "failed"}, {}, None),
+    ],
+)
+def test_only_a_finished_run_of_the_same_config_is_not_trained_again(tmp_path, record, changes, found):
+    assert existing_run(taken(tmp_path, record), config_from_dict(changes)) == found
+
+
+def test_a_new_name_has_nothing_to_go_on_from(tmp_path):
+    assert existing_run(RunFolder(str(tmp_path), "new"), Config()) is None
+    (tmp_path / "empty").mkdir()
+    assert existing_run(RunFolder(str(tmp_path), "empty"), Config()) is None
+
+
+def test_the_first_five_differences_are_named(tmp_path):
+    many = {"seed": 1, "model": {"l2": 0.1, "dropout": 0.1}, "train": {"epochs": 1, "batch_size": 8, "loss": "mse"}}
+    with pytest.raises(RequestError, match=r"seed: 0 → 1; .*; …\); give another --name") as caught:
+        existing_run(taken(tmp_path), config_from_dict(many))
+    assert str(caught.value).count(" → ") == 5
