@@ -60,7 +60,6 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
     known, began = len(journal.records), time.time()
     summary = folder.read_json(runs.SEARCH)
     if session.has_open_trials() or summary is None:
-        folder.write(runs.CONFIG, dump_yaml(config, with_search=True).encode())
         summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
     best, _ = choose(config, journal)
     return SearchOutcome(folder.location, journal.records, best, summary, len(journal.records) - known)
@@ -99,6 +98,7 @@ def run_session(session: Any, seconds_before: float, began: float) -> dict[str, 
 
     try:
         with session:
+            folder.write(runs.CONFIG, dump_yaml(config, with_search=True).encode())
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")

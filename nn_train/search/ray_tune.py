@@ -145,7 +145,7 @@ class Session:
                 callbacks=[watcher],
                 stop=watcher,
                 failure_config=tune.FailureConfig(max_failures=config.run.max_failures),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=4, checkpoint_at_end=False),
                 verbose=1 if self.verbose else 0,
             ),
         )

@@ -44,7 +44,7 @@ class Watcher(Callback, tune.Stopper):
     ) -> None:
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
         self.phase, self.deadline, self.on_event = phase, deadline, on_event
-        self.reason, self.failed, self.winner = "", 0, ""
+        self.reason, self.failed = "", 0
         self.started: dict[str, float] = {}
         self.sign = 1 if config.search.lower_is_better else -1
         kept = ranked(journal.records, config.search.metric, config.search.lower_is_better)[: config.search.keep_best]
@@ -68,27 +68,28 @@ class Watcher(Callback, tune.Stopper):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if not self.reason and not result["cause"] and reaches(result["value"], self.config):
-            self.winner = trial.config["trial"]
-            self.reason = f"{self.winner} reached the target"
+            self.reason = f"{trial.config['trial']} reached the target"
+            # Now: Tune will end all trials without another word.
+            self.take_down(trial, result, *((COMPLETED, "") if result["ended"] else (STOPPED, "reached the target")))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        result, name = trial.last_result or {}, trial.config["trial"]
+        result = trial.last_result or {}
+        if trial.config["trial"] not in self.started:
+            return  # taken down when it reached the target
         if result.get("cause"):
-            self.take_down(trial, FAILED, result["cause"])
+            self.take_down(trial, result, FAILED, result["cause"])
         elif result.get("ended"):
-            self.take_down(trial, COMPLETED, "")
-        elif name == self.winner:
-            self.take_down(trial, STOPPED, "reached the target")
+            self.take_down(trial, result, COMPLETED, "")
         elif not self.reason:
-            self.take_down(trial, STOPPED, f"{self.config.search.scheduler}: not among the best")
+            self.take_down(trial, result, STOPPED, f"{self.config.search.scheduler}: not among the best")
         # else: it was cut off when the search ended, and goes on when the search does
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.take_down(trial, FAILED, why_lost(trial))
+        self.take_down(trial, trial.last_result or {}, FAILED, why_lost(trial))
 
-    def take_down(self, trial: Any, status: str, cause: str) -> None:
+    def take_down(self, trial: Any, result: dict[str, Any], status: str, cause: str) -> None:
         """Write the record of a trial that has ended."""
-        result, point = trial.last_result or {}, trial.config
+        point = trial.config
         record = Record(
             trial=point["trial"],
             phase=self.phase,
@@ -108,7 +109,7 @@ class Watcher(Callback, tune.Stopper):
             limit = self.config.search.max_failed_trials
             if limit is not None and self.failed >= limit and not self.reason:
                 self.reason = f"{self.failed} trials failed"
-        trial.last_result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
+        result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
         self.on_event({"event": "trial", "record": record})
 
     def keep_models(self, record: Record) -> None:

@@ -163,16 +163,11 @@ def test_the_search_ends_when_too_many_trials_failed(tmp_path):
     assert 2 <= len(journal) < 6
 
 
-def test_the_search_ends_at_its_target_and_in_its_time(tmp_path):
+def test_the_search_ends_at_its_target(tmp_path):
     reached = search(make(tmp_path, "target", search={"num_trials": 50, "target": 0.34}))
     assert reached.ran < 50
     assert "reached the target" in reached.summary["ended"]
     assert search(make(tmp_path, "target", search={"num_trials": 50, "target": 0.34})).ran == 0
-    timed = make(tmp_path, "timed", epochs=500, search={"num_trials": 50, "time_budget": 15})
-    try:
-        assert "time budget" in search(timed).summary["ended"]
-    except TrainingError as error:  # a slow machine may end no trial in that time
-        assert "time budget" in str(error)
 
 
 def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
