@@ -190,7 +190,9 @@ def parse_times(field: str, content: Any, given: Mapping[str, Any]) -> Times:
     path = f"search.space.{field}.times"
     if not isinstance(content, list | tuple) or len(content) != 2:
         raise RequestError(f"{path}: {content!r} is not written as [other field, factor]")
-    governing(path, content[0], given)
+    domain = governing(path, content[0], given)
+    if not all(isinstance(value, int | float) for value in domain.values):
+        raise RequestError(f"{path}: {content[0]} holds other values than numbers, which have no product")
     return Times(other=str(content[0]), factor=coerce(path, content[1], float))
 
 

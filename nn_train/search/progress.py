@@ -96,9 +96,8 @@ class Progress:
             self.print(f"{failure['trials']} failed: {failure['cause']}")
         counts = ", ".join(f"{count} {status}" for status, count in summary["trials"].items() if count)
         self.print(f"{counts} in {duration(summary['seconds'])}; {summary['ended']}")
-        self.print(
-            f"results in {outcome.folder}; train the best: python -m jobs.train --config {outcome.folder}/best.yaml"
-        )
+        self.print(f"train the best: python -m jobs.train --config {outcome.folder}/best.yaml")
+        self.print(f"results in {outcome.folder}")
 
     def print(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

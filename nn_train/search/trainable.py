@@ -18,6 +18,7 @@ from ray import tune
 from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.space import Space, resolve, with_values
+from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
 from nn_train.search.journal import trial_folder
 from nn_train.search.trial import VALUES, Outcome, TrialWorker
@@ -79,12 +80,17 @@ class TrialRunner(tune.Trainable):
             data = self.settings.data
             self.workers = (Alone if scaling.num_workers == 1 else Together)(scaling, data)
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
-        job = with_values(self.settings.base, self.values)
+        self.refused = ""
+        try:
+            job = with_values(self.settings.base, self.values)
+        except RequestError as error:  # each value is allowed, but not all of them together
+            self.refused = str(error)
+            return
         self.workers.begin(job, trial_folder(self.settings.folder, config["trial"]), self.values)
 
     def step(self) -> dict[str, Any]:
         """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it."""
-        outcome = self.workers.epoch()
+        outcome = Outcome(rows=[], done=True, cause=self.refused) if self.refused else self.workers.epoch()
         search = self.settings.base.search
         result: dict[str, Any] = {"done": outcome.done, "cause": outcome.cause, "epoch": len(outcome.rows)}
         result |= {"rows": outcome.rows, "values": self.values}

@@ -14,8 +14,8 @@ from nn_train.config import Config
 from nn_train.config.space import Space, resolve
 from nn_train.runs import RunFolder
 from nn_train.search.algorithms import is_listed
-from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, ranked, trial_folder
-from nn_train.search.phases import CONFIRM, SEARCH, reaches
+from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, trial_folder
+from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
 
 DRAWS = "draws.json"  # of a trial that has begun, where they cannot be drawn again
 OnEvent = Callable[[dict[str, Any]], None]
@@ -47,7 +47,8 @@ class Watcher(Callback, tune.Stopper):
         self.reason, self.failed = "", 0
         self.started: dict[str, float] = {}
         self.sign = 1 if config.search.lower_is_better else -1
-        kept = ranked(journal.records, config.search.metric, config.search.lower_is_better)[: config.search.keep_best]
+        # Not those that confirmed: they are chosen from later, whatever their single values.
+        kept = contenders(config, journal.records)[: config.search.keep_best]
         self.kept = [(self.sign * float(record.value(config.search.metric) or 0), record.trial) for record in kept]
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -1,0 +1,80 @@
+"""``python -m jobs.tune`` as a user runs it: killed at any moment, it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+HERE = Path(__file__).parents[1]
+
+
+def command(folder, *words):
+    return [
+        *(sys.executable, "-m", "jobs.tune", "--name", "killed", "--run.storage_path", str(folder)),
+        *("--data.source", "user_code:arrays", "--scaling.num_workers", "1", "--train.batch_size", "16"),
+        *("--train.epochs", "2", "--search.scheduler", "none", "--search.num_trials", "6"),
+        *("--search.space", "optimizer.learning_rate: {loguniform: [1e-3, 1e-1]}", *words),
+    ]
+
+
+def start(words):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    return subprocess.Popen(
+        words, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def journal(folder):
+    lines = []
+    for part in sorted((folder / "killed" / "journal").glob("*.jsonl")):
+        lines += [json.loads(line) for line in part.read_text().splitlines()]
+    return lines
+
+
+def test_a_killed_search_goes_on_where_it_was(tmp_path):
+    first = start(command(tmp_path))
+    for line in first.stdout:
+        if line.startswith("trial "):
+            break
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=60)
+    before = journal(tmp_path)
+    assert 1 <= len(before) < 6
+    assert not (tmp_path / "killed" / "search.json").exists()
+    second = start(command(tmp_path))
+    out, err = second.communicate(timeout=400)
+    assert second.returncode == 0, err
+    after = journal(tmp_path)
+    assert after[: len(before)] == before
+    assert sorted(record["trial"] for record in after) == [f"t{index:05d}" for index in range(6)]
+    assert f"{len(before)} trials ended before and are not run again" in out
+    assert out.rstrip().endswith(f"results in {tmp_path / 'killed'}")
+    assert "Traceback" not in err
+    assert len(out.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--search.space", "optimizer.lr: {choice: [1]}"], "did you mean 'optimizer.name'?"),
+        (["--search.space", "train.batch_size: {choice: []}"], "needs a list of values"),
+        (["--search.space", "model.dropout: {uniform: [0.5, 0.1]}"], "low 0.5 is not below high 0.1"),
+        (["--search.space", "{}"], "search.space: is empty"),
+        (["--search.algorithm", "annealing"], "'annealing' is not known"),
+        (["--search.metric", "val_accuracy", "--data.validation_fraction", "0", "--data.source", "mnist"], "needs val"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_message(tmp_path, words, said):
+    process = start(command(tmp_path, *words))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "killed").exists()
