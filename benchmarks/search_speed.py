@@ -74,7 +74,7 @@ def main() -> int:
 def run_part(part: str, count: int) -> dict[str, float]:
     """One measurement in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.search_speed", "--part", part, "--count", str(count)]
-    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode:
         raise SystemExit(f"{part} failed:\n{process.stderr[-3000:]}")
     result: dict[str, float] = json.loads(process.stdout.strip().splitlines()[-1])

@@ -94,7 +94,8 @@ def parse_search(search_json: str, trials_csv: str, where: str) -> SearchResult:
     """
     try:
         about = json.loads(search_json)
-        rows = list(csv.DictReader(io.StringIO(trials_csv, newline="")))
+        # Runs that confirm the best with other seeds belong to the choice, not to the search itself.
+        rows = [row for row in csv.DictReader(io.StringIO(trials_csv, newline="")) if row.get("phase") != "confirm"]
         names = [name for name in (rows[0] if rows else {}) if name.startswith(CONFIG_PREFIX)]
         numeric = {name for name in names if all(number_or_none(row[name]) is not None for row in rows)}
         metric = about["metric"]

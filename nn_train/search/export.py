@@ -9,6 +9,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Record, trial_folder
+from nn_train.search.trial import BEST
 
 
 def export_models(
@@ -16,8 +17,10 @@ def export_models(
 ) -> None:
     """Write ``best/<place>_<trial>/`` for each of ``records``, and nothing else below ``best/``.
 
-    Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone.
+    Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone. Trials whose
+    weights are gone, because ``search.keep_best`` was smaller when they ended, are left out.
     """
+    records = [record for record in records if trial_folder(folder, record.trial).exists(BEST)]
     names = [f"{place}_{record.trial}" for place, record in enumerate(records, start=1)]
     places = [RunFolder(folder.path(f"{runs.BEST_RUNS}/{name}")) for name in names]
     if folder.folders(runs.BEST_RUNS) == sorted(names) and all(run.exists(runs.RESULT) for run in places):
@@ -37,7 +40,6 @@ def export_model(
     from nn_train.datasets import load_data
     from nn_train.preparation import prepare_model
     from nn_train.replication import Replicas
-    from nn_train.search.trial import BEST
     from nn_train.training.record import finished_record
     from nn_train.training.worker import save_model
 

@@ -26,6 +26,7 @@ from nn_train.search.phases import (
     EXTEND,
     SEARCH,
     confirm_points,
+    contenders,
     extend_points,
     of_phase,
     open_names,
@@ -176,10 +177,16 @@ class Session:
         return plan_lines(config, plan, pace_of(config, records, probe))
 
     def keep_models(self, records: list[Record]) -> None:
-        """Write the models of these trials as runs under ``best/``."""
+        """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
         self.on_event({"event": "models", "count": len(records)})
         task = ray.remote(num_cpus=0, max_retries=3)(export_models)
         ray.get(task.remote(self.config, self.folder, records, self.data, command_line()))
+        best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
+        needed = {record.trial for record in (*records, *best)}
+        ended = {record.trial for record in self.journal.records}
+        for name in self.folder.folders("trials"):
+            if name in ended - needed:  # those that were cut off go on from what they left
+                trial_folder(self.folder, name).clear()
 
 
 def shared_data(config: Config) -> Any:

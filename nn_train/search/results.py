@@ -95,11 +95,11 @@ def confirmation(record: Record, seeds: list[Record], metric: str) -> dict[str, 
 
 def trials_csv(config: Config, journal: Journal) -> str:
     """A row per trial, in order of start."""
-    fields = sorted({field for record in journal.records for field in record.values})
+    fields = sorted({field for record in journal.records for field in record.values} - ({"seed"} - set(config.search.space)))
     metrics = list(dict.fromkeys([config.search.metric, *METRICS]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    plain = ("trial_id", "phase", "status", "cause", *metrics, "best_epoch", "epochs", "seconds")
+    plain = ("trial_id", "phase", "status", "cause", *metrics, "best_epoch", "epochs", "seconds", "seed")
     writer.writerow([*plain, *(f"config/{field}" for field in fields)])
     for record in sorted(journal.records, key=lambda one: (one.started, one.trial)):
         best = record.rows[best_epoch(record.rows) - 1] if record.rows else {}
@@ -113,6 +113,7 @@ def trials_csv(config: Config, journal: Journal) -> str:
                 best.get("epoch", ""),
                 len(record.rows),
                 round(record.finished - record.started, 3),
+                record.values.get("seed", config.seed),
                 *(cell(record.values.get(field)) for field in fields),
             ]
         )

@@ -65,7 +65,11 @@ def test_a_branch_may_be_a_domain_or_one_value():
             {"train.batch_size": 64},
             {"train.batch_size": 64, "optimizer.warmup_steps": 96, "optimizer.learning_rate": 64 * 1e-5},
         ),
-        ({"model.hidden_units": {"quantized": [64, 512, 64]}}, {"model.hidden_units": 128.0}, {"model.hidden_units": 128}),
+        (
+            {"model.hidden_units": {"quantized": [64, 512, 64]}},
+            {"model.hidden_units": 128.0},
+            {"model.hidden_units": 128},
+        ),
     ],
 )
 def test_draws_become_the_values_of_fields(given, draws, values):
@@ -128,7 +132,10 @@ BRANCHES_REFUSED = [
     ({"by": {"model.name": [1, 2]}}, "is not written as {other field: {its value: specification}}"),
     ({"by": {"model.nam": {"mlp": 0.1}}}, "'model.nam' is not in search.space; did you mean 'model.name'"),
     ({"by": {"model.name": {"mlp": 0.1}}}, "the branches mlp are not the values of model.name: mlp, cnn"),
-    ({"by": {"model.name": {"mlp": 0, "cnn": 0, "rnn": 0}}}, "mlp, cnn, rnn are not the values of model.name: mlp, cnn"),
+    (
+        {"by": {"model.name": {"mlp": 0, "cnn": 0, "rnn": 0}}},
+        "mlp, cnn, rnn are not the values of model.name: mlp, cnn",
+    ),
     ({"by": {"model.name": {"mlp": 0.1, "cnn": {"grid": [0.1, 0.2]}}}}, "grid cannot stand in a branch"),
     ({"by": {"model.name": {"mlp": 0.1, "cnn": {"times": ["model.l2", 2]}}}}, "times cannot stand in a branch"),
     ({"by": {"model.name": {"mlp": 0.1, "cnn": {"uniform": [0.5, 0]}}}}, "low 0.5 is not below high 0"),

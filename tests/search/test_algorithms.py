@@ -1,0 +1,131 @@
+"""Who proposes trials: lists that grow at their end, ends that are included, what is refused."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from trial_records import job
+
+from nn_train.config.space import drawn, parse_space
+from nn_train.errors import RequestError
+from nn_train.search.algorithms import NamedOptunaSearch, check_algorithm, is_listed, listed_draws, sampler_of
+
+SPACE = {
+    "optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]},
+    "model.hidden_units": {"quantized": [64, 256, 64]},
+    "train.batch_size": {"choice": [32, 64]},
+}
+
+
+def domains(given):
+    return drawn(parse_space(given, job()))
+
+
+def drawn_by(seed=0, given=None, **search):
+    return listed_draws(job(**search).search, domains(given or SPACE), seed)
+
+
+def test_a_longer_random_list_begins_with_the_shorter_one():
+    assert drawn_by(num_trials=30)[:10] == drawn_by(num_trials=10)
+    assert len({tuple(draws.values()) for draws in drawn_by(num_trials=30)}) == 30
+
+
+def test_another_seed_draws_another_list():
+    assert drawn_by(seed=0, num_trials=5) != drawn_by(seed=1, num_trials=5)
+
+
+def test_a_grid_is_every_combination_in_one_order():
+    given = {"train.batch_size": {"grid": [32, 64]}, "optimizer.name": {"choice": ["adam", "sgd", "rmsprop"]}}
+    draws = drawn_by(given=given, algorithm="grid", num_trials=1)
+    assert [tuple(one.values()) for one in draws] == [
+        (size, name) for size in (32, 64) for name in ("adam", "sgd", "rmsprop")
+    ]
+    assert draws == drawn_by(seed=5, given=given, algorithm="grid")
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        ({"integer": [3, 6]}, {3, 4, 5, 6}),
+        ({"log_integer": [3, 6]}, {3, 4, 5, 6}),
+        ({"quantized": [4, 12, 4]}, {4, 8, 12}),
+        ({"choice": [4, 9]}, {4, 9}),
+    ],
+)
+def test_whole_numbers_are_drawn_with_both_ends(spec, values):
+    draws = drawn_by(given={"model.hidden_units": spec}, num_trials=100)
+    assert {draw["model.hidden_units"] for draw in draws} == values
+
+
+@pytest.mark.parametrize(
+    ("spec", "low", "middle", "high"),
+    [({"uniform": [0.1, 0.5]}, 0.1, 0.3, 0.5), ({"loguniform": [1e-4, 1e-2]}, 1e-4, 1e-3, 1e-2)],
+)
+def test_numbers_are_drawn_within_their_range_on_their_scale(spec, low, middle, high):
+    draws = [draw["model.l2"] for draw in drawn_by(given={"model.l2": spec}, num_trials=100)]
+    assert low <= min(draws) < max(draws) <= high
+    assert 35 <= sum(draw < middle for draw in draws) <= 65
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "spec", "said"),
+    [
+        ("grid", {"uniform": [0, 0.5]}, "search.space.model.dropout: uniform has no end of values"),
+        ("grid", {"quantized": [0.1, 0.5, 0.1]}, "quantized has no end of values"),
+        ("random", {"grid": [0, 0.5]}, "grid needs --search.algorithm grid; with random take choice"),
+        ("tpe", {"grid": [0, 0.5]}, "grid needs --search.algorithm grid; with tpe take choice"),
+    ],
+)
+def test_a_space_that_an_algorithm_cannot_draw_from_is_refused(algorithm, spec, said):
+    with pytest.raises(RequestError, match=said):
+        check_algorithm(job(algorithm=algorithm).search, domains({"model.dropout": spec}))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "listed"), [("random", True), ("grid", True), ("tpe", False), ("my_module:sampler", False)]
+)
+def test_random_and_grid_are_known_before_they_run(algorithm, listed):
+    assert is_listed(job(algorithm=algorithm).search) is listed
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sampler"),
+    [("tpe", "TPESampler"), ("cmaes", "CmaEsSampler"), ("qmc", "QMCSampler"), ("nsgaii", "NSGAIISampler")],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_every_name_is_a_sampler_of_optuna(algorithm, sampler):
+    assert type(sampler_of(job(algorithm=algorithm).search, 0)).__name__ == sampler
+
+
+def test_a_function_that_gives_no_sampler_is_refused():
+    with pytest.raises(RequestError, match=r"platform:system"):
+        sampler_of(job(algorithm="platform:system").search, 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_optuna_runs_cut_off_trials_first_then_gives_each_name_once():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    given = {"model.dropout": {"uniform": [0, 0.5]}}
+    begun = {"t00001": {"model.dropout": 0.125}}
+    searcher = NamedOptunaSearch(job(algorithm="tpe").search, domains(given), 0, begun, ["t00002", "t00003"])
+    first, second, third = (searcher.suggest(name) for name in "abc")
+    assert first == {"trial": "t00001", "draws": {"model.dropout": 0.125}}
+    assert [second["trial"], third["trial"]] == ["t00002", "t00003"]
+    assert searcher.suggest("d") == searcher.FINISHED
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_optuna_learns_what_lies_in_the_space_and_passes_over_the_rest():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searcher = NamedOptunaSearch(
+        job(algorithm="tpe").search, domains({"model.dropout": {"uniform": [0, 0.5]}}), 0, {}, []
+    )
+    searcher.learn({"model.dropout": 0.25}, 0.9)
+    searcher.learn({"model.dropout": 0.75}, 0.9)
+    searcher.learn({"model.dropout": 0.25, "model.l2": 0.1}, 0.9)
+    searcher.learn({"model.dropout": 0.375}, None)
+    known = searcher._ot_study.get_trials()
+    assert [(trial.params["model.dropout"], trial.state.name) for trial in known] == [
+        (0.25, "COMPLETE"),
+        (0.375, "FAIL"),
+    ]

@@ -1,0 +1,138 @@
+"""What a person sees of a search."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from trial_records import job, record
+
+from nn_train.search.driver import SearchOutcome
+from nn_train.search.progress import QUIET_SECONDS, Progress
+
+
+class Screen:
+    """A progress whose clock is set by hand."""
+
+    def __init__(self, **search):
+        self.now, self.stream = 0.0, io.StringIO()
+        self.progress = Progress(job(**search), self.stream, lambda: self.now)
+
+    @property
+    def lines(self):
+        return self.stream.getvalue().splitlines()
+
+    def phase(self, phase="search", count=10, known=0):
+        self.progress({"event": "phase", "phase": phase, "open": count, "known": known})
+
+    def trial(self, *args, at, **kwargs):
+        """The line that a trial brings, if any."""
+        before, self.now = len(self.lines), at
+        self.progress({"event": "trial", "record": record(*args, **kwargs)})
+        assert len(self.lines) - before <= 1
+        return self.lines[before] if len(self.lines) > before else None
+
+
+def test_a_search_says_what_it_is_about_to_do():
+    screen = Screen(algorithm="tpe")
+    screen.progress.announce()
+    screen.phase(count=10, known=3)
+    screen.phase("extend", 2, known=9)
+    screen.phase("confirm", 6)
+    screen.progress({"event": "models", "count": 1})
+    screen.progress({"event": "models", "count": 3})
+    assert screen.lines == [
+        "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
+        "searching: 10 trials",
+        "3 trials ended before and are not run again",
+        "training the 2 best for 4 epochs",
+        "training the best again with other seeds: 6 trials",
+        "writing the best model",
+        "writing the 3 best models",
+    ]
+
+
+def test_a_better_trial_is_told_at_once_others_after_a_while():
+    screen = Screen()
+    screen.phase(count=6)
+    assert screen.trial("t0", 0.5, at=1) == "trial 1/6  t0  completed  val_accuracy 0.5000  best so far  5 s left"
+    assert screen.trial("t1", 0.4, at=2) is None
+    told = screen.trial("t2", 0.4, at=1 + QUIET_SECONDS, status="stopped")
+    assert told == "trial 3/6  t2  stopped  val_accuracy 0.4000  (best 0.5000)  11 s left"
+    assert screen.trial("t3", at=12, status="failed") is None
+    assert screen.trial("t4", 0.6, at=13).endswith("val_accuracy 0.6000  best so far  3 s left")
+    assert screen.trial("t5", 0.1, at=14) == "trial 6/6  t5  completed  val_accuracy 0.1000  (best 0.6000)"
+
+
+def test_a_trial_without_the_metric_says_so():
+    screen = Screen()
+    screen.phase(count=1)
+    assert screen.trial("t0", at=1, status="failed") == "trial 1/1  t0  failed  val_accuracy: none"
+
+
+@pytest.mark.parametrize(("search", "second"), [({}, False), ({"mode": "min"}, True)])
+def test_what_is_better_follows_the_direction(search, second):
+    screen = Screen(**search)
+    screen.phase(count=5)
+    screen.trial("t0", 0.5, at=1)
+    assert bool(screen.trial("t1", 0.4, at=2)) is second
+
+
+def outcome(records, ran=3, **summary):
+    about = {
+        "trials": {"completed": 2, "stopped": 0, "failed": 1},
+        "seconds": 61.0,
+        "ended": "all trials ended",
+        "failures": [],
+        "confirmed": [],
+        **summary,
+    }
+    return SearchOutcome("/r/s", records, records[0], about, ran)
+
+
+RECORDS = [
+    record("t00000", 0.5, values={"optimizer.learning_rate": 0.0123456, "model.dropout": None}),
+    record("t00001", 0.5, 0.75, values={"optimizer.learning_rate": 0.1, "train.batch_size": 32}),
+    record("t00002", status="failed"),
+]
+
+
+def test_the_end_is_a_table_of_the_best():
+    screen = Screen()
+    screen.progress.finish(outcome(RECORDS))
+    assert screen.lines[:4] == [
+        "",
+        "trial   val_accuracy  epochs  learning_rate  batch_size  dropout",
+        "t00001  0.7500        2       0.1            32",
+        "t00000  0.5000        1       0.01235",
+    ]
+    assert screen.lines[4] == "2 completed, 1 failed in 1 min 1 s; all trials ended"
+    assert any("jobs.train --config /r/s/best.yaml" in line for line in screen.lines[5:])
+    assert any(line.startswith("results in /r/s") for line in screen.lines[5:])
+
+
+def test_the_table_shows_the_best_five_and_no_run_that_confirms():
+    screen = Screen()
+    many = [record(f"t{index:05d}", index / 10) for index in range(9)]
+    screen.progress.finish(outcome([*many, record("t00008-s1", 0.99, phase="confirm")]))
+    assert [line.split()[0] for line in screen.lines[2:7]] == [f"t{index:05d}" for index in (8, 7, 6, 5, 4)]
+    assert not any("-s1" in line for line in screen.lines)
+
+
+def test_the_end_tells_failures_by_cause_and_what_was_confirmed():
+    screen = Screen()
+    failures = [{"cause": "ValueError: five units", "trials": 2}]
+    confirmed = [
+        {"trial": "t00001", "mean": 0.7, "sd": 0.01, "values": [0.69, 0.71]},
+        {"trial": "t00000", "mean": 0.5, "sd": None, "values": [0.5]},
+    ]
+    screen.progress.finish(outcome(RECORDS, failures=failures, confirmed=confirmed))
+    assert "2 failed: ValueError: five units" in screen.lines
+    assert "t00001 with 2 other seeds: 0.7000 ± 0.0100" in screen.lines
+    assert "t00000 with 1 other seeds: 0.5000" in screen.lines
+
+
+def test_a_finished_search_says_how_it_would_go_on():
+    screen = Screen()
+    screen.progress.finish(outcome(RECORDS, ran=0))
+    assert screen.lines[0] == "already finished; raise --search.num_trials or --train.epochs to go on"

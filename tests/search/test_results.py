@@ -1,0 +1,137 @@
+"""``trials.csv``, ``search.json`` and ``best.yaml``: complete, and readable by what comes after."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from trial_records import job, journal_of, record
+
+from nn_train.config import config_from_dict, read_config
+from nn_train.errors import TrainingError
+from nn_train.report.search_results import load_search
+from nn_train.runs import RunFolder
+from nn_train.search.results import choose, first_line, write_results
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line {}\nValueError: five units'
+ENDED = [
+    record("t00001", 0.5, 0.75, started=12.0, finished=13.5, values={"optimizer.learning_rate": 0.1, "seed": 3}),
+    record(
+        "t00000", 0.9, 0.1, losses=[0.1, 0.2], started=10.0, finished=11.0, values={"optimizer.learning_rate": 1e-4}
+    ),
+    record("t00002", 0.3, status="stopped", cause="asha: not among the best", started=13.0, finished=13.25),
+    record("t00003", status="failed", cause=TRACEBACK.format(1), started=14.0, finished=15.0),
+    record("t00004", 0.99, status="failed", cause=TRACEBACK.format(2), started=15.0, finished=16.0),
+    record("t00005", status="failed", cause="out of memory; lower train.batch_size", started=16.0, finished=17.0),
+]
+
+
+def write(folder, records=ENDED, ended="", **search):
+    config = job(folder, **search)
+    return write_results(config, RunFolder(str(folder)), journal_of(RunFolder(str(folder)), *records), 61.23456, ended)
+
+
+def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):
+    write(tmp_path)
+    with open(tmp_path / "trials.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["trial_id"] for row in table] == [f"t{index:05d}" for index in range(6)]
+    assert table[0] == {
+        "trial_id": "t00000",
+        "phase": "search",
+        "status": "completed",
+        "cause": "",
+        "val_accuracy": "0.9",
+        "loss": "0.5",
+        "accuracy": "0.5",
+        "val_loss": "0.1",
+        "best_epoch": "1",
+        "epochs": "2",
+        "seconds": "1.0",
+        "config/optimizer.learning_rate": "0.0001",
+        "config/seed": "",
+    }
+    assert table[3]["cause"] == TRACEBACK.format(1)
+    assert (table[3]["val_accuracy"], table[3]["best_epoch"], table[3]["epochs"]) == ("", "", "0")
+
+
+def test_the_report_reads_the_search(tmp_path):
+    write(tmp_path, scheduler="asha")
+    found = load_search(tmp_path)
+    assert (found.metric, found.mode, found.algorithm, found.scheduler) == ("val_accuracy", "max", "random", "asha")
+    assert (found.rungs, found.seconds) == ((1,), 61.235)
+    assert found.params == ["optimizer.learning_rate", "seed"]
+    assert [trial.trial_id for trial in found.ranked()] == ["t00000", "t00001"]
+    assert found.trials[0].params["optimizer.learning_rate"] == 1e-4
+
+
+def test_search_json_counts_trials_and_groups_failures_by_cause(tmp_path):
+    summary = write(tmp_path)
+    assert json.loads((tmp_path / "search.json").read_text()) == summary
+    assert summary["trials"] == {"completed": 2, "stopped": 1, "failed": 3}
+    assert summary["failures"] == [
+        {"cause": "ValueError: five units", "trials": 2},
+        {"cause": "out of memory; lower train.batch_size", "trials": 1},
+    ]
+    assert summary["best"] == {"trial": "t00000", "value": 0.9, "values": {"optimizer.learning_rate": 1e-4}}
+    assert summary["ended"] == "all trials ended"
+    assert "test set was not read" in summary["selection"]
+
+
+def test_search_json_says_why_it_ended_early_and_what_is_better(tmp_path):
+    summary = write(tmp_path, ended="2 trials failed", metric="val_loss")
+    assert (summary["ended"], summary["mode"]) == ("2 trials failed", "min")
+    assert summary["best"]["trial"] == "t00000"
+
+
+def test_best_yaml_is_a_job_for_jobs_train(tmp_path):
+    write(tmp_path, records=[record("t00000", 0.9, values={"optimizer.learning_rate": 0.02, "train.batch_size": 32})])
+    best = read_config(str(tmp_path / "best.yaml"), {})
+    assert (best.name, best.optimizer.learning_rate, best.train.batch_size) == ("s_best", 0.02, 32)
+    assert best.search == config_from_dict({}).search, "the section search is left out"
+    assert (
+        (tmp_path / "best.yaml").read_text().startswith("# t00000 of the search s: val_accuracy 0.9 on the validation")
+    )
+
+
+def test_confirmation_chooses_on_the_mean_and_keeps_the_runs_of_that_contender(tmp_path):
+    confirming = [
+        *(record(f"t00000-s{seed}", value, phase="confirm") for seed, value in ((1, 0.5), (2, 0.7))),
+        *(record(f"t00001-s{seed}", 0.7, phase="confirm") for seed in (1, 2)),
+    ]
+    search = {"confirm": {"top": 2, "seeds": 2}}
+    summary = write(tmp_path, records=[*ENDED, *confirming], **search)
+    assert summary["best"]["trial"] == "t00001"
+    first, second = summary["confirmed"]
+    assert first == {"trial": "t00001", "mean": 0.7, "sd": 0.0, "values": [0.7, 0.7]}
+    assert (second["trial"], second["values"]) == ("t00000", [0.5, 0.7])
+    assert second["mean"] == pytest.approx(0.6)
+    assert second["sd"] == pytest.approx(0.02**0.5)
+    _, kept = choose(job(tmp_path, **search), journal_of(RunFolder(str(tmp_path / "again")), *ENDED, *confirming))
+    assert [run.trial for run in kept] == ["t00001-s1", "t00001-s2"]
+
+
+@pytest.mark.parametrize(("keep_best", "kept"), [(1, ["t00000"]), (9, ["t00000", "t00001", "t00002"])])
+def test_without_confirmation_the_best_trials_are_kept(tmp_path, keep_best, kept):
+    best, models = choose(job(keep_best=keep_best), journal_of(RunFolder(str(tmp_path)), *ENDED))
+    assert best.trial == "t00000"
+    assert [one.trial for one in models] == kept
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [([], "no trial has val_accuracy: no trial ended"), (ENDED[3:], "no trial has val_accuracy: out of memory")],
+)
+def test_without_any_value_nothing_is_chosen(tmp_path, records, said):
+    with pytest.raises(TrainingError, match=said):
+        write(tmp_path, records=records)
+    assert not (tmp_path / "best.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [("", ""), ("one\ntwo", "one"), (TRACEBACK.format(1), "ValueError: five units"), ("  one  ", "one")],
+)
+def test_failures_are_grouped_by_one_line(cause, line):
+    assert first_line(cause) == line

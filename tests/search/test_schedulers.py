@@ -1,0 +1,121 @@
+"""Which trials go on: rungs, what population-based training may change, and what earlier sessions teach."""
+
+from __future__ import annotations
+
+import pytest
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from trial_records import job
+
+from nn_train.config.space import drawn, parse_space
+from nn_train.errors import RequestError
+from nn_train.search.schedulers import inside, make_scheduler, replay, rungs
+
+GOOD = [0.90, 0.91, 0.92, 0.93]
+
+
+def domains(given):
+    return drawn(parse_space(given, job()))
+
+
+def decision(scheduler, value, epoch=1, name="new"):
+    """What a scheduler says to a trial that reaches ``value`` after ``epoch``."""
+    trial = Trial("trainable", trial_id=name, stub=True)
+    scheduler.on_trial_add(None, trial)
+    return scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value, "training_iteration": epoch})
+
+
+@pytest.mark.parametrize(
+    ("epochs", "search", "expected"),
+    [
+        (1, {}, ()),
+        (4, {}, (1,)),
+        (5, {}, (1, 4)),
+        (64, {}, (1, 4, 16)),
+        (8, {"reduction_factor": 2}, (1, 2, 4)),
+        (8, {"grace_epochs": 3, "reduction_factor": 2}, (3, 6)),
+        (8, {"grace_epochs": 8}, ()),
+        (8, {"scheduler": "none"}, ()),
+        (8, {"scheduler": "hyperband"}, ()),
+    ],
+)
+def test_the_rungs_of_asha(epochs, search, expected):
+    assert rungs(job(epochs=epochs, **search)) == expected
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 8, 9, 27])
+def test_the_rungs_are_those_of_ray_tune(epochs):
+    config = job(epochs=epochs, reduction_factor=3)
+    of_tune = sorted(milestone for milestone, _ in make_scheduler(config, {})._brackets[0]._rungs)
+    assert [milestone for milestone in of_tune if milestone < epochs] == list(rungs(config))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("none", "FIFOScheduler"),
+        ("asha", "AsyncHyperBandScheduler"),
+        ("hyperband", "HyperBandScheduler"),
+        ("median", "MedianStoppingRule"),
+        ("pbt", "PopulationBasedTraining"),
+    ],
+)
+def test_every_name_is_a_scheduler_of_ray_tune(name, kind):
+    scheduler = make_scheduler(job(scheduler=name), domains({"model.dropout": {"uniform": [0, 0.5]}}))
+    assert type(scheduler).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model.hidden_units": {"integer": [4, 8]}}, "search.space.model.hidden_units: population-based training"),
+        ({"optimizer.name": {"choice": ["adam", "sgd"]}}, "so it can vary only optimizer.learning_rate"),
+        ({"seed": {"choice": [1, 2]}}, "search.space.seed: population-based training"),
+    ],
+)
+def test_population_based_training_refuses_what_makes_another_model(given, said):
+    with pytest.raises(RequestError) as caught:
+        make_scheduler(job(scheduler="pbt"), domains(given))
+    assert said in str(caught.value)
+    make_scheduler(job(scheduler="asha"), domains(given))
+
+
+@pytest.mark.parametrize(
+    ("spec", "perturbed", "kept"),
+    [
+        ({"uniform": [0.1, 0.5]}, 0.6, 0.5),
+        ({"uniform": [0.1, 0.5]}, 0.08, 0.1),
+        ({"uniform": [0.1, 0.5]}, 0.3, 0.3),
+        ({"quantized": [0.1, 0.5, 0.1]}, 0.6, 0.5),
+        ({"choice": [0.1, 0.3]}, 0.3, 0.3),
+    ],
+)
+def test_perturbed_numbers_stay_in_their_range(spec, perturbed, kept):
+    assert inside({"model.dropout": perturbed}, domains({"model.dropout": spec})) == {"model.dropout": kept}
+
+
+@pytest.mark.parametrize(
+    ("mode", "earlier", "bad", "good"),
+    [("max", [GOOD] * 8, 0.1, 0.99), ("min", [[0.3, 0.2, 0.1, 0.05]] * 8, 0.9, 0.01)],
+)
+def test_asha_judges_new_trials_by_those_of_an_earlier_session(mode, earlier, bad, good):
+    scheduler = make_scheduler(job(mode=mode), {})
+    assert decision(scheduler, bad) == TrialScheduler.CONTINUE, "nothing is known yet"
+    scheduler = make_scheduler(job(mode=mode), {})
+    replay(scheduler, earlier)
+    assert decision(scheduler, bad, name="bad") == TrialScheduler.STOP
+    assert decision(scheduler, good, name="good") == TrialScheduler.CONTINUE
+
+
+def test_the_median_rule_judges_new_trials_by_those_of_an_earlier_session():
+    scheduler = make_scheduler(job(scheduler="median"), {})
+    replay(scheduler, [GOOD] * 4)
+    assert decision(scheduler, 0.1, epoch=2, name="bad") == TrialScheduler.STOP
+    assert decision(scheduler, 0.99, epoch=2, name="good") == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize("name", ["none", "hyperband"])
+def test_other_schedulers_begin_anew(name):
+    scheduler = make_scheduler(job(scheduler=name), {})
+    replay(scheduler, [GOOD] * 4)
+    assert decision(scheduler, 0.1) != TrialScheduler.STOP

@@ -1,0 +1,125 @@
+"""What Ray Tune hears of a trial, and which models are written at the end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from trial_records import job, record
+
+from nn_train.config.space import parse_space
+from nn_train.runs import RunFolder
+from nn_train.search import export
+from nn_train.search.trainable import TrialSettings, for_search, resources_of_trial
+from nn_train.search.trial import Outcome
+
+
+class Workers:
+    """Workers that train nothing: they give what they were made with."""
+
+    broken = False
+
+    def __init__(self, *outcomes):
+        self.outcomes, self.begun = list(outcomes), []
+
+    def begin(self, config, folder, values):
+        self.begun.append((config, folder.name, values))
+
+    def epoch(self):
+        return self.outcomes.pop(0)
+
+    def worn(self):
+        return False
+
+
+def runner(folder, workers, space=None, **search):
+    """A ``TrialRunner`` that Tune did not start."""
+    config = job(folder, **search, **({"space": space} if space else {}))
+    settings = TrialSettings(
+        base=config, space=parse_space(config.search.space, config), folder=RunFolder(str(folder)), data=None
+    )
+    made = object.__new__(for_search(settings))
+    made.workers = workers
+    return made
+
+
+def epochs(*pairs):
+    return [
+        {"epoch": epoch, "val_loss": loss, "val_accuracy": value} for epoch, (loss, value) in enumerate(pairs, start=1)
+    ]
+
+
+def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
+    rows = epochs((0.2, 0.7), (0.3, 0.9))
+    one = runner(tmp_path, Workers(Outcome(rows=rows, done=False)))
+    one.start({"trial": "t00000", "draws": {"optimizer.learning_rate": 0.01}})
+    result = one.step()
+    assert (result["value"], result["epoch"], result["done"], result["cause"]) == (0.7, 2, False, "")
+    ((config, folder, values),) = one.workers.begun
+    assert (config.optimizer.learning_rate, folder) == (0.01, "t00000")
+    assert values == {"optimizer.learning_rate": 0.01}
+
+
+@pytest.mark.parametrize(("mode", "worst"), [("max", -1e30), ("min", 1e30)])
+def test_a_failed_trial_is_the_worst_and_ends(tmp_path, mode, worst):
+    one = runner(tmp_path, Workers(Outcome(rows=epochs((0.2, 0.7)), done=True, cause="the loss is nan")), mode=mode)
+    one.start({"trial": "t00000", "values": {}})
+    result = one.step()
+    assert (result["value"], result["done"], result["ended"], result["cause"]) == (worst, True, True, "the loss is nan")
+
+
+def test_a_metric_that_is_not_there_fails_the_trial_and_names_those_that_are(tmp_path):
+    one = runner(tmp_path, Workers(Outcome(rows=epochs((0.2, 0.7)), done=False)), metric="val_auc")
+    one.start({"trial": "t00000", "values": {}})
+    result = one.step()
+    assert result["done"]
+    assert result["cause"] == "search.metric: no val_auc in the epochs' rows; there: epoch, val_loss, val_accuracy"
+
+
+def test_values_that_do_not_go_together_fail_their_trial_alone(tmp_path):
+    space = {"optimizer.schedule": {"choice": ["exponential", "cosine"]}, "optimizer.warmup_steps": {"choice": [0, 9]}}
+    workers = Workers(Outcome(rows=epochs((0.2, 0.7)), done=True))
+    one = runner(tmp_path, workers, space=space)
+    one.start({"trial": "t0", "draws": {"optimizer.schedule": "exponential", "optimizer.warmup_steps": 9}})
+    result = one.step()
+    assert result["done"]
+    assert result["cause"].startswith("optimizer.warmup_steps: works with the schedules constant and cosine")
+    assert workers.begun == []
+    assert one.reset_config({"trial": "t1", "draws": {"optimizer.schedule": "cosine", "optimizer.warmup_steps": 9}})
+    assert one.step()["cause"] == ""
+
+
+@pytest.mark.parametrize("state", ["broken", "worn"])
+def test_a_process_that_is_broken_or_worn_takes_no_other_trial(tmp_path, state):
+    workers = Workers()
+    one = runner(tmp_path, workers)
+    setattr(workers, state, True if state == "broken" else lambda: True)
+    assert one.reset_config({"trial": "t00000", "values": {}}) is False
+    assert workers.begun == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "bundles"),
+    [(1, [{"CPU": 1.0}]), (2, [{}, {"CPU": 1.0}, {"CPU": 1.0}])],
+)
+def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, bundles):
+    from nn_train.config import config_from_dict
+
+    reserved = resources_of_trial(config_from_dict({"scaling": {"num_workers": workers}}).scaling)
+    assert [{name: amount for name, amount in one.items() if amount} for one in reserved.bundles] == [
+        one for one in bundles if one or not reserved.head_bundle_is_empty
+    ]
+
+
+def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path, monkeypatch):
+    folder = RunFolder(str(tmp_path))
+    for trial in ("t00000", "t00002"):
+        folder.write(f"trials/{trial}/best.weights", b"")
+    monkeypatch.setattr(
+        export, "export_model", lambda config, folder, run, one, data, command: run.write_json("result.json", one.trial)
+    )
+    ranked = [record(f"t0000{index}", 0.9 - index / 10) for index in range(3)]
+    for _ in range(2):
+        export.export_models(job(tmp_path), folder, ranked, None, ())
+        found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}
+        assert found == {"1_t00000": "t00000", "2_t00002": "t00002"}
