@@ -50,8 +50,9 @@ class Dials:
         self.built_in = config.model.name in DEFAULT_DROPOUT
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.schedule: dict[str, tf.Variable] = {}
-        # In float64, so that each is rounded once, to the numbers the model computes in.
-        self.rate, self.scale, self.l2 = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(3))
+        # In float64, so that each is rounded once, to the numbers the model computes in. Kernels are always float32.
+        self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
+        self.l2 = tf.Variable(0.0, trainable=False)
         if self.built_in:
             rate = self.optimizer._learning_rate
             self.schedule = numbers_to_variables(rate, SCHEDULE_NUMBERS.get(type(rate), ()))

@@ -29,6 +29,7 @@ from nn_train.search.phases import (
     contenders,
     extend_points,
     of_phase,
+    open_combinations,
     open_names,
     open_points,
     target_reached,
@@ -104,7 +105,9 @@ class Session:
                 return []
             if not is_listed(self.config.search):
                 return open_names(self.config.search.num_trials, self.journal.records)
-            return open_points(listed_draws(self.config.search, self.domains, self.config.seed), self.journal.records)
+            draws = listed_draws(self.config.search, self.domains, self.config.seed)
+            of_list = open_combinations if self.config.search.algorithm == "grid" else open_points
+            return of_list(draws, self.journal.records)
         return (extend_points if phase == EXTEND else confirm_points)(self.config, self.journal.records)
 
     def run(self) -> str:

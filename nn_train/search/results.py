@@ -95,7 +95,8 @@ def confirmation(record: Record, seeds: list[Record], metric: str) -> dict[str, 
 
 def trials_csv(config: Config, journal: Journal) -> str:
     """A row per trial, in order of start."""
-    fields = sorted({field for record in journal.records for field in record.values} - ({"seed"} - set(config.search.space)))
+    varied = {field for record in journal.records for field in record.values}
+    fields = sorted(field for field in varied if field != "seed" or field in config.search.space)
     metrics = list(dict.fromkeys([config.search.metric, *METRICS]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

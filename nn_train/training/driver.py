@@ -46,7 +46,8 @@ def train(config: Config, on_event: OnEvent = lambda event: None, verbose: bool 
 
     Args:
         config: the job. ``Config()`` trains the MLP on MNIST on two workers.
-        on_event: called with every event (``{"event": "starting" | "waiting" | "start" | "epoch" | "failure" | "done", …}``).
+        on_event: called with every event: ``{"event": "starting", …}``, then ``waiting`` where the cluster is busy,
+            ``start``, ``epoch``, ``failure`` and ``done``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Returns:

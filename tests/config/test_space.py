@@ -168,7 +168,7 @@ def test_a_wrong_dependence_is_refused(spec, said):
 
 def test_a_product_of_what_may_be_none_is_refused():
     given = {"model.dropout": {"choice": ["none", 0.1]}, "model.l2": {"times": ["model.dropout", 2]}}
-    with pytest.raises(RequestError, match="model.dropout holds other values than numbers"):
+    with pytest.raises(RequestError, match=r"model\.dropout holds other values than numbers"):
         parse_space(given, ONE_WORKER)
 
 

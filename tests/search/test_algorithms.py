@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import optuna
 import pytest
 from trial_records import job
 
+from nn_train.config import read_config
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import NamedOptunaSearch, check_algorithm, is_listed, listed_draws, sampler_of
+from nn_train.search.driver import check_search
+from nn_train.search.schedulers import make_scheduler
 
+JOB_FILES = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("tune_*.yaml"))
 SPACE = {
     "optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]},
     "model.hidden_units": {"quantized": [64, 256, 64]},
@@ -79,6 +85,14 @@ def test_numbers_are_drawn_within_their_range_on_their_scale(spec, low, middle, 
 def test_a_space_that_an_algorithm_cannot_draw_from_is_refused(algorithm, spec, said):
     with pytest.raises(RequestError, match=said):
         check_algorithm(job(algorithm=algorithm).search, domains({"model.dropout": spec}))
+
+
+@pytest.mark.parametrize("file", JOB_FILES, ids=lambda file: file.stem)
+def test_the_job_files_hold_searches_that_can_begin(file):
+    config = read_config(str(file), {})
+    space = check_search(config)
+    check_algorithm(config.search, drawn(space))
+    make_scheduler(config, drawn(space))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from nn_train.search.phases import (
     confirmed,
     contenders,
     extend_points,
+    open_combinations,
     open_names,
     open_points,
     target_reached,
@@ -28,6 +29,17 @@ def test_only_trials_that_have_not_ended_are_run_with_their_own_draws():
     assert open_points(draws, ENDED) == [{"trial": f"t{i:05d}", "draws": {"x": i}} for i in (0, 2, 4)]
     assert open_names(5, ENDED) == ["t00000", "t00002", "t00004"]
     assert open_points(draws[:2], [record("t00000"), record("t00001")]) == []
+
+
+def test_a_grid_that_was_widened_runs_what_is_new_in_it():
+    grid = [{"x": x, "y": y} for x in (1, 2) for y in (1.5, 2.5, 3.5)]
+    smaller = [one for one in grid if one["y"] != 3.5]
+    assert open_combinations(grid, []) == open_points(grid, [])
+    ended = [record(point["trial"], draws=point["draws"]) for point in open_combinations(smaller, [])]
+    assert open_combinations(smaller, ended) == []
+    assert open_combinations(smaller, [ended[0], ended[2]]) == open_points(smaller, [ended[0], ended[2]])
+    points = open_combinations(grid, ended)
+    assert points == [{"trial": "t00004", "draws": grid[2]}, {"trial": "t00005", "draws": grid[5]}]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import pytest
 from trial_records import job, record
 
+from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
 from nn_train.runs import RunFolder
 from nn_train.search import export
@@ -63,14 +64,14 @@ def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
 @pytest.mark.parametrize(("mode", "worst"), [("max", -1e30), ("min", 1e30)])
 def test_a_failed_trial_is_the_worst_and_ends(tmp_path, mode, worst):
     one = runner(tmp_path, Workers(Outcome(rows=epochs((0.2, 0.7)), done=True, cause="the loss is nan")), mode=mode)
-    one.start({"trial": "t00000", "values": {}})
+    one.start({"trial": "t00000", "values": {"seed": 1}})
     result = one.step()
     assert (result["value"], result["done"], result["ended"], result["cause"]) == (worst, True, True, "the loss is nan")
 
 
 def test_a_metric_that_is_not_there_fails_the_trial_and_names_those_that_are(tmp_path):
     one = runner(tmp_path, Workers(Outcome(rows=epochs((0.2, 0.7)), done=False)), metric="val_auc")
-    one.start({"trial": "t00000", "values": {}})
+    one.start({"trial": "t00000", "values": {"seed": 1}})
     result = one.step()
     assert result["done"]
     assert result["cause"] == "search.metric: no val_auc in the epochs' rows; there: epoch, val_loss, val_accuracy"
@@ -98,17 +99,12 @@ def test_a_process_that_is_broken_or_worn_takes_no_other_trial(tmp_path, state):
     assert workers.begun == []
 
 
-@pytest.mark.parametrize(
-    ("workers", "bundles"),
-    [(1, [{"CPU": 1.0}]), (2, [{}, {"CPU": 1.0}, {"CPU": 1.0}])],
-)
-def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, bundles):
-    from nn_train.config import config_from_dict
-
-    reserved = resources_of_trial(config_from_dict({"scaling": {"num_workers": workers}}).scaling)
-    assert [{name: amount for name, amount in one.items() if amount} for one in reserved.bundles] == [
-        one for one in bundles if one or not reserved.head_bundle_is_empty
-    ]
+@pytest.mark.parametrize(("workers", "cpus", "own_cpu"), [(1, 1.0, True), (2, 4.0, False)])
+def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, cpus, own_cpu):
+    scaling = config_from_dict({"scaling": {"num_workers": workers, "cpus_per_worker": workers}}).scaling
+    reserved = resources_of_trial(scaling)
+    assert reserved.required_resources == {"CPU": cpus}
+    assert reserved.head_bundle_is_empty is not own_cpu
 
 
 def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path, monkeypatch):
