@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
@@ -12,9 +10,7 @@ from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial import BEST
 
 
-def export_models(
-    config: Config, folder: RunFolder, records: list[Record], data: Any, command: tuple[str, ...]
-) -> None:
+def export_models(config: Config, folder: RunFolder, records: list[Record], command: tuple[str, ...]) -> None:
     """Write ``best/<place>_<trial>/`` for each of ``records``, and nothing else below ``best/``.
 
     Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone. Trials whose
@@ -27,12 +23,10 @@ def export_models(
         return
     RunFolder(folder.path(runs.BEST_RUNS)).clear()
     for run, record in zip(places, records, strict=True):
-        export_model(config, folder, run, record, data, command)
+        export_model(config, folder, run, record, command)
 
 
-def export_model(
-    config: Config, folder: RunFolder, run: RunFolder, record: Record, data: Any, command: tuple[str, ...]
-) -> None:
+def export_model(config: Config, folder: RunFolder, run: RunFolder, record: Record, command: tuple[str, ...]) -> None:
     """One run."""
     import tensorflow as tf
 
@@ -44,7 +38,7 @@ def export_model(
     from nn_train.training.worker import save_model
 
     job = with_values(config, {**record.values, "name": f"{config.title}_{record.trial}"[:100]})
-    data = load_data(job.data) if data is None else data
+    data = load_data(job.data)
     model = prepare_model(job, data, Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1))
     weights = trial_folder(folder, record.trial)
     kept = unpack(weights.read(BEST))

@@ -37,7 +37,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run. ``reached``: trials at each rung and at the last epoch."""
+    """What is to run. ``reached``: trials at each rung and at the last epoch; ``extending``: of the best."""
 
     trials: int
     confirming: int
@@ -45,9 +45,10 @@ class Plan:
     epochs_worst: int
     epochs_expected: int
     at_a_time: int
+    extending: int = 0
 
 
-def make_plan(config: Config, rungs: tuple[int, ...], open_trials: int, at_a_time: int) -> Plan:
+def make_plan(config: Config, rungs: tuple[int, ...], open_trials: int, at_a_time: int, extending: int = 0) -> Plan:
     """Epochs and trials of the rungs; a scheduler without rungs is expected to stop none."""
     search, epochs = config.search, config.train.epochs
     confirming = search.confirm["top"] * search.confirm["seeds"] if search.confirm else 0
@@ -56,14 +57,16 @@ def make_plan(config: Config, rungs: tuple[int, ...], open_trials: int, at_a_tim
         expected += going * (rung - before)
         reached.append((rung, going))
         going, before = math.ceil(going / search.reduction_factor), rung
-    worst = (open_trials + confirming) * epochs
-    return Plan(open_trials, confirming, reached, worst, expected + confirming * epochs, at_a_time)
+    again = (confirming + extending) * epochs
+    worst = open_trials * epochs + again
+    return Plan(open_trials, confirming, reached, worst, expected + again, at_a_time, extending)
 
 
 def plan_lines(config: Config, plan: Plan, pace: Pace) -> list[str]:
     """The plan in words."""
     search = config.search
-    again = f", and {plan.confirming} to confirm the best with other seeds" if plan.confirming else ""
+    again = f", {plan.extending} of the best again for {config.train.epochs} epochs" if plan.extending else ""
+    again += f", and {plan.confirming} to confirm the best with other seeds" if plan.confirming else ""
     lines = [f"{plan.trials} trials to run{again}, {plan.at_a_time} at a time"]
     if len(plan.reached) > 1:
         rungs = ", ".join(f"epoch {epoch}: {count}" for epoch, count in plan.reached)
@@ -77,6 +80,8 @@ def plan_lines(config: Config, plan: Plan, pace: Pace) -> list[str]:
     expected, worst = duration(seconds(plan.epochs_expected)), duration(seconds(plan.epochs_worst))
     lines.append(f"time: about {expected}, at most {worst}, with {pace.epoch:.2f} s an epoch ({pace.source}){limit}")
     kept = search.keep_best + plan.confirming
+    if not pace.model_bytes:  # known from a probe alone
+        return lines
     lines.append(f"disk: about {kept * FILES_PER_MODEL * pace.model_bytes / 1e6:.0f} MB for {kept} models at a time")
     return lines
 

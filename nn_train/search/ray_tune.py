@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import sys
@@ -171,7 +172,9 @@ class Session:
         """What ``run`` would do, in words; trains one trial for a few epochs to know its pace."""
         config, records = self.config, self.journal.records
         at_a_time = min(trials_at_a_time(config.scaling), config.search.max_concurrent or sys.maxsize)
-        plan = make_plan(config, rungs(config), len(self.open_in(SEARCH)), at_a_time)
+        trials, extending = len(self.open_in(SEARCH)), len(self.open_in(EXTEND))
+        # The best are not extended once trials of the space itself have trained as long.
+        plan = make_plan(config, rungs(config), trials, at_a_time, 0 if trials else extending)
 
         def probe() -> Pace:
             with tempfile.TemporaryDirectory() as scratch:
@@ -183,7 +186,7 @@ class Session:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
         self.on_event({"event": "models", "count": len(records)})
         task = ray.remote(num_cpus=0, max_retries=3)(export_models)
-        ray.get(task.remote(self.config, self.folder, records, self.data, command_line()))
+        ray.get(task.remote(self.config, self.folder, records, command_line()))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}
@@ -193,11 +196,12 @@ class Session:
 
 
 def shared_data(config: Config) -> Any:
-    """A reference to the examples in Ray's object store, which every node holds once; None for streams."""
-    from nn_train.datasets import load_data
+    """A reference to the examples in Ray's object store, which every node holds once; None for streams.
 
+    Without the test examples: no trial can look at them.
+    """
     if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
-        return ray.put(load_data(config.data))
+        return ray.put(load_arrays(config)[0])
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config)
@@ -205,8 +209,8 @@ def shared_data(config: Config) -> Any:
 
 
 def load_arrays(config: Config) -> tuple[Any, bool]:
-    """The examples where they are arrays; else None and True."""
+    """Training and validation examples where they are arrays; else None and True."""
     from nn_train.datasets import load_data
 
     data = load_data(config.data)
-    return (data, False) if data.in_memory else (None, True)
+    return (dataclasses.replace(data, test=None), False) if data.in_memory else (None, True)

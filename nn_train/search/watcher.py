@@ -68,6 +68,8 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        if self.phase == CONFIRM:
+            return  # which needs every seed, and all its epochs
         if not self.reason and not result["cause"] and reaches(result["value"], self.config):
             self.reason = f"{trial.config['trial']} reached the target"
             # Now: Tune will end all trials without another word.

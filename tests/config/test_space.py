@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml
 from nn_train.config.cli import help_text, parse_arguments, run_job
-from nn_train.config.space import By, Domain, Fixed, Times, drawn, parse_space, resolve
+from nn_train.config.parse import parse_yaml
+from nn_train.config.space import DEPENDENT, LISTS, RANGES, By, Domain, Fixed, Times, drawn, parse_space, resolve
 from nn_train.errors import RequestError
 
 ONE_WORKER = config_from_dict({"scaling": {"num_workers": 1}})
@@ -170,6 +173,16 @@ def test_a_product_of_what_may_be_none_is_refused():
     given = {"model.dropout": {"choice": ["none", 0.1]}, "model.l2": {"times": ["model.dropout", 2]}}
     with pytest.raises(RequestError, match=r"model\.dropout holds other values than numbers"):
         parse_space(given, ONE_WORKER)
+
+
+def test_the_examples_of_the_guide_are_valid():
+    text = (Path(__file__).parents[2] / "docs" / "tune.md").read_text()
+    job_file, dependent = (block.split("```")[0] for block in text.split("```yaml\n")[1:])
+    config = config_from_dict(parse_yaml(job_file, "docs/tune.md"))
+    assert len(parse_space(config.search.space, config)) == 3
+    assert len(parse_space(parse_yaml(dependent, "docs/tune.md"), config)) == 2
+    for kind in (*RANGES, *LISTS, *DEPENDENT):
+        assert f"`{kind}: " in text
 
 
 @pytest.mark.parametrize("end", [0, 0.99])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from trial_records import job, record
@@ -47,6 +47,19 @@ def test_a_plan_in_words():
         "the budget is 1 min 30 s",
         "disk: about 80 MB for 4 models at a time",
     ]
+
+
+def test_the_best_that_train_for_more_epochs_are_in_the_plan():
+    config = job(epochs=8, scheduler="none")
+    plan = make_plan(config, rungs(config), 0, at_a_time=2, extending=3)
+    assert (plan.epochs_expected, plan.epochs_worst) == (24, 24)
+    assert plan_lines(config, plan, PACE)[0] == "0 trials to run, 3 of the best again for 8 epochs, 2 at a time"
+
+
+def test_a_size_that_is_not_known_is_not_told():
+    config = job()
+    lines = plan_lines(config, make_plan(config, rungs(config), 16, at_a_time=2), replace(PACE, model_bytes=0))
+    assert not any("disk" in line for line in lines)
 
 
 def test_the_pace_comes_from_earlier_trials_where_there_are_three():

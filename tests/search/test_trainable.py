@@ -112,10 +112,10 @@ def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path
     for trial in ("t00000", "t00002"):
         folder.write(f"trials/{trial}/best.weights", b"")
     monkeypatch.setattr(
-        export, "export_model", lambda config, folder, run, one, data, command: run.write_json("result.json", one.trial)
+        export, "export_model", lambda config, folder, run, one, command: run.write_json("result.json", one.trial)
     )
     ranked = [record(f"t0000{index}", 0.9 - index / 10) for index in range(3)]
     for _ in range(2):
-        export.export_models(job(tmp_path), folder, ranked, None, ())
+        export.export_models(job(tmp_path), folder, ranked, ())
         found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}
         assert found == {"1_t00000": "t00000", "2_t00002": "t00002"}

@@ -175,6 +175,13 @@ def test_the_trial_that_reached_the_target_is_taken_down_once(tmp_path, ended, s
     assert stage.watcher.reason == "t00000 reached the target"
 
 
+def test_runs_that_confirm_are_not_cut_off_by_the_target(tmp_path):
+    stage = Stage(tmp_path, search={"target": 0.6}, phase="confirm")
+    stage.report(stage.start("t00000-s1"), 0.7)
+    assert not stage.watcher.stop_all()
+    assert stage.ended == []
+
+
 def test_a_failed_trial_does_not_reach_the_target(tmp_path):
     stage = Stage(tmp_path, search={"target": 1.0, "mode": "min"})
     stage.run("t00000", ended=True, cause="the loss is nan")
