@@ -16,7 +16,7 @@ from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Journal, Record
-from nn_train.search.results import choose, write_results
+from nn_train.search.results import choose, first_line, write_results
 from nn_train.training.driver import check_early, config_differences
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -59,9 +59,15 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
     folder, journal = session.folder, session.journal
     known, began = len(journal.records), time.time()
     summary = folder.read_json(runs.SEARCH)
-    if session.has_open_trials() or summary is None:
+    told = sum(summary["trials"].values()) if summary is not None else 0
+    if summary is None or told < known or session.has_open_trials():  # told < known: killed before it was written
         summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
     best, _ = choose(config, journal)
+    if best is None:
+        cause = first_line(journal.records[-1].cause) or f"its epochs have no {config.search.metric}"
+        raise TrainingError(
+            f"no trial has {config.search.metric}: {cause}; all trials are in {folder.path(runs.TRIALS)}"
+        )
     return SearchOutcome(folder.location, journal.records, best, summary, len(journal.records) - known)
 
 
@@ -102,7 +108,9 @@ def run_session(session: Any, seconds_before: float, began: float) -> dict[str, 
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
-            session.keep_models(choose(config, journal)[1])
+            models = choose(config, journal)[1]
+            if models:
+                session.keep_models(models)
     except KeyboardInterrupt:
         if journal.records:
             write("interrupted")

@@ -11,7 +11,6 @@ from typing import Any
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
-from nn_train.errors import TrainingError
 from nn_train.runs import RunFolder
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
@@ -22,27 +21,21 @@ BEST = "best.yaml"
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def choose(config: Config, journal: Journal) -> tuple[Record, list[Record]]:
+def choose(config: Config, journal: Journal) -> tuple[Record | None, list[Record]]:
     """The chosen trial, and the trials whose models are kept, the best first.
 
     Chosen on validation: the best trial, or with ``search.confirm`` the one with the best mean over other
-    seeds, of which then the runs of all seeds are kept.
-
-    Raises:
-        TrainingError: no trial has the metric.
+    seeds, of which then the runs of all seeds are kept. None and no models where no trial has the metric.
     """
     groups = confirmed(config, journal.records)
     if groups:
         return groups[0]
     best = contenders(config, journal.records)
-    if not best:
-        last = journal.records[-1].cause if journal.records else "no trial ended"
-        raise TrainingError(f"search.metric: no trial has {config.search.metric}: {last}")
-    return best[0], best[: config.search.keep_best]
+    return (best[0] if best else None), best[: config.search.keep_best]
 
 
 def write_results(config: Config, folder: RunFolder, journal: Journal, seconds: float, ended: str) -> dict[str, Any]:
-    """Write the three files; returns the content of ``search.json``.
+    """Write the three files (without a best trial no ``best.yaml``); returns the content of ``search.json``.
 
     Args:
         seconds: wall time of all sessions of the search.
@@ -51,21 +44,21 @@ def write_results(config: Config, folder: RunFolder, journal: Journal, seconds: 
     best, _ = choose(config, journal)
     summary = summarise(config, journal, best, seconds, ended)
     folder.write(runs.TRIALS, trials_csv(config, journal).encode())
-    chosen = with_values(config, {**best.values, "name": f"{config.title}_best"[:100]})
-    value = best.value(config.search.metric)
-    header = (
-        f"# {best.trial} of the search {config.title}: {config.search.metric} {value:.6g} on the validation examples\n"
-    )
-    folder.write(BEST, (header + dump_yaml(chosen)).encode())
+    if best is not None:
+        chosen = with_values(config, {**best.values, "name": f"{config.title}_best"[:100]})
+        value = f"{config.search.metric} {best.value(config.search.metric):.6g} on the validation examples"
+        header = f"# {best.trial} of the search {config.title}: {value}\n"
+        folder.write(BEST, (header + dump_yaml(chosen)).encode())
     folder.write_json(runs.SEARCH, summary)
     return summary
 
 
-def summarise(config: Config, journal: Journal, best: Record, seconds: float, ended: str) -> dict[str, Any]:
+def summarise(config: Config, journal: Journal, best: Record | None, seconds: float, ended: str) -> dict[str, Any]:
     """The content of ``search.json``."""
     search = config.search
     counts = Counter(record.status for record in journal.records)
     causes = Counter(first_line(record.cause) for record in journal.records if record.status == FAILED)
+    told = best and {"trial": best.trial, "value": best.value(search.metric), "values": best.values}
     return {
         "schema": 1,
         "name": config.title,
@@ -79,10 +72,10 @@ def summarise(config: Config, journal: Journal, best: Record, seconds: float, en
         "seconds": round(seconds, 3),
         "trials": {status: counts[status] for status in (COMPLETED, STOPPED, FAILED)},
         "ended": ended or "all trials ended",
-        "best": {"trial": best.trial, "value": best.value(search.metric), "values": best.values},
+        "best": told,
         "confirmed": [confirmation(record, runs, search.metric) for record, runs in confirmed(config, journal.records)],
         "failures": [{"cause": cause, "trials": count} for cause, count in causes.most_common()],
-        "selection": "on validation examples; the test set was not read",
+        "selection": "on validation examples; no trial was given the test set",
     }
 
 

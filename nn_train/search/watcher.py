@@ -17,6 +17,7 @@ from nn_train.search.algorithms import is_listed
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, trial_folder
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
 
+HOPELESS = 10  # when so many first trials fail, and no other ends, the others will fail as well
 DRAWS = "draws.json"  # of a trial that has begun, where they cannot be drawn again
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -110,8 +111,9 @@ class Watcher(Callback, tune.Stopper):
         if status == FAILED:
             self.failed += 1
             limit = self.config.search.max_failed_trials
-            if limit is not None and self.failed >= limit and not self.reason:
-                self.reason = f"{self.failed} trials failed"
+            hopeless = self.failed == len(self.journal.records) >= HOPELESS
+            if not self.reason and (hopeless or (limit is not None and self.failed >= limit)):
+                self.reason = f"{self.failed} trials failed" + (", and no other was run" if hopeless else "")
         result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
         self.on_event({"event": "trial", "record": record})
 
