@@ -239,3 +239,11 @@ def kill_trial_once(config, folder):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return [Kill()]
+
+
+def note_threads(config, folder):
+    """Writes down how many threads TensorFlow has in the process of a trial."""
+    threads = tf.config.threading
+    counts = (threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())
+    (Path(config.run.storage_path) / f"threads-{os.getpid()}").write_text(f"{counts}")
+    return []

@@ -36,7 +36,7 @@ from nn_train.search.phases import (
     target_reached,
 )
 from nn_train.search.plan import Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.schedulers import make_scheduler, replay, rungs
+from nn_train.search.schedulers import Fifo, make_scheduler, replay, rungs
 from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
 from nn_train.search.watcher import DRAWS, Watcher
 from nn_train.training.cluster import check_placeable, ray_session, resources_per_worker, trials_at_a_time
@@ -128,7 +128,7 @@ class Session:
         config, search = self.config, self.config.search
         watcher = Watcher(config, self.space, self.folder, self.journal, phase, self.deadline, self.on_event)
         self.on_event({"event": "phase", "phase": phase, "open": len(points), "known": len(self.journal.records)})
-        scheduler: Any = None
+        scheduler: Any = Fifo()
         if phase == SEARCH:
             scheduler = make_scheduler(config, self.domains)
             replay(scheduler, [one.values_by_epoch(search.metric) for one in of_phase(self.journal.records, SEARCH)])

@@ -29,6 +29,34 @@ SETTABLE = (  # what can change in a trial that keeps its weights
 )
 
 
+class AmongLive:
+    """Chooses the next trial in Ray Tune's order, but only looks at those that have not ended.
+
+    Tune's own choice goes through all trials at every event: with 10,000 of them the last tenth took 1.3 times
+    as long as the second.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        live = sorted(tune_controller.get_live_trials(), key=lambda trial: trial.config["trial"])
+        for status in (Trial.PENDING, Trial.PAUSED):
+            for trial in live:
+                if trial.status == status:
+                    return trial
+        return None
+
+
+class Fifo(AmongLive, FIFOScheduler):
+    """Every trial runs to its end."""
+
+
+class Asha(AmongLive, AsyncHyperBandScheduler):
+    """Asynchronous successive halving."""
+
+
+class Median(AmongLive, MedianStoppingRule):
+    """Stops what is worse than the median of the others."""
+
+
 def rungs(config: Config) -> tuple[int, ...]:
     """The epochs at which ASHA compares trials, the last epoch not among them; empty for other schedulers."""
     search, epochs = config.search, config.train.epochs
@@ -53,11 +81,11 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
     compared = {"time_attr": "epoch", "metric": "value", "mode": "min" if search.lower_is_better else "max"}
     if search.scheduler == "asha":
         factor = search.reduction_factor
-        return AsyncHyperBandScheduler(**compared, max_t=epochs, grace_period=grace, reduction_factor=factor)
+        return Asha(**compared, max_t=epochs, grace_period=grace, reduction_factor=factor)
     if search.scheduler == "hyperband":
         return HyperBandScheduler(**compared, max_t=epochs, reduction_factor=search.reduction_factor)
     if search.scheduler == "median":
-        return MedianStoppingRule(**compared, grace_period=grace, min_samples_required=3)
+        return Median(**compared, grace_period=grace, min_samples_required=3)
     if search.scheduler == "pbt":
         check_population(domains)
         return PopulationBasedTraining(
@@ -67,7 +95,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
             custom_explore_fn=lambda point: {**point, "draws": inside(point["draws"], domains)},
             log_config=False,
         )
-    return FIFOScheduler()
+    return Fifo()
 
 
 def check_population(domains: dict[str, Domain]) -> None:

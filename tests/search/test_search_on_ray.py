@@ -113,9 +113,11 @@ def test_optuna_knows_the_trials_of_the_session_before(tmp_path, monkeypatch):
     assert len({record.trial for record in outcome.records}) == 4
 
 
-def test_a_grid_runs_every_combination(tmp_path):
+def test_a_grid_runs_every_combination_each_with_its_threads(tmp_path):
     space = {"optimizer.learning_rate": {"grid": [0.01, 0.1]}, "optimizer.name": {"choice": ["adam", "sgd", "rmsprop"]}}
-    outcome = search(make(tmp_path, epochs=1, space=space, search={"algorithm": "grid"}))
+    noted = {"train": {"callbacks": "user_code:note_threads"}}
+    outcome = search(make(tmp_path, epochs=1, space=space, search={"algorithm": "grid"}, **noted))
+    assert {file.read_text() for file in tmp_path.glob("threads-*")} == {"(1, 1)"}
     assert len({tuple(record.values.values()) for record in outcome.records}) == 6
 
 

@@ -111,3 +111,20 @@ def resident_bytes():
     """Memory of this process that is in use."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_examples_in_shared_memory_are_not_copied():
+    import numpy as np
+
+    from nn_train.loop import to_tensor
+
+    memory = np.zeros(64 + 4096, dtype=np.uint8)
+    start = -memory.ctypes.data % 64
+    shared = memory[start : start + 4096].reshape(64, 64)
+    shared[:] = np.arange(64, dtype=np.uint8)
+    shared.flags.writeable = False  # as Ray gives what several processes see
+    tensor = to_tensor(shared)
+    assert np.from_dlpack(tensor).ctypes.data == shared.ctypes.data
+    assert np.array_equal(tensor.numpy(), shared)
+    copied = to_tensor(shared.copy())
+    assert np.array_equal(copied.numpy(), shared)
