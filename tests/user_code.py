@@ -247,3 +247,11 @@ def note_threads(config, folder):
     counts = (threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())
     (Path(config.run.storage_path) / f"threads-{os.getpid()}").write_text(f"{counts}")
     return []
+
+
+def note_node(config, folder):
+    """Writes down on which Ray node a trial ran."""
+    import ray
+
+    (Path(config.run.storage_path) / f"node-{ray.get_runtime_context().get_node_id()}").write_text("")
+    return []

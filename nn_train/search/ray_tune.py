@@ -35,7 +35,7 @@ from nn_train.search.phases import (
     open_points,
     target_reached,
 )
-from nn_train.search.plan import Pace, make_plan, measure, pace_of, plan_lines
+from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.schedulers import Fifo, make_scheduler, replay, rungs
 from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
 from nn_train.search.watcher import DRAWS, Watcher

@@ -52,6 +52,12 @@ class Watcher(Callback, tune.Stopper):
         kept = contenders(config, journal.records)[: config.search.keep_best]
         self.kept = [(self.sign * float(record.value(config.search.metric) or 0), record.trial) for record in kept]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune writes its callbacks down for a restore that is not used; what ``on_event`` holds may not be
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Watcher:
+        return self
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 

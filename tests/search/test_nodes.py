@@ -1,4 +1,4 @@
-"""A search on several Ray nodes, one of which is lost; and on a cluster that grows."""
+"""A search on several Ray nodes, of which one is lost, or comes later."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nn_train.search import search
 pytestmark = pytest.mark.ray
 
 
-def make(folder, **search_section):
+def make(folder, callbacks=None, **search_section):
     return config_from_dict(
         {
             "name": "nodes",
             "data": {"source": "user_code:arrays"},
-            "train": {"batch_size": 16, "epochs": 2},
+            "train": {"batch_size": 16, "epochs": 2, "callbacks": callbacks},
             "scaling": {"num_workers": 1},
             "run": {"storage_path": str(folder), "loggers": []},
             "search": {
@@ -59,18 +59,21 @@ def test_a_lost_node_costs_no_trial(tmp_path, user_code):
     assert {record.status for record in outcome.records} == {"completed"}
 
 
-def test_a_search_uses_the_nodes_that_a_cluster_grows_by(tmp_path, user_code):
+def test_a_search_uses_a_node_that_comes_later(tmp_path, user_code):
     import ray
-    from ray.cluster_utils import AutoscalingCluster
+    from ray.cluster_utils import Cluster
 
-    node = {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 1}
-    cluster = AutoscalingCluster(head_resources={"CPU": 0}, worker_node_types={"small": node}, idle_timeout_minutes=5)
-    cluster.start(override_env={"PYTHONPATH": str(Path(__file__).parents[1])})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    grown = []
+
+    def grow(event):
+        if event["event"] == "trial" and not grown:
+            grown.append(cluster.add_node(num_cpus=1))
+
     try:
-        ray.init("auto", log_to_driver=False, logging_level="ERROR")
-        outcome = search(make(tmp_path, num_trials=2))
-        assert ray.cluster_resources()["CPU"] == 1
+        search(make(tmp_path, callbacks="user_code:note_node", num_trials=100), on_event=grow)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert {record.status for record in outcome.records} == {"completed"}
+    assert len(list(tmp_path.glob("node-*"))) == 2
