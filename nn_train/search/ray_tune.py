@@ -115,18 +115,29 @@ class Session:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
         ended = ""
         for phase in (SEARCH, EXTEND, CONFIRM):
-            points = self.open_in(phase)
-            if points:
-                reason = self.run_phase(phase, points)
-                ended = ended or reason
-                if reason and "target" not in reason:
-                    break
+            reason = self.run_phase(phase)
+            ended = ended or reason
+            if reason and "target" not in reason:
+                break
         return ended
 
-    def run_phase(self, phase: str, points: list[Any]) -> str:
-        """Run the trials of one phase."""
+    def run_phase(self, phase: str) -> str:
+        """Run the trials of one phase, and again those that were lost."""
+        attempts = self.config.run.max_failures + 1
+        for attempt in range(1, attempts + 1):
+            points = self.open_in(phase)
+            if not points:
+                break
+            watcher = self.run_trials(phase, points, last_attempt=attempt == attempts)
+            if watcher.reason or not watcher.lost:
+                return watcher.reason
+        return ""
+
+    def run_trials(self, phase: str, points: list[Any], last_attempt: bool) -> Watcher:
+        """One call of Ray Tune."""
         config, search = self.config, self.config.search
-        watcher = Watcher(config, self.space, self.folder, self.journal, phase, self.deadline, self.on_event)
+        known = (config, self.space, self.folder, self.journal)
+        watcher = Watcher(*known, phase, self.deadline, self.on_event, last_attempt)
         self.on_event({"event": "phase", "phase": phase, "open": len(points), "known": len(self.journal.records)})
         scheduler: Any = Fifo()
         if phase == SEARCH:
@@ -155,7 +166,7 @@ class Session:
             ),
         )
         tuner.fit()
-        return watcher.reason
+        return watcher
 
     def optuna_search(self, names: list[str]) -> Any:
         """A searcher that knows the trials of earlier sessions."""

@@ -57,6 +57,14 @@ class Median(AmongLive, MedianStoppingRule):
     """Stops what is worse than the median of the others."""
 
 
+class Population(PopulationBasedTraining):
+    """Population-based training in which a trial that takes over another's numbers keeps its own name."""
+
+    def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+        config, operations = super()._get_new_config(trial, trial_to_clone)
+        return {**config, "trial": trial.config["trial"]}, operations
+
+
 def rungs(config: Config) -> tuple[int, ...]:
     """The epochs at which ASHA compares trials, the last epoch not among them; empty for other schedulers."""
     search, epochs = config.search, config.train.epochs
@@ -88,7 +96,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
         return Median(**compared, grace_period=grace, min_samples_required=3)
     if search.scheduler == "pbt":
         check_population(domains)
-        return PopulationBasedTraining(
+        return Population(
             **compared,
             perturbation_interval=grace,
             hyperparam_mutations={"draws": {name: to_tune(domain) for name, domain in domains.items()}},

@@ -28,8 +28,10 @@ class Watcher(Callback, tune.Stopper):
     Args:
         phase: its name.
         deadline: when to stop, in seconds since 1970; None: never.
+        last_attempt: whether a lost trial is recorded as failed; else it is left open, to be run again.
 
     Attributes:
+        lost: names of the trials to run again.
         reason: why the phase was ended before all its trials had; empty if it was not.
     """
 
@@ -42,10 +44,14 @@ class Watcher(Callback, tune.Stopper):
         phase: str,
         deadline: float | None,
         on_event: OnEvent,
+        last_attempt: bool = True,
     ) -> None:
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
         self.phase, self.deadline, self.on_event = phase, deadline, on_event
+        self.last_attempt = last_attempt
         self.reason, self.failed = "", 0
+        self.lost: set[str] = set()
+        self.given_up: set[str] = set()
         self.started: dict[str, float] = {}
         self.sign = 1 if config.search.lower_is_better else -1
         # Not those that confirmed: they are chosen from later, whatever their single values.
@@ -95,7 +101,15 @@ class Watcher(Callback, tune.Stopper):
         # else: it was cut off when the search ended, and goes on when the search does
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.take_down(trial, trial.last_result or {}, FAILED, why_lost(trial))
+        name = trial.config["trial"]
+        if name in self.lost or name in self.given_up:
+            return  # Tune may say it twice
+        if trial.should_recover() and not self.last_attempt:
+            self.lost.add(name)  # Tune gives up at once what is lost between two trials of a process
+            self.started.pop(name, None)
+        else:
+            self.given_up.add(name)
+            self.take_down(trial, trial.last_result or {}, FAILED, why_lost(trial))
 
     def take_down(self, trial: Any, result: dict[str, Any], status: str, cause: str) -> None:
         """Write the record of a trial that has ended."""

@@ -139,3 +139,13 @@ def test_the_next_trial_is_looked_for_among_those_that_have_not_ended():
     for scheduler in ("none", "asha", "median"):
         chosen = make_scheduler(job(scheduler=scheduler), {}).choose_trial_to_run(Controller())
         assert chosen.config["trial"] == "t00003"
+
+
+def test_a_trial_that_takes_over_anothers_numbers_keeps_its_name():
+    def trial(name, dropout):
+        return Trial("t", config={"trial": name, "draws": {"model.dropout": dropout}}, trial_id=name, stub=True)
+
+    scheduler = make_scheduler(job(scheduler="pbt"), domains({"model.dropout": {"uniform": [0, 0.5]}}))
+    config, _ = scheduler._get_new_config(trial("t00001", 0.1), trial("t00002", 0.4))
+    assert config["trial"] == "t00001"
+    assert 0 <= config["draws"]["model.dropout"] <= 0.5
