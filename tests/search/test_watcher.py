@@ -22,9 +22,13 @@ class TuneTrial:
     config: dict[str, Any]
     last_result: dict[str, Any] | None = None
     error: Any = None
+    recovers: bool = False
 
     def get_pickled_error(self):
         return self.error
+
+    def should_recover(self):
+        return self.recovers
 
 
 @dataclass
@@ -113,6 +117,20 @@ def test_a_lost_trial_is_taken_down_with_what_it_had(tmp_path):
     assert [(one.status, one.cause) for one in stage.ended] == [
         ("failed", "the worker was lost: The actor died unexpectedly")
     ]
+
+
+@pytest.mark.parametrize(
+    ("recovers", "last_attempt", "again"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_lost_trial_with_attempts_left_stays_open_to_be_run_again(tmp_path, recovers, last_attempt, again):
+    stage = Stage(tmp_path)
+    stage.watcher.last_attempt = last_attempt
+    trial = stage.start("t00000")
+    trial.recovers = recovers
+    for _ in range(2):  # Tune may say it twice
+        stage.watcher.on_trial_error(0, [], trial)
+    assert stage.watcher.lost == ({"t00000"} if again else set())
+    assert len(stage.ended) == (0 if again else 1)
 
 
 @pytest.mark.parametrize(
