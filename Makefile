@@ -25,6 +25,7 @@ lint: setup ## style and types
 setup: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
+	@echo "installing into .venv what requirements.lock names: one to five minutes, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
+from nn_train.errors import StorageError
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial import BEST
@@ -43,7 +44,7 @@ def export_model(config: Config, folder: RunFolder, run: RunFolder, record: Reco
     weights = trial_folder(folder, record.trial)
     kept = unpack(weights.read(BEST))
     if kept is None:
-        raise OSError(f"{weights.path(BEST)} is damaged")
+        raise StorageError(f"{weights.path(BEST)} is damaged")
     assign(model.weights, kept.variables)
     run.write(runs.CONFIG, dump_yaml(job).encode())
     run.write_lines(runs.METRICS, record.rows)

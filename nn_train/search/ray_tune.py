@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from ray import tune
 from nn_train.config import Config
 from nn_train.config.schema import is_entry_point
 from nn_train.config.space import Space, drawn
+from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.runs import RunFolder
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search
 from nn_train.search.export import export_models
@@ -91,13 +93,18 @@ class Session:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):
             RunFolder(self.folder.path(TUNE_FILES)).clear()
         self.context.close()
 
     def has_open_trials(self) -> bool:
         """Whether there is anything to run."""
         return any(self.open_in(phase) for phase in (SEARCH, EXTEND, CONFIRM))
+
+    @functools.cached_property
+    def draws(self) -> list[dict[str, Any]]:
+        """Every trial of an algorithm that lists them."""
+        return listed_draws(self.config.search, self.domains, self.config.seed)
 
     def open_in(self, phase: str) -> list[Any]:
         """The points (or, for an algorithm that draws as it goes, the names) of one phase that have not ended."""
@@ -106,9 +113,8 @@ class Session:
                 return []
             if not is_listed(self.config.search):
                 return open_names(self.config.search.num_trials, self.journal.records)
-            draws = listed_draws(self.config.search, self.domains, self.config.seed)
             of_list = open_combinations if self.config.search.algorithm == "grid" else open_points
-            return of_list(draws, self.journal.records)
+            return of_list(self.draws, self.journal.records)
         return (extend_points if phase == EXTEND else confirm_points)(self.config, self.journal.records)
 
     def run(self) -> str:
@@ -171,7 +177,8 @@ class Session:
     def optuna_search(self, names: list[str]) -> Any:
         """A searcher that knows the trials of earlier sessions."""
         search = self.config.search
-        drawn_before = {name: trial_folder(self.folder, name).read_json(DRAWS) for name in names}
+        left = sorted(set(names) & set(self.folder.folders("trials")))
+        drawn_before = {name: trial_folder(self.folder, name).read_json(DRAWS) for name in left}
         begun = {name: draws for name, draws in drawn_before.items() if draws is not None}
         fresh = [name for name in names if name not in begun]
         searcher = NamedOptunaSearch(search, self.domains, self.config.seed, begun, fresh)
@@ -197,7 +204,7 @@ class Session:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
         self.on_event({"event": "models", "count": len(records)})
         task = ray.remote(num_cpus=0, max_retries=3)(export_models)
-        ray.get(task.remote(self.config, self.folder, records, command_line()))
+        own_result(task.remote(self.config, self.folder, records, command_line()))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}
@@ -216,7 +223,17 @@ def shared_data(config: Config) -> Any:
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config)
-    return None if ray.get(is_stream) else data
+    return None if own_result(is_stream) else data
+
+
+def own_result(reference: Any) -> Any:
+    """What a task gives; where it raised, the error itself and not Ray's account of it."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RequestError | TrainingError):
+            raise error.cause from None
+        raise TrainingError(f"a worker failed:\n{error}") from error
 
 
 def load_arrays(config: Config) -> tuple[Any, bool]:

@@ -205,6 +205,13 @@ def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
     assert [record.status for record in outcome.records] == ["completed", "completed"]
 
 
+def test_data_that_only_a_worker_can_see_to_be_wrong_is_refused_in_one_message(tmp_path):
+    with pytest.raises(RequestError, match="no function 'no_such_function'") as caught:
+        search(make(tmp_path, data={"source": "user_code:no_such_function"}))
+    assert "ray::" not in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
 def test_what_cannot_be_placed_is_refused_at_once(tmp_path):
     config = make(tmp_path, workers=9999, train={"batch_size": 20000})
     with pytest.raises(RequestError, match="9999 workers of 1 CPUs"):
