@@ -6,6 +6,8 @@ import sys
 
 from nn_train.config.cli import Arguments, run_job
 
+FLAGS = {"dry_run": "only say what would be run, and what it would cost"}
+
 
 def main(arguments: Arguments) -> int:
     from nn_train.search import plan, search
@@ -13,7 +15,7 @@ def main(arguments: Arguments) -> int:
 
     progress = Progress(arguments.config)
     progress.announce()
-    if arguments.dry_run:
+    if "dry_run" in arguments.flags:
         print("\n".join(plan(arguments.config, verbose=arguments.verbose)))
         return 0
     progress.finish(search(arguments.config, on_event=progress, verbose=arguments.verbose))
@@ -22,4 +24,4 @@ def main(arguments: Arguments) -> int:
 
 if __name__ == "__main__":
     description = "Search the hyperparameters of a Keras model with Ray Tune."
-    sys.exit(run_job(description, sys.argv[1:], main, searches=True))
+    sys.exit(run_job(description, sys.argv[1:], main, stages=("search",), flags=FLAGS))

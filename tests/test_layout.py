@@ -30,6 +30,7 @@ LEVELS = {
     "report": 3,
     "search": 9,
     "prediction": 9,
+    "pipeline": 10,
 }
 RAY_LIVES_IN = {"training", "search", "prediction"}
 NO_TENSORFLOW = {"errors", "config", "runs", "selection", "evaluation", "report"}

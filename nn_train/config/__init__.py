@@ -1,6 +1,6 @@
 """The settings of a job: declared in ``schema``, read from files and arguments in ``parse``."""
 
-from nn_train.config.parse import config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config.parse import config_from_dict, config_from_flat, config_to_dict, dump_yaml, read_config
 from nn_train.config.schema import (
     Config,
     DataConfig,
@@ -20,6 +20,7 @@ __all__ = [
     "ScalingConfig",
     "TrainConfig",
     "config_from_dict",
+    "config_from_flat",
     "config_to_dict",
     "dump_yaml",
     "read_config",

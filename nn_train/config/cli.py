@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from nn_train.config.parse import TOP_FIELDS, field_types, read_config, unknown_field
-from nn_train.config.schema import SECTIONS, Config, range_text
+from nn_train.config.options import range_text
+from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, read_config, unknown_field
+from nn_train.config.schema import SECTIONS, Config
 from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError
+
+JOBS = {"search": "jobs.tune", "pipeline": "jobs.pipeline"}  # whose sections they are
+NO_FLAGS: Mapping[str, str] = {}
+VERBOSE = {"verbose": "show the logs of Ray and TensorFlow"}
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was asked for on a command line. ``dry_run``: only say what would be done (a search)."""
+    """What was asked for on a command line.
+
+    Attributes:
+        config: the job.
+        flags: those that were given, without their dashes.
+        overrides: ``section.field`` to its text, as it was given; ``config`` holds them already.
+    """
 
     config: Config
-    verbose: bool
-    dry_run: bool = False
+    flags: frozenset[str] = frozenset()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verbose(self) -> bool:
+        """Whether to let the logs of Ray and TensorFlow through."""
+        return "verbose" in self.flags
 
 
-def run_job(description: str, argv: Sequence[str], job: Callable[[Arguments], int], searches: bool = False) -> int:
-    """Parse ``argv`` and run ``job``; the exit code of the process. ``searches``: it takes the section search."""
+def run_job(
+    description: str,
+    argv: Sequence[str],
+    job: Callable[[Arguments], int],
+    stages: Sequence[str] = (),
+    flags: Mapping[str, str] = NO_FLAGS,
+) -> int:
+    """Parse ``argv`` and run ``job``; the exit code of the process.
+
+    Args:
+        stages: which of the sections ``search`` and ``pipeline`` the job takes.
+        flags: words without a value that it takes besides ``--verbose``, and what they mean.
+    """
     if any(word in ("--help", "-h") for word in argv):
-        print(help_text(description, searches))
+        print(help_text(description, stages, flags))
         return EXIT_DONE
-    return exit_code(lambda: job(parse_arguments(argv, searches)))
+    return exit_code(lambda: job(parse_arguments(argv, stages, flags)))
 
 
 def exit_code(action: Callable[[], int]) -> int:
@@ -48,44 +75,46 @@ def exit_code(action: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
 
 
-def parse_arguments(argv: Sequence[str], searches: bool = False) -> Arguments:
+def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapping[str, str] = NO_FLAGS) -> Arguments:
     """Raises RequestError for unknown names, missing values and everything ``read_config`` refuses."""
     file: str | None = None
-    flags = {"--verbose": False, **({"--dry_run": False} if searches else {})}
+    known, given = {**VERBOSE, **flags}, set()
     overrides: dict[str, str] = {}
     words = list(argv)
     while words:
         word = words.pop(0)
-        if word in flags:
-            flags[word] = True
+        if word.removeprefix("--") in known and word.startswith("--"):
+            given.add(word[2:])
             continue
         if not word.startswith("--"):
             raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE")
         name, equals, value = word[2:].partition("=")
         if name != "config" and name not in field_types():
-            raise RequestError("--" + unknown_field(name, [*field_types(), "config", "verbose"]))
+            raise RequestError("--" + unknown_field(name, [*field_types(), "config", *known]))
         if not equals:
             if not words:
                 raise RequestError(f"--{name}: the value is missing")
             value = words.pop(0)
-        if name.startswith("search.") and not searches:
-            raise RequestError(f"--{name}: belongs to python -m jobs.tune")
+        section = name.partition(".")[0]
+        if section in STAGES and section not in stages:
+            raise RequestError(f"--{name}: belongs to python -m {JOBS[section]}")
         if name == "config":
             file = value
         else:
             overrides[name] = value
     config = read_config(file, overrides)
-    return Arguments(config=config, verbose=flags["--verbose"], dry_run=flags.get("--dry_run", False))
+    if config.pipeline.models and "pipeline" not in stages:
+        raise RequestError(f"--config {file}: has a section pipeline, which belongs to python -m {JOBS['pipeline']}")
+    return Arguments(config=config, flags=frozenset(given), overrides=overrides)
 
 
-def help_text(description: str, searches: bool = False) -> str:
+def help_text(description: str, stages: Sequence[str] = (), flags: Mapping[str, str] = NO_FLAGS) -> str:
     """Every field with its default, unit, range and meaning."""
     lines = [
         description,
         "",
         "  --config FILE              job file (YAML); what it leaves out keeps its default",
-        "  --verbose                  show the logs of Ray and TensorFlow",
-        *(["  --dry_run                  only say what would be run, and what it would cost"] if searches else []),
+        *(f"  --{name:<25}{meaning}" for name, meaning in {**VERBOSE, **flags}.items()),
         "",
         "Every field of the job file can be given here and wins over the file:",
         "",
@@ -94,7 +123,7 @@ def help_text(description: str, searches: bool = False) -> str:
     for name in TOP_FIELDS:
         lines += field_help(name, top[name])
     for section, cls in SECTIONS.items():
-        if section == "search" and not searches:
+        if section in STAGES and section not in stages:
             continue
         summary = " ".join((cls.__doc__ or "").split())
         lines += ["", f"{section}: {summary}"]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from nn_train.config.schema import SECTIONS, Config, nearest
+from nn_train.config.options import nearest
+from nn_train.config.schema import SECTIONS, Config
 from nn_train.errors import RequestError
 
 TOP_FIELDS = ("name", "seed")
+STAGES = ("search", "pipeline")  # sections of the jobs that run more than one training
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -81,18 +83,18 @@ def config_from_dict(nested: Mapping[str, Any]) -> Config:
     return config_from_flat(flatten(nested))
 
 
-def config_to_dict(config: Config, with_search: bool = False) -> dict[str, Any]:
+def config_to_dict(config: Config, stages: Collection[str] = ()) -> dict[str, Any]:
     """Nested plain values, fully resolved; ``config_from_dict`` gives the same config back.
 
-    The section ``search`` is no part of a run: it is left out unless asked for.
+    The sections ``search`` and ``pipeline`` are no part of a run: they are left out unless named in ``stages``.
     """
     nested = dataclasses.asdict(config, dict_factory=lambda pairs: {k: as_plain(v) for k, v in pairs})
-    return nested if with_search else {key: value for key, value in nested.items() if key != "search"}
+    return {key: value for key, value in nested.items() if key not in STAGES or key in stages}
 
 
-def dump_yaml(config: Config, with_search: bool = False) -> str:
+def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
     """The job file that stands for ``config``, every field written out."""
-    return yaml.safe_dump(config_to_dict(config, with_search), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(config_to_dict(config, stages), sort_keys=False, allow_unicode=True)
 
 
 def as_plain(value: Any) -> Any:

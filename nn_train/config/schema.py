@@ -6,99 +6,15 @@ is made, so that no other code checks it again.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from nn_train.config.options import Section, is_entry_point, option
+from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials
 from nn_train.errors import RequestError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[str, ...] = (),
-    entry_point: bool = False,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    below: float | None = None,
-) -> Any:
-    """A dataclass field that carries its own documentation and range.
-
-    Args:
-        default: used when neither the job file nor the command line names the field.
-        help: meaning and unit, shown by ``--help``.
-        choices: the allowed names; empty means any.
-        entry_point: ``module:function`` is allowed beside ``choices``.
-        minimum, above: inclusive and exclusive lower bound.
-        maximum, below: inclusive and exclusive upper bound.
-    """
-    bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
-    metadata = {"help": help, "choices": choices, "entry_point": entry_point, **bounds}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-class Section:
-    """Base of the sections: checks choices and ranges when a value is made."""
-
-    def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
-            check_value(spec, getattr(self, spec.name), f"{section_name(type(self))}.{spec.name}")
-
-
-def check_value(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
-    """Raise RequestError when ``value`` is outside the choices or the range of its field."""
-    if value is None:
-        return
-    rules = spec.metadata
-    choices = rules["choices"]
-    values = value if isinstance(value, tuple) else (value,)
-    for one in values:
-        named = one in choices or (rules["entry_point"] and is_entry_point(one))
-        if choices and not named:
-            allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
-            raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
-    low = rules["minimum"] if rules["minimum"] is not None else rules["above"]
-    high = rules["maximum"] if rules["maximum"] is not None else rules["below"]
-    if low is None and high is None:
-        return
-    # Written so that NaN, which fails every comparison, is refused too.
-    fits = (
-        (rules["minimum"] is None or value >= rules["minimum"])
-        and (rules["above"] is None or value > rules["above"])
-        and (rules["maximum"] is None or value <= rules["maximum"])
-        and (rules["below"] is None or value < rules["below"])
-        and abs(value) != float("inf")
-    )
-    if not fits:
-        raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules)}")
-
-
-def range_text(rules: Any) -> str:
-    """The range of a field in words, such as ``above 0, at most 1``; empty where there is none."""
-    words = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"), ("below", "below"))
-    return ", ".join(f"{word} {rules[key]:g}" for key, word in words if rules[key] is not None)
-
-
-def nearest(name: Any, known: Any) -> str:
-    """``; did you mean 'x'?`` for a misspelling, else the empty string."""
-    import difflib
-
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def is_entry_point(value: Any) -> bool:
-    """Whether ``value`` is written as ``module:function``."""
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,52 +125,6 @@ class RunConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(Section):
-    """What jobs.tune varies, how it chooses, and when it stops."""
-
-    space: Mapping[str, Any] = option({}, "field: {kind: values}; see docs/tune.md")
-    algorithm: str = option(
-        "random",
-        "random, grid, a sampler of Optuna (tpe, cmaes, qmc, nsgaii), or module:function that returns one",
-        choices=("random", "grid", "tpe", "cmaes", "qmc", "nsgaii"),
-        entry_point=True,
-    )
-    scheduler: str = option(
-        "asha", "which trials to stop early", choices=("none", "asha", "hyperband", "median", "pbt")
-    )
-    num_trials: int = option(20, "trials in all; grid: every combination", minimum=1)
-    metric: str = option("val_accuracy", "what is compared: a name in metrics.jsonl, at a trial's best epoch")
-    mode: str | None = option(
-        None, "max or min; none: min for a metric with loss or error in its name, else max", choices=("max", "min")
-    )
-    grace_epochs: int = option(1, "epochs before a trial can be stopped; pbt: between exchanges", minimum=1)
-    reduction_factor: int = option(4, "asha, hyperband: one of this many trials goes on at each rung", minimum=2)
-    time_budget: float | None = option(None, "seconds after which no further epoch is started", above=0)
-    target: float | None = option(None, "value of the metric at which the search ends")
-    max_failed_trials: int | None = option(None, "failed trials at which the search ends", minimum=1)
-    max_concurrent: int | None = option(None, "trials at a time; none: as many as fit the cluster", minimum=1)
-    keep_best: int = option(3, "models that are kept", minimum=1)
-    confirm: Mapping[str, Any] | None = option(
-        None, "{top: 3, seeds: 3}: train the best again with other seeds and choose on the mean"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.confirm is not None:
-            numbers = [self.confirm.get(key) for key in ("top", "seeds")]
-            whole = all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers)
-            if set(self.confirm) != {"top", "seeds"} or not whole:
-                raise RequestError(f"search.confirm: {dict(self.confirm)!r} is not written as {{top: 3, seeds: 3}}")
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the metric is minimised."""
-        if self.mode is not None:
-            return self.mode == "min"
-        return "loss" in self.metric or "error" in self.metric
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole job. ``Config()`` trains the MLP on MNIST with two workers.
 
@@ -271,6 +141,7 @@ class Config:
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     run: RunConfig = field(default_factory=RunConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -302,12 +173,8 @@ SECTIONS: dict[str, type] = {
     "scaling": ScalingConfig,
     "run": RunConfig,
     "search": SearchConfig,
+    "pipeline": PipelineConfig,
 }
-
-
-def section_name(section: type) -> str:
-    """The key of a section class in a job file."""
-    return next(name for name, known in SECTIONS.items() if known is section)
 
 
 def default_name(source: str, model: str) -> str:

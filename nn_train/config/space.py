@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nn_train.config.options import nearest
 from nn_train.config.parse import coerce, config_from_flat, config_to_dict, field_types, flatten
-from nn_train.config.schema import Config, nearest
+from nn_train.config.schema import Config
 from nn_train.errors import RequestError
 
 RANGES = {  # kind: how many numbers it takes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nn_train.config import DataConfig
-from nn_train.config.schema import is_entry_point, nearest
+from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.examples import Examples, SplitData, digest, hold_out, leaves
 from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError, StorageError

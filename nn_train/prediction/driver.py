@@ -23,6 +23,7 @@ def evaluate_runs(
     scaling: ScalingConfig | None = None,
     say: Say = lambda line: None,
     verbose: bool = False,
+    searches: Sequence[str | Path] = (),
 ) -> Path:
     """Evaluate finished runs on their test set and report on them.
 
@@ -34,27 +35,36 @@ def evaluate_runs(
         scaling: the workers; the default is one.
         say: called with a line of progress.
         verbose: let the logs of Ray and TensorFlow through.
+        searches: paths or URIs of searches to show as well, whose best models are not evaluated. They need
+            ``run_dirs`` beside them; a search that is named twice is shown once.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        RequestError: a folder is not a finished run, or the workers do not fit the cluster.
+        RequestError: a folder is not a finished run or search, or the workers do not fit the cluster.
         TrainingError: predictions are incomplete, workers died too often, or (StorageError) the storage of
             the runs does not answer.
     """
     images = None
-    if run_dirs:
-        images = predict_all(run_dirs, output, scaling or ScalingConfig(num_workers=1), say, verbose)
+    if run_dirs or searches:
+        images = predict_all(run_dirs, searches, output, scaling or ScalingConfig(num_workers=1), say, verbose)
     say("writing the report")
     return render(load_inputs(output), output, images=images)
 
 
-def predict_all(run_dirs: Sequence[str | Path], output: Path, scaling: ScalingConfig, say: Say, verbose: bool) -> Any:
+def predict_all(
+    run_dirs: Sequence[str | Path],
+    searches: Sequence[str | Path],
+    output: Path,
+    scaling: ScalingConfig,
+    say: Say,
+    verbose: bool,
+) -> Any:
     """Predict with every run; returns the test images, where there are any."""
-    folders, search = find_runs(run_dirs)
+    folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
-    records = collect_runs(folders, output, search)
+    records = collect_runs(folders, output, [*among, *searches])
     from nn_train.training.cluster import check_placeable, ray_session
 
     with ray_session(verbose):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
-from nn_train.config.schema import is_entry_point
+from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError
 
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast

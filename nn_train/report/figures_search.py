@@ -25,7 +25,7 @@ def search_panels(search: SearchResult, importances: Importance | str) -> Iterat
     if search.completed and search.params:
         yield parallel_panel(search)
     if isinstance(importances, Importance):
-        yield importance_panel(importances)
+        yield importance_panel(search, importances)
     if search.rungs:
         yield survival_panel(search)
     for name in search.params[:SLICES] if search.completed else ():
@@ -60,7 +60,7 @@ def history_panel(search: SearchResult, valued: list[Trial]) -> Panel:
         words = f"None of {len(search.trials)} trials completed."
     rows = [(str(at), trial.trial_id, decimal(trial.value)) for at, trial in improvements]
     table = Table(("trial number", "trial", f"best {search.metric} so far"), rows)
-    return make_panel("search_history", "Search history", words, table, paint)
+    return make_panel(f"{search.stem}_history", "Search history", words, table, paint)
 
 
 def slice_panel(search: SearchResult, name: str) -> Panel:
@@ -87,7 +87,7 @@ def slice_panel(search: SearchResult, name: str) -> Panel:
     else:
         where = ", ".join(sorted({str(value) for value in used}))
     return make_panel(
-        f"search_slice_{search.params.index(name)}",
+        f"{search.stem}_slice_{search.params.index(name)}",
         f"{search.metric} against {name}",
         f"The best tenth of the completed trials ({len(best)}) have {name} {where}.",
         Table(
@@ -107,7 +107,7 @@ def scatter(axes: Axes, x: list[int] | list[float], y: list[float], style: int, 
     )  # fmt: skip
 
 
-def importance_panel(importances: Importance) -> Panel:
+def importance_panel(search: SearchResult, importances: Importance) -> Panel:
     """Mean and spread of each setting's permutation importance."""
     entries = list(importances.scores.items())
 
@@ -120,7 +120,7 @@ def importance_panel(importances: Importance) -> Panel:
 
     warning = f" Careful: {importances.warning}." if importances.warning else ""
     return make_panel(
-        "search_importance",
+        f"{search.stem}_importance",
         "Importance of the settings",
         f"{entries[0][0]} mattered most, judged by a random forest over {importances.trials} completed trials "
         f"(R² {importances.fit:.2f} on trials left out).{warning}",
@@ -149,4 +149,6 @@ def survival_panel(search: SearchResult) -> Panel:
     total = len(search.trials)
     rows = [(str(rung), f"{count:,}", f"{100 * count / total:.1f} %" if total else "–") for rung, count in counts]
     table = Table(("rung (epochs)", "trials", "share"), rows)
-    return make_panel("search_survival", "Survival at the rungs", f"Of {total:,} trials, {words}.", table, paint)
+    return make_panel(
+        f"{search.stem}_survival", "Survival at the rungs", f"Of {total:,} trials, {words}.", table, paint
+    )

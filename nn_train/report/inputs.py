@@ -1,15 +1,18 @@
 """What a report is made from, and where it lies, so that it can be made again without the runs.
 
 ``collect_runs`` copies what is known of each run into the output folder (``predictions/<stem>.run.json``)
-and lists the runs in ``evaluation.json``; ``load_inputs`` needs that folder alone.
+and lists the runs in ``evaluation.json``; the searches go to ``searches.json`` and ``trials.csv``.
+``load_inputs`` needs that folder alone.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,15 @@ from numpy.typing import NDArray
 from nn_train.errors import RequestError
 from nn_train.evaluation.storage import replace_file
 from nn_train.report.run_folders import as_folder, parse_json, read_run, read_text
-from nn_train.report.search_results import SearchResult, load_search, parse_search
-from nn_train.runs import SEARCH, TRIALS, RunFolder
+from nn_train.report.search_results import SearchResult, load_search, parse_search, read_rows
+from nn_train.runs import TRIALS, RunFolder
 
 SCHEMA = 1
 MANIFEST = "evaluation.json"
 PREDICTIONS = "predictions"
 IMAGES = "mistakes.npz"
+SEARCHES = "searches.json"
+NAME_COLUMN = "search"  # of trials.csv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +62,21 @@ class ReportInputs:
 
     runs: list[RunRecord]
     predictions: Path
-    search: SearchResult | None = None
+    searches: list[SearchResult] = field(default_factory=list)
     images: dict[int, NDArray[Any]] = field(default_factory=dict)
 
 
 def collect_runs(
-    run_dirs: Sequence[str | Path | RunFolder], output_dir: Path, search_dir: str | Path | RunFolder | None = None
+    run_dirs: Sequence[str | Path | RunFolder], output_dir: Path, searches: Sequence[str | Path | RunFolder] = ()
 ) -> list[RunRecord]:
-    """Begin an evaluation in ``output_dir``: note the runs there, and give each the stem of its files.
+    """Begin an evaluation in ``output_dir``: note runs and searches there, and give each run the stem of its files.
 
     Predictions of an earlier evaluation under the same stem are removed, so that they cannot pass for new
-    ones. Runs that share a name are told apart by the name of the folder above them.
+    ones. Runs that share a name are told apart by the name of the folder above them; so are searches.
 
     Args:
         run_dirs: folders of runs, as paths or URIs; ``find_runs`` gives those of a search.
-        search_dir: the folder of the search to show.
+        searches: folders of the searches to show; one that is named twice is shown once.
 
     Raises:
         RequestError: no run is given, or a folder is not that of a run or search; nothing is written then.
@@ -81,7 +86,7 @@ def collect_runs(
         raise RequestError("runs: at least one run folder is needed")
     folders = [as_folder(place) for place in run_dirs]
     found = [read_run(folder) for folder in folders]
-    search = {} if search_dir is None else read_search(as_folder(search_dir))
+    shown = find_searches(searches)
     titles = [str(run.result.get("name") or folder.name) for run, folder in zip(found, folders, strict=True)]
     names = distinct(titles, [folder.parent_name for folder in folders])
     stems = distinct([re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "run" for name in names], ())
@@ -97,17 +102,33 @@ def collect_runs(
         content = {"config": record.config, "result": record.result, "history": record.history}
         write_json(predictions / f"{record.stem}.run.json", content)
     listed = [{"name": record.name, "stem": record.stem} for record in records]
-    write_json(output_dir / MANIFEST, {"schema": SCHEMA, "runs": listed, "search": bool(search)})
-    for name, text in search.items():
-        replace_file(output_dir / name, text.encode())
+    write_json(output_dir / MANIFEST, {"schema": SCHEMA, "runs": listed})
+    store_searches(shown, output_dir)
     return records
 
 
-def read_search(folder: RunFolder) -> dict[str, str]:
-    """The files of a search by name, once they were found to be in order."""
-    texts = {name: read_text(folder, name, "search") for name in (SEARCH, TRIALS)}
-    parse_search(texts[SEARCH], texts[TRIALS], folder.location)
-    return texts
+def find_searches(places: Sequence[str | Path | RunFolder]) -> list[SearchResult]:
+    """The searches in these folders, each once, under names that no two of them share."""
+    folders = {folder.location: folder for folder in map(as_folder, places)}.values()
+    found = [load_search(folder) for folder in folders]
+    names = distinct([search.name for search in found], [folder.parent_name for folder in folders])
+    return [replace(search, name=name) for search, name in zip(found, names, strict=True)]
+
+
+def store_searches(searches: Sequence[SearchResult], output_dir: Path) -> None:
+    """Write ``searches.json`` and ``trials.csv``; where there is no search, those of an earlier evaluation go."""
+    if not searches:
+        for name in (SEARCHES, TRIALS):
+            (output_dir / name).unlink(missing_ok=True)
+        return
+    write_json(output_dir / SEARCHES, [{**search.about, "name": search.name} for search in searches])
+    rows = [{**row, NAME_COLUMN: search.name} for search in searches for row in search.rows]
+    columns = dict.fromkeys([NAME_COLUMN, *(column for row in rows for column in row)])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(output_dir / TRIALS, text.getvalue().encode())
 
 
 def load_inputs(output_dir: Path) -> ReportInputs:
@@ -127,8 +148,22 @@ def load_inputs(output_dir: Path) -> ReportInputs:
     if (output_dir / IMAGES).exists():
         with np.load(output_dir / IMAGES, allow_pickle=False) as arrays:
             images = dict(zip(arrays["example_id"].tolist(), arrays["image"], strict=True))
-    search = load_search(output_dir) if manifest["search"] else None
-    return ReportInputs(runs=records, predictions=output_dir / PREDICTIONS, search=search, images=images)
+    searches = load_searches(folder)
+    return ReportInputs(runs=records, predictions=output_dir / PREDICTIONS, searches=searches, images=images)
+
+
+def load_searches(folder: RunFolder) -> list[SearchResult]:
+    """The searches that ``store_searches`` wrote, with stems for their figures."""
+    if not folder.exists(SEARCHES):
+        return []
+    listed = parse_json(read_text(folder, SEARCHES, "evaluation"), folder.path(SEARCHES))
+    rows = read_rows(folder, "evaluation")
+    found = []
+    for number, about in enumerate(listed, start=1):
+        own = [row for row in rows if row[NAME_COLUMN] == about["name"]]
+        stem = "search" if len(listed) == 1 else f"search_{number}"
+        found.append(replace(parse_search(about, own, folder), stem=stem))
+    return found
 
 
 def distinct(names: Sequence[str], above: Sequence[str]) -> list[str]:

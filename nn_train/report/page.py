@@ -47,7 +47,7 @@ NEED_EVALUATION = ("confusion", "classes", "curves", "confidence", "mistakes")
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """All figures, by section."""
+    """All figures, by section; those of the searches by search."""
 
     accuracy: Panel | None
     by_class: Panel | None
@@ -55,13 +55,13 @@ class Panels:
     class_curves: Sequence[Panel]
     run_curves: Sequence[Panel]
     confidence: Sequence[Panel]
-    search: Sequence[Panel]
+    searches: Sequence[Sequence[Panel]]
     cost: Sequence[Panel]
 
     def all(self) -> list[Panel]:
         """Every figure once."""
         single = [panel for panel in (self.accuracy, self.by_class) if panel]
-        several = (self.learning, self.class_curves, self.run_curves, self.confidence, self.search, self.cost)
+        several = (self.learning, self.class_curves, self.run_curves, self.confidence, *self.searches, self.cost)
         return single + [panel for panels in several for panel in panels]
 
 
@@ -69,8 +69,8 @@ def render_page(
     summary: ReportSummary,
     panels: Panels,
     mistakes: Sequence[page_mistakes.MistakeCard],
-    search: SearchResult | None,
-    importances: Importance | str,
+    searches: Sequence[SearchResult],
+    importances: Sequence[Importance | str],
 ) -> str:
     """The text of report.html."""
     css = (HERE / "report.css").read_text(encoding="utf-8")
@@ -97,10 +97,10 @@ def render_page(
         "comparisons": page_verdict.comparison_grid(summary),
         "provenance_common": common,
         "provenance": provenance,
+        "searches": [search_part(*its) for its in zip(searches, importances, panels.searches, strict=True)],
         "limitations": list(page_verdict.limitations(summary)),
         **panel_context(panels),
         **confidence_context(summary),
-        **search_context(search, importances),
     }
     context["sections"] = present(context, evaluated=summary.shown is not None)
     return environment().get_template("report.html.j2").render(context)
@@ -152,7 +152,6 @@ def panel_context(panels: Panels) -> dict[str, Any]:
         "class_curves": panels.class_curves,
         "run_curves": panels.run_curves,
         "confidence": panels.confidence,
-        "search": panels.search,
         "cost": panels.cost,
     }
 
@@ -164,10 +163,8 @@ def confidence_context(summary: ReportSummary) -> dict[str, str]:
     return {name: decimal(number.value if number else None) for name, number in zip(names, numbers, strict=True)}
 
 
-def search_context(search: SearchResult | None, importances: Importance | str) -> dict[str, Any]:
-    """Texts and the table of outcomes of the search section."""
-    if search is None:
-        return {"search_note": "", "importance_note": "", "outcomes": Grid((), ())}
+def search_part(search: SearchResult, importances: Importance | str, panels: Sequence[Panel]) -> dict[str, Any]:
+    """Texts, figures and the table of outcomes of one search."""
     words = [
         f"{whole(len(search.trials))} trials, {whole(len(search.completed))} completed",
         f"searched for the {'largest' if search.mode == 'max' else 'smallest'} {search.metric}",
@@ -181,15 +178,19 @@ def search_context(search: SearchResult | None, importances: Importance | str) -
         for (status, cause), count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
     return {
-        "search_note": "; ".join(word for word in words if word) + ". All trials are in trials.csv.",
-        "importance_note": importances if isinstance(importances, str) else importances.warning or "",
+        "name": search.name,
+        "note": "; ".join(word for word in words if word) + ". All trials are in trials.csv.",
+        "warning": importances if isinstance(importances, str) else importances.warning or "",
+        "panels": panels,
         "outcomes": Grid(("status", "cause", "trials"), rows),
     }
 
 
 def present(context: Mapping[str, Any], *, evaluated: bool) -> list[tuple[str, str]]:
     """The sections that the template will show."""
-    absent = {name for name in ("learning", "search", "cost") if not context[name]}
+    absent = {name for name in ("learning", "cost") if not context[name]}
+    if not context["searches"]:
+        absent.add("search")
     if not context["comparisons"].rows:
         absent.add("comparison")
     if not evaluated:

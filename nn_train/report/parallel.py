@@ -42,7 +42,7 @@ def parallel_panel(search: SearchResult) -> Panel:
     left_out = len(rest) - len(others)
     tail = f" {left_out:,} others are left out of the drawing." if left_out else ""
     return make_panel(
-        "search_parallel",
+        f"{search.stem}_parallel",
         "Settings of the best trials",
         f"The {len(best)} best of {len(ranked)} completed trials in colour; {search.metric} from "
         f"{decimal(ranked[-1].value)} to {decimal(ranked[0].value)}.{tail}",

@@ -54,8 +54,8 @@ def render(
     with open(partial, "w", encoding="utf-8", newline="") as file:
         summary = summarise(inputs, tables.CurveWriter(file), exact_rows)
     partial.replace(output_dir / "curves.csv")
-    importances = importance(inputs.search) if inputs.search else ""
-    panels = make_panels(summary, inputs.search, importances)
+    importances = [importance(search) for search in inputs.searches]
+    panels = make_panels(summary, inputs.searches, importances)
     shown_images = inputs.images if images is None else keep_images(summary, images, output_dir)
     cards = mistake_cards(summary, shown_images)
     write_json(output_dir / "metrics.json", metrics(summary))
@@ -65,7 +65,7 @@ def render(
         "history.csv": tables.history_csv(summary),
         "errors.csv": tables.errors_csv(summary),
         "README.md": model_card(summary),
-        "report.html": render_page(summary, panels, cards, inputs.search, importances),
+        "report.html": render_page(summary, panels, cards, inputs.searches, importances),
     }
     write_figures(figures, panels, cards)
     for name, text in texts.items():
@@ -73,7 +73,9 @@ def render(
     return output_dir / "report.html"
 
 
-def make_panels(summary: ReportSummary, search: SearchResult | None, importances: Importance | str) -> Panels:
+def make_panels(
+    summary: ReportSummary, searches: Sequence[SearchResult], importances: Sequence[Importance | str]
+) -> Panels:
     """Draw everything."""
     return Panels(
         accuracy=accuracy_panel(summary),
@@ -82,7 +84,7 @@ def make_panels(summary: ReportSummary, search: SearchResult | None, importances
         class_curves=list(class_curve_panels(summary)),
         run_curves=list(run_curve_panels(summary)),
         confidence=list(confidence_panels(summary)),
-        search=list(search_panels(search, importances)) if search else [],
+        searches=[list(search_panels(search, its)) for search, its in zip(searches, importances, strict=True)],
         cost=list(cost_panels(summary)),
     )
 

@@ -1,4 +1,4 @@
-"""Reading the folders that a report is made of: those of runs, and that of a search; local or behind a URI."""
+"""Reading the folders that a report is made of: those of runs and of searches; local or behind a URI."""
 
 from __future__ import annotations
 
@@ -24,29 +24,26 @@ class RunFiles:
     history: list[dict[str, Any]]
 
 
-def find_runs(given: Sequence[str | Path]) -> tuple[list[RunFolder], RunFolder | None]:
-    """The folders of the runs that are meant, and the search among them.
+def find_runs(given: Sequence[str | Path]) -> tuple[list[RunFolder], list[RunFolder]]:
+    """The folders of the runs that are meant, and those of the searches among them, each once.
 
     Args:
         given: paths or URIs; the folder of a search stands for the runs of its best models, sorted by name.
 
     Raises:
-        RequestError: a second search, or one without runs.
+        RequestError: a search without runs.
         StorageError: the storage does not answer.
     """
     found: list[RunFolder] = []
-    search: RunFolder | None = None
+    searches: dict[str, RunFolder] = {}
     for place in given:
         folder = as_folder(place)
         if not folder.exists(files.SEARCH):
             found.append(folder)
             continue
-        if search is not None:
-            raise RequestError(
-                f"--runs: a report shows one search, but {search.location} and {folder.location} are two; "
-                f"name one of them, and of the other the folders below {files.BEST_RUNS}/"
-            )
-        search = folder
+        if folder.location in searches:
+            continue
+        searches[folder.location] = folder
         names = folder.folders(files.BEST_RUNS)
         if not names:
             raise RequestError(
@@ -54,7 +51,7 @@ def find_runs(given: Sequence[str | Path]) -> tuple[list[RunFolder], RunFolder |
                 "is it finished? A report needs the run of at least one model"
             )
         found += [as_folder(folder.path(f"{files.BEST_RUNS}/{name}")) for name in names]
-    return found, search
+    return found, list(searches.values())
 
 
 def as_folder(place: str | Path | RunFolder) -> RunFolder:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nn_train.errors import RequestError
-from nn_train.runs import SEARCH, TRIALS
+from nn_train.report.run_folders import as_folder, parse_json, read_text
+from nn_train.runs import SEARCH, TRIALS, RunFolder
 
 CONFIG_PREFIX = "config/"
 COMPLETED = "completed"
@@ -43,19 +45,26 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """The trials in the order in which they started.
+    """A search, and its trials in the order in which they started.
 
     Attributes:
+        name: what is shown; one line, unique within a report.
+        stem: what the names of its figures begin with, unique within a report.
         rungs: epochs at which the scheduler compared trials; empty without one.
+        about, rows: the whole content of search.json and trials.csv, also what is not shown.
     """
 
     metric: str
     mode: str
     trials: list[Trial]
+    name: str = ""
+    stem: str = "search"
     algorithm: str = ""
     scheduler: str = ""
     rungs: tuple[int, ...] = ()
     seconds: float | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def params(self) -> list[str]:
@@ -77,33 +86,42 @@ class SearchResult:
         return sorted(self.completed, key=lambda trial: (sign * trial.score, trial.trial_id))
 
 
-def load_search(folder: Path) -> SearchResult:
-    """The search in a local folder. Raises RequestError when a file is missing or as ``parse_search`` does."""
+def load_search(place: str | Path | RunFolder) -> SearchResult:
+    """The search in a folder. Raises RequestError when a file cannot be read or as ``parse_search`` does."""
+    folder = as_folder(place)
+    about = parse_json(read_text(folder, SEARCH, "search"), folder.path(SEARCH))
+    return parse_search(about, read_rows(folder, "search"), folder)
+
+
+def read_rows(folder: RunFolder, what: str) -> list[dict[str, str]]:
+    """The rows of ``trials.csv`` in the folder of a ``what``; all line ends, also those in a field, are line feeds."""
+    text = io.StringIO(read_text(folder, TRIALS, what), newline=None)
     try:
-        about, trials = ((folder / name).read_text(encoding="utf-8") for name in (SEARCH, TRIALS))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder}: {SEARCH} and {TRIALS} cannot be read as a search: {error!r}") from error
-    return parse_search(about, trials, str(folder))
+        rows = list(csv.DictReader(text, restval=""))
+    except csv.Error as error:
+        raise RequestError(f"{folder.path(TRIALS)}: not valid CSV: {error}") from error
+    return [{name: value for name, value in row.items() if name is not None} for row in rows]
 
 
-def parse_search(search_json: str, trials_csv: str, where: str) -> SearchResult:
-    """A search from the content of its two files; ``where`` they are, for the message.
+def parse_search(about: Any, rows: Sequence[dict[str, str]], folder: RunFolder) -> SearchResult:
+    """A search from the content of its two files; a search without a name has that of its ``folder``.
 
     Raises:
-        RequestError: a text is not of its format, or lacks a field or column.
+        RequestError: the content is not of its format, or lacks a field or column.
     """
     try:
-        about = json.loads(search_json)
         # Runs that confirm the best with other seeds belong to the choice, not to the search itself.
-        rows = [row for row in csv.DictReader(io.StringIO(trials_csv, newline="")) if row.get("phase") != "confirm"]
-        names = [name for name in (rows[0] if rows else {}) if name.startswith(CONFIG_PREFIX)]
-        numeric = {name for name in names if all(number_or_none(row[name]) is not None for row in rows)}
+        searched = [row for row in rows if row.get("phase") != "confirm"]
+        # A column without any value is that of another search in the same table.
+        columns = [name for name in (searched[0] if searched else {}) if name.startswith(CONFIG_PREFIX)]
+        names = [name for name in columns if any(row[name] for row in searched)]
+        numeric = {name for name in names if all(number_or_none(row[name]) is not None for row in searched)}
         metric = about["metric"]
         trials = [
             Trial(
                 trial_id=row["trial_id"],
                 status=row["status"],
-                cause=row.get("cause") or "",
+                cause=row.get("cause", ""),
                 value=number_or_none(row[metric]),
                 epochs=int(number_or_none(row.get("epochs")) or 0),
                 seconds=number_or_none(row.get("seconds")),
@@ -111,18 +129,22 @@ def parse_search(search_json: str, trials_csv: str, where: str) -> SearchResult:
                     name[len(CONFIG_PREFIX) :]: float(row[name]) if name in numeric else row[name] for name in names
                 },
             )
-            for row in rows
+            for row in searched
         ]
         return SearchResult(
             metric=metric,
             mode=about["mode"],
             trials=trials,
+            name=" ".join(str(about.get("name") or folder.name).split()),
             algorithm=about.get("algorithm") or "",
             scheduler=about.get("scheduler") or "",
             rungs=tuple(about.get("rungs") or ()),
             seconds=about.get("seconds"),
+            about=about,
+            rows=list(rows),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        where = folder.location
         raise RequestError(f"{where}: {SEARCH} and {TRIALS} cannot be read as a search: {error!r}") from error
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from nn_train import runs
 from nn_train.config import Config, config_from_dict, dump_yaml
+from nn_train.config.options import is_entry_point
 from nn_train.config.parse import parse_yaml
-from nn_train.config.schema import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
@@ -104,13 +104,11 @@ def run_session(session: Any, seconds_before: float, began: float) -> dict[str, 
 
     try:
         with session:
-            folder.write(runs.CONFIG, dump_yaml(config, with_search=True).encode())
+            folder.write(runs.CONFIG, dump_yaml(config, stages=("search",)).encode())
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
-            models = choose(config, journal)[1]
-            if models:
-                session.keep_models(models)
+            session.keep_models(choose(config, journal)[1])
     except KeyboardInterrupt:
         if journal.records:
             write("interrupted")

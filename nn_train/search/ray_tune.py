@@ -17,7 +17,7 @@ import ray
 from ray import tune
 
 from nn_train.config import Config
-from nn_train.config.schema import is_entry_point
+from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.runs import RunFolder
@@ -202,9 +202,10 @@ class Session:
 
     def keep_models(self, records: list[Record]) -> None:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
-        self.on_event({"event": "models", "count": len(records)})
-        task = ray.remote(num_cpus=0, max_retries=3)(export_models)
-        own_result(task.remote(self.config, self.folder, records, command_line()))
+        if records:
+            self.on_event({"event": "models", "count": len(records)})
+            task = ray.remote(num_cpus=0, max_retries=3)(export_models)
+            own_result(task.remote(self.config, self.folder, records, command_line()))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}

@@ -102,7 +102,7 @@ def trials_csv(config: Config, journal: Journal) -> str:
                 record.trial,
                 record.phase,
                 record.status,
-                record.cause,
+                record.cause.replace("\r", "\n"),  # which csv does not quote before Python 3.12
                 *(cell(best.get(name)) for name in metrics),
                 best.get("epoch", ""),
                 len(record.rows),

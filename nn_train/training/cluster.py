@@ -33,8 +33,9 @@ def ray_session(verbose: bool) -> Iterator[None]:
         check_reachable(address)
         ray.init(**options)
     else:
-        # "local" never joins a Ray that somebody left running on this machine.
-        ray.init(address="local", include_dashboard=False, **options)
+        from nn_train.training import local_ray
+
+        local_ray.start(with_logs=verbose, **options)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,22 +58,52 @@ def train(config: Config, on_event: OnEvent = lambda event: None, verbose: bool 
         TrainingError: training failed, also after ``run.max_failures`` restarts.
         KeyboardInterrupt: Ctrl-C; the run can be continued.
     """
+    return train_all([config], on_event, verbose)[0]
+
+
+def train_all(
+    configs: Sequence[Config], on_event: OnEvent = lambda event: None, verbose: bool = False
+) -> list[TrainResult]:
+    """Train several models, one after another, on workers that are started once.
+
+    Args:
+        configs: jobs of different names with the same ``scaling`` and ``run`` sections.
+        on_event: as for ``train``; every ``start`` event names its ``run``.
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Returns:
+        The finished runs in the order of ``configs``.
+
+    Raises:
+        As ``train``. The first run that fails ends all; those before it are finished, the next call skips them.
+    """
     from nn_train.training.cluster import ray_session
 
+    first = configs[0]
+    if any((one.scaling, one.run) != (first.scaling, first.run) for one in configs):
+        raise RequestError("scaling, run: jobs that share workers must have the same in both sections")
+    folders = [RunFolder(config.run.storage_path, config.title) for config in configs]
+    records = [existing_run(folder, config) for folder, config in zip(folders, configs, strict=True)]
+    work = [(config, folder) for config, folder, done in zip(configs, folders, records, strict=True) if done is None]
     started_at = time.time()
-    folder = RunFolder(config.run.storage_path, config.title)
-    finished = existing_run(folder, config)
-    if finished is not None:
-        return TrainResult(folder=folder.location, record=finished, trained=False)
-    check_early(config)
-    with ray_session(verbose):
-        from nn_train.training.ray_train import run_on_ray
+    for config, _ in work:
+        check_early(config)
+    if work:
+        with ray_session(verbose):
+            from nn_train.training.ray_train import run_on_ray
+            from nn_train.training.worker import Job
 
-        run_on_ray(config, folder, started_at, on_event, verbose)
-    record = folder.read_json(runs.RESULT)
+            jobs = [Job(config, folder, command_line(), started_at) for config, folder in work]
+            run_on_ray(jobs, on_event, verbose)
+    return [result_of(folder, done) for folder, done in zip(folders, records, strict=True)]
+
+
+def result_of(folder: RunFolder, finished_before: dict[str, Any] | None) -> TrainResult:
+    """The result of a run that was finished before, or that was trained just now."""
+    record = finished_before or folder.read_json(runs.RESULT)
     if record is None:
         raise TrainingError(f"the workers ended without writing {folder.path(runs.RESULT)}")
-    return TrainResult(folder=folder.location, record=record, trained=True)
+    return TrainResult(folder=folder.location, record=record, trained=finished_before is None)
 
 
 def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:

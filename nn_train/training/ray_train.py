@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 import ray.train
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from nn_train.config import Config
+from nn_train import runs
 from nn_train.errors import RequestError, TrainingError
-from nn_train.runs import RunFolder
+from nn_train.training import local_ray
 from nn_train.training.cluster import check_placeable, resources_per_worker
-from nn_train.training.driver import OnEvent, command_line, scratch_folder
-from nn_train.training.events import AnnounceWorkers, ForwardReports, Handler, event_listener, send
+from nn_train.training.driver import OnEvent, scratch_folder
+from nn_train.training.events import AnnounceWorkers, ForwardReports, event_listener, send
 from nn_train.training.failures import (
     PeerLostError,
-    RetryLostWorkers,
     advice_for,
     as_lost_worker,
     cause_of,
@@ -31,6 +28,7 @@ from nn_train.training.failures import (
     own_traceback,
 )
 from nn_train.training.rendezvous import MwmsConfig
+from nn_train.training.trainer import Trainer
 from nn_train.training.worker import Job, run_worker
 
 
@@ -45,7 +43,7 @@ def train_function(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
     try:
-        run_worker(settings["job"], rank, size, ray.train.report)
+        run_worker(settings["jobs"], rank, size, ray.train.report)
     except (RequestError, TrainingError):
         raise
     except Exception as error:
@@ -54,51 +52,18 @@ def train_function(settings: dict[str, Any]) -> None:
         raise TrainingError(f"worker {rank} failed:\n{own_traceback(error)}") from None
 
 
-class Trainer(DataParallelTrainer):
-    """Ray Train's trainer without the parts that make a short job slow or take the interrupt key away.
-
-    Args:
-        tell: sends an event to the driver; called in the controller.
-        arguments: as Ray Train's.
-    """
-
-    def __init__(self, *arguments: Any, tell: Handler, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.tell = tell
-
-    def _create_default_callbacks(self) -> list[Any]:
-        # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement
-        # group that outlives its controller, is done by Ray itself: the group belongs to the controller actor.
-        callbacks = super()._create_default_callbacks()
-        return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
-
-    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
-        return super()._initialize_and_run_controller(**arguments)
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        self.controller = controller  # Ctrl-C stays a KeyboardInterrupt; see run_on_ray
-
-    def abort(self) -> None:
-        """Stop the workers and the controller."""
-        # AttributeError: not started yet; RayError: the controller ends itself by the abort.
-        with contextlib.suppress(AttributeError, ray.exceptions.RayError):
-            ray.get(self.controller.abort.remote(), timeout=10)
-
-
-def run_on_ray(config: Config, folder: RunFolder, started_at: float, on_event: OnEvent, verbose: bool) -> None:
-    """Run the workers to the end. See ``train`` for what is raised."""
+def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
+    """Train all jobs in turn on the workers that the first one asks for. See ``train`` for what is raised."""
+    config = jobs[0].config
     check_placeable(config.scaling)
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # 2 s by default: felt at the end of every run
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    job = Job(config=config, folder=folder, command=command_line(), started_at=started_at)
     scratch = scratch_folder()
     with event_listener(on_event) as address:
         tell = functools.partial(send, address)
         trainer = Trainer(
             train_function,
             tell=tell,
-            train_loop_config={"job": job, "verbose": verbose},
+            is_local=local_ray.is_running(),
+            train_loop_config={"jobs": jobs, "verbose": verbose},
             backend_config=MwmsConfig(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=config.scaling.num_workers,
@@ -117,19 +82,27 @@ def run_on_ray(config: Config, folder: RunFolder, started_at: float, on_event: O
         except KeyboardInterrupt:
             trainer.abort()
             again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
-            raise KeyboardInterrupt(f"The run in {folder.location} goes on from its last epoch with {again}.") from None
+            raise KeyboardInterrupt(f"{unfinished(jobs)} from the last epoch with {again}.") from None
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-            raise explain(error, folder, config.run.max_failures) from error
+            raise explain(error, unfinished(jobs), config.run.max_failures) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def explain(error: Exception, folder: RunFolder, restarts: int) -> Exception:
+def unfinished(jobs: Sequence[Job]) -> str:
+    """``The run in results/mnist_mlp goes on``: the beginning of what can be done about an end before the end."""
+    places = [job.folder.location for job in jobs if not job.folder.exists(runs.RESULT) or job.config.run.overwrite]
+    if len(places) > 1:
+        return f"The {len(places)} open runs, from {places[0]} to {places[-1]}, go on"
+    return f"The run in {(places or [jobs[-1].folder.location])[0]} goes on"
+
+
+def explain(error: Exception, what_goes_on: str, restarts: int) -> Exception:
     """The error that a person should see: the worker's own where there is one.
 
     Args:
         error: what Ray Train ended with.
-        folder: the run.
+        what_goes_on: as ``unfinished`` gives it.
         restarts: how many there could be.
     """
     lost = as_lost_worker(error)
@@ -146,6 +119,5 @@ def explain(error: Exception, folder: RunFolder, restarts: int) -> Exception:
             return cause
     advice = advice_for(failures.values())
     return TrainingError(
-        f"{what}{f'; {advice}' if advice else ''}. The run in {folder.location} goes on from its last epoch with the "
-        "same command"
+        f"{what}{f'; {advice}' if advice else ''}. {what_goes_on} from the last epoch with the same command"
     )

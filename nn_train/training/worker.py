@@ -6,23 +6,30 @@ The order of initialisation is: TensorFlow, strategy, data, model, checkpoint, c
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nn_train import runs
 from nn_train.config import Config, dump_yaml
-from nn_train.config.schema import ScalingConfig
+from nn_train.config.options import is_entry_point
+from nn_train.config.schema import DataConfig, ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
 from nn_train.training.epochs import Training
 from nn_train.training.record import finished_record, sizes
 
+NOT_SHARED = (
+    "run.storage_path: the workers do not see the same {location}; on several machines it must be a shared folder "
+    "(NFS) or a URI such as s3://bucket/results"
+)
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -43,11 +50,12 @@ class Job:
     started_at: float
 
 
-def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
-    """Train as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
+def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report) -> None:
+    """Train one job after another as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
 
     Args:
-        job: the same on every worker.
+        jobs: the same on every worker, with one ``scaling`` section. Those that are finished are left out: workers
+            that were started again go on with the others.
         rank, size: this worker's place.
         report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
 
@@ -55,7 +63,22 @@ def run_worker(job: Job, rank: int, size: int, report: Report) -> None:
         RequestError: the data or the model cannot be trained on; nothing was written.
         TrainingError: the loss became NaN or infinite; the last checkpoint stays.
     """
-    train_replica(job, join_process(job.config.scaling, rank, size), report)
+    replicas = join_process(jobs[0].config.scaling, rank, size)
+    began_at = jobs[0].started_at
+    for job in jobs:
+        if len(jobs) == 1 or not is_finished(job, replicas):
+            train_replica(job, replicas, report, began_at)
+        began_at = time.time()
+
+
+def is_finished(job: Job, replicas: Any) -> bool:
+    """Whether a run needs nothing more. Collective; the answer is the same on all workers."""
+    from nn_train.replication import same_on_all
+
+    done = job.folder.exists(runs.RESULT) and not job.config.run.overwrite
+    if not same_on_all(int(done), replicas):
+        raise RequestError(NOT_SHARED.format(location=job.folder.location))
+    return done
 
 
 def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
@@ -71,29 +94,51 @@ def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
     return join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1)
 
 
-def train_replica(job: Job, replicas: Any, report: Report) -> None:
-    """The same in a process that has joined its strategy already (``replicas``: a ``Replicas``)."""
+def train_replica(job: Job, replicas: Any, report: Report, began_at: float | None = None) -> None:
+    """One job in a process that has joined its strategy.
+
+    Args:
+        job, report: as for ``run_worker``.
+        replicas: a ``Replicas``.
+        began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
+    """
     import keras
 
-    from nn_train.datasets import load_data
     from nn_train.loop import Loop
     from nn_train.preparation import one_hot_depth, prepare_model
 
     config = job.config
+    # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
+    keras.backend.clear_session()
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
-    data = load_data(config.data)
+    data = load(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-    Run(job, model, data, loop, report).run()
+    Run(job, model, data, loop, report, job.started_at if began_at is None else began_at).run()
+
+
+def load(data: DataConfig) -> Any:
+    """The examples. A function of the user's is called for every run: it may draw random numbers."""
+    from nn_train.datasets import load_data
+
+    return load_data(data) if is_entry_point(data.source) else load_once(data)
+
+
+@functools.lru_cache(maxsize=1)
+def load_once(data: DataConfig) -> Any:
+    """The examples of a file or a built-in name, read once for all runs of this process."""
+    from nn_train.datasets import load_data
+
+    return load_data(data)
 
 
 class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.runs``) and reports events."""
 
-    def __init__(self, job: Job, model: Any, data: Any, loop: Any, report: Report) -> None:
+    def __init__(self, job: Job, model: Any, data: Any, loop: Any, report: Report, began_at: float) -> None:
         super().__init__(job.config, model, data, loop, job.folder.location)
-        self.job, self.folder, self.report = job, job.folder, report
+        self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, report
         self.loggers: list[Any] = []
 
     def run(self) -> None:
@@ -113,7 +158,7 @@ class Run(Training):
         if self.replicas.is_chief:
             world_size, job = self.replicas.size, self.job
             result = finished_record(
-                self.config, self.history, self.data, self.model, world_size, job.command, job.started_at
+                self.config, self.history, self.data, self.model, world_size, job.command, self.began_at
             )
             self.folder.write_json(runs.RESULT, result)
             self.folder.delete(runs.REPLACED_BY)
@@ -142,10 +187,7 @@ class Run(Training):
             self.history = checkpoint.history
         seen = same_on_all(len(self.history), self.replicas)  # also a barrier: now the chief has written its file
         if not (seen and same_on_all(int(self.folder.exists(runs.CONFIG)), self.replicas)):
-            raise RequestError(
-                f"run.storage_path: the workers do not see the same {self.folder.location}; on several machines it "
-                "must be a shared folder (NFS) or a URI such as s3://bucket/results"
-            )
+            raise RequestError(NOT_SHARED.format(location=self.folder.location))
         return warnings
 
     def keep_epoch(self, row: dict[str, Any]) -> None:
@@ -166,6 +208,7 @@ class Run(Training):
         """What a person wants to see before the first epoch."""
         return {
             "event": "start",
+            "run": self.config.title,
             "parameters": self.model.count_params(),
             "examples": sizes(self.data),
             "resumed_after": len(self.history),

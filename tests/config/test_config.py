@@ -17,7 +17,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml")
 
 
 def test_every_field_has_a_default_and_a_help_line():
-    text = help_text("Job", searches=True)
+    text = help_text("Job", stages=("search", "pipeline"))
     for path in field_types():
         assert f"--{path} " in text
     assert Config().model.name == "mlp"

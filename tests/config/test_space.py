@@ -202,7 +202,7 @@ def test_both_ends_of_a_range_are_allowed_values(end):
     ],
 )
 def test_a_search_is_told_on_the_command_line(words, field, value):
-    assert getattr(parse_arguments(words, searches=True).config.search, field) == value
+    assert getattr(parse_arguments(words, stages=("search",)).config.search, field) == value
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_search_is_told_on_the_command_line(words, field, value):
     ],
 )
 def test_a_wrong_search_ends_with_code_2_and_one_message(words, said, capsys):
-    assert run_job("Job", words, lambda arguments: 0, searches=True) == 2
+    assert run_job("Job", words, lambda arguments: 0, stages=("search",)) == 2
     shown = capsys.readouterr().err
     assert said in shown
     assert len(shown.strip().splitlines()) == 1
@@ -242,18 +242,21 @@ def test_other_jobs_take_nothing_of_a_search(words, said, capsys):
     assert "--dry_run" not in help_text("Job")
 
 
-def test_only_a_search_has_a_dry_run():
-    assert parse_arguments(["--dry_run"], searches=True).dry_run
-    assert not parse_arguments([], searches=True).dry_run
-    assert "--dry_run" in help_text("Job", searches=True)
-    assert "--search.num_trials 20" in help_text("Job", searches=True)
+FLAGS = {"dry_run": "only say"}
+
+
+def test_a_flag_is_known_to_the_job_that_has_it():
+    assert "dry_run" in parse_arguments(["--dry_run"], ("search",), FLAGS).flags
+    assert "dry_run" not in parse_arguments([], ("search",), FLAGS).flags
+    assert "--dry_run" in help_text("Job", ("search",), FLAGS)
+    assert "--search.num_trials 20" in help_text("Job", stages=("search",))
 
 
 def test_the_section_search_is_no_part_of_a_run():
     config = config_from_dict({"search": {"space": {"seed": {"choice": [1, 2]}}}})
     assert "search" not in dump_yaml(config)
     assert config_from_dict(config_to_dict(config)) == Config()
-    assert config_from_dict(config_to_dict(config, with_search=True)) == config
+    assert config_from_dict(config_to_dict(config, stages=("search",))) == config
 
 
 @pytest.mark.parametrize(

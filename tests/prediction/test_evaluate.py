@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobs.evaluate import main
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.prediction.driver import evaluate_runs
+from nn_train.report import load_inputs
 from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
@@ -99,6 +102,41 @@ def test_every_number_is_the_one_that_scikit_learn_gives(image_runs, tmp_path):
     command = [sys.executable, "-m", "benchmarks.check_report", str(tmp_path / "out")]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def write_search(folder, best=None):
+    """A finished search of two trials; ``best`` becomes the run of its best model."""
+    folder.mkdir()
+    about = {"name": folder.name, "metric": "val_accuracy", "mode": "max"}
+    (folder / "search.json").write_text(json.dumps(about))
+    rows = "".join(f"t{i},completed,,0.{i + 3},3,1.5,0.{i + 1}\n" for i in range(2))
+    header = "trial_id,status,cause,val_accuracy,epochs,seconds,config/optimizer.learning_rate\n"
+    (folder / "trials.csv").write_text(header + rows)
+    if best:
+        shutil.copytree(best, folder / "best" / "1_t1")
+    return folder
+
+
+def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
+    meant, shown = write_search(tmp_path / "meant", image_runs[0]), write_search(tmp_path / "shown", image_runs[0])
+    evaluate_runs([meant, image_runs[1]], tmp_path / "out", searches=[shown, str(meant)])
+    inputs = load_inputs(tmp_path / "out")
+    assert [record.name for record in inputs.runs] == ["run0", "run1"]
+    assert [search.name for search in inputs.searches] == ["meant", "shown"]
+
+
+def test_the_job_takes_several_searches(image_runs, tmp_path):
+    places = [str(write_search(tmp_path / f"search{seed}", run)) for seed, run in enumerate(image_runs)]
+    assert main(["--runs", *places, "--output", str(tmp_path / "out")]) == 0
+    inputs = load_inputs(tmp_path / "out")
+    assert [record.name for record in inputs.runs] == ["run0", "run1"]
+    assert [search.name for search in inputs.searches] == ["search0", "search1"]
+
+
+def test_searches_without_a_run_are_refused(tmp_path):
+    with pytest.raises(RequestError, match="at least one run"):
+        evaluate_runs([], tmp_path / "out", searches=[write_search(tmp_path / "search")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_not_a_run_is_refused(tmp_path):

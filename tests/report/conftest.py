@@ -23,7 +23,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, "b1", model="my.module:cnn", seed=1, val_accuracy=0.96),
         write_run(root, "b2", model="my.module:cnn", seed=2, val_accuracy=0.94),
     ]
-    output = evaluate_runs(runs, root / "out", write_search(root / "search"))
+    output = evaluate_runs(runs, root / "out", [write_search(root / "search")])
+    render(load_inputs(output), output, some_images())
+    return output
+
+
+@pytest.fixture(scope="session")
+def two_searches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report of one run and two searches, which vary different fields. Read only."""
+    root = tmp_path_factory.mktemp("two")
+    searches = [write_search(root / "mlp"), write_search(root / "cnn", 12, "optimizer.momentum", name=HOSTILE)]
+    output = evaluate_runs([write_run(root, "run")], root / "out", searches)
     render(load_inputs(output), output, some_images())
     return output
 

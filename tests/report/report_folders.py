@@ -56,13 +56,16 @@ def write_run(root: Path, folder: str, *, name: str | None = None, **changes: An
     return path
 
 
-def write_search(folder: Path, trials: int = 40) -> Path:
-    """A search in which the learning rate decides; some trials are stopped and two fail."""
+def write_search(folder: Path, trials: int = 40, third: str = "model.dropout", **changes: Any) -> Path:
+    """A search in which the learning rate decides; some trials are stopped and two fail.
+
+    ``third`` is the last of its three fields. ``changes``: fields of search.json.
+    """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     with open(folder / "trials.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        params = ("config/optimizer.learning_rate", "config/model.activation", "config/model.dropout")
+        params = ("config/optimizer.learning_rate", "config/model.activation", f"config/{third}")
         writer.writerow(("trial_id", "status", "cause", "epochs", "seconds", "val_accuracy", *params))
         for number in range(trials):
             rate, dropout = 10 ** rng.uniform(-4, -1), rng.uniform(0, 0.5)
@@ -73,7 +76,7 @@ def write_search(folder: Path, trials: int = 40) -> Path:
                 row[1:3], row[5] = ("failed", HOSTILE), ""
             writer.writerow((*row, repr(float(rate)), rng.choice(["relu", "tanh"]), repr(float(dropout))))
     about = {"schema": 1, "metric": "val_accuracy", "mode": "max", "algorithm": "random", "rungs": [1, 3, 9]}
-    (folder / "search.json").write_text(json.dumps({**about, "seconds": 99.5}), encoding="utf-8")
+    (folder / "search.json").write_text(json.dumps({**about, "seconds": 99.5, **changes}), encoding="utf-8")
     return folder
 
 
@@ -90,10 +93,13 @@ def some_images(rows: int = ROWS) -> np.ndarray:
 
 
 def evaluate_runs(
-    run_dirs: Sequence[Path], output: Path, search: Path | None = None, answers: Sequence[Predictions] | None = None
+    run_dirs: Sequence[Path],
+    output: Path,
+    searches: Sequence[Path] = (),
+    answers: Sequence[Predictions] | None = None,
 ) -> Path:
     """What the evaluation job does before it renders."""
-    records = collect_runs(run_dirs, output, search)
+    records = collect_runs(run_dirs, output, searches)
     for index, record in enumerate(records):
         predictions = answers[index] if answers else some_predictions(index, noise=1.2 + 0.1 * index)
         store_predictions(output / "predictions", record.stem, predictions, output="logits", seconds=0.5)

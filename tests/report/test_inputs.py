@@ -11,15 +11,14 @@ from nn_train.report import collect_runs, load_inputs
 
 def test_collected_runs_come_back_without_their_folders(tmp_path: Path) -> None:
     runs = [write_run(tmp_path, "one"), write_run(tmp_path, "two", name=HOSTILE)]
-    records = collect_runs(runs, tmp_path / "out", write_search(tmp_path / "search"))
+    records = collect_runs(runs, tmp_path / "out", [write_search(tmp_path / "search")])
     for path in (*runs, tmp_path / "search"):
         path.rename(path.with_name(path.name + "_moved"))
     inputs = load_inputs(tmp_path / "out")
     assert inputs.runs == records
     assert [record.name for record in records] == ["one", HOSTILE]
     assert records[1].stem == "script_img_src_x_onerror_alert_1"
-    assert inputs.search is not None
-    assert len(inputs.search.trials) == 40
+    assert [len(search.trials) for search in inputs.searches] == [40]
 
 
 def test_runs_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:

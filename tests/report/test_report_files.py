@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from report_folders import CLASSES, HOSTILE, some_predictions
+from report_readers import Reader, contents, read_csv
 from sklearn.metrics import roc_curve
 
 from benchmarks.check_report import check_report
@@ -27,17 +26,8 @@ from nn_train.report import load_inputs, render
 
 FILES = (
     "report.html", "README.md", "metrics.json", "confusion.csv", "curves.csv", "calibration.csv", "history.csv",
-    "trials.csv", "errors.csv",
+    "trials.csv", "errors.csv", "searches.json",
 )  # fmt: skip
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_every_file_is_there(report: Path) -> None:
@@ -175,24 +165,8 @@ def test_history_and_errors_name_every_run(report: Path) -> None:
     assert all(row["true"] != row["predicted"] for row in errors)
 
 
-class Reader(HTMLParser):
-    """Collects what a browser would act on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
 def test_names_from_users_are_text_and_nothing_else(report: Path) -> None:
-    reader = Reader()
-    reader.feed((report / "report.html").read_text(encoding="utf-8"))
+    reader = Reader(report / "report.html")
     attributes = {name for _, attrs in reader.tags for name in attrs}
     assert not {name for name in attributes if name.startswith("on")} | ({"style"} & attributes)
     assert [
@@ -206,9 +180,8 @@ def test_names_from_users_are_text_and_nothing_else(report: Path) -> None:
 
 
 def test_the_page_has_every_section_and_no_id_twice(report: Path) -> None:
-    reader = Reader()
-    reader.feed((report / "report.html").read_text(encoding="utf-8"))
-    ids = [attrs["id"] for _, attrs in reader.tags if "id" in attrs]
+    reader = Reader(report / "report.html")
+    ids = reader.ids
     assert len(ids) == len(set(ids))
     links = [
         str(attrs["href"])[1:] for tag, attrs in reader.tags if tag == "a" and str(attrs.get("href")).startswith("#")

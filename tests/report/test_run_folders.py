@@ -1,11 +1,11 @@
-"""Which runs are meant: folders of runs, and that of a search."""
+"""Which runs are meant: folders of runs, and those of searches."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from report_folders import write_run, write_search
+from report_folders import evaluate_runs, write_run, write_search
 
 from nn_train.errors import RequestError
 from nn_train.report import collect_runs, find_runs, load_inputs
@@ -19,28 +19,47 @@ def test_a_search_stands_for_its_best_runs_in_sorted_order(tmp_path: Path) -> No
     runs = [write_run(tmp_path, "before"), search, str(write_run(tmp_path, "after"))]
     folders, found = find_runs(runs)
     assert [folder.name for folder in folders] == ["before", "rank1", "rank2", "after"]
-    assert found is not None
-    assert found.location == str(search)
+    assert [folder.location for folder in found] == [str(search)]
     collect_runs(folders, tmp_path / "out", found)
-    inputs = load_inputs(tmp_path / "out")
-    assert inputs.search is not None
-    assert len(inputs.search.trials) == 40
-    for name in ("search.json", "trials.csv"):
-        assert (tmp_path / "out" / name).read_bytes() == (search / name).read_bytes()
+    assert [len(search.trials) for search in load_inputs(tmp_path / "out").searches] == [40]
 
 
 def test_runs_alone_bring_no_search(tmp_path: Path) -> None:
-    folders, search = find_runs([write_run(tmp_path, "run")])
+    folders, searches = find_runs([write_run(tmp_path, "run")])
     assert [folder.location for folder in folders] == [str(tmp_path / "run")]
-    assert search is None
+    assert searches == []
 
 
-def test_two_searches_are_refused(tmp_path: Path) -> None:
-    searches = [write_search(tmp_path / name) for name in ("a", "b")]
+def test_each_search_brings_its_runs_once(tmp_path: Path) -> None:
+    searches = [write_search(tmp_path / name) for name in ("b", "a")]
     for search in searches:
         write_run(search / "best", "rank1")
-    with pytest.raises(RequestError, match=r"^--runs: a report shows one search, but .*/a and .*/b are two"):
-        find_runs(searches)
+    folders, found = find_runs([searches[0], searches[1], f"{searches[0]}/"])
+    assert [folder.location for folder in folders] == [str(search / "best" / "rank1") for search in searches]
+    assert [folder.location for folder in found] == [str(search) for search in searches]
+
+
+def test_a_search_given_by_path_and_by_folder_is_shown_once(tmp_path: Path) -> None:
+    search, other = write_search(tmp_path / "search"), write_search(tmp_path / "other")
+    write_run(search / "best", "rank1")
+    folders, found = find_runs([search])
+    collect_runs(folders, tmp_path / "out", [*found, other, str(search)])
+    assert [search.name for search in load_inputs(tmp_path / "out").searches] == ["search", "other"]
+
+
+def test_searches_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
+    places = [write_search(tmp_path / name, name="tune") for name in ("one/x", "two/x", "two/y")]
+    collect_runs([write_run(tmp_path, "run")], tmp_path / "out", places)
+    assert [search.name for search in load_inputs(tmp_path / "out").searches] == ["one/tune", "two/tune", "two/tune-2"]
+
+
+def test_an_evaluation_without_searches_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    output = evaluate_runs([run], tmp_path / "out", [write_search(tmp_path / "search")])
+    assert (output / "trials.csv").exists()
+    assert load_inputs(evaluate_runs([run], output)).searches == []
+    assert not (output / "trials.csv").exists()
+    assert not (output / "searches.json").exists()
 
 
 @pytest.mark.parametrize("made", [False, True])
@@ -64,5 +83,5 @@ def test_a_broken_search_is_refused_before_anything_is_written(tmp_path: Path, s
     search, run = write_search(tmp_path / "search"), write_run(tmp_path, "run")
     spoil(search)
     with pytest.raises(RequestError, match=message):
-        collect_runs([run], tmp_path / "out", search)
+        collect_runs([run], tmp_path / "out", [search])
     assert not (tmp_path / "out").exists()

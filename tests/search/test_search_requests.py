@@ -38,7 +38,7 @@ def test_a_metric_of_training_needs_no_validation_examples():
 def left_by(folder, config):
     """The folder after a search of ``config``."""
     folder = RunFolder(str(folder), "s")
-    folder.write("config.yaml", dump_yaml(config, with_search=True).encode())
+    folder.write("config.yaml", dump_yaml(config, stages=("search",)).encode())
     return folder
 
 

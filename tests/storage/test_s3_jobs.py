@@ -158,8 +158,9 @@ def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
     page = evaluate_runs(["s3://bucket/search"], tmp_path / "report")
     inputs = load_inputs(tmp_path / "report")
     assert [record.name for record in inputs.runs] == ["two", "one"]  # rank1, rank2
-    assert (tmp_path / "report" / "trials.csv").read_text() == trials
-    assert [trial.trial_id for trial in inputs.search.trials] == ["t0", "t1", "t2", "t3"]
+    named = "".join(f"search,{line}" for line in trials.splitlines(keepends=True))
+    assert (tmp_path / "report" / "trials.csv").read_text() == named
+    assert [trial.trial_id for trial in inputs.searches[0].trials] == ["t0", "t1", "t2", "t3"]
     assert "learning_rate" in page.read_text()
 
 

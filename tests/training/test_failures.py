@@ -14,7 +14,6 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
 from nn_train.errors import RequestError, TrainingError
-from nn_train.runs import RunFolder
 from nn_train.training.failures import PeerLostError, RetryLostWorkers, describe_losses, failure_event, own_traceback
 from nn_train.training.ray_train import explain
 
@@ -116,7 +115,7 @@ def test_a_loss_is_told_in_words(failures, text):
 def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
     advice = failure_event({0: polled(error)}, 1, 3)["advice"]
     assert (advice is not None and "train.batch_size" in advice) == advised
-    last = explain(WorkerGroupError("failed", {0: polled(error)}), RunFolder("/results", "run"), 3)
+    last = explain(WorkerGroupError("failed", {0: polled(error)}), "The run in /results/run goes on", 3)
     assert ("train.batch_size" in str(last)) == advised
     assert "no restart is left (run.max_failures 3)" in str(last)
     assert "/results/run goes on" in str(last)
@@ -124,7 +123,7 @@ def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
 
 @pytest.mark.parametrize("error", [OUT_OF_MEMORY, ControllerError(ValueError("new in Ray"))])
 def test_a_lost_controller_is_told_in_words(error):
-    said = str(explain(error, RunFolder("/results", "run"), 3))
+    said = str(explain(error, "The run in /results/run goes on", 3))
     assert said.startswith("the process that watches the workers failed: ")
     assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
     assert "\n" not in said
@@ -132,7 +131,7 @@ def test_a_lost_controller_is_told_in_words(error):
 
 def test_of_several_errors_the_workers_own_is_shown():
     mistake = TrainingError("worker 1 failed:\nTraceback …")
-    assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), RunFolder("/results", "run"), 3) is mistake
+    assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), "The run in /results/run goes on", 3) is mistake
 
 
 def test_a_traceback_shows_the_users_file_and_where_it_was_raised(tmp_path, monkeypatch):

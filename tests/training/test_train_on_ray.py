@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
+from nn_train.training import train_all
 from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
@@ -81,6 +84,54 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
     assert [e["row"]["epoch"] for e in events if e["event"] == "epoch"][-2:] == [2, 3]
     train(make(tmp_path, "alive", train={"callbacks": "user_code:never_kill"}))
     assert history(tmp_path, "killed") == history(tmp_path, "alive")
+
+
+def model_of(folder, name):
+    """The architecture as it is saved, but for ids of Python's, and the weights."""
+    import keras
+
+    with zipfile.ZipFile(folder / name / "model.keras") as archive:
+        architecture = re.sub(r'"shared_object_id": \d+', "", archive.read("config.json").decode())
+    return architecture, keras.models.load_model(folder / name / "model.keras").get_weights()
+
+
+def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
+    sections = {
+        "wide": {"model": {"hidden_units": 20}},
+        "half": {"seed": 4, "train": {"precision": "mixed_bfloat16"}},
+        "deep": {"seed": 5, "model": {"name": "user_code:batch_norm"}},
+    }
+    events = []
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    results = train_all([make(together, name, **one) for name, one in sections.items()], on_event=events.append)
+    assert [result.record["name"] for result in results] == list(sections)
+    assert [event["event"] for event in events].count("starting") == 1
+    assert [event["run"] for event in events if event["event"] == "start"] == list(sections)
+    for name, one in sections.items():
+        train(make(alone, name, **one))
+        assert history(together, name) == history(alone, name)
+        (architecture, weights), (expected, expected_weights) = model_of(together, name), model_of(alone, name)
+        assert architecture == expected
+        assert all((a == b).all() for a, b in zip(weights, expected_weights, strict=True))
+
+
+def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path):
+    configs = [
+        make(tmp_path, name, train={"callbacks": f"user_code:{call}"})
+        for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
+    ]
+    events = []
+    results = train_all(configs, on_event=events.append)
+    starts = [(event["run"], event["resumed_after"]) for event in events if event["event"] == "start"]
+    assert starts == [("first", 0), ("second", 0), ("second", 1), ("third", 0)]
+    assert [result.trained for result in results] == [True] * 3
+    assert all(len(history(tmp_path, config.title)) == 3 for config in configs)
+    assert not any(result.trained for result in train_all(configs))
+
+
+def test_runs_of_other_workers_cannot_share_them(tmp_path):
+    with pytest.raises(RequestError, match="must have the same in both sections"):
+        train_all([make(tmp_path, "one"), make(tmp_path, "two", workers=1)])
 
 
 def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):

@@ -1,0 +1,85 @@
+"""How long it takes to train the CNN to 99 % on MNIST's test set, against the tutorial's own script.
+
+    python -m benchmarks.time_to_accuracy [--json FILE]
+
+``jobs.train --config jobs/configs/mnist_cnn_fast.yaml`` for five seeds and, before the first, third and fifth, the
+tutorial's script: each a fresh process, timed from the command to its end. The test accuracy of ``jobs.train`` is
+measured afterwards, with ``model.evaluate`` of plain Keras on the saved model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+
+MNIST = str(files("nn_train.datasets") / "data" / "mnist.npz")
+TUTORIAL = Path(__file__).parent / "scripts" / "tutorial_cnn.py"
+CONFIG = Path(__file__).parents[1] / "jobs" / "configs" / "mnist_cnn_fast.yaml"
+SEEDS = 5
+ACCURACY = 0.99  # at least, the median over the seeds
+SHARE = 1 / 6  # of the tutorial's time, at most
+EVALUATE = (
+    "import sys, keras, numpy as np\n"
+    "with np.load(sys.argv[1]) as a: x, y = a['x_test'][..., None] / np.float32(255), a['y_test']\n"
+    "model = keras.models.load_model(sys.argv[2])\n"
+    "print((model.predict(x, batch_size=500, verbose=0).argmax(axis=1) == y).mean())\n"
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    arguments = parser.parse_args()
+    fast, tutorial = [], []
+    for seed in range(SEEDS):
+        if seed % 2 == 0:
+            tutorial.append(timed([TUTORIAL, MNIST, str(seed)]))
+            print(f"tutorial's script, seed {seed}   {tutorial[-1][0]:6.1f} s  {tutorial[-1][1]:.4f}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["--config", CONFIG, "--seed", str(seed), "--run.storage_path", folder, "--name", "fast"]
+            seconds, _ = timed(["-m", "jobs.train", *words])
+            fast.append((seconds, timed(["-c", EVALUATE, MNIST, f"{folder}/fast/model.keras"])[1]))
+        print(f"mnist_cnn_fast.yaml, seed {seed} {fast[-1][0]:6.1f} s  {fast[-1][1]:.4f}", flush=True)
+    ours, theirs = (statistics.median(seconds for seconds, _ in runs) for runs in (fast, tutorial))
+    accuracy, reference = (statistics.median(share for _, share in runs) for runs in (fast, tutorial))
+    reached = accuracy >= ACCURACY and ours <= SHARE * theirs
+    print()
+    print(f"{'':24} {'seconds':>8} {'test accuracy':>14}")
+    print(f"{'the tutorial script':24} {theirs:8.1f} {reference:14.4f}")
+    print(f"{'mnist_cnn_fast.yaml':24} {ours:8.1f} {accuracy:14.4f}")
+    print(
+        f"1/{theirs / ours:.1f} of its time; at most 1/6 with at least {ACCURACY}: {'reached' if reached else 'MISSED'}"
+    )
+    if arguments.json:
+        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        content = {"machine": machine, "fast": fast, "tutorial": tutorial, "ratio": theirs / ours, "accuracy": accuracy}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+    return 0 if reached else 1
+
+
+def timed(words: list[object]) -> tuple[float, float]:
+    """Seconds of a Python process, and the number in its last line (nan where that is none)."""
+    began = time.perf_counter()
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, env=environment)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(f"{words} failed:\n{done.stderr[-2000:]}")
+    try:
+        return seconds, float(done.stdout.split()[-1])
+    except ValueError:
+        return seconds, float("nan")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""``run_pipeline``: the stages one after another on one Ray. Each goes on where it was cut off."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nn_train.config import Config
+from nn_train.config.parse import config_to_dict
+from nn_train.config.schema import ScalingConfig
+from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
+from nn_train.pipeline.stages import REPORT, ModelStages, model_stages, pipeline_config, pipeline_folder
+from nn_train.runs import RunFolder
+from nn_train.search import SearchOutcome, search
+from nn_train.search.driver import check_search
+from nn_train.training import TrainResult, train_all
+from nn_train.training.driver import check_early
+from nn_train.training.progress import counted
+
+OnEvent = Callable[[dict[str, Any]], None]
+RECORD = "pipeline.json"
+NO_OVERRIDES: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """A finished pipeline.
+
+    Attributes:
+        folder: its path or URI: ``search_<model>/``, ``<model>_seed<n>/`` and ``report/`` lie there.
+        report: path or URI of ``report.html``.
+        record: the content of ``pipeline.json``.
+        ran: False when it was finished before and nothing was done.
+    """
+
+    folder: str
+    report: str
+    record: dict[str, Any]
+    ran: bool
+
+
+def run_pipeline(
+    config: Config,
+    overrides: Mapping[str, Any] = NO_OVERRIDES,
+    quick: bool = False,
+    on_event: OnEvent = lambda event: None,
+    verbose: bool = False,
+) -> PipelineResult:
+    """Search for each model, train it with what was found from several seeds, evaluate all runs, report.
+
+    Args:
+        config: the job; its section ``pipeline`` names the models.
+        overrides: ``section.field`` to a value that holds for all models, whatever their entries say.
+        quick: with the smaller budgets of ``pipeline.quick``.
+        on_event: called with every event: ``stage`` where one begins, ``found`` for a finished search, ``line`` of
+            the evaluation, and those of ``search`` and ``train``, which hold their ``config``.
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Raises:
+        RequestError, TrainingError: as ``search``, ``train`` and ``evaluate_runs``.
+        KeyboardInterrupt: Ctrl-C; the same command goes on where it was.
+    """
+    whole = pipeline_config(config, overrides, quick)
+    models = model_stages(config, overrides, quick)
+    folder = RunFolder(pipeline_folder(whole))
+    settings = config_to_dict(whole, stages=("search", "pipeline"))
+    record = folder.read_json(RECORD)
+    if record is not None and record["config"] == settings and not whole.run.overwrite:
+        return PipelineResult(folder.location, folder.path(f"{REPORT}/report.html"), record, ran=False)
+    check(models)
+    began = time.time()
+    try:
+        runs, searches = run_stages(models, folder, on_event, verbose)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"The pipeline in {folder.location} goes on with the same command.") from None
+    finished = {
+        "schema": 1,
+        "config": settings,
+        "searches": [one.folder for one in searches],
+        "runs": [one.folder for one in runs],
+        "seconds": round(time.time() - began, 3),
+    }
+    folder.write_json(RECORD, finished)
+    return PipelineResult(folder.location, folder.path(f"{REPORT}/report.html"), finished, ran=True)
+
+
+def check(models: list[ModelStages]) -> None:
+    """Refuse before Ray starts what can be seen without it."""
+    for model in models:
+        check_early(model.base)
+        if model.search is not None:
+            check_search(model.search)
+
+
+def run_stages(
+    models: list[ModelStages], folder: RunFolder, on_event: OnEvent, verbose: bool
+) -> tuple[list[TrainResult], list[SearchOutcome]]:
+    """Everything, on one Ray: all searches, then all trainings on workers that start once, then the report."""
+    from nn_train.training.cluster import check_placeable, ray_session, trials_at_a_time
+
+    with ray_session(verbose):
+        for model in models:
+            for job in (model.search, model.base):
+                if job is not None:
+                    check_placeable(job.scaling)
+        searching = [one for one in models if one.search is not None]
+        at_a_time = {one.name: trials_at_a_time(one.search.scaling) for one in searching if one.search is not None}
+        clock = Clock(planned(models, at_a_time), on_event)
+        outcomes, configs = [], []
+        for model in models:
+            found: dict[str, Any] = {}
+            if model.search is not None:
+                clock.begin()
+                outcome = search(model.search, about(model.search, on_event), verbose)
+                on_event({"event": "found", "config": model.search, "outcome": outcome})
+                clock.learn(model.name, [row["seconds"] for one in outcome.records for row in one.rows])
+                outcomes.append(outcome)
+                found = outcome.best.values
+            configs += model.trainings(found)
+        clock.begin()
+        results = train_all(configs, about_runs(configs, on_event), verbose)
+        clock.begin()
+        write_report(results, outcomes, folder, models[0].base.scaling, on_event, verbose)
+    return results, outcomes
+
+
+def planned(models: list[ModelStages], at_a_time: Mapping[str, int]) -> list[Stage]:
+    """The stages in their order, and what they cost."""
+    from nn_train.search.planning import make_plan
+    from nn_train.search.schedulers import rungs
+
+    stages, trainings = [], []
+    for model in models:
+        job, kind = model.search, model.base.model.name
+        if job is not None:
+            plan = make_plan(job, rungs(job), job.search.num_trials, at_a_time[model.name])
+            epochs = on_workers(plan.epochs_expected, job.scaling.num_workers) / at_a_time[model.name]
+            stages.append(Stage(f"search for {model.name}", [Work(model.name, kind, epochs)]))
+        epochs = on_workers(model.base.train.epochs, model.base.scaling.num_workers)
+        trainings += [Work(model.name, kind, epochs)] * model.seeds
+    names = ", ".join(model.name for model in models)
+    stages.append(Stage(f"train {names}: {counted(len(trainings), 'run')}", trainings))
+    return [*stages, Stage("evaluate and report", [PREDICTION] * len(trainings))]
+
+
+def about(config: Config, on_event: OnEvent) -> OnEvent:
+    """Adds to each event the config that it is about."""
+    return lambda event: on_event({**event, "config": config})
+
+
+def about_runs(configs: list[Config], on_event: OnEvent) -> OnEvent:
+    """The same for trainings: a ``start`` event names its run, those after it are of the same one."""
+    by_name = {config.title: config for config in configs}
+    now = configs[0]
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal now
+        now = by_name.get(event.get("run", ""), now)
+        on_event({**event, "config": now})
+
+    return tell
+
+
+def write_report(
+    results: list[TrainResult],
+    outcomes: list[SearchOutcome],
+    folder: RunFolder,
+    scaling: ScalingConfig,
+    on_event: OnEvent,
+    verbose: bool,
+) -> None:
+    """Evaluate all runs into ``report/``; on an object store by way of a temporary folder."""
+    from nn_train.prediction.driver import evaluate_runs
+
+    def say(text: str) -> None:
+        on_event({"event": "line", "text": text})
+
+    runs, searches = [one.folder for one in results], [one.folder for one in outcomes]
+    if folder.is_local:
+        evaluate_runs(runs, Path(folder.path(REPORT)), scaling, say, verbose, searches)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        evaluate_runs(runs, Path(scratch), scaling, say, verbose, searches)
+        for file in sorted(path for path in Path(scratch).rglob("*") if path.is_file()):
+            folder.write_file(f"{REPORT}/{file.relative_to(scratch).as_posix()}", file)

@@ -1,0 +1,91 @@
+"""Ray Train's trainer and controller without what makes a short job slow or takes the interrupt key away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import ray
+from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.metrics import ControllerMetricsCallback, WorkerMetricsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+from nn_train.training.events import Handler
+from nn_train.training.failures import RetryLostWorkers
+
+# The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
+# outlives its controller, is done by Ray itself: the group belongs to the controller actor. Of the others one starts
+# a process for data sets of Ray Data, which are not used, and one changes the workers' folder.
+UNWANTED = (PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback)
+# For people who watch a cluster.
+METRICS = (ControllerMetricsCallback, WorkerMetricsCallback)
+
+
+class LocalScalingPolicy(FixedScalingPolicy):
+    """Asks no autoscaler: a local Ray has none, and the process that would be asked takes seconds to start."""
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Nothing to register."""
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+
+class Controller(TrainController):
+    """Ray Train's controller with settings that it reads from the environment, which stay out of the workers' one:
+    a worker with an environment of its own cannot be one of the processes that Ray has started in advance."""
+
+    def __init__(self, *, is_local: bool, **arguments: Any) -> None:
+        settings = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}  # 2 s by default: felt at the end of every run
+        if is_local:
+            settings["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine back
+        given = {name: value for name, value in settings.items() if name not in os.environ}
+        os.environ.update(given)
+        try:
+            super().__init__(**arguments)
+        finally:
+            for name in given:
+                del os.environ[name]
+
+
+class Trainer(DataParallelTrainer):
+    """Starts the controller above.
+
+    Args:
+        tell: sends an event to the driver; called in the controller.
+        is_local: on a Ray of this job's own.
+        arguments: as Ray Train's.
+    """
+
+    def __init__(self, *arguments: Any, tell: Handler, is_local: bool, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.tell, self.is_local = tell, is_local
+
+    def _create_default_callbacks(self) -> list[Any]:
+        left_out = UNWANTED + (METRICS if self.is_local else ())
+        return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
+
+    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+        """The same as Ray Train does, but with ``Controller``, and Ctrl-C stays a KeyboardInterrupt."""
+        arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
+        if self.is_local:
+            arguments["scaling_policy"] = LocalScalingPolicy(self.scaling_config)
+        here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
+        given = get_env_vars_to_propagate()
+        environment = {"runtime_env": {"env_vars": given}} if given else {}
+        placed = ray.remote(num_cpus=0, label_selector=here, **environment)(Controller)
+        self.controller = placed.remote(is_local=self.is_local, **arguments)
+        ray.get(self.controller.run.remote())
+        return ray.get(self.controller.get_result.remote())
+
+    def abort(self) -> None:
+        """Stop the workers and the controller."""
+        # AttributeError: not started yet; RayError: the controller ends itself by the abort.
+        with contextlib.suppress(AttributeError, ray.exceptions.RayError):
+            ray.get(self.controller.abort.remote(), timeout=10)

@@ -1,0 +1,41 @@
+"""The time that a pipeline says is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from nn_train.pipeline.clock import FIRST_GUESS, START, TRACING, Clock, Stage, Work, on_workers
+
+
+def clock(*stages):
+    events = []
+    return Clock(stages, events.append), events
+
+
+def test_the_first_guess_gives_way_to_what_was_measured():
+    made, _ = clock(Stage("search", [Work("small", "mlp", 10)]), Stage("train", [Work("small", "mlp", 4)]))
+    assert made.left() == pytest.approx(2 * START + 2 * TRACING + 14 * FIRST_GUESS["mlp"])
+    made.begin()
+    made.learn("small", [3.0, 1.0, 2.0])
+    assert made.left() == pytest.approx(START + TRACING + 4 * 1.0)
+
+
+def test_a_machine_that_is_slow_with_one_model_is_taken_to_be_slow_with_the_other():
+    made, _ = clock(Stage("search", [Work("a", "mlp", 1)]), Stage("train", [Work("b", "cnn", 3)]))
+    made.begin()
+    made.learn("a", [2 * FIRST_GUESS["mlp"]])
+    assert made.left() == pytest.approx(START + TRACING + 3 * 2 * FIRST_GUESS["cnn"])
+
+
+def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
+    made, events = clock(Stage("search", [Work("own", "my:build", 1)]), Stage("train", [Work("own", "my:build", 3)]))
+    made.begin()
+    assert events == [{"event": "stage", "title": "search", "number": 1, "of": 2, "left": None}]
+    made.learn("own", [5.0])
+    made.begin()
+    assert events[1]["left"] == pytest.approx(START + TRACING + 15.0)
+
+
+def test_more_workers_take_less_time_but_not_in_proportion():
+    assert on_workers(9, 1) == 9
+    assert on_workers(9, 2) == pytest.approx(5)

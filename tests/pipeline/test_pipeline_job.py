@@ -1,0 +1,89 @@
+"""``python -m jobs.pipeline`` as a person runs it: real MNIST, a Ray of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
+JOB = [sys.executable, "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml"]
+# The processes of Ray that train or predict: workers of a run, trials of a search, those that predict.
+MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::MnistTrial", "ray::Scorer")
+
+
+def descendants(root):
+    """Process ids below ``root``."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended
+        parents[int(stat.parent.name)] = int(fields[1])
+    found, new = set(), {root}
+    while new:
+        found |= new
+        new = {child for child, parent in parents.items() if parent in new} - found
+    return found
+
+
+def users_of_tensorflow(root):
+    """The names of the processes below ``root`` that have loaded it."""
+    names = set()
+    for pid in descendants(root):
+        try:
+            if "libtensorflow" in Path(f"/proc/{pid}/maps").read_text():
+                names.add(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].split("(")[0])
+        except OSError:
+            continue  # it ended
+    return names
+
+
+@pytest.mark.e2e
+def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensorflow(tmp_path):
+    words = [*JOB, "--quick", "--run.storage_path", str(tmp_path)]
+    names = set()
+    with open(tmp_path / "out.txt", "w") as out, open(tmp_path / "err.txt", "w") as err:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=err)
+        for _ in range(10 * TIMEOUT):
+            names |= users_of_tensorflow(process.pid)
+            try:
+                process.wait(timeout=0.1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+    assert process.returncode == 0, (tmp_path / "err.txt").read_text()
+    assert (tmp_path / "err.txt").read_text() == ""
+    lines = (tmp_path / "out.txt").read_text().splitlines()
+    page = tmp_path / "mnist_quick" / "report" / "report.html"
+    assert lines[-1] == str(page)
+    assert "cnn_seed0" in page.read_text()
+    stages = [line for line in lines if line.startswith("[")]
+    assert [line.split("]")[0] for line in stages] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+    assert all(" left" in line for line in stages)
+    assert names
+    assert all(name.startswith(MAY_USE_TENSORFLOW) for name in names), names
+    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+    assert again.returncode == 0
+    assert again.stdout.splitlines()[-1] == str(page)
+    assert "already finished" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--pipeline.seed", "3"], "--pipeline.seed: no such field; did you mean 'pipeline.seeds'"),
+        (["--train.epochs", "0"], "train.epochs: 0 is out of range"),
+        (["--pipeline.models", "{a: {train: {epoch: 3}}}"], "pipeline.models.a: train.epoch: no such field"),
+        (["--pipeline.models", "{}"], "pipeline.models: is empty"),
+    ],
+)
+def test_a_wrong_request_ends_with_code_2_and_one_line(words, said):
+    done = subprocess.run([*JOB, *words], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,128 @@
+"""A pipeline on a real local Ray: what it leaves, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nn_train.config import config_from_dict, read_config
+from nn_train.errors import RequestError
+from nn_train.pipeline import run_pipeline
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
+RUNS = ["plain_seed0", "plain_seed1", "tuned_seed0", "tuned_seed1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    """One Ray for the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
+        with ray_session(verbose=False):
+            yield
+
+
+def make(folder, **pipeline):
+    models = {"tuned": {"search": {"space": SPACE, "num_trials": 2, "keep_best": 0}}, "plain": {"seed": 0}}
+    sections = {"data": {"source": "user_code:arrays"}, "train": {"epochs": 2, "batch_size": 16}}
+    run = {"storage_path": str(folder), "loggers": []}
+    return config_from_dict(
+        {"name": "p", "run": run, "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections}
+    )
+
+
+def times(folder):
+    """When each run and the search were finished."""
+    places = [*RUNS, "search_tuned"]
+    files = [
+        next(path for name in ("result.json", "search.json") if (path := folder / place / name).exists())
+        for place in places
+        if (folder / place).exists()
+    ]
+    return {file.parent.name: file.stat().st_mtime_ns for file in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder, events = tmp_path_factory.mktemp("pipeline"), []
+    return folder / "p", run_pipeline(make(folder), on_event=events.append), events
+
+
+def test_every_model_is_trained_from_every_seed_with_what_its_search_found(finished):
+    folder, result, events = finished
+    assert result.ran
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*RUNS, "pipeline.json", "report", "search_tuned"])
+    best = read_config(str(folder / "search_tuned" / "best.yaml"), {}).optimizer.learning_rate
+    configs = {name: read_config(str(folder / name / "config.yaml"), {}) for name in RUNS}
+    assert [configs[name].seed for name in RUNS] == [0, 1, 0, 1]
+    assert [configs[name].optimizer.learning_rate for name in RUNS] == [1e-3, 1e-3, best, best]
+    assert not (folder / "search_tuned" / "best").exists()  # its models are not needed
+    stages = [event["title"] for event in events if event["event"] == "stage"]
+    assert stages == ["search for tuned", "train tuned, plain: 4 runs", "evaluate and report"]
+    assert [event["event"] for event in events].count("starting") == 1  # the workers of all four runs
+
+
+def test_the_report_shows_every_run_and_the_search(finished):
+    folder, result, _ = finished
+    assert result.report == str(folder / "report" / "report.html")
+    page = Path(result.report).read_text()
+    assert all(name in page for name in RUNS)
+    assert "search_history" in page
+    assert len(json.loads((folder / "report" / "metrics.json").read_text())["runs"]) == 4
+
+
+def test_a_finished_one_is_not_run_again(finished):
+    folder, result, _ = finished
+    events = []
+    again = run_pipeline(make(folder.parent), on_event=events.append)
+    assert not again.ran
+    assert (again.report, again.record) == (result.report, result.record)
+    assert events == []
+
+
+def test_only_what_is_missing_is_run(finished, tmp_path):
+    folder = tmp_path / "p"
+    shutil.copytree(finished[0], folder)
+    before = times(folder)
+    # More seeds make it another pipeline, of which most is there.
+    result = run_pipeline(make(tmp_path, seeds=3))
+    assert result.ran
+    assert times(folder) == before
+    page = Path(result.report).read_text()
+    assert all(name in page for name in [*RUNS, "plain_seed2", "tuned_seed2"])
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_interrupted_in_any_stage_it_goes_on_there(finished, tmp_path, stage):
+    def interrupt(event):
+        if event["event"] == "stage" and event["number"] == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="goes on with the same command"):
+        run_pipeline(make(tmp_path), on_event=interrupt)
+    before = times(tmp_path / "p")
+    assert set(before) == {"search_tuned", *(RUNS if stage == 3 else [])}
+    assert not (tmp_path / "p" / "pipeline.json").exists()
+    events = []
+    result = run_pipeline(make(tmp_path), on_event=events.append)
+    assert before.items() <= times(tmp_path / "p").items()
+    assert "trial" not in [event["event"] for event in events]
+    assert Path(result.report).exists()
+    for name in RUNS:  # and the numbers are those of the one that was not interrupted
+        histories = [(place / name / "metrics.jsonl").read_text() for place in (finished[0], tmp_path / "p")]
+        assert losses(histories[0]) == losses(histories[1])
+
+
+def losses(lines):
+    return [json.loads(line)["val_loss"] for line in lines.splitlines()]
+
+
+def test_a_stage_of_another_config_is_refused_with_the_way_out(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "p")
+    with pytest.raises(RequestError, match=r"holds .* another .*--run.overwrite true"):
+        run_pipeline(make(tmp_path), overrides={"train.batch_size": "32"})

@@ -1,0 +1,103 @@
+"""Which configs a pipeline makes of one job file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nn_train.config import config_from_dict, read_config
+from nn_train.errors import RequestError
+from nn_train.pipeline.stages import model_stages, pipeline_folder
+
+JOB_FILE = Path(__file__).parents[2] / "jobs" / "configs" / "mnist.yaml"
+SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-2]}}
+
+
+def pipeline(models, **sections):
+    return config_from_dict({"name": "all", "pipeline": {"models": models, "seeds": 2}, **sections})
+
+
+def test_a_model_with_a_space_is_searched_and_trained_from_every_seed():
+    config = pipeline({"wide": {"model": {"hidden_units": 512}}}, search={"space": SPACE}, seed=5)
+    (stages,) = model_stages(config, {}, quick=False)
+    assert (stages.search.title, stages.search.scaling.num_workers) == ("search_wide", 1)
+    assert stages.search.search.space == SPACE
+    trainings = stages.trainings({"optimizer.learning_rate": 0.003})
+    assert [(one.title, one.seed) for one in trainings] == [("wide_seed5", 5), ("wide_seed6", 6)]
+    for one in (stages.search, *trainings):
+        assert one.run.storage_path == "results/all"
+        assert one.model.hidden_units == 512
+    assert [one.optimizer.learning_rate for one in trainings] == [0.003, 0.003]
+    assert [one.scaling.num_workers for one in trainings] == [2, 2]
+
+
+def test_a_model_without_a_space_is_only_trained():
+    (stages,) = model_stages(pipeline({"plain": None}), {}, quick=False)
+    assert stages.search is None
+    assert [one.title for one in stages.trainings({})] == ["plain_seed0", "plain_seed1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "quick", "epochs", "seeds"),
+    [
+        ({}, False, 7, 2),  # the model's own entry
+        ({}, True, 2, 1),  # the section quick wins over it
+        ({"train.epochs": "3"}, True, 3, 1),  # the command line wins over both
+        ({"train.epochs": "3", "pipeline.seeds": "4"}, False, 3, 4),
+    ],
+)
+def test_what_is_said_last_wins(overrides, quick, epochs, seeds):
+    config = pipeline({"a": {"train": {"epochs": 7}}})
+    small = {"train": {"epochs": 2}, "pipeline": {"seeds": 1}, "name": "small"}
+    flat = {"name": "all", "train": {"epochs": 9}, "pipeline": {**config.pipeline.__dict__, "quick": small}}
+    (stages,) = model_stages(config_from_dict(flat), overrides, quick)
+    trainings = stages.trainings({})
+    assert [one.train.epochs for one in trainings] == [epochs] * seeds
+    assert trainings[0].run.storage_path == ("results/small" if quick else "results/all")
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ({}, "pipeline.models: is empty"),
+        ({"a/b": {}}, "pipeline.models.a/b: cannot name a folder"),
+        ({"a": {"train": {"epoch": 3}}}, "pipeline.models.a: train.epoch: no such field; did you mean 'train.epochs'"),
+        ({"a": {"train": {"epochs": 0}}}, "pipeline.models.a: train.epochs: 0 is out of range"),
+        ({"a": {"name": "b"}}, "pipeline.models.a: name belongs to the whole pipeline"),
+        ({"a": {"run": {"storage_path": "x"}}}, "run.storage_path belongs to the whole pipeline"),
+        ({"a": {"pipeline": {"seeds": 3}}}, "pipeline.seeds belongs to the whole pipeline"),
+        ({"a": {"scaling": {"num_workers": 3}}}, "scaling.num_workers belongs to the whole pipeline"),
+        ({"a": 3}, "pipeline.models.a: expected sections below it, got 3"),
+    ],
+)
+def test_a_wrong_entry_is_refused_by_its_name(models, said):
+    with pytest.raises(RequestError) as refusal:
+        model_stages(pipeline(models), {}, quick=False)
+    assert said in str(refusal.value)
+
+
+def test_a_wrong_quick_is_refused_by_its_name():
+    config = config_from_dict({"pipeline": {"models": {"a": {}}, "quick": {"train": {"epoch": 1}}}})
+    with pytest.raises(RequestError, match=r"pipeline\.quick: train\.epoch: no such field"):
+        model_stages(config, {}, quick=True)
+
+
+@pytest.mark.parametrize(
+    ("storage", "folder"),
+    [
+        ("results", "results/all"),
+        ("s3://bucket/runs?region=eu-central-1", "s3://bucket/runs/all?region=eu-central-1"),
+    ],
+)
+def test_everything_lies_under_the_name_of_the_pipeline(storage, folder):
+    assert pipeline_folder(pipeline({"a": {}}, run={"storage_path": storage})) == folder
+
+
+def test_the_job_file_trains_both_models_on_two_workers_with_searched_settings():
+    stages = model_stages(read_config(str(JOB_FILE), {}), {}, quick=False)
+    assert [one.base.model.name for one in stages] == ["mlp", "cnn"]
+    assert all(one.base.scaling.num_workers == 2 and one.search is not None and one.seeds > 1 for one in stages)
+    quick = model_stages(read_config(str(JOB_FILE), {}), {}, quick=True)
+    work = [one.base.train.epochs * one.seeds for one in stages]
+    assert all(less.base.train.epochs * less.seeds < more for less, more in zip(quick, work, strict=True))
