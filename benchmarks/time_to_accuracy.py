@@ -3,8 +3,9 @@
     python -m benchmarks.time_to_accuracy [--json FILE]
 
 ``jobs.train --config jobs/configs/mnist_cnn_fast.yaml`` for five seeds and, before the first, third and fifth, the
-tutorial's script: each a fresh process, timed from the command to its end. The test accuracy of ``jobs.train`` is
-measured afterwards, with ``model.evaluate`` of plain Keras on the saved model.
+tutorial's script, which trains its five epochs and goes on until it has 99 %: each a fresh process, timed from the
+command to its end, the script without the time for looking at the test set. The test accuracy of ``jobs.train`` is
+measured afterwards, with plain Keras on the saved model. Shown are medians.
 """
 
 from __future__ import annotations
@@ -39,16 +40,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
-    fast, tutorial = [], []
+    fast: list[tuple[float, float]] = []  # seconds and test accuracy
+    tutorial: list[tuple[float, float]] = []
     for seed in range(SEEDS):
         if seed % 2 == 0:
-            tutorial.append(timed([TUTORIAL, MNIST, str(seed)]))
-            print(f"tutorial's script, seed {seed}   {tutorial[-1][0]:6.1f} s  {tutorial[-1][1]:.4f}", flush=True)
+            seconds, (epochs, looked, accuracy) = timed([TUTORIAL, MNIST, str(seed)])
+            tutorial.append((seconds - looked, accuracy))
+            print(
+                f"the tutorial's script, seed {seed} {seconds - looked:6.1f} s  {accuracy:.4f}, {epochs:g} epochs",
+                flush=True,
+            )
         with tempfile.TemporaryDirectory() as folder:
             words = ["--config", CONFIG, "--seed", str(seed), "--run.storage_path", folder, "--name", "fast"]
             seconds, _ = timed(["-m", "jobs.train", *words])
-            fast.append((seconds, timed(["-c", EVALUATE, MNIST, f"{folder}/fast/model.keras"])[1]))
-        print(f"mnist_cnn_fast.yaml, seed {seed} {fast[-1][0]:6.1f} s  {fast[-1][1]:.4f}", flush=True)
+            _, (accuracy,) = timed(["-c", EVALUATE, MNIST, f"{folder}/fast/model.keras"])
+        fast.append((seconds, accuracy))
+        print(f"mnist_cnn_fast.yaml, seed {seed}   {seconds:6.1f} s  {accuracy:.4f}", flush=True)
     ours, theirs = (statistics.median(seconds for seconds, _ in runs) for runs in (fast, tutorial))
     accuracy, reference = (statistics.median(share for _, share in runs) for runs in (fast, tutorial))
     reached = accuracy >= ACCURACY and ours <= SHARE * theirs
@@ -66,8 +73,8 @@ def main() -> int:
     return 0 if reached else 1
 
 
-def timed(words: list[object]) -> tuple[float, float]:
-    """Seconds of a Python process, and the number in its last line (nan where that is none)."""
+def timed(words: list[object]) -> tuple[float, list[float]]:
+    """Seconds of a Python process, and the numbers in its last line."""
     began = time.perf_counter()
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("RAY_ADDRESS", None)
@@ -75,10 +82,8 @@ def timed(words: list[object]) -> tuple[float, float]:
     seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{words} failed:\n{done.stderr[-2000:]}")
-    try:
-        return seconds, float(done.stdout.split()[-1])
-    except ValueError:
-        return seconds, float("nan")
+    last = done.stdout.splitlines()[-1].split()
+    return seconds, [float(word) for word in last if word.replace(".", "", 1).isdigit()]
 
 
 if __name__ == "__main__":

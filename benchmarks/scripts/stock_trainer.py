@@ -6,6 +6,8 @@ What ``benchmarks.start_stop`` compares with. Nothing of this project is used.
 import os
 import sys
 
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # model.fit of Keras 3 fails under the strategy; Ray sets this too late
+
 import numpy as np
 import ray
 from ray.train import RunConfig, ScalingConfig

@@ -1,9 +1,12 @@
-"""The tutorial's CNN on MNIST with Keras alone, five epochs on the whole machine: ``tutorial_cnn.py MNIST.NPZ``.
+"""The tutorial's CNN on MNIST with Keras alone, on the whole machine: ``tutorial_cnn.py MNIST.NPZ SEED``.
 
-What ``benchmarks.time_to_accuracy`` compares with. Nothing of this project is used.
+What ``benchmarks.time_to_accuracy`` compares with. Nothing of this project is used. It trains the tutorial's five
+epochs, and more (at most twelve) if its accuracy on the test set is not 99 % then: it is allowed to look there, and the
+time for looking is printed so that it can be taken off. Prints epochs, these seconds, and the accuracy.
 """
 
 import sys
+import time
 
 import keras
 import numpy as np
@@ -27,5 +30,12 @@ model = keras.Sequential(
     ]
 )
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(x_train, y_train, epochs=5, batch_size=32, verbose=0)
-print(model.evaluate(x_test, y_test, verbose=0)[1])
+looked = 0.0  # seconds spent on looking at the test set, which no training needs
+for epoch in range(1, 13):
+    model.fit(x_train, y_train, batch_size=32, verbose=0)
+    began = time.perf_counter()
+    accuracy = model.evaluate(x_test, y_test, verbose=0)[1]
+    looked += time.perf_counter() - began
+    if epoch >= 5 and accuracy >= 0.99:
+        break
+print(epoch, looked, accuracy)
