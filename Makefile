@@ -1,15 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run report test test-quick lint setup browser lock
+.PHONY: run quick report test test-quick lint setup browser lock
 
-run: setup ## train the MLP and the CNN on MNIST, two workers each, on a local Ray; then evaluate and report
-	$(BIN)/python -m jobs.train --config jobs/configs/mnist_mlp.yaml
-	$(BIN)/python -m jobs.train --config jobs/configs/mnist_cnn.yaml
-	$(BIN)/python -m jobs.evaluate --runs results/mnist_mlp results/mnist_cnn --output results/report
+run: setup ## the whole story on MNIST: search, training, evaluation, report; four minutes on 2 cores
+	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml
+
+quick: setup ## the same with smaller budgets
+	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml --quick
 
 report: setup ## write the report of `make run` again; nothing is trained or predicted
-	$(BIN)/python -m jobs.evaluate --output results/report
+	$(BIN)/python -m jobs.evaluate --output results/mnist/report
 
 test: setup browser ## all tests
 	$(BIN)/python -m pytest

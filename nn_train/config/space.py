@@ -27,8 +27,8 @@ RANGES = {  # kind: how many numbers it takes
 LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
-FIXED_SECTIONS = ("name", "scaling", "run", "search")  # belong to the search, not to a trial
-FIXED_FIELDS = ("train.epochs", "train.callbacks", "data.source")
+FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
+FIXED_FIELDS = ("train.epochs", "train.callbacks", "data.source", "data.validation_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,8 @@ def slice_panel(search: SearchResult, name: str) -> Panel:
     best = search.ranked()[: max(1, len(trials) // 10)]
     used = [trial.params[name] for trial in best]
     if numeric:
-        where = f"between {general(min(map(float, used)))} and {general(max(map(float, used)))}"
+        least, most = general(min(map(float, used))), general(max(map(float, used)))
+        where = least if least == most else f"between {least} and {most}"
     else:
         where = ", ".join(sorted({str(value) for value in used}))
     return make_panel(

@@ -129,6 +129,8 @@ REFUSED = [
     ({"train.epochs": {"integer": [1, 8]}}, "train.epochs: belongs to the whole search"),
     ({"train.callbacks": {"choice": ["a:b"]}}, "train.callbacks: belongs to the whole search"),
     ({"data.source": {"choice": ["mnist"]}}, "data.source: belongs to the whole search"),
+    ({"data.validation_fraction": {"uniform": [0.1, 0.2]}}, "validation_fraction: belongs to the whole search"),
+    ({"pipeline.seeds": {"choice": [1, 2]}}, "pipeline.seeds: belongs to the whole search"),
 ]
 BRANCHES_REFUSED = [
     ({"by": {}}, "is not written as {other field: {its value: specification}}"),

@@ -1,0 +1,118 @@
+"""The README's commands and code, run as they stand there, on small data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+TIMEOUT = 400  # seconds
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
+COMMANDS = [
+    line for _, block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.startswith("python ")
+]
+SMALL = ["--data.source", "mnist.npz", "--train.epochs", "1"]
+# What a command is given besides, so that it takes seconds; nothing for those that are quick as they are.
+ADDED = {
+    "jobs.train": SMALL,
+    "jobs.tune": [*SMALL, "--search.num_trials", "2", "--search.confirm", "none"],
+    "jobs.evaluate": [],
+}
+ELSEWHERE = {
+    "jobs.pipeline": "tests/pipeline/test_pipeline_job.py",
+    "pip": "make setup",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the README is followed: its files, and small data."""
+    folder = tmp_path_factory.mktemp("readme")
+    generator = np.random.default_rng(0)
+    images, labels = generator.integers(0, 256, (300, 28, 28), np.uint8), generator.integers(0, 10, 300)
+    arrays = {"x_train": images[:200], "y_train": labels[:200], "x_test": images[200:], "y_test": labels[200:]}
+    np.savez(folder / "mnist.npz", **arrays)
+    signal, label = generator.normal(size=(8100, 12)), generator.integers(0, 3, 8100)
+    np.savez(folder / "measurements.npz", signal=signal, label=label)
+    for _, code in BLOCKS:
+        if named := re.match(r"# (\w+\.py)\n", code):
+            (folder / named[1]).write_text(code)
+    (folder / "jobs").symlink_to(ROOT / "jobs")
+    return folder
+
+
+def run(folder, words):
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_command_for_python_is_run_here_or_elsewhere():
+    assert {shlex.split(command, comments=True)[2] for command in COMMANDS} <= {*ADDED, *ELSEWHERE, "benchmarks"}
+
+
+def test_the_commands_work_one_after_another(folder):
+    """In the order of the README: later ones need what earlier ones leave."""
+    shown = []
+    for command in COMMANDS:
+        _, _, job, *words = shlex.split(command, comments=True)
+        if job not in ADDED:
+            continue
+        # The best job file of a search, and the user's own data, are small already.
+        as_it_is = {"--help", "my_job:load", "results/tune_mnist_mlp/best.yaml"} & set(words)
+        added = [] if as_it_is else ADDED[job]
+        shown.append(run(folder, [sys.executable, "-m", job, *words, *added]))
+    assert len(shown) >= 7
+    assert "--train.epochs 5" in "".join(shown)  # --help
+    last = shown[-1].splitlines()[-1]
+    assert Path(folder, last).name == "report.html"
+    assert Path(folder, last).exists()
+
+
+def test_the_code_for_python_works(folder):
+    (code,) = [block for language, block in BLOCKS if language == "python" and not block.startswith("# ")]
+    code = code.replace('"train": {"epochs": 3}', '"train": {"epochs": 1}, "data": {"source": "mnist.npz"}')
+    assert "mnist.npz" in code
+    assert re.fullmatch(r".*/results/mnist_cnn 0\.\d+\n", run(folder, [sys.executable, "-c", code]))
+
+
+def test_a_job_that_is_submitted_says_the_same_and_ends_with_its_exit_code(folder, tmp_path, monkeypatch):
+    """``ray job submit`` of this folder to a cluster with a dashboard on this machine."""
+    # The cluster's python, as in an activated environment.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    import ray
+
+    (command,) = re.findall(r"ray job submit .*?-- python -m jobs\.train.*?(?=\n```)", TEXT, flags=re.DOTALL)
+    words = shlex.split(command.replace("\\\n", " "))
+    context = ray.init(address="local", include_dashboard=True, dashboard_host="127.0.0.1", dashboard_port=0)
+    try:
+        words[words.index("http://HEAD:8265")] = f"http://{context.dashboard_url}"
+        words[words.index("s3://BUCKET/runs")] = str(tmp_path)
+        words[words.index("8")] = "2"  # workers
+        words[0] = str(Path(sys.executable).with_name("ray"))
+        small = ["--data.source", str(folder / "mnist.npz"), "--train.epochs", "1"]
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        good, bad = (
+            subprocess.run(
+                [*words, *small, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+            )
+            for more in ([], ["--train.epoch", "3"])
+        )
+    finally:
+        ray.shutdown()
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "epoch 1/1  loss " in good.stdout
+    assert f"results in {tmp_path}/mnist_cnn" in good.stdout
+    assert (tmp_path / "mnist_cnn" / "model.keras").exists()
+    assert bad.returncode != 0
+    assert "did you mean 'train.epochs'" in bad.stdout + bad.stderr
