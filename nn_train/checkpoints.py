@@ -1,7 +1,8 @@
 """The whole state of a training, in files of which a torn one is never read.
 
-A checkpoint is taken between epochs. It holds every variable (weights, moving statistics, optimizer,
-random generators) and the history, so that a continued run takes the same steps as an uninterrupted one.
+A checkpoint is taken between epochs, and now and then within one. It holds every variable (weights, moving statistics,
+optimizer, random generators), the history, and of an epoch that is not finished its position and what each replica has
+counted, so that a continued run takes the same steps as an uninterrupted one, to the bit.
 Format: 64 hex digits of SHA-256, a line feed, then an ``.npz`` with the variables and a JSON record.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from nn_train.loop import Partial
 from nn_train.replication import seed_states
 from nn_train.runs import CHECKPOINTS, RunFolder
 from nn_train.selection import History
@@ -26,17 +28,19 @@ KEPT = 2  # the newest, and the one before it in case the newest is damaged
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state between two epochs.
+    """A state of a training.
 
     Attributes:
         epochs: finished epochs.
         history: their rows.
         variables: the values, in the order of ``state_variables``.
+        partial: where the next epoch was left; None between two epochs.
     """
 
     epochs: int
     history: History
     variables: list[np.ndarray]
+    partial: Partial | None = None
 
 
 def state_variables(model: keras.Model) -> list[Any]:
@@ -44,9 +48,13 @@ def state_variables(model: keras.Model) -> list[Any]:
     return [*model.weights, *model.optimizer.variables, *seed_states(model)]
 
 
-def save(folder: RunFolder, model: keras.Model, history: History) -> None:
-    """Write the state after ``len(history)`` epochs and remove all but the ``KEPT`` newest. Chief only."""
-    folder.write(f"{CHECKPOINTS}/epoch-{len(history):06d}.ckpt", pack(state_variables(model), history))
+def save(folder: RunFolder, model: keras.Model, history: History, partial: Partial | None = None) -> None:
+    """Write the state after ``len(history)`` epochs, and a part of the next, and remove all but the ``KEPT`` newest.
+
+    Chief only.
+    """
+    name = f"epoch-{len(history):06d}-step-{partial.step if partial is not None else 0:09d}.ckpt"
+    folder.write(f"{CHECKPOINTS}/{name}", pack(state_variables(model), history, partial))
     for name in folder.names(CHECKPOINTS)[:-KEPT]:
         folder.delete(f"{CHECKPOINTS}/{name}")
 
@@ -61,10 +69,14 @@ def load_newest(folder: RunFolder, warn: Callable[[str], None]) -> Checkpoint | 
     return None
 
 
-def pack(variables: list[Any], history: History) -> bytes:
-    """The values of ``variables`` and the history in the format above."""
+def pack(variables: list[Any], history: History, partial: Partial | None = None) -> bytes:
+    """The values of ``variables``, the history and the part of an epoch in the format above."""
     arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(variables)}
-    record = np.frombuffer(json.dumps({"history": history}).encode(), dtype=np.uint8)
+    content: dict[str, Any] = {"history": history, "partial": None}
+    if partial is not None:
+        content["partial"] = {"step": partial.step, "loss_sum": partial.loss_sum}
+        arrays["metrics"] = partial.metrics
+    record = np.frombuffer(json.dumps(content).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, record=record, **arrays)  # type: ignore[arg-type]
     payload = buffer.getvalue()
@@ -77,9 +89,12 @@ def unpack(content: bytes) -> Checkpoint | None:
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         return None
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-        history = json.loads(archive["record"].tobytes())["history"]
-        variables = [archive[f"v{i}"] for i in range(len(archive.files) - 1)]
-    return Checkpoint(epochs=len(history), history=history, variables=variables)
+        record = json.loads(archive["record"].tobytes())
+        history, partial = record["history"], record["partial"]
+        if partial is not None:
+            partial = Partial(**partial, metrics=archive["metrics"])
+        variables = [archive[f"v{i}"] for i in range(len([name for name in archive.files if name.startswith("v")]))]
+    return Checkpoint(epochs=len(history), history=history, variables=variables, partial=partial)
 
 
 def restore(model: keras.Model, checkpoint: Checkpoint) -> None:

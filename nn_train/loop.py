@@ -7,7 +7,8 @@ batches do not depend on the number of workers. No Ray here and no files.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -15,10 +16,45 @@ import tensorflow as tf
 
 from nn_train.datasets import Examples, SplitData
 from nn_train.errors import RequestError
-from nn_train.replication import Replicas, seed_states, separate_seeds, share_from_chief
+from nn_train.replication import (
+    Replicas,
+    gather_from_all,
+    put_on_each,
+    seed_states,
+    separate_seeds,
+    share_from_chief,
+)
 from nn_train.steps import ReplicaSteps
 
 Logs = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Partial:
+    """An epoch of which a part is done.
+
+    Attributes:
+        step: steps done.
+        loss_sum: of the losses of the examples so far, a Python float (float64).
+        metrics: what each replica has counted, float64 [R, M], M numbers in the order of the metrics' variables.
+    """
+
+    step: int
+    loss_sum: float
+    metrics: np.ndarray
+
+
+class Pauses(Protocol):
+    """Where an epoch is interrupted between two steps, on all workers alike."""
+
+    def steps(self) -> int:
+        """How many steps are trained before the next pause."""
+
+    def trained(self, steps: int) -> None:
+        """Called when they are."""
+
+    def pause(self, loop: Loop, step: int, loss_sum: float) -> None:
+        """Called where more steps follow, ``step`` being done in this epoch. Collective."""
 
 
 class Loop:
@@ -63,11 +99,13 @@ class Loop:
         count = int(self.data.train.cardinality())
         return -(-count // self.batch_size) if count > 0 else None
 
-    def train_epoch(self, epoch: int) -> Logs:
+    def train_epoch(self, epoch: int, partial: Partial | None = None, pauses: Pauses | None = None) -> Logs:
         """Train on every example once.
 
         Args:
             epoch: counted from 0; with the seed it fixes the order of the examples.
+            partial: of this epoch, what was done before; the variables are those of that moment (arrays only).
+            pauses: where to interrupt it (arrays only); None: nowhere.
 
         Returns:
             ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
@@ -76,13 +114,13 @@ class Loop:
             FloatingPointError: the loss became NaN or infinite; names the step.
         """
         self.model.reset_metrics()
-        if self.align_draws is not None:
+        if partial is not None:
+            self.put_metrics(partial.metrics)
+        elif self.align_draws is not None:
             self.align_draws()
             separate_seeds(self.model, self.replicas)
-        if self.train_tensors is not None:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
-            batch_size = tf.constant(self.batch_size)
-            step, examples, loss_sum, loss = self.run_arrays(self.train_tensors, tf.constant(order), batch_size)
+        if self.data.in_memory:
+            step, examples, loss_sum, loss = self.run_epoch(epoch, partial, pauses)
         else:
             step, examples, loss_sum, loss = self.run_stream(iter(self.stream(self.data.train)))
         if not np.isfinite(float(loss)):
@@ -90,6 +128,35 @@ class Loop:
         if int(examples) == 0:
             raise RequestError("data.source: the training dataset gave no example")
         return {**self.read_metrics(), "loss": float(loss_sum) / int(examples), "examples": int(examples)}
+
+    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[Any, ...]:
+        """The steps of an epoch over arrays, in one graph call from pause to pause; the bits do not depend on these."""
+        total = -(-self.data.train.size // self.batch_size)
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
+        given = (self.train_tensors, tf.constant(order), tf.constant(self.batch_size))
+        step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
+        loss: Any = 0.0
+        while step < total and np.isfinite(float(loss)):
+            stop = min(total, step + pauses.steps()) if pauses is not None else total
+            done, added, loss = self.run_arrays(
+                *given, tf.constant(step), tf.constant(stop), tf.constant(loss_sum, tf.float64)
+            )
+            steps, step, loss_sum = int(done) - step, int(done), float(added)
+            if pauses is not None:
+                pauses.trained(steps)
+                if step < total and np.isfinite(float(loss)):
+                    pauses.pause(self, step, loss_sum)
+        return step, self.data.train.size, loss_sum, loss
+
+    def gather_metrics(self) -> np.ndarray:
+        """What every replica has counted so far, float64 [R, M]. Collective."""
+        return gather_from_all(self.model.metrics_variables, self.replicas)
+
+    def put_metrics(self, counted: np.ndarray) -> None:
+        """Set what ``gather_metrics`` gave; for another number of replicas the chief takes the sum of all."""
+        if len(counted) != self.replicas.size:
+            counted = np.concatenate([counted.sum(axis=0)[None], np.zeros((self.replicas.size - 1, counted.shape[1]))])
+        put_on_each(self.model.metrics_variables, counted[self.replicas.rank], self.replicas)
 
     def evaluate(self) -> Logs:
         """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
@@ -108,11 +175,19 @@ class Loop:
         return {**self.read_metrics(), "loss": loss}
 
     @tf.function(reduce_retracing=True)
-    def run_arrays(self, tensors: Any, order: tf.Tensor, batch_size: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """One epoch over arrays in memory. Stops early when the loss is not finite."""
+    def run_arrays(
+        self,
+        tensors: Any,
+        order: tf.Tensor,
+        batch_size: tf.Tensor,
+        step: tf.Tensor,
+        stop: tf.Tensor,
+        loss_sum: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """The steps from ``step`` to before ``stop`` over arrays in memory. Stops early when the loss is not finite."""
         total = tf.shape(order)[0]
-        loss, loss_sum, step = tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(0)
-        while step * batch_size < total and tf.math.is_finite(loss):
+        loss = tf.constant(0.0)
+        while step < stop and tf.math.is_finite(loss):
             first = step * batch_size
             rows = tf.minimum(batch_size, total - first)
             low, high = self.replicas.rows(rows)
@@ -120,7 +195,7 @@ class Loop:
             loss = self.replicas.strategy.run(self.steps.train, args=((*self.prepare(x, y), None), rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
             step += 1
-        return step, total, loss_sum, loss
+        return step, loss_sum, loss
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: Any) -> tuple[tf.Tensor, ...]:

@@ -173,6 +173,46 @@ def same_on_all(value: int, replicas: Replicas) -> bool:
     return bool(squares * replicas.size == total * total)
 
 
+def gather_from_all(variables: list[Any], replicas: Replicas) -> np.ndarray:
+    """The values on every replica, flat and as float64 [R, M]. Collective. Whole numbers are exact below 2**53."""
+
+    def in_replica() -> Any:
+        flat = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in variables]
+        own = tf.concat([*flat, tf.zeros([0], tf.float64)], axis=0)
+        place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
+        return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]])[0]
+
+    return np.asarray(tf.function(lambda: replicas.strategy.run(in_replica))())
+
+
+def put_on_each(variables: list[Any], values: np.ndarray, replicas: Replicas) -> None:
+    """Set this replica's own values, [M] as ``gather_from_all`` gives a row of them."""
+    sizes = [int(np.prod(variable.shape)) for variable in variables]
+    parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
+
+    def in_replica() -> None:
+        for variable, part in zip(variables, parts, strict=True):
+            variable.assign(tf.cast(tf.reshape(tf.constant(part), variable.shape), variable.dtype))
+
+    tf.function(lambda: replicas.strategy.run(in_replica))()
+
+
+def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
+    """A function that gives the chief's numbers on every worker. Each call is collective."""
+    if replicas.size == 1:
+        return lambda values: values
+
+    @tf.function
+    def share(values: Any) -> Any:
+        return replicas.strategy.run(lambda: all_reduce_sum([tf.identity(values)])[0])
+
+    def shared(values: list[float]) -> list[float]:
+        own = values if replicas.is_chief else [0.0] * len(values)
+        return [float(value) for value in np.asarray(share(tf.constant(own, tf.float64)))]
+
+    return shared
+
+
 def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], None]:
     """A function that overwrites ``variables`` on every worker with the chief's values.
 

@@ -69,6 +69,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
 CONTINUED = {"continued": "dropout", "continued_even": "mse"}
+WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm"}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:
@@ -83,6 +84,33 @@ def continued(out: Path, replicas: Replicas, name: str) -> None:
         train_replica(job, replicas, die_after_one_epoch)
     except InterruptedTrainingError:
         train_replica(job, replicas, lambda event: None)
+
+
+def continued_within(out: Path, replicas: Replicas, name: str) -> None:
+    """The run ``WITHIN[name]`` again with a checkpoint after every step, ended within the second epoch, continued."""
+    from nn_train.training import pauses
+
+    sections = RUNS[WITHIN[name]]
+    train = {**sections.get("train", {}), "checkpoint_every_seconds": 1e-9}
+    job = make_job(out, name, replicas.size, **{**sections, "train": train})
+    pauses.SHARE, pauses.FIRST_STEPS = 1e9, 1  # whatever it costs
+    whole, made = pauses.TimedPauses.pause, [0]
+
+    def die_in_the_second_epoch(self: Any, loop: Any, step: int, loss_sum: float) -> None:
+        whole(self, loop, step, loss_sum)
+        made[0] += 1
+        if step == 2 and made[0] > 2:
+            raise InterruptedTrainingError
+
+    pauses.TimedPauses.pause = die_in_the_second_epoch  # type: ignore[method-assign]
+    resumed: list[dict[str, Any]] = []
+    try:
+        train_replica(job, replicas, lambda event: None)
+    except InterruptedTrainingError:
+        pauses.TimedPauses.pause = whole  # type: ignore[method-assign]
+        train_replica(job, replicas, resumed.append)
+    start = next(event for event in resumed if event["event"] == "start")
+    (out / f"{name}-{replicas.rank}.json").write_text(json.dumps([start["resumed_after"], start["resumed_step"]]))
 
 
 def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
@@ -123,6 +151,8 @@ def main(rank: int, size: int, out: Path) -> None:
         train_replica(make_job(out, name, size, **sections), replicas, ignore)
     for name in CONTINUED:
         continued(out, replicas, name)
+    for name in WITHIN:
+        continued_within(out, replicas, name)
     (out / f"describe-{rank}.json").write_text(json.dumps(describe(out, replicas)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,20 @@ from nn_train.runs import RunFolder
 @pytest.mark.parametrize(("continued", "whole"), [("continued", "dropout"), ("continued_even", "mse")])
 def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
     # Dropout on, with and without a last batch that leaves workers without a row: the draws must come back as well.
+    assert outcome(size).history(continued) == outcome(size).history(whole)
+    for one, other in zip(outcome(size).variables(continued), outcome(size).variables(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("continued", "whole"), [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm")]
+)
+def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continued, whole):
+    # Nor does it matter where an epoch is interrupted: the whole run was not, the other one after every step.
+    for rank in range(size):
+        assert json.loads((outcome(size).folder / f"{continued}-{rank}.json").read_text()) == [1, 2]
     assert outcome(size).history(continued) == outcome(size).history(whole)
     for one, other in zip(outcome(size).variables(continued), outcome(size).variables(whole), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -32,7 +48,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     before = [np.asarray(v.value) for v in checkpoints.state_variables(model)]
     model.set_weights([weight + 1 for weight in model.get_weights()])
     checkpoints.save(folder, model, [{"epoch": 1}, {"epoch": 2}])
-    newest = tmp_path / "run" / "checkpoints" / "epoch-000002.ckpt"
+    newest = tmp_path / "run" / "checkpoints" / "epoch-000002-step-000000000.ckpt"
     newest.write_bytes(newest.read_bytes()[:-7])
     warnings: list[str] = []
     found = checkpoints.load_newest(folder, warnings.append)
@@ -57,4 +73,4 @@ def test_only_the_two_newest_are_kept(tmp_path):
     folder = RunFolder(str(tmp_path), "run")
     for epochs in (1, 2, 3):
         checkpoints.save(folder, model, [{"epoch": e} for e in range(epochs)])
-    assert folder.names("checkpoints") == ["epoch-000002.ckpt", "epoch-000003.ckpt"]
+    assert folder.names("checkpoints") == ["epoch-000002-step-000000000.ckpt", "epoch-000003-step-000000000.ckpt"]

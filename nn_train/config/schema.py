@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from nn_train.config.options import Section, is_entry_point, option
 from nn_train.config.stages import PipelineConfig, SearchConfig
-from nn_train.config.uris import refuse_credentials
+from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,9 @@ class TrainConfig(Section):
     early_stopping_patience: int | None = option(
         None, "epochs without a lower val_loss before stopping; none: never", minimum=1
     )
+    checkpoint_every_seconds: float = option(
+        60.0, "seconds between checkpoints within an epoch (arrays in memory); after every epoch there is one", above=0
+    )
     callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks")
 
     def __post_init__(self) -> None:
@@ -115,6 +118,9 @@ class RunConfig(Section):
     storage_path: str = option("results", "folder or URI (s3://, gs://) under which <name>/ is written")
     overwrite: bool = option(False, "replace a run of the same name")
     max_failures: int = option(3, "how often lost workers are restarted before giving up", minimum=0)
+    hang_timeout: float = option(
+        60.0, "seconds without a sign of life after which a worker is taken for lost", minimum=1
+    )
     loggers: tuple[str, ...] = option(
         ("tensorboard",), "where the metrics go besides metrics.jsonl", choices=("tensorboard", "mlflow")
     )
@@ -122,6 +128,7 @@ class RunConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_credentials("run.storage_path", self.storage_path)
+        refuse_no_path("run.storage_path", self.storage_path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +156,7 @@ class Config:
         if not NAME_PATTERN.fullmatch(str(self.name)):
             raise RequestError(
                 f"name: {self.name!r} cannot name a folder; allowed: 1 to 100 letters, digits, '.', '_' and '-', "
-                "the first a letter or digit"
+                "the first a letter or digit, the last no '.'"
             )
         if not 0 <= self.seed < 2**31:
             raise RequestError(f"seed: {self.seed!r} is out of range; allowed: 0 to 2147483647")
@@ -181,4 +188,4 @@ def default_name(source: str, model: str) -> str:
     """``mnist_mlp`` for the built-ins; the last word of a path or ``module:function`` otherwise."""
     stem = source.rsplit("/", 1)[-1].removesuffix(".npz")
     words = (part.rsplit(":", 1)[-1] for part in (stem, model))
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(words)).strip("._-")[:100] or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(words)).strip("._-")[:100].rstrip(".") or "run"

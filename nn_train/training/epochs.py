@@ -23,7 +23,11 @@ class Training:
 
     Attributes:
         history: the rows of the epochs so far.
+        partial: what an earlier process did of the next epoch.
+        pauses: where epochs are interrupted; None: nowhere.
     """
+
+    pauses: Any = None
 
     def __init__(self, config: Config, model: Any, data: Any, loop: Any, location: str) -> None:
         from nn_train.callbacks import ChiefCallbacks
@@ -31,6 +35,7 @@ class Training:
         self.config, self.model, self.data, self.loop = config, model, data, loop
         self.replicas = loop.replicas
         self.history: History = []
+        self.partial: Any = None
         self.callbacks = ChiefCallbacks(config, model, self.replicas, location)
 
     @property
@@ -65,7 +70,9 @@ class Training:
         """Train and validate once; the row of ``metrics.jsonl``."""
         began = time.perf_counter()
         try:
-            logs = self.loop.train_epoch(len(self.history))
+            before = self.loop.batch_size * self.partial.step if self.partial is not None else 0
+            logs = self.loop.train_epoch(len(self.history), self.partial, self.pauses)
+            self.partial = None
             trained = time.perf_counter()
             validation = self.loop.evaluate()
         except FloatingPointError as error:
@@ -83,7 +90,7 @@ class Training:
             **logs,
             "learning_rate": learning_rate_of(self.model.optimizer),
             "seconds": round(time.perf_counter() - began, 4),
-            "samples_per_second": round(examples / (trained - began), 1),
+            "samples_per_second": round((examples - before) / (trained - began), 1),
             "world_size": self.replicas.size,
         }
 

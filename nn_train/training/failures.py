@@ -27,6 +27,10 @@ class PeerLostError(RuntimeError):
     """A collective operation failed because another worker is gone. Training can go on with a new one."""
 
 
+class HungError(RuntimeError):
+    """A worker's steps do not end, most likely because another one does not answer. It is started again."""
+
+
 class RetryLostWorkers(DefaultFailurePolicy):
     """Ray Train's policy, except that an error raised by code is not tried again: it would come again.
 
@@ -84,7 +88,8 @@ class Loss(enum.Enum):
     MEMORY = "the machine ran out of memory"
     MACHINE = "the machine left the cluster"
     PREEMPTED = "the machine was taken back"
-    SILENT = "the machine does not answer"
+    SILENT = "the process or its machine does not answer"
+    HUNG = "its training has stopped moving"
     DIED = "killed (signal 9, or by the system for lack of memory) or crashed"
     UNKNOWN = ""
     PEER = "the connection to the others broke"
@@ -101,6 +106,8 @@ def loss_of(failure: Exception) -> Loss:
     cause = cause_of(failure)
     if isinstance(cause, PeerLostError):
         return Loss.PEER
+    if isinstance(cause, HungError):
+        return Loss.HUNG
     if isinstance(cause, OutOfMemoryError):
         return Loss.MEMORY
     if isinstance(cause, ActorUnavailableError | WorkerHealthCheckTimeoutError):
@@ -134,6 +141,8 @@ def loss_text(failure: Exception) -> str:
     loss, cause = loss_of(failure), cause_of(failure)
     if loss is Loss.UNKNOWN:
         return " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
+    if loss is Loss.HUNG:
+        return f"{loss.value} ({cause})"
     return loss.value + (memory_used(str(cause)) if loss is Loss.MEMORY else "")
 
 

@@ -53,8 +53,9 @@ class Progress:
             self.print(
                 f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
             )
-        if event["resumed_after"]:
-            self.print(f"continuing after epoch {event['resumed_after']}")
+        if event["resumed_after"] or event["resumed_step"]:
+            step = f" and {counted(event['resumed_step'], 'step')}" if event["resumed_step"] else ""
+            self.print(f"continuing after epoch {event['resumed_after']}{step}")
 
     def finish(self, result: TrainResult) -> None:
         """Say how it ended and where the results are."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import ray
 import ray.train
+from ray.train.v2._internal.execution.context import get_train_context
+from ray.train.v2._internal.util import construct_user_exception_with_traceback
 
 from nn_train import runs
 from nn_train.errors import RequestError, TrainingError
@@ -18,6 +20,7 @@ from nn_train.training.cluster import check_placeable, resources_per_worker
 from nn_train.training.driver import OnEvent, scratch_folder
 from nn_train.training.events import AnnounceWorkers, ForwardReports, event_listener, send
 from nn_train.training.failures import (
+    HungError,
     PeerLostError,
     advice_for,
     as_lost_worker,
@@ -42,8 +45,14 @@ def train_function(settings: dict[str, Any]) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
+    errors = get_train_context().execution_context.training_thread_runner.get_exception_queue()
+
+    def tell_hang(seconds: float) -> None:
+        error = HungError(f"no end of a part of an epoch for {seconds:.0f} s")
+        errors.put(construct_user_exception_with_traceback(error))
+
     try:
-        run_worker(settings["jobs"], rank, size, ray.train.report)
+        run_worker(settings["jobs"], rank, size, ray.train.report, tell_hang)
     except (RequestError, TrainingError):
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from nn_train.training.events import Handler
@@ -37,9 +38,19 @@ class LocalScalingPolicy(FixedScalingPolicy):
         pass
 
 
+class Workers(WorkerGroup):
+    """Ray Train's, where a worker that does not answer is given up after ``run.hang_timeout`` and not ten minutes."""
+
+    def __init__(self, train_run_context: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(train_run_context, *arguments, **named)
+        self._worker_health_check_timeout_s = train_run_context.train_loop_config["jobs"][0].config.run.hang_timeout
+
+
 class Controller(TrainController):
     """Ray Train's controller with settings that it reads from the environment, which stay out of the workers' one:
     a worker with an environment of its own cannot be one of the processes that Ray has started in advance."""
+
+    worker_group_cls = Workers
 
     def __init__(self, *, is_local: bool, **arguments: Any) -> None:
         settings = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}  # 2 s by default: felt at the end of every run

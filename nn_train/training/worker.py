@@ -31,6 +31,7 @@ NOT_SHARED = (
     "(NFS) or a URI such as s3://bucket/results"
 )
 Report = Callable[[dict[str, Any]], None]
+OnHang = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Job:
     started_at: float
 
 
-def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report) -> None:
+def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report, on_hang: OnHang = print) -> None:
     """Train one job after another as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
 
     Args:
@@ -58,6 +59,7 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report) -> Non
             that were started again go on with the others.
         rank, size: this worker's place.
         report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
+        on_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
 
     Raises:
         RequestError: the data or the model cannot be trained on; nothing was written.
@@ -67,7 +69,7 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report) -> Non
     began_at = jobs[0].started_at
     for job in jobs:
         if len(jobs) == 1 or not is_finished(job, replicas):
-            train_replica(job, replicas, report, began_at)
+            train_replica(job, replicas, report, began_at, on_hang)
         began_at = time.time()
 
 
@@ -94,11 +96,13 @@ def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
     return join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1)
 
 
-def train_replica(job: Job, replicas: Any, report: Report, began_at: float | None = None) -> None:
+def train_replica(
+    job: Job, replicas: Any, report: Report, began_at: float | None = None, on_hang: OnHang = print
+) -> None:
     """One job in a process that has joined its strategy.
 
     Args:
-        job, report: as for ``run_worker``.
+        job, report, on_hang: as for ``run_worker``.
         replicas: a ``Replicas``.
         began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
     """
@@ -115,7 +119,7 @@ def train_replica(job: Job, replicas: Any, report: Report, began_at: float | Non
     data = load(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-    Run(job, model, data, loop, report, job.started_at if began_at is None else began_at).run()
+    Run(job, model, data, loop, report, on_hang, job.started_at if began_at is None else began_at).run()
 
 
 def load(data: DataConfig) -> Any:
@@ -136,10 +140,16 @@ def load_once(data: DataConfig) -> Any:
 class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.runs``) and reports events."""
 
-    def __init__(self, job: Job, model: Any, data: Any, loop: Any, report: Report, began_at: float) -> None:
+    def __init__(
+        self, job: Job, model: Any, data: Any, loop: Any, report: Report, on_hang: OnHang, began_at: float
+    ) -> None:
+        from nn_train.training.pauses import TimedPauses, Watchdog
+
         super().__init__(job.config, model, data, loop, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, report
         self.loggers: list[Any] = []
+        watch = Watchdog(job.config.run.hang_timeout, on_hang)
+        self.pauses = TimedPauses(job.config.train.checkpoint_every_seconds, self.replicas, self.keep_part, watch)
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
@@ -184,8 +194,10 @@ class Run(Training):
         if checkpoint is not None:
             checkpoints.restore(self.model, checkpoint)
             separate_seeds(self.model, self.replicas)
-            self.history = checkpoint.history
-        seen = same_on_all(len(self.history), self.replicas)  # also a barrier: now the chief has written its file
+            self.history, self.partial = checkpoint.history, checkpoint.partial
+        # Also a barrier: now the chief has written its file.
+        step = self.partial.step if self.partial is not None else 0
+        seen = same_on_all(len(self.history), self.replicas) and same_on_all(step, self.replicas)
         if not (seen and same_on_all(int(self.folder.exists(runs.CONFIG)), self.replicas)):
             raise RequestError(NOT_SHARED.format(location=self.folder.location))
         return warnings
@@ -204,6 +216,12 @@ class Run(Training):
 
         checkpoints.save(self.folder, self.model, self.history)
 
+    def keep_part(self, partial: Any) -> None:
+        """A checkpoint within an epoch."""
+        from nn_train import checkpoints
+
+        checkpoints.save(self.folder, self.model, self.history, partial)
+
     def start_event(self, warnings: list[str]) -> dict[str, Any]:
         """What a person wants to see before the first epoch."""
         return {
@@ -212,6 +230,7 @@ class Run(Training):
             "parameters": self.model.count_params(),
             "examples": sizes(self.data),
             "resumed_after": len(self.history),
+            "resumed_step": self.partial.step if self.partial is not None else 0,
             "steps_per_epoch": self.loop.steps_per_epoch,
             "warnings": warnings,
         }

@@ -1,0 +1,78 @@
+"""What a cluster does to workers in the middle of an epoch: the run goes on and its result does not change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nn_train import train
+from nn_train.config import config_from_dict
+from nn_train.training.cluster import ray_session
+
+pytestmark = pytest.mark.ray
+TIMES = ("seconds", "samples_per_second")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    """One Ray for the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
+        with ray_session(verbose=False):
+            yield
+
+
+def run(folder, model, **settings):
+    """Two workers, twelve steps an epoch, a checkpoint at every pause. Returns the events."""
+    sections = {
+        "name": model,
+        "model": {"name": f"user_code:{model}"},
+        "data": {"source": "user_code:arrays"},
+        "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3},
+        "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 5, **settings},
+    }
+    events = []
+    train(config_from_dict(sections), on_event=events.append)
+    return events
+
+
+def weights(folder, model):
+    from nn_train.checkpoints import unpack
+
+    newest = max((folder / model / "checkpoints").glob("*.ckpt"))
+    return [array.tobytes() for array in unpack(newest.read_bytes()).variables]
+
+
+def history(folder, model):
+    lines = (folder / model / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder, "unharmed")
+    return history(folder, "unharmed"), weights(folder, "unharmed")
+
+
+@pytest.mark.parametrize(
+    ("model", "lost"),
+    [
+        ("killed_in_a_step", "worker 1 was lost: killed"),
+        ("stopped_in_a_step", "worker 1 was lost: the process or its machine does not answer"),
+        ("waiting_in_a_step", "lost: its training has stopped moving (no end of a part of an epoch for "),
+    ],
+)
+def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model, lost):
+    events = run(tmp_path, model)
+    assert (tmp_path / model / "struck").exists()
+    (failure,) = [event for event in events if event["event"] == "failure"]
+    assert lost in failure["what"]
+    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    assert starts[0] == (0, 0)
+    assert starts[1][0] == 0
+    assert starts[1][1] >= 8  # from within the epoch in which it was struck
+    assert history(tmp_path, model) == whole[0]
+    assert weights(tmp_path, model) == whole[1]
