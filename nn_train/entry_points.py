@@ -27,8 +27,12 @@ def call_entry_point(field: str, name: str, **offered: Any) -> Any:
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise RequestError(f"{field}: {module.__file__} has no function {function_name!r}")
-    parameters = inspect.signature(function).parameters.values()
+        place = getattr(module, "__file__", None) or f"the module {module_name}"  # none: built in, or a bare folder
+        raise RequestError(f"{field}: {place} has no function {function_name!r}")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{field}: {name} is built into Python; name a function written in Python") from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return function(**offered)
     return function(**{p.name: offered[p.name] for p in parameters if p.name in offered})

@@ -15,6 +15,7 @@ from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTER
 
 JOBS = {"search": "jobs.tune", "pipeline": "jobs.pipeline"}  # whose sections they are
 NO_FLAGS: Mapping[str, str] = {}
+LONGEST = 2000  # letters of a message
 VERBOSE = {"verbose": "show the logs of Ray and TensorFlow"}
 
 
@@ -62,7 +63,7 @@ def exit_code(action: Callable[[], int]) -> int:
     try:
         return action()
     except RequestError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_REQUEST
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -73,6 +74,12 @@ def exit_code(action: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def one_line(message: str) -> str:
+    """A message that repeats what was given: without what a terminal would obey, and not longer than one reads."""
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} … {shown[-LONGEST // 2 :]}"
 
 
 def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapping[str, str] = NO_FLAGS) -> Arguments:

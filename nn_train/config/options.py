@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import field
 from typing import Any
@@ -63,17 +64,17 @@ def check_value(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
         if choices and not named:
             allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
             raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules) or 'finite numbers'}")
     low = rules["minimum"] if rules["minimum"] is not None else rules["above"]
     high = rules["maximum"] if rules["maximum"] is not None else rules["below"]
     if low is None and high is None:
         return
-    # Written so that NaN, which fails every comparison, is refused too.
     fits = (
         (rules["minimum"] is None or value >= rules["minimum"])
         and (rules["above"] is None or value > rules["above"])
         and (rules["maximum"] is None or value <= rules["maximum"])
         and (rules["below"] is None or value < rules["below"])
-        and abs(value) != float("inf")
     )
     if not fits:
         raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules)}")

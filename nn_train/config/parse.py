@@ -8,33 +8,18 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Collection, Hashable, Mapping
-from pathlib import Path
+import unicodedata
+from collections.abc import Collection, Mapping
 from typing import Any
-
-import yaml
 
 from nn_train.config.options import nearest
 from nn_train.config.schema import SECTIONS, Config
+from nn_train.config.yaml_text import YamlError, dump, load
 from nn_train.errors import RequestError
 
 TOP_FIELDS = ("name", "seed")
 STAGES = ("search", "pipeline")  # sections of the jobs that run more than one training
-
-
-class StrictLoader(yaml.SafeLoader):
-    """YAML without aliases to Python objects and without repeated keys (PyYAML keeps the last silently)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice or cannot be a key", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+LARGEST = 256_000  # bytes of a job file; PyYAML reads 100 kB in a second
 
 
 def read_config(file: str | None, overrides: Mapping[str, str]) -> Config:
@@ -55,22 +40,25 @@ def read_config(file: str | None, overrides: Mapping[str, str]) -> Config:
 def load_yaml(file: str) -> dict[str, Any]:
     """The mapping in a job file."""
     try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise RequestError(f"--config {file}: cannot be read: {reason}") from error
+        with open(file, "rb") as handle:
+            content = handle.read(LARGEST + 1)
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"--config {file}: cannot be read: it is not text in UTF-8") from error
+    except (OSError, ValueError) as error:  # ValueError: no path, such as one with a zero byte
+        raise RequestError(f"--config {file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(content) > LARGEST:
+        raise RequestError(f"--config {file}: is no job file: it is larger than {LARGEST // 1000} kB")
     return parse_yaml(text, f"--config {file}")
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in a YAML text; ``source`` names it in messages."""
     try:
-        content = yaml.load(text, Loader=StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).split("\n")[0]
-        raise RequestError(f"{source}{where}: not valid YAML: {problem}") from error
+        content = load(text)
+    except YamlError as problem:
+        where = f", line {problem.line}" if problem.line else ""
+        raise RequestError(f"{source}{where}: not valid YAML: {problem}") from problem
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -94,7 +82,7 @@ def config_to_dict(config: Config, stages: Collection[str] = ()) -> dict[str, An
 
 def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
     """The job file that stands for ``config``, every field written out."""
-    return yaml.safe_dump(config_to_dict(config, stages), sort_keys=False, allow_unicode=True)
+    return dump(config_to_dict(config, stages))
 
 
 def as_plain(value: Any) -> Any:
@@ -152,7 +140,7 @@ def unknown_field(path: str, known: list[str]) -> str:
 def coerce(path: str, value: Any, hint: Any) -> Any:
     """``value`` as the declared type. Text from a command line and YAML's own types are both taken."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in options and (value is None or str(value).lower() in ("none", "null")):
+    if type(None) in options and (value is None or (isinstance(value, str) and value.lower() in ("none", "null"))):
         return None
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is tuple:
@@ -161,7 +149,9 @@ def coerce(path: str, value: Any, hint: Any) -> Any:
         return coerce_mapping(path, value)
     try:
         return CONVERTERS[kind](value)
-    except (ValueError, TypeError, OverflowError):
+    except OverflowError:
+        raise RequestError(f"{path}: the number is too large; it must fit 64 bits") from None
+    except (ValueError, TypeError):
         raise RequestError(f"{path}: {value!r} is not {KIND_NAMES[kind]}") from None
 
 
@@ -186,7 +176,10 @@ def coerce_mapping(path: str, value: Any) -> dict[str, Any]:
 def to_int(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
-    return int(value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise OverflowError
+    return number
 
 
 def to_float(value: Any) -> float:
@@ -205,10 +198,15 @@ def to_bool(value: Any) -> bool:
 def to_str(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
-    if "\0" in value or not value.strip():
-        raise ValueError
+    if not value.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+        raise ValueError  # Cs: bytes of a command line that are no text, which no file of a run could repeat
     return value
 
 
 CONVERTERS: dict[Any, Any] = {int: to_int, float: to_float, bool: to_bool, str: to_str}
-KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+KIND_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text (not empty, no control characters)",
+}

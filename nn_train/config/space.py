@@ -8,6 +8,7 @@ optimizer.warmup_steps: {times: [train.batch_size, 2]}
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -146,17 +147,25 @@ def parse_domain(path: str, field: str, kind: str, content: Any) -> Domain:
         raise RequestError(f"{path}: holds whole numbers; take integer, log_integer, quantized, choice or grid")
     number = int if whole or kind in WHOLE else float
     low, high, *step = (coerce(path, value, number) for value in content)
+    if not all(map(math.isfinite, (low, high, *step))):
+        raise RequestError(f"{path}: {kind} needs finite numbers, got {content!r}")
     if not low < high:
         raise RequestError(f"{path}: {kind}: low {low:g} is not below high {high:g}")
     if kind in ("loguniform", "log_integer") and low <= 0:
         raise RequestError(f"{path}: {kind}: low {low:g} must be above 0")
     if step and not 0 < step[0] <= high - low:
         raise RequestError(f"{path}: quantized: the step {step[0]:g} must be above 0 and fit between low and high")
-    if step and any(abs(end / step[0] - round(end / step[0])) > 1e-9 for end in (low, high)):
+    if step and not all(is_multiple(end, step[0]) for end in (low, high)):
         raise RequestError(
             f"{path}: quantized: low {low:g} and high {high:g} must be multiples of the step {step[0]:g}"
         )
     return Domain(kind=kind, values=(low, high, *step), whole=whole)
+
+
+def is_multiple(value: float, step: float) -> bool:
+    """Whether ``value`` is a whole number of steps, roundings aside."""
+    steps = value / step
+    return math.isfinite(steps) and abs(steps - round(steps)) <= 1e-9
 
 
 def parse_by(field: str, content: Any, given: Mapping[str, Any]) -> By:
@@ -194,17 +203,21 @@ def parse_times(field: str, content: Any, given: Mapping[str, Any]) -> Times:
     domain = governing(path, content[0], given)
     if not all(isinstance(value, int | float) for value in domain.values):
         raise RequestError(f"{path}: {content[0]} holds other values than numbers, which have no product")
-    return Times(other=str(content[0]), factor=coerce(path, content[1], float))
+    factor = coerce(path, content[1], float)
+    if not math.isfinite(factor):
+        raise RequestError(f"{path}: the factor {factor:g} is not a finite number")
+    return Times(other=content[0], factor=factor)
 
 
 def governing(path: str, other: Any, given: Mapping[str, Any]) -> Domain:
     """The domain of a field that another one depends on."""
-    if other not in given:
+    if not isinstance(other, str) or other not in given:
         raise RequestError(f"{path}: {other!r} is not in search.space{nearest(other, given)}")
-    kind, content = kind_of(f"search.space.{other}", given[other])
-    if kind in DEPENDENT:
+    if kind_of(f"search.space.{other}", given[other])[0] in DEPENDENT:
         raise RequestError(f"{path}: {other} itself depends on another field")
-    return parse_domain(f"search.space.{other}", str(other), kind, content)
+    domain = parse_field(other, given[other], given)
+    assert isinstance(domain, Domain)
+    return domain
 
 
 def extremes(spec: Domain | Fixed) -> tuple[Any, ...]:
@@ -259,7 +272,8 @@ def resolve(space: Space, draws: Mapping[str, Any]) -> dict[str, Any]:
     for field, spec in space.items():
         if isinstance(spec, Times):
             product = values[spec.other] * spec.factor
-            values[field] = round(product) if "int" in str(field_types()[field]) else product
+            whole = "int" in str(field_types()[field]) and math.isfinite(product)  # else refused by the field's type
+            values[field] = round(product) if whole else product
     return values
 
 

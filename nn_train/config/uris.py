@@ -1,12 +1,17 @@
-"""What a path or URI in a setting must not hold: credentials, which would end in every file that repeats it."""
+"""What a path or URI in a setting must not hold.
+
+Credentials, which would end in every file that repeats it; and what no file system takes.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 
 from nn_train.errors import RequestError
 
 SECRET_OPTION = re.compile(r"secret|password|token|signature|key|^sig$", re.IGNORECASE)
+LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes; Linux takes 4096 with the files below the folder
 HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")  # name or address, perhaps with a port
 
 
@@ -17,6 +22,19 @@ def refuse_credentials(field: str, place: str) -> None:
             f"{field}: the URI holds credentials, which would be written into the files of the run; leave them out "
             "and give them in the environment, for S3 as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+
+
+def refuse_no_path(field: str, place: str) -> None:
+    """Raise RequestError for a local path that can be no folder on any machine, or whose ``~`` stands for nothing."""
+    if "://" in place:
+        return
+    longest = max(len(part.encode(errors="replace")) for part in place.split("/"))
+    if longest > LONGEST_PART or len(place.encode(errors="replace")) > LONGEST_PATH:
+        raise RequestError(
+            f"{field}: {place!r} is too long for a path; allowed: {LONGEST_PATH} bytes, {LONGEST_PART} between two '/'"
+        )
+    if place.startswith("~") and os.path.expanduser(place) == place:
+        raise RequestError(f"{field}: {place!r}: there is no home folder of that name; write the path without '~'")
 
 
 def holds_credentials(place: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from nn_train.errors import RequestError, StorageError
 from nn_train.runs import first_line, open_uri
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
 MNIST_SHA256 = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
     "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
@@ -83,6 +84,8 @@ def read_bytes(source: str) -> bytes:
     where = f"data.source: {source} cannot be read"
     try:
         if "://" not in source:
+            if Path(source).exists() and not Path(source).is_file():
+                raise RequestError(f"{where}: it is a folder or a device, expected an .npz file")
             return Path(source).read_bytes()
         filesystem, path = open_uri(source, "data.source")
         with filesystem.open_input_stream(path) as stream:
@@ -94,29 +97,35 @@ def read_bytes(source: str) -> bytes:
 
 def parse_npz(content: bytes, source: str) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` in Keras' layout. Never unpickles."""
+    if content[:4] not in ZIP_MAGIC:
+        raise RequestError(
+            f"data.source: {source} is not an .npz file; save {', '.join(NPZ_KEYS)} into one with numpy.savez"
+        )
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        with warnings.catch_warnings(), np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            warnings.simplefilter("ignore", UserWarning)  # headers of Python 2 are read, only more slowly
             missing = [key for key in NPZ_KEYS if key not in archive.files]
             if missing:
                 raise RequestError(
                     f"data.source: {source} lacks {', '.join(missing)}; it holds "
                     f"{', '.join(archive.files) or 'nothing'}, expected {', '.join(NPZ_KEYS)}"
                 )
-            return {key: archive[key] for key in NPZ_KEYS}
+            arrays = {key: archive[key] for key in NPZ_KEYS}
     except RequestError:
         raise
     except ValueError as error:
-        if "pickle" in str(error):
+        if str(error).startswith("Object arrays"):
             raise RequestError(
                 f"data.source: {source} holds Python objects (pickles), which are never loaded; "
                 "save plain numeric arrays with numpy.savez"
             ) from error
-        raise RequestError(f"data.source: {source} is not an .npz file: {error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, KeyError, SyntaxError, MemoryError) as error:
-        # What numpy and zipfile raise for damaged archives; AttributeError: a single .npy instead.
-        raise RequestError(f"data.source: {source} is not an intact .npz file: {error}") from error
-    except Exception as error:  # zlib.error and struct.error have no common base class
         raise RequestError(f"data.source: {source} is damaged: {error}") from error
+    except Exception as error:  # of zipfile, zlib, struct, numpy and its parser of headers: no common base class
+        raise RequestError(f"data.source: {source} is damaged: {error}") from error
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of a member that is no array
+            raise RequestError(f"data.source: {source} is damaged: {key} is not an array")
+    return arrays
 
 
 def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) -> SplitData:
@@ -129,6 +138,12 @@ def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) 
         raise RequestError(
             f"data.source: {source}: the examples of x_train have shape {arrays['x_train'].shape[1:]}, "
             f"those of x_test {arrays['x_test'].shape[1:]}"
+        )
+    kinds = {part: arrays[f"x_{part}"].dtype for part in ("train", "test")}
+    if (kinds["train"] == np.uint8) != (kinds["test"] == np.uint8):
+        raise RequestError(
+            f"data.source: {source}: x_train is {kinds['train']} and x_test {kinds['test']}; uint8 is divided by 255, "
+            "other numbers are not: give both in the same type"
         )
     labels = {key: arrays[key].reshape(-1).astype(np.int32) for key in ("y_train", "y_test")}
     num_classes = int(max(label.max() for label in labels.values() if label.size)) + 1
@@ -154,10 +169,13 @@ def held_out(whole: Examples, config: DataConfig) -> tuple[Examples, Examples | 
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
-    """Bytes ``[N, H, W]`` get their channel axis, floats become float32; other numbers stay as they are."""
+    """Bytes ``[N, H, W]`` get their channel axis, floats become float32; other numbers stay as they are.
+
+    TensorFlow takes numbers in the byte order of the machine only.
+    """
     if x.dtype == np.uint8:
         return x[..., np.newaxis] if x.ndim == 3 else x
-    return x.astype(np.float32) if x.dtype.kind == "f" else x
+    return x.astype(np.float32 if x.dtype.kind == "f" else x.dtype.newbyteorder("="), copy=False)
 
 
 def check_inputs(x: np.ndarray, name: str, source: str) -> None:
@@ -165,9 +183,16 @@ def check_inputs(x: np.ndarray, name: str, source: str) -> None:
         raise RequestError(f"data.source: {source}: {name} has shape {x.shape}; expected [N, ...] with N > 0")
     if x.dtype.kind not in "uif":
         raise RequestError(f"data.source: {source}: {name} has dtype {x.dtype}; expected numbers")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        raise RequestError(f"data.source: {source}: {name} holds NaN or infinity, first at index {where}")
+    if x.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype(np.float32, copy=False))
+    if not finite.all():
+        first = np.argwhere(~finite)[0]
+        problem = "a number too large for float32" if np.isfinite(x[tuple(first)]) else "NaN or infinity"
+        raise RequestError(
+            f"data.source: {source}: {name} holds {problem}, first at index {tuple(int(i) for i in first)}"
+        )
 
 
 def check_labels(y: np.ndarray, name: str, source: str) -> None:

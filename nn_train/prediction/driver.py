@@ -12,7 +12,7 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.evaluation import Shard, merge_shards, store_predictions
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
-from nn_train.runs import MODEL, RunFolder
+from nn_train.runs import MODEL, RESULT, RunFolder
 
 Say = Callable[[str], None]
 
@@ -89,6 +89,9 @@ def predict_all(
 
 def read_model(folder: RunFolder) -> bytes:
     """``model.keras`` of a finished run."""
+    record = folder.read_json(RESULT) or {}
+    if record.get("status") == "failed":
+        raise RequestError(f"--runs {folder.location}: the run failed and is not finished; train it to its end first")
     try:
         return folder.read(MODEL)
     except (FileNotFoundError, NotADirectoryError) as error:

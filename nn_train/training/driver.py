@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -14,11 +15,14 @@ from typing import Any
 from nn_train import runs
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
-from nn_train.errors import RequestError, TrainingError
+from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.runs import RunFolder
+from nn_train.training.record import failed_record, read_finished
 
 OnEvent = Callable[[dict[str, Any]], None]
-IGNORED_SECTIONS = ("run", "scaling")  # where and on how many workers a run goes on does not make it another run
+# Where, on how many workers and with how many checkpoints a run goes on does not make it another run.
+IGNORED_SECTIONS = ("run", "scaling")
+IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,28 @@ def train_all(
             from nn_train.training.worker import Job
 
             jobs = [Job(config, folder, command_line(), started_at) for config, folder in work]
-            run_on_ray(jobs, on_event, verbose)
+            try:
+                run_on_ray(jobs, on_event, verbose)
+            except TrainingError as error:
+                note_failure(jobs, error)
+                raise
     return [result_of(folder, done) for folder, done in zip(folders, records, strict=True)]
+
+
+def note_failure(jobs: Sequence[Any], error: TrainingError) -> None:
+    """``result.json`` of the run that failed: the first that is not finished. None is written for one not begun."""
+    for job in jobs:
+        if read_finished(job.folder) is None:
+            # The storage itself may be what failed.
+            with contextlib.suppress(StorageError):
+                if job.folder.exists(runs.CONFIG):
+                    job.folder.write_json(runs.RESULT, failed_record(job.config, error, job.command, job.started_at))
+            return
 
 
 def result_of(folder: RunFolder, finished_before: dict[str, Any] | None) -> TrainResult:
     """The result of a run that was finished before, or that was trained just now."""
-    record = finished_before or folder.read_json(runs.RESULT)
+    record = finished_before or read_finished(folder)
     if record is None:
         raise TrainingError(f"the workers ended without writing {folder.path(runs.RESULT)}")
     return TrainResult(folder=folder.location, record=record, trained=finished_before is None)
@@ -126,8 +145,7 @@ def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:
             f"name: {folder.location} holds a run of another config ({shown}); give another --name, "
             "or --run.overwrite true to replace it"
         )
-    record = folder.read_json(runs.RESULT)
-    return record if record and record["status"] == "finished" else None
+    return read_finished(folder)
 
 
 def config_differences(earlier: Config, now: Config) -> list[str]:
@@ -139,9 +157,9 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
             continue
         pairs = content.items() if isinstance(content, dict) else [("", content)]
         for name, value in pairs:
-            old = before[section][name] if name else before[section]
-            if old != value:
-                differences.append(f"{section}{'.' if name else ''}{name}: {old} → {value}")
+            old, field = (before[section][name], f"{section}.{name}") if name else (before[section], section)
+            if old != value and field not in IGNORED_FIELDS:
+                differences.append(f"{field}: {old} → {value}")
     return differences
 
 

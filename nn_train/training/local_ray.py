@@ -1,4 +1,7 @@
-"""A Ray of one machine that starts and stops fast: without what only a person who looks at a cluster needs."""
+"""A Ray of one machine that starts and stops fast, and that nobody else can reach.
+
+Without what only a person who looks at a cluster needs.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class LocalNode(ray_node.Node):
     include_log_monitor = False
 
     def __init__(self, ray_params: Any = None, **named: Any) -> None:
+        ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
         ray_params.no_monitor = True
         ray_params.include_log_monitor = self.include_log_monitor
         super().__init__(ray_params=ray_params, **named)

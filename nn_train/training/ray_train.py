@@ -13,7 +13,6 @@ import ray.train
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
 
-from nn_train import runs
 from nn_train.errors import RequestError, TrainingError
 from nn_train.training import local_ray
 from nn_train.training.cluster import check_placeable, resources_per_worker
@@ -30,6 +29,7 @@ from nn_train.training.failures import (
     loss_text,
     own_traceback,
 )
+from nn_train.training.record import read_finished
 from nn_train.training.rendezvous import MwmsConfig
 from nn_train.training.trainer import Trainer
 from nn_train.training.worker import Job, run_worker
@@ -91,7 +91,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
         except KeyboardInterrupt:
             trainer.abort()
             again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
-            raise KeyboardInterrupt(f"{unfinished(jobs)} from the last epoch with {again}.") from None
+            raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             raise explain(error, unfinished(jobs), config.run.max_failures) from error
         finally:
@@ -100,7 +100,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
 
 def unfinished(jobs: Sequence[Job]) -> str:
     """``The run in results/mnist_mlp goes on``: the beginning of what can be done about an end before the end."""
-    places = [job.folder.location for job in jobs if not job.folder.exists(runs.RESULT) or job.config.run.overwrite]
+    places = [job.folder.location for job in jobs if job.config.run.overwrite or read_finished(job.folder) is None]
     if len(places) > 1:
         return f"The {len(places)} open runs, from {places[0]} to {places[-1]}, go on"
     return f"The run in {(places or [jobs[-1].folder.location])[0]} goes on"
@@ -128,5 +128,5 @@ def explain(error: Exception, what_goes_on: str, restarts: int) -> Exception:
             return cause
     advice = advice_for(failures.values())
     return TrainingError(
-        f"{what}{f'; {advice}' if advice else ''}. {what_goes_on} from the last epoch with the same command"
+        f"{what}{f'; {advice}' if advice else ''}. {what_goes_on} from the last checkpoint with the same command"
     )

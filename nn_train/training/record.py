@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from nn_train.config import Config
+from nn_train.runs import RESULT, RunFolder
 from nn_train.selection import History, best_epoch
 
 
@@ -56,6 +57,30 @@ def finished_record(
         "started_at": iso_time(started_at),
         "finished_at": iso_time(finished),
     }
+
+
+def failed_record(config: Config, error: Exception, command: tuple[str, ...], started_at: float) -> dict[str, Any]:
+    """The content of ``result.json`` of a run that ended with an error; the same command goes on with it."""
+    finished = time.time()
+    return {
+        "schema": 1,
+        "name": config.title,
+        "status": "failed",
+        "cause": str(error),
+        "next": "the same command goes on from the last checkpoint, once the cause is mended",
+        "seed": config.seed,
+        "versions": versions(),
+        "command": list(command),
+        "wall_seconds": round(finished - started_at, 3),
+        "started_at": iso_time(started_at),
+        "finished_at": iso_time(finished),
+    }
+
+
+def read_finished(folder: RunFolder) -> dict[str, Any] | None:
+    """``result.json`` of a finished run; None where it is not there, or says that the run failed."""
+    record = folder.read_json(RESULT)
+    return record if record is not None and record["status"] == "finished" else None
 
 
 def sizes(data: Any) -> dict[str, int | None]:

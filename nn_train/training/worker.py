@@ -24,7 +24,7 @@ from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
 from nn_train.training.epochs import Training
-from nn_train.training.record import finished_record, sizes
+from nn_train.training.record import finished_record, read_finished, sizes
 
 NOT_SHARED = (
     "run.storage_path: the workers do not see the same {location}; on several machines it must be a shared folder "
@@ -77,7 +77,7 @@ def is_finished(job: Job, replicas: Any) -> bool:
     """Whether a run needs nothing more. Collective; the answer is the same on all workers."""
     from nn_train.replication import same_on_all
 
-    done = job.folder.exists(runs.RESULT) and not job.config.run.overwrite
+    done = read_finished(job.folder) is not None and not job.config.run.overwrite
     if not same_on_all(int(done), replicas):
         raise RequestError(NOT_SHARED.format(location=job.folder.location))
     return done

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config import Config, DataConfig, config_from_dict, config_to_dict, dump_yaml, read_config
 from nn_train.config.cli import exit_code, help_text, parse_arguments, run_job
 from nn_train.config.parse import field_types
 from nn_train.errors import RequestError, StorageError, TrainingError
@@ -78,6 +79,53 @@ def test_a_wrong_command_line_ends_with_code_2_and_one_message(words, said, caps
     shown = capsys.readouterr().err
     assert said in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..", ".", "./x", "x/y", "/x", "/", "x/", "x\\y", "C:x", "~", "~/x", ".x", "-x", "x.", "x..", "x ", " x", "x\n",
+        "x\0", "x" * 101, "é", "x\u2215y", "．．／x", "\u202ex", "x\u200b", "x\u0301", "１", "x\udcff", "file://x",
+        "x%2fy", "*", "$HOME",
+    ],
+)  # fmt: skip
+def test_a_name_that_would_leave_the_results_or_hide_in_them_is_refused(name, capsys):
+    assert run_job("Job", ["--name", name], lambda arguments: 0) == 2
+    assert re.search(
+        r"name: .*(cannot name a folder; allowed: 1 to 100 letters|is not a text)", capsys.readouterr().err
+    )
+    with pytest.raises(RequestError, match=r"^name: "):
+        Config(name=name)
+
+
+@pytest.mark.parametrize("name", ["x", "9", "a.b-c_d", "v1..2", "x-", "x_", "X" * 100])
+def test_other_names_are_taken(name):
+    assert parse_arguments(["--name", name]).config.title == name
+
+
+@pytest.mark.parametrize(
+    "source", ["../x.npz", "/", "../..", "é/é.npz", "a/" + "x." * 99 + ".npz", "m:f", "s3://b/..", "./.npz"]
+)
+def test_the_name_of_a_run_without_one_is_always_a_folder(source):
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?", Config(data=DataConfig(source=source)).title)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("x" * 256, "too long for a path; allowed: 3000 bytes, 255 between two '/'"),
+        ("é" * 128, "too long"),
+        ("x/" * 1501, "too long"),
+        ("~nobody-of-that-name/x", "no home folder of that name; write the path without '~'"),
+        ("a\0b", "not a text"),
+        ("", "not a text"),
+    ],
+)
+def test_a_results_folder_that_no_machine_can_have_is_refused(path, said, capsys):
+    assert run_job("Job", ["--run.storage_path", path], lambda arguments: 0) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: run.storage_path: ")
+    assert said in shown
 
 
 @pytest.mark.parametrize(

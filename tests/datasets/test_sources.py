@@ -61,6 +61,14 @@ def test_floats_are_not_scaled(tmp_path):
     np.testing.assert_array_equal(data.train.x, arrays["x_train"].astype(np.float32))
 
 
+@pytest.mark.parametrize("kind", [">i4", ">f4", ">f8", "<i2"])
+def test_numbers_come_in_the_byte_order_of_the_machine(tmp_path, kind):
+    arrays = {key: array.astype(kind) if key[0] == "x" else array for key, array in good().items()}
+    data = load_data(DataConfig(source=saved(tmp_path, arrays), validation_fraction=0))
+    assert data.train.x.dtype.isnative
+    np.testing.assert_array_equal(data.train.x, arrays["x_train"])
+
+
 def change(**arrays):
     return lambda: {**good(), **arrays}
 
@@ -81,6 +89,11 @@ BROKEN = {
     "text pixels": (change(x_train=np.full((30, 8, 8), "a")), "expected numbers"),
     "no examples": (change(x_train=np.zeros((0, 8, 8)), y_train=np.zeros(0, int)), "with N > 0"),
     "other shapes in the test part": (change(x_test=np.zeros((9, 4, 4), np.uint8)), r"\(4, 4\)"),
+    "bytes in one part only": (change(x_test=np.zeros((9, 8, 8))), "x_train is uint8 and x_test float64; uint8 is"),
+    "numbers too large": (
+        change(x_train=np.full((30, 8, 8), 1e39)),
+        r"too large for float32, first at index \(0, 0, 0\)",
+    ),
     "pickles": (change(x_train=np.array([{}] * 30, dtype=object)), "never loaded"),
 }
 

@@ -35,7 +35,7 @@ def test_a_stage_says_where_it_is_and_how_long_all_will_take(screen):
 def test_each_run_is_named_once_also_when_its_workers_start_again(screen):
     first, second = (config_from_dict({"name": name}) for name in ("a_seed0", "a_seed1"))
     start = {"event": "start", "warnings": [], "examples": {"train": 10, "validation": 2}, "parameters": 7}
-    start |= {"steps_per_epoch": 3, "resumed_after": 0}
+    start |= {"steps_per_epoch": 3, "resumed_after": 0, "resumed_step": 0}
     screen({"event": "starting", "workers": 2, "config": first})
     for config in (first, second):
         screen({**start, "config": config})
@@ -43,7 +43,7 @@ def test_each_run_is_named_once_also_when_its_workers_start_again(screen):
     failure = {"event": "failure", "what": "worker 1 was lost: x", "advice": None, "restart": 1, "restarts": 3}
     screen({**failure, "config": second})
     screen({"event": "starting", "workers": 2, "config": second})
-    screen({**start, "resumed_after": 1, "config": second})
+    screen({**start, "resumed_after": 1, "resumed_step": 0, "config": second})
     named = [line.split(":")[0] for line in screen.lines() if ": mlp on mnist" in line]
     assert named == ["a_seed0", "a_seed1"]
     assert screen.lines()[0] == "starting 2 workers"

@@ -84,7 +84,10 @@ def test_a_run_is_complete_and_readable(s3, tmp_path):
     boards = {name for name in names if name.startswith("tensorboard/")}
     assert {name.split("/")[1] for name in boards} == {"train", "validation"}
     files = {"config.yaml", "metrics.jsonl", "model.keras", "result.json"}
-    assert names - boards == files | {"checkpoints/epoch-000002.ckpt", "checkpoints/epoch-000003.ckpt"}
+    assert names - boards == files | {
+        "checkpoints/epoch-000002-step-000000000.ckpt",
+        "checkpoints/epoch-000003-step-000000000.ckpt",
+    }
 
     folder = RunFolder(result.folder)
     assert parse_yaml(folder.read("config.yaml").decode(), "config.yaml") == config_to_dict(config)
@@ -118,7 +121,7 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     with pytest.raises(StorageError) as caught:
         train(make("gone", train={"epochs": 4}), on_event=events.append)
     said = str(caught.value)
-    assert said.startswith("s3://bucket/results/gone/checkpoints/epoch-000003.ckpt cannot be written: ")
+    assert said.startswith("s3://bucket/results/gone/checkpoints/epoch-000003-step-000000000.ckpt cannot be written: ")
     assert "HTTP status 503" in said
     assert "\n" not in said
     assert "failure" not in [event["event"] for event in events]  # pyarrow has tried again; no restart on top

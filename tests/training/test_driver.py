@@ -7,7 +7,7 @@ import pytest
 from nn_train.config import Config, config_from_dict, dump_yaml
 from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
-from nn_train.training.driver import config_differences, existing_run
+from nn_train.training.driver import check_early, config_differences, existing_run
 
 FINISHED = {"status": "finished"}
 
@@ -64,3 +64,19 @@ def test_the_first_five_differences_are_named(tmp_path):
     with pytest.raises(RequestError, match=r"seed: 0 → 1; .*; …\); give another --name") as caught:
         existing_run(taken(tmp_path), config_from_dict(many))
     assert str(caught.value).count(" → ") == 5
+
+
+@pytest.mark.parametrize("path", ["file", "file/below", "file/below/it"])
+def test_results_below_a_file_are_refused(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=r"^run.storage_path: .*/file is not a folder$"):
+        check_early(config_from_dict({"run": {"storage_path": str(tmp_path / path)}}))
+
+
+def test_results_where_nothing_can_be_written_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: str(path) != str(tmp_path)
+    )  # an administrator may write anywhere
+    with pytest.raises(RequestError, match=r"^run.storage_path: .* is not writable$"):
+        check_early(config_from_dict({"run": {"storage_path": str(tmp_path / "new" / "results")}}))
+    assert not list(tmp_path.iterdir())

@@ -96,7 +96,10 @@ def polled(error):
         ({1: OutOfMemoryError("no sizes")}, "worker 1 was lost: the machine ran out of memory"),
         ({0: polled(MACHINE_LOST)}, "worker 0 was lost: the machine left the cluster"),
         ({0: polled(PREEMPTED)}, "worker 0 was lost: the machine was taken back"),
-        ({0: polled(ActorUnavailableError("no answer", None))}, "worker 0 was lost: the machine does not answer"),
+        (
+            {0: polled(ActorUnavailableError("no answer", None))},
+            "worker 0 was lost: the process or its machine does not answer",
+        ),
         ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
         (
             {0: polled(MACHINE_LOST), 1: polled(OUT_OF_MEMORY), 2: PEER},

@@ -9,6 +9,8 @@ import pytest
 
 from nn_train import train
 from nn_train.config import config_from_dict
+from nn_train.errors import RequestError, TrainingError
+from nn_train.prediction.driver import evaluate_runs
 from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
@@ -76,3 +78,18 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
     assert starts[1][1] >= 8  # from within the epoch in which it was struck
     assert history(tmp_path, model) == whole[0]
     assert weights(tmp_path, model) == whole[1]
+
+
+def test_without_a_restart_left_the_run_says_that_it_failed_and_the_same_command_goes_on(tmp_path, whole):
+    with pytest.raises(TrainingError, match=r"worker 1 was lost.*no restart is left.*goes on from the last checkpoint"):
+        run(tmp_path, "killed_in_a_step", max_failures=0)
+    record = json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())
+    assert record["status"] == "failed"
+    assert record["cause"].startswith("worker 1 was lost: killed")
+    assert "the same command goes on" in record["next"]
+    with pytest.raises(RequestError, match="the run failed and is not finished"):
+        evaluate_runs([tmp_path / "killed_in_a_step"], tmp_path / "report")
+    run(tmp_path, "killed_in_a_step", max_failures=0)
+    assert json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())["status"] == "finished"
+    assert history(tmp_path, "killed_in_a_step") == whole[0]
+    assert weights(tmp_path, "killed_in_a_step") == whole[1]

@@ -30,7 +30,7 @@ def test_a_run_of_five_epochs_prints_few_lines():
     progress({"event": "waiting", "for": "2 CPUs: 1 of 4 free"})
     examples = {"train": 54000, "validation": 6000}
     start = {"event": "start", "parameters": 101770, "examples": examples, "steps_per_epoch": 844}
-    progress({**start, "resumed_after": 3, "warnings": []})
+    progress({**start, "resumed_after": 3, "resumed_step": 0, "warnings": []})
     for epoch in range(4, 6):
         progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5})
     lines = stream.getvalue().splitlines()
@@ -64,11 +64,11 @@ def test_after_a_restart_only_where_it_goes_on_is_said():
     progress = Progress(Config(), stream)
     start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
     progress({"event": "starting", "workers": 1})
-    progress({**start, "resumed_after": 0, "warnings": []})
+    progress({**start, "resumed_after": 0, "resumed_step": 0, "warnings": []})
     progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2})
     progress({**FAILURE, "restart": 1, "restarts": 3})
     progress({"event": "starting", "workers": 1})
-    progress({**start, "resumed_after": 1, "warnings": []})
+    progress({**start, "resumed_after": 1, "resumed_step": 0, "warnings": []})
     lines = stream.getvalue().splitlines()
     assert lines[0] == "starting 1 worker"
     assert lines[1].startswith("training 10 parameters")

@@ -98,7 +98,7 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path):
             break
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors
-    assert "goes on from its last epoch with the same command" in errors
+    assert "goes on from the last checkpoint with the same command" in errors
     assert "Traceback" not in errors
     continued = run(tmp_path, *words)
     assert continued.returncode == 0, continued.stderr

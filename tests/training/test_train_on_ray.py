@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -84,6 +85,37 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
     assert [e["row"]["epoch"] for e in events if e["event"] == "epoch"][-2:] == [2, 3]
     train(make(tmp_path, "alive", train={"callbacks": "user_code:never_kill"}))
     assert history(tmp_path, "killed") == history(tmp_path, "alive")
+
+
+def test_a_local_ray_is_reached_from_this_machine_alone():
+    import os
+
+    import ray
+
+    @ray.remote(num_cpus=0)
+    def pid():
+        return os.getpid(), os.getppid()
+
+    worker, raylet = ray.get(pid.remote())
+    addresses = listening([os.getpid(), worker, raylet])
+    assert addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def listening(pids):
+    """The addresses, as the kernel writes them, on which processes listen with TCP."""
+    inodes = set()
+    for number in pids:
+        for descriptor in Path(f"/proc/{number}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(descriptor.readlink().name)
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.add(fields[1].split(":")[0])
+    return found
 
 
 def model_of(folder, name):
@@ -202,6 +234,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     config = make(tmp_path, "diverged", optimizer={"name": "sgd", "learning_rate": 1e38})
     with pytest.raises(TrainingError, match=r"in epoch \d+, step \d+"):
         train(config)
+    record = json.loads((tmp_path / "diverged" / "result.json").read_text())
+    assert record["status"] == "failed"
+    assert "the loss is " in record["cause"]
 
 
 def test_mlflow_gets_the_metrics_when_asked(tmp_path):
