@@ -76,6 +76,7 @@ def model_stages(config: Config, overrides: Mapping[str, Any], quick: bool) -> l
         trained = named(path, {**fields, "name": name})
         trial = {"name": f"search_{name}", "scaling.num_workers": whole.pipeline.workers_per_trial}
         search = named(path, {**fields, **trial}) if trained.search.space else None
+        named("pipeline.seeds", {"seed": trained.seed + whole.pipeline.seeds - 1})  # the last one
         stages.append(ModelStages(name, search, trained, whole.pipeline.seeds))
     return stages
 

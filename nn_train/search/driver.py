@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train import runs
-from nn_train.config import Config, config_from_dict, dump_yaml
+from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
-from nn_train.config.parse import parse_yaml
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Journal, Record
 from nn_train.search.results import choose, first_line, write_results
-from nn_train.training.driver import check_early, config_differences
+from nn_train.training.driver import check_early, config_differences, earlier_config
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -132,7 +131,7 @@ def check_folder(folder: RunFolder, config: Config) -> None:
         if not folder.is_empty():
             raise RequestError(f"name: {folder.location} exists and is not a search; give another --name")
         return
-    earlier = config_from_dict(parse_yaml(folder.read(runs.CONFIG).decode(), folder.path(runs.CONFIG)))
+    earlier = earlier_config(folder)
     if not earlier.search.space:
         raise RequestError(f"name: {folder.location} holds a run, not a search; give another --name")
     if config.run.overwrite:

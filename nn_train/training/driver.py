@@ -16,7 +16,7 @@ from nn_train import runs
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
 from nn_train.errors import RequestError, StorageError, TrainingError
-from nn_train.runs import RunFolder
+from nn_train.runs import RunFolder, first_line
 from nn_train.training.record import failed_record, read_finished
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -137,7 +137,7 @@ def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:
         return None
     if config.run.overwrite:
         return None
-    earlier = config_from_dict(parse_yaml(folder.read(runs.CONFIG).decode(), folder.path(runs.CONFIG)))
+    earlier = earlier_config(folder)
     differences = config_differences(earlier, config)
     if differences:
         shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
@@ -146,6 +146,12 @@ def existing_run(folder: RunFolder, config: Config) -> dict[str, Any] | None:
             "or --run.overwrite true to replace it"
         )
     return read_finished(folder)
+
+
+def earlier_config(folder: RunFolder) -> Config:
+    """What ``config.yaml`` of a folder says. Raises RequestError when it is damaged."""
+    text = folder.read(runs.CONFIG).decode(errors="replace")
+    return config_from_dict(parse_yaml(text, folder.path(runs.CONFIG)))
 
 
 def config_differences(earlier: Config, now: Config) -> list[str]:
@@ -183,9 +189,12 @@ def check_storage(storage_path: str) -> None:
     """Refuse a local path that cannot become a folder."""
     if "://" in storage_path:
         return
-    path = Path(storage_path).expanduser().absolute()
-    while not path.exists():
-        path = path.parent
+    path = Path(os.path.expanduser(storage_path)).absolute()
+    try:
+        while not path.exists():
+            path = path.parent
+    except OSError as error:  # a part of it that must not be looked at
+        raise RequestError(f"run.storage_path: {storage_path}: {first_line(error)}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
         reason = "is not a folder" if not path.is_dir() else "is not writable"
         raise RequestError(f"run.storage_path: {storage_path}: {path} {reason}")

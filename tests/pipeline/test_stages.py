@@ -83,6 +83,11 @@ def test_a_wrong_quick_is_refused_by_its_name():
         model_stages(config, {}, quick=True)
 
 
+def test_seeds_that_do_not_exist_are_refused_before_anything_is_searched():
+    with pytest.raises(RequestError, match=r"pipeline\.seeds: seed: 2147483648 is out of range"):
+        model_stages(pipeline({"a": {}}, seed=2**31 - 1), {}, quick=False)
+
+
 @pytest.mark.parametrize(
     ("storage", "folder"),
     [

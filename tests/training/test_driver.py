@@ -22,6 +22,7 @@ FINISHED = {"status": "finished"}
         ({"data": {"validation_fraction": 0.5}}, ["data.validation_fraction: 0.1 → 0.5"]),
         ({"model": {"dropout": 0.5}}, ["model.dropout: None → 0.5"]),
         ({"optimizer": {"learning_rate": 0.5}}, ["optimizer.learning_rate: 0.001 → 0.5"]),
+        ({"train": {"checkpoint_every_seconds": 1}, "run": {"hang_timeout": 5}}, []),
         ({"train": {"batch_size": 32, "epochs": 1}}, ["train.epochs: 5 → 1", "train.batch_size: 64 → 32"]),
     ],
 )
@@ -80,3 +81,15 @@ def test_results_where_nothing_can_be_written_are_refused(tmp_path, monkeypatch)
     with pytest.raises(RequestError, match=r"^run.storage_path: .* is not writable$"):
         check_early(config_from_dict({"run": {"storage_path": str(tmp_path / "new" / "results")}}))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"train: [", b"train: {epochs: many}"])
+def test_a_damaged_config_in_the_folder_is_one_message(tmp_path, content):
+    folder = taken(tmp_path)
+    folder.write("config.yaml", content)
+    with pytest.raises(RequestError):
+        existing_run(folder, Config())
+
+
+def test_a_run_that_failed_is_gone_on_with(tmp_path):
+    assert existing_run(taken(tmp_path, {"status": "failed"}), Config()) is None
