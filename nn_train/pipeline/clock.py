@@ -35,7 +35,7 @@ PREDICTION = Work("", "mlp", 4.0)
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its title, and the work in it."""
+    """One stage: its title, and the work that is left in it."""
 
     title: str
     work: Sequence[Work]
@@ -69,8 +69,9 @@ class Clock:
 
     def left(self) -> float | None:
         """Seconds for the stages that have not begun; None where nothing is known of a model."""
-        seconds = START * (len(self.stages) - self.begun)
+        seconds = 0.0
         for stage in self.stages[self.begun :]:
+            seconds += START if stage.work else 0.0
             for work in stage.work:
                 pace = self.pace(work)
                 if pace is None:
@@ -83,7 +84,7 @@ class Clock:
         if work.model in self.paces:
             return self.paces[work.model]
         guesses = {model: FIRST_GUESS.get(kind) for model, kind in self.kinds.items()}
-        ratios = [pace / guess for model, pace in self.paces.items() if (guess := guesses[model])]
+        ratios = [pace / guess for model, pace in self.paces.items() if (guess := guesses.get(model))]
         guess = guesses[work.model]
         return None if guess is None else guess * (statistics.median(ratios) if ratios else 1.0)
 

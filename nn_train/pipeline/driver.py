@@ -14,12 +14,13 @@ from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
 from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
 from nn_train.pipeline.stages import REPORT, ModelStages, model_stages, pipeline_config, pipeline_folder
-from nn_train.runs import RunFolder
+from nn_train.runs import SEARCH, RunFolder
 from nn_train.search import SearchOutcome, search
 from nn_train.search.driver import check_search
 from nn_train.training import TrainResult, train_all
 from nn_train.training.driver import check_early
 from nn_train.training.progress import counted
+from nn_train.training.record import read_finished
 
 OnEvent = Callable[[dict[str, Any]], None]
 RECORD = "pipeline.json"
@@ -109,7 +110,7 @@ def run_stages(
                     check_placeable(job.scaling)
         searching = [one for one in models if one.search is not None]
         at_a_time = {one.name: trials_at_a_time(one.search.scaling) for one in searching if one.search is not None}
-        clock = Clock(planned(models, at_a_time), on_event)
+        clock = Clock(planned(models, folder, at_a_time), on_event)
         outcomes, configs = [], []
         for model in models:
             found: dict[str, Any] = {}
@@ -128,8 +129,8 @@ def run_stages(
     return results, outcomes
 
 
-def planned(models: list[ModelStages], at_a_time: Mapping[str, int]) -> list[Stage]:
-    """The stages in their order, and what they cost."""
+def planned(models: list[ModelStages], folder: RunFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
+    """The stages in their order, and what is left to do in each."""
     from nn_train.search.planning import make_plan
     from nn_train.search.schedulers import rungs
 
@@ -139,12 +140,15 @@ def planned(models: list[ModelStages], at_a_time: Mapping[str, int]) -> list[Sta
         if job is not None:
             plan = make_plan(job, rungs(job), job.search.num_trials, at_a_time[model.name])
             epochs = on_workers(plan.epochs_expected, job.scaling.num_workers) / at_a_time[model.name]
-            stages.append(Stage(f"search for {model.name}", [Work(model.name, kind, epochs)]))
+            ended = folder.exists(f"{job.title}/{SEARCH}")
+            stages.append(Stage(f"search for {model.name}", [] if ended else [Work(model.name, kind, epochs)]))
         epochs = on_workers(model.base.train.epochs, model.base.scaling.num_workers)
-        trainings += [Work(model.name, kind, epochs)] * model.seeds
+        runs = [RunFolder(folder.path(config.title)) for config in model.trainings({})]
+        trainings += [Work(model.name, kind, epochs) for run in runs if read_finished(run) is None]
     names = ", ".join(model.name for model in models)
-    stages.append(Stage(f"train {names}: {counted(len(trainings), 'run')}", trainings))
-    return [*stages, Stage("evaluate and report", [PREDICTION] * len(trainings))]
+    whole = sum(model.seeds for model in models)
+    stages.append(Stage(f"train {names}: {counted(whole, 'run')}", trainings))
+    return [*stages, Stage("evaluate and report", [PREDICTION] * whole)]
 
 
 def about(config: Config, on_event: OnEvent) -> OnEvent:

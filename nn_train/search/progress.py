@@ -11,14 +11,14 @@ from nn_train.config import Config
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.journal import Record
 from nn_train.search.phases import contenders
-from nn_train.training.progress import duration
+from nn_train.training.progress import counted, duration
 
 QUIET_SECONDS = 10.0  # between two lines that tell nothing but how far it is
 SHOWN = 5
 PHASES = {
-    "search": "searching: {open} trials",
-    "extend": "training the {open} best for {epochs} epochs",
-    "confirm": "training the best again with other seeds: {open} trials",
+    "search": "searching: {open}",
+    "extend": "training {open} of the best for {epochs} epochs",
+    "confirm": "training the best again with other seeds: {open}",
 }
 
 
@@ -52,9 +52,9 @@ class Progress:
 
     def phase(self, event: dict[str, Any]) -> None:
         self.open, self.ended, self.began, self.said = event["open"], 0, self.clock(), self.clock()
-        self.print(PHASES[event["phase"]].format(open=event["open"], epochs=self.config.train.epochs))
+        self.print(PHASES[event["phase"]].format(open=counted(event["open"], "trial"), epochs=self.config.train.epochs))
         if event["known"] and event["phase"] == "search":
-            self.print(f"{event['known']} trials ended before and are not run again")
+            self.print(f"{counted(event['known'], 'trial')} ended before; not run again")
 
     def trial(self, record: Record) -> None:
         self.ended += 1

@@ -39,3 +39,10 @@ def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
 def test_more_workers_take_less_time_but_not_in_proportion():
     assert on_workers(9, 1) == 9
     assert on_workers(9, 2) == pytest.approx(5)
+
+
+def test_a_stage_with_nothing_left_takes_no_time():
+    made, _ = clock(Stage("search", []), Stage("train", [Work("a", "mlp", 3)]))
+    assert made.left() == pytest.approx(START + TRACING + 3 * FIRST_GUESS["mlp"])
+    made.learn("b", [1.0])  # of a model with nothing left either
+    assert made.left() == pytest.approx(START + TRACING + 3 * FIRST_GUESS["mlp"])

@@ -44,8 +44,8 @@ def test_a_search_says_what_it_is_about_to_do():
     assert screen.lines == [
         "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
         "searching: 10 trials",
-        "3 trials ended before and are not run again",
-        "training the 2 best for 4 epochs",
+        "3 trials ended before; not run again",
+        "training 2 trials of the best for 4 epochs",
         "training the best again with other seeds: 6 trials",
         "writing the best model",
         "writing the 3 best models",
