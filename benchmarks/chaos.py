@@ -1,0 +1,158 @@
+"""Kills processes of real jobs at random moments and looks whether their results are those of undisturbed ones.
+
+    python -m benchmarks.chaos [--runs 20] [--seed 0] [--json FILE]
+
+Of every four jobs three train (the MLP on MNIST, two workers, four epochs, checkpoints every second) and one searches
+(eight trials of the MLP). In each, one process is ended with SIGKILL, after a random share of the time that an
+undisturbed job takes: a worker or a trial, the controller of Ray Train, or the job's own process. Where the job ends
+with it, the same command is given again. Compared are, of a training, every line of metrics.jsonl without times and
+all variables after the last epoch, bit by bit; of a search, the epochs of every trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMES = ("seconds", "samples_per_second")
+TRAIN = ["jobs.train", "--train.epochs", "4", "--train.batch_size", "128", "--train.checkpoint_every_seconds", "1"]
+SEARCH = ["jobs.tune", "--train.epochs", "2", "--train.batch_size", "128", "--scaling.num_workers", "1"]
+SEARCH += ["--search.space", "{optimizer.learning_rate: {loguniform: [1.0e-4, 1.0e-2]}}", "--search.num_trials", "8"]
+SEARCH += ["--search.scheduler", "none", "--search.keep_best", "0"]
+# The processes that may be killed, as the kernel names them; the job's own process is the third kind.
+VICTIMS = {
+    "worker": ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable"),
+    "controller": ("ray::Controller",),
+}
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: seconds until it was finished, what was killed, and a digest of its result."""
+
+    seconds: float
+    killed: str
+    digest: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and victims")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    whole = {name: run(words, None, "", 0.0) for name, words in (("train", TRAIN), ("search", SEARCH))}
+    for name, outcome in whole.items():
+        print(f"undisturbed {name}: {outcome.seconds:.1f} s", flush=True)
+    rows: list[dict[str, Any]] = []
+    for number in range(1, arguments.runs + 1):
+        name, words = ("search", SEARCH) if number % 4 == 0 else ("train", TRAIN)
+        victim = chance.choice(["worker", "job"] if name == "search" else ["worker", "worker", "controller", "job"])
+        outcome = run(words, chance, victim, whole[name].seconds)
+        same = outcome.digest == whole[name].digest
+        lost = outcome.seconds - whole[name].seconds
+        rows.append({"job": name, "killed": outcome.killed, "identical": same, "seconds_lost": round(lost, 2)})
+        told = f"{outcome.killed} killed" if outcome.killed else "nothing killed: it had ended"
+        print(f"{number:3} {name:6} {told:40} {'identical' if same else 'DIFFERENT'}  {lost:+.1f} s", flush=True)
+    struck = [row for row in rows if row["killed"]]
+    identical = sum(row["identical"] for row in rows)
+    mean = sum(row["seconds_lost"] for row in struck) / max(len(struck), 1)
+    print(f"{len(rows)} runs, {len(struck)} kills, {identical} of {len(rows)} identical, {mean:.1f} s lost per kill")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows, "seconds_lost_per_kill": mean}, indent=2) + "\n")
+    return 0 if identical == len(rows) else 1
+
+
+def run(words: list[str], chance: random.Random | None, victim: str, usual: float) -> Outcome:
+    """Run a job to its end, killing one process on the way; ``usual``: its seconds when nothing is killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        began, killed = time.monotonic(), ""
+        command = [sys.executable, "-m", *words, "--run.storage_path", folder, "--name", "job"]
+        for _ in range(TRIES):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if chance is not None and not killed:
+                killed = kill_later(process, victim, chance.uniform(0.1, 0.95) * usual)
+            errors = process.communicate()[1]
+            if process.returncode == 0:
+                digest = digest_of(Path(folder) / "job")
+                return Outcome(time.monotonic() - began, killed, digest)
+        raise SystemExit(f"{words[0]} did not finish in {TRIES} tries; the last said:\n{errors[-2000:]}")
+
+
+def kill_later(process: subprocess.Popen[str], victim: str, seconds: float) -> str:
+    """After some seconds, or when there is such a process, kill one; returns its name, empty where the job ended."""
+    moment = time.monotonic() + seconds
+    while process.poll() is None:
+        time.sleep(0.05)
+        if time.monotonic() < moment:
+            continue
+        if victim == "job":
+            process.send_signal(signal.SIGKILL)
+            return "the job's own process"
+        for pid, name in sorted(descendants(process.pid).items()):
+            if name.startswith(VICTIMS[victim]):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it ended just now
+                return name.partition("(")[0]
+    return ""
+
+
+def descendants(root: int) -> dict[int, str]:
+    """The processes below ``root``: id to command line."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it ended
+    found, new = set(), {root}
+    while new:
+        found |= new
+        new = {child for child, parent in parents.items() if parent in new} - found
+    names = {}
+    for pid in found - {root}:
+        try:
+            names[pid] = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+        except OSError:
+            continue
+    return names
+
+
+def digest_of(folder: Path) -> str:
+    """Of everything that must not differ, times left out."""
+    from nn_train.checkpoints import unpack
+
+    digest = hashlib.sha256()
+    if (folder / "trials.csv").exists():
+        with open(folder / "trials.csv", newline="") as file:
+            for row in sorted(csv.DictReader(file), key=lambda one: one["trial_id"]):
+                digest.update(repr([(key, value) for key, value in row.items() if key not in TIMES]).encode())
+        return digest.hexdigest()
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        digest.update(repr([(key, value) for key, value in json.loads(line).items() if key not in TIMES]).encode())
+    newest = max((folder / "checkpoints").glob("*.ckpt"))
+    state = unpack(newest.read_bytes())
+    assert state is not None, f"{newest} is damaged"
+    for array in state.variables:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
