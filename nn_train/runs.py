@@ -6,8 +6,10 @@ Works on local paths and on every URI that pyarrow opens (``s3://``, ``gs://``, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,10 @@ REPLACED_BY = "replaced_by"
 SEARCH = "search.json"
 TRIALS = "trials.csv"
 BEST_RUNS = "best"
+
+# Seconds between tries to write a local file (pyarrow tries again for object stores), and after which failures.
+RETRY_AFTER = (0.5, 1.0, 2.0, 4.0)
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY)
 
 
 def open_uri(uri: str, field: str) -> tuple[Any, str]:
@@ -119,20 +125,36 @@ class RunFolder:
         """Write the whole file; a reader, and a crash, sees the old content or the new, never a part."""
         with self._told("written", name):
             if self.is_local:
-                self._write_locally(self._inside(name), content)
+                self._write_patiently(self._inside(name), content)
                 return
             # Object stores have no folders to make, and show an object only when it is complete.
             with self.filesystem.open_output_stream(self._inside(name)) as stream:
                 stream.write(content)
 
+    def _write_patiently(self, target: str, content: bytes) -> None:
+        """A disk that is full, or a server of files that does not answer, may be well again in a moment."""
+        for seconds in RETRY_AFTER:
+            try:
+                return self._write_locally(target, content)
+            except OSError as error:
+                if error.errno not in PASSING:
+                    raise
+                time.sleep(seconds)
+        self._write_locally(target, content)
+
     def _write_locally(self, target: str, content: bytes) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         written = f"{target}.{uuid.uuid4().hex[:8]}.part"
-        with open(written, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(written, target)
+        try:
+            with open(written, "wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(written, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(written)  # it takes room on a disk that has none
+            raise
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""

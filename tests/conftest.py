@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,3 +53,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Outcome
         return made[size]
 
     return get
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for a module, whose workers find ``user_code``."""
+    from nn_train.training.cluster import ray_session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        with ray_session(verbose=False):
+            yield

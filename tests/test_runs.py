@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from nn_train.errors import RequestError, StorageError
@@ -67,3 +70,47 @@ def test_a_uri_that_cannot_be_used_names_the_setting():
         RunFolder("gopher://x/run", field="--runs")
     with pytest.raises(RequestError, match=r"^--runs: the URI holds credentials"):
         RunFolder("s3://KEY:SECRET@bucket/run", field="--runs")
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk on which writing fails: ``disk(code, times)``. Gives the seconds that were waited."""
+    waited = []
+    monkeypatch.setattr("nn_train.runs.time.sleep", waited.append)
+    whole = os.fsync
+
+    def fail(code, times):
+        left = [times]
+
+        def fsync(descriptor):
+            if left[0]:
+                left[0] -= 1
+                raise OSError(code, os.strerror(code))
+            whole(descriptor)
+
+        monkeypatch.setattr("nn_train.runs.os.fsync", fsync)
+        return waited
+
+    return fail
+
+
+def test_a_disk_that_is_full_for_a_moment_is_waited_for(tmp_path, disk):
+    waited = disk(errno.ENOSPC, times=3)
+    folder = RunFolder(str(tmp_path), "run")
+    folder.write("metrics.jsonl", b"new")
+    assert folder.read("metrics.jsonl") == b"new"
+    assert waited == sorted(waited)
+    assert len(waited) == 3
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize(("code", "tries"), [(errno.ENOSPC, 5), (errno.EROFS, 1)])
+def test_a_disk_that_stays_full_or_is_read_only_is_one_message_and_leaves_the_old_content(tmp_path, disk, code, tries):
+    folder = RunFolder(str(tmp_path), "run")
+    folder.write("epoch.ckpt", b"old")
+    waited = disk(code, times=99)
+    with pytest.raises(StorageError, match=rf"run/epoch\.ckpt cannot be written: {os.strerror(code)}"):
+        folder.write("epoch.ckpt", b"new")
+    assert len(waited) == tries - 1
+    assert folder.read("epoch.ckpt") == b"old"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["epoch.ckpt"]

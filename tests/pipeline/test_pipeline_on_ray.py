@@ -11,20 +11,10 @@ import pytest
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError
 from nn_train.pipeline import run_pipeline
-from nn_train.training.cluster import ray_session
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
 RUNS = ["plain_seed0", "plain_seed1", "tuned_seed0", "tuned_seed1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray():
-    """One Ray for the module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
-        with ray_session(verbose=False):
-            yield
 
 
 def make(folder, **pipeline):

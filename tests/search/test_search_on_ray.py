@@ -13,20 +13,10 @@ from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError, TrainingError
 from nn_train.report.search_results import load_search
 from nn_train.search import plan, search
-from nn_train.training.cluster import ray_session
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 TIMES = ("seconds", "samples_per_second")
 LEARNING_RATE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray():
-    """One Ray of two CPUs for the module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
-        with ray_session(verbose=False):
-            yield
 
 
 def make(folder, name="s", workers=1, epochs=3, space=None, **sections):

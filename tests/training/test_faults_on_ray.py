@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,19 +10,9 @@ from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import evaluate_runs
-from nn_train.training.cluster import ray_session
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 TIMES = ("seconds", "samples_per_second")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray():
-    """One Ray for the module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where user_code is, for the workers
-        with ray_session(verbose=False):
-            yield
 
 
 def run(folder, model, **settings):
