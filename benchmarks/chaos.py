@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and victims")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the reading of checkpoints
     chance = random.Random(arguments.seed)
     whole = {name: run(words, None, "", 0.0) for name, words in (("train", TRAIN), ("search", SEARCH))}
     for name, outcome in whole.items():
