@@ -123,13 +123,13 @@ def all_reduce_sum(tensors: list[Any]) -> list[Any]:
     TensorFlow concatenates what it is given in one call, which fails for mixed dtypes.
     """
     context = tf.distribute.get_replica_context()
-    on_cpu = "CPU" in context.strategy.extended.worker_devices[0]
+    two_cpus = context.num_replicas_in_sync == 2 and "CPU" in context.strategy.extended.worker_devices[0]
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
         some = [tensors[i] for i in places]
         dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in some)
-        if context.num_replicas_in_sync == 2 and on_cpu and dense:
+        if two_cpus and dense:
             together = exchange(some, context.strategy)
         else:
             together = context.all_reduce(tf.distribute.ReduceOp.SUM, some)

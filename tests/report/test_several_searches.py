@@ -41,8 +41,8 @@ def test_each_search_has_its_heading_its_figures_and_its_outcomes(two_searches: 
     ]
     places = [text.index(part) for part in (*parts[0], *parts[1])]
     assert places == sorted(places)
-    assert re.search(r"optimizer\.momentum between", text[places[3] :])
-    assert not re.search(r"optimizer\.momentum between", text[: places[3]])
+    assert re.search(r"have optimizer\.momentum", text[places[3] :])
+    assert not re.search(r"have optimizer\.momentum", text[: places[3]])
 
 
 def test_one_search_has_no_heading_of_its_own(report: Path) -> None:
