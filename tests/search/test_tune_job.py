@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nn_train.training.progress import counted
+
 pytestmark = pytest.mark.e2e
 HERE = Path(__file__).parents[1]
 
@@ -54,7 +56,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
     after = journal(tmp_path)
     assert after[: len(before)] == before
     assert sorted(record["trial"] for record in after) == [f"t{index:05d}" for index in range(6)]
-    assert f"{len(before)} trials ended before; not run again" in out
+    assert f"{counted(len(before), 'trial')} ended before; not run again" in out
     assert out.rstrip().endswith(f"results in {tmp_path / 'killed'}")
     assert "Traceback" not in err
     assert len(out.splitlines()) < 40
