@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nn_train.loop import Partial
+from nn_train.partial import Partial
 from nn_train.replication import seed_states
 from nn_train.runs import CHECKPOINTS, RunFolder
 from nn_train.selection import History

@@ -7,8 +7,7 @@ batches do not depend on the number of workers. No Ray here and no files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from nn_train.datasets import Examples, SplitData
 from nn_train.errors import RequestError
+from nn_train.partial import Partial, Pauses
 from nn_train.replication import (
     Replicas,
     gather_from_all,
@@ -25,36 +25,9 @@ from nn_train.replication import (
     share_from_chief,
 )
 from nn_train.steps import ReplicaSteps
+from nn_train.tensors import gather, rows_of, to_tensors
 
 Logs = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Partial:
-    """An epoch of which a part is done.
-
-    Attributes:
-        step: steps done.
-        loss_sum: of the losses of the examples so far, a Python float (float64).
-        metrics: what each replica has counted, float64 [R, M], M numbers in the order of the metrics' variables.
-    """
-
-    step: int
-    loss_sum: float
-    metrics: np.ndarray
-
-
-class Pauses(Protocol):
-    """Where an epoch is interrupted between two steps, on all workers alike."""
-
-    def steps(self) -> int:
-        """How many steps are trained before the next pause."""
-
-    def trained(self, steps: int) -> None:
-        """Called when they are."""
-
-    def pause(self, loop: Loop, step: int, loss_sum: float) -> None:
-        """Called where more steps follow, ``step`` being done in this epoch. Collective."""
 
 
 class Loop:
@@ -283,40 +256,3 @@ class Loop:
         if self.one_hot_depth is not None:
             y = tf.one_hot(y, self.one_hot_depth)
         return x, y
-
-
-def gather(tensors: Any, index: tf.Tensor) -> Any:
-    """The rows at ``index`` of every tensor."""
-    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, index), tensors)
-
-
-def rows_of(tensors: Any, first: Any, stop: Any) -> Any:
-    """The rows from ``first`` to before ``stop`` of every tensor."""
-    return tf.nest.map_structure(lambda tensor: tensor[first:stop], tensors)
-
-
-def to_tensors(examples: Examples) -> tuple[Any, Any]:
-    """The arrays as tensors, float64 as float32; they are handed to the graph by reference, not copied into it."""
-    return tf.nest.map_structure(to_tensor, (examples.x, examples.y))
-
-
-def to_tensor(array: np.ndarray) -> tf.Tensor:
-    """An array as a tensor: without a copy where Ray's shared memory gave it, so that a node holds it once.
-
-    Such arrays are aligned as TensorFlow wants it, which others are not. On a GPU the copy is what is wanted.
-    """
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    aligned = array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size > 0
-    if array.flags.writeable or not aligned or tf.config.list_logical_devices("GPU"):
-        return tf.constant(array)
-    return tf.experimental.dlpack.from_dlpack(np.asarray(Shared(array)).__dlpack__())
-
-
-class Shared:
-    """A view of a read-only array that numpy exports (DLPack cannot say read-only); TensorFlow only reads it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array  # keeps the memory while a tensor uses it
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}

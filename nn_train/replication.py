@@ -144,9 +144,9 @@ def exchange(tensors: list[Any], strategy: tf.distribute.Strategy) -> list[Any]:
     Of a step of a small model the messages take most: 1.3 instead of 1.8 ms for the 0.4 MB of the MLP. The sum of two
     numbers has no order, so the bits are those of the ring. See docs/decisions/0011.
     """
-    devices = strategy.extended._get_cross_device_ops(tensors[0])
+    operations = strategy.extended._get_cross_device_ops(tensors[0])
     flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
-    both = devices._launchers[0]._all_gather(flat[tf.newaxis], devices._options)
+    both = operations._launchers[0]._all_gather(flat[tf.newaxis], operations._options)
     parts = tf.split(both[0] + both[1], [tf.size(tensor) for tensor in tensors])
     return [tf.reshape(part, tf.shape(tensor)) for part, tensor in zip(parts, tensors, strict=True)]
 

@@ -185,8 +185,16 @@ class RunFolder:
                 self.filesystem.delete_dir(self.root)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """A JSON file, or None where there is none."""
-        return json.loads(self.read(name)) if self.exists(name) else None
+        """A JSON object, or None where there is no such file. StorageError when it is damaged."""
+        if not self.exists(name):
+            return None
+        try:
+            content = json.loads(self.read(name))
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise StorageError(f"{self.path(name)} is damaged: it is no JSON object; delete it, or restore it")
+        return content
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Indented JSON; NaN is refused, since it is no JSON."""

@@ -19,6 +19,8 @@ LEVELS = {
     "models": 2,
     "optimizers": 3,
     "replication": 3,
+    "partial": 1,
+    "tensors": 3,
     "steps": 4,
     "preparation": 4,
     "loop": 5,

@@ -45,6 +45,14 @@ def test_json_refuses_what_is_no_json(tmp_path):
     assert folder.read_json("x.json") is None
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null"])
+def test_damaged_json_is_one_message(tmp_path, content):
+    folder = RunFolder(str(tmp_path), "run")
+    folder.write("result.json", content)
+    with pytest.raises(StorageError, match=r"run/result\.json is damaged"):
+        folder.read_json("result.json")
+
+
 def test_what_is_not_there_is_no_failure_of_the_storage(tmp_path):
     folder = RunFolder(str(tmp_path))
     folder.write("a.txt", b"x")

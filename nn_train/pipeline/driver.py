@@ -12,9 +12,10 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError
 from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
 from nn_train.pipeline.stages import REPORT, ModelStages, model_stages, pipeline_config, pipeline_folder
-from nn_train.runs import SEARCH, RunFolder
+from nn_train.runs import CONFIG, SEARCH, RunFolder
 from nn_train.search import SearchOutcome, search
 from nn_train.search.driver import check_search
 from nn_train.training import TrainResult, train_all
@@ -70,8 +71,10 @@ def run_pipeline(
     folder = RunFolder(pipeline_folder(whole))
     settings = config_to_dict(whole, stages=("search", "pipeline"))
     record = folder.read_json(RECORD)
-    if record is not None and record["config"] == settings and not whole.run.overwrite:
+    if record is not None and record.get("config") == settings and not whole.run.overwrite:
         return PipelineResult(folder.location, folder.path(f"{REPORT}/report.html"), record, ran=False)
+    if folder.exists(CONFIG):
+        raise RequestError(f"name: {folder.location} holds a run or a search, not a pipeline; give another --name")
     check(models)
     began = time.time()
     try:

@@ -15,6 +15,7 @@ from nn_train.training.progress import counted, duration
 
 QUIET_SECONDS = 10.0  # between two lines that tell nothing but how far it is
 SHOWN = 5
+TELLING = 3  # the first trials hold the start of the processes, and say little of how long the others take
 PHASES = {
     "search": "searching: {open}",
     "extend": "training {open} of the best for {epochs} epochs",
@@ -38,7 +39,7 @@ class Progress:
         each = f"{config.scaling.num_workers} workers" if config.scaling.num_workers > 1 else "1 worker"
         self.print(
             f"{config.title}: {search.algorithm} search over {', '.join(search.space)}; {search.scheduler}, "
-            f"at most {config.train.epochs} epochs, {each} a trial"
+            f"at most {counted(config.train.epochs, 'epoch')}, {each} a trial"
         )
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -67,7 +68,7 @@ class Progress:
             told = self.config.search.metric + (f" {value:.4f}" if value is not None else ": none")
             mark = "  best so far" if better else f"  (best {self.best:.4f})" if self.best is not None else ""
             left = (self.open - self.ended) * (self.clock() - self.began) / self.ended
-            pace = f"  {duration(left)} left" if self.ended < self.open else ""
+            pace = f"  {duration(left)} left" if TELLING <= self.ended < self.open else ""
             self.print(f"trial {self.ended}/{self.open}  {record.trial}  {record.status}  {told}{mark}{pace}")
 
     def improves(self, value: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from nn_train.errors import TrainingError
 from nn_train.selection import History, should_stop
 
 
-class Training:
+class Training(ABC):
     """One training on one worker. A subclass says what the chief keeps of it.
 
     Args:
@@ -58,13 +59,13 @@ class Training:
             yield row
         self.callbacks.on_train_end()
 
+    @abstractmethod
     def keep_epoch(self, row: dict[str, Any]) -> None:
         """Write what an epoch leaves, before the user's callbacks change anything. Chief only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep_state(self) -> None:
         """Write what is needed to go on from here. Chief only."""
-        raise NotImplementedError
 
     def epoch(self) -> dict[str, Any]:
         """Train and validate once; the row of ``metrics.jsonl``."""

@@ -101,6 +101,9 @@ MEMORY_ADVICE = (
 )
 
 
+HANG_ADVICE = "if nothing hung and it was only slow: a larger run.hang_timeout"
+
+
 def loss_of(failure: Exception) -> Loss:
     """How a worker that failed with this error was lost."""
     cause = cause_of(failure)
@@ -148,7 +151,10 @@ def loss_text(failure: Exception) -> str:
 
 def advice_for(failures: Iterable[Exception]) -> str | None:
     """What the user can change, where that is known."""
-    return MEMORY_ADVICE if Loss.MEMORY in map(loss_of, failures) else None
+    losses = set(map(loss_of, failures))
+    if Loss.MEMORY in losses:
+        return MEMORY_ADVICE
+    return HANG_ADVICE if losses & {Loss.HUNG, Loss.SILENT} else None
 
 
 def numbered(ranks: list[int]) -> str:

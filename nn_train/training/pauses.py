@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from nn_train.loop import Loop, Partial
+from nn_train.loop import Loop
+from nn_train.partial import Partial
 from nn_train.replication import Replicas, from_chief
 
 CHUNK_SECONDS = 5.0  # from pause to pause: seldom enough to cost nothing, often enough to notice a hang

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 import ray.train
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
+from ray.util.placement_group import PlacementGroup
 
 from nn_train.errors import RequestError, TrainingError
 from nn_train.training import local_ray
@@ -87,7 +89,8 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
             ),
         )
         try:
-            trainer.fit()
+            with no_group_left():
+                trainer.fit()
         except KeyboardInterrupt:
             trainer.abort()
             again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
@@ -95,7 +98,25 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             raise explain(error, unfinished(jobs), config.run.max_failures) from error
         finally:
+            trainer.close()
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def no_group_left() -> Iterator[None]:
+    """Remove the placement groups that a failed run leaves.
+
+    Ray removes a group when both the actor and the job that made it are gone. A controller that was killed would
+    otherwise hold its CPUs until this process ends, and the next run in it would wait for them.
+    """
+    known = set(ray.util.placement_group_table())
+    try:
+        yield
+    except Exception:  # not KeyboardInterrupt: then the controller is told to stop
+        with contextlib.suppress(ray.exceptions.RayError):  # Ray itself may be what failed
+            for key in set(ray.util.placement_group_table()) - known:
+                ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(key))))
+        raise
 
 
 def unfinished(jobs: Sequence[Job]) -> str:

@@ -80,7 +80,7 @@ def failed_record(config: Config, error: Exception, command: tuple[str, ...], st
 def read_finished(folder: RunFolder) -> dict[str, Any] | None:
     """``result.json`` of a finished run; None where it is not there, or says that the run failed."""
     record = folder.read_json(RESULT)
-    return record if record is not None and record["status"] == "finished" else None
+    return record if record is not None and record.get("status") == "finished" else None
 
 
 def sizes(data: Any) -> dict[str, int | None]:

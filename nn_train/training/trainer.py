@@ -21,8 +21,8 @@ from nn_train.training.events import Handler
 from nn_train.training.failures import RetryLostWorkers
 
 # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
-# outlives its controller, is done by Ray itself: the group belongs to the controller actor. Of the others one starts
-# a process for data sets of Ray Data, which are not used, and one changes the workers' folder.
+# outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
+# which are not used, and one changes the workers' folder.
 UNWANTED = (PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback)
 # For people who watch a cluster.
 METRICS = (ControllerMetricsCallback, WorkerMetricsCallback)
@@ -94,6 +94,11 @@ class Trainer(DataParallelTrainer):
         self.controller = placed.remote(is_local=self.is_local, **arguments)
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
+
+    def close(self) -> None:
+        """End the controller's process, also where an error that is still looked at keeps a handle of it."""
+        with contextlib.suppress(AttributeError, ray.exceptions.RayError):
+            ray.kill(self.controller)
 
     def abort(self) -> None:
         """Stop the workers and the controller."""

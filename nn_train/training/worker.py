@@ -68,7 +68,7 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report, on_han
     replicas = join_process(jobs[0].config.scaling, rank, size)
     began_at = jobs[0].started_at
     for job in jobs:
-        if len(jobs) == 1 or not is_finished(job, replicas):
+        if not is_finished(job, replicas):
             train_replica(job, replicas, report, began_at, on_hang)
         began_at = time.time()
 

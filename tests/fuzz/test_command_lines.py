@@ -14,13 +14,6 @@ from nn_train.errors import RequestError
 CASES, PORTION = 2000, 500
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
-
-
 @pytest.mark.parametrize("first", range(0, CASES, PORTION))
 def test_a_mutated_command_line_is_taken_or_refused_in_one_line(elsewhere, first):
     fields, tally = list(field_types()), Tally()

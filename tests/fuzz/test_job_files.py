@@ -9,13 +9,6 @@ from outcomes import JOBS, Tally
 CASES, PORTION = 1200, 150  # each for three jobs
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
-
-
 @pytest.mark.parametrize("first", range(0, CASES, PORTION))
 def test_a_mutated_job_file_is_taken_or_refused_in_one_line(elsewhere, first):
     file, tally = elsewhere / "job.yaml", Tally()

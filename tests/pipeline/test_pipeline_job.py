@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos import descendants
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
 JOB = [sys.executable, "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml"]
@@ -15,29 +17,13 @@ JOB = [sys.executable, "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.ya
 MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable", "ray::Scorer")
 
 
-def descendants(root):
-    """Process ids below ``root``."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended
-        parents[int(stat.parent.name)] = int(fields[1])
-    found, new = set(), {root}
-    while new:
-        found |= new
-        new = {child for child, parent in parents.items() if parent in new} - found
-    return found
-
-
 def users_of_tensorflow(root):
     """The names of the processes below ``root`` that have loaded it."""
     names = set()
-    for pid in descendants(root):
+    for pid, name in descendants(root).items():
         try:
             if "libtensorflow" in Path(f"/proc/{pid}/maps").read_text():
-                names.add(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].split("(")[0])
+                names.add(name.split("(")[0])
         except OSError:
             continue  # it ended
     return names

@@ -112,6 +112,12 @@ def losses(lines):
     return [json.loads(line)["val_loss"] for line in lines.splitlines()]
 
 
+def test_the_folder_of_a_run_is_not_written_into(finished, tmp_path):
+    shutil.copytree(finished[0] / "plain_seed0", tmp_path / "p")
+    with pytest.raises(RequestError, match="holds a run or a search, not a pipeline; give another --name"):
+        run_pipeline(make(tmp_path))
+
+
 def test_a_stage_of_another_config_is_refused_with_the_way_out(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "p")
     with pytest.raises(RequestError, match=r"holds .* another .*--run.overwrite true"):

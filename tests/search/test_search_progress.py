@@ -55,7 +55,7 @@ def test_a_search_says_what_it_is_about_to_do():
 def test_a_better_trial_is_told_at_once_others_after_a_while():
     screen = Screen()
     screen.phase(count=6)
-    assert screen.trial("t0", 0.5, at=1) == "trial 1/6  t0  completed  val_accuracy 0.5000  best so far  5 s left"
+    assert screen.trial("t0", 0.5, at=1) == "trial 1/6  t0  completed  val_accuracy 0.5000  best so far"
     assert screen.trial("t1", 0.4, at=2) is None
     told = screen.trial("t2", 0.4, at=1 + QUIET_SECONDS, status="stopped")
     assert told == "trial 3/6  t2  stopped  val_accuracy 0.4000  (best 0.5000)  11 s left"

@@ -14,7 +14,14 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
 from nn_train.errors import RequestError, TrainingError
-from nn_train.training.failures import PeerLostError, RetryLostWorkers, describe_losses, failure_event, own_traceback
+from nn_train.training.failures import (
+    HungError,
+    PeerLostError,
+    RetryLostWorkers,
+    describe_losses,
+    failure_event,
+    own_traceback,
+)
 from nn_train.training.ray_train import explain
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
@@ -112,6 +119,15 @@ def polled(error):
 )
 def test_a_loss_is_told_in_words(failures, text):
     assert describe_losses(failures) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "advised"),
+    [(HungError("no end"), True), (ActorUnavailableError("no answer", None), True), (MACHINE_LOST, False)],
+)
+def test_who_lost_a_slow_worker_is_told_how_to_wait_longer(error, advised):
+    advice = failure_event({0: polled(error)}, 1, 3)["advice"]
+    assert (advice is not None and "run.hang_timeout" in advice) == advised
 
 
 @pytest.mark.parametrize(("error", "advised"), [(OUT_OF_MEMORY, True), (MACHINE_LOST, False)])

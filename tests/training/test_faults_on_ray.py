@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
+from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
@@ -15,18 +18,23 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 TIMES = ("seconds", "samples_per_second")
 
 
-def run(folder, model, **settings):
+def run(folder, model, **changes):
     """Two workers, twelve steps an epoch, a checkpoint at every pause. Returns the events."""
-    sections = {
-        "name": model,
-        "model": {"name": f"user_code:{model}"},
-        "data": {"source": "user_code:arrays"},
-        "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3},
-        "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 5, **settings},
-    }
     events = []
-    train(config_from_dict(sections), on_event=events.append)
+    train(settings(folder, model, **changes), on_event=events.append)
     return events
+
+
+def settings(folder, model, **changes):
+    return config_from_dict(
+        {
+            "name": model,
+            "model": {"name": f"struck_models:{model}"},
+            "data": {"source": "user_code:arrays"},
+            "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3},
+            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 5, **changes},
+        }
+    )
 
 
 def weights(folder, model):
@@ -82,3 +90,20 @@ def test_without_a_restart_left_the_run_says_that_it_failed_and_the_same_command
     assert json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())["status"] == "finished"
     assert history(tmp_path, "killed_in_a_step") == whole[0]
     assert weights(tmp_path, "killed_in_a_step") == whole[1]
+
+
+def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp_path, whole):
+    import ray
+
+    def kill_controller(event):
+        if event["event"] == "start":
+            found = [pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::Controller")]
+            os.kill(*found, signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match="the process that watches the workers failed"):
+        train(settings(tmp_path, "unharmed"), on_event=kill_controller)
+    states = {group["state"] for group in ray.util.placement_group_table().values()}
+    assert states <= {"REMOVED"}
+    run(tmp_path, "unharmed")
+    assert history(tmp_path, "unharmed") == whole[0]
+    assert weights(tmp_path, "unharmed") == whole[1]

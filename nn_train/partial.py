@@ -1,0 +1,36 @@
+"""A part of an epoch: where it was interrupted, and what had been counted by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Partial:
+    """An epoch of which a part is done.
+
+    Attributes:
+        step: steps done.
+        loss_sum: of the losses of the examples so far, a Python float (float64).
+        metrics: what each replica has counted, float64 [R, M], M numbers in the order of the metrics' variables.
+    """
+
+    step: int
+    loss_sum: float
+    metrics: np.ndarray
+
+
+class Pauses(Protocol):
+    """Where an epoch is interrupted between two steps, on all workers alike."""
+
+    def steps(self) -> int:
+        """How many steps are trained before the next pause."""
+
+    def trained(self, steps: int) -> None:
+        """Called when they are."""
+
+    def pause(self, loop: Any, step: int, loss_sum: float) -> None:
+        """Called where more steps follow, ``step`` being done in this epoch. Collective."""
