@@ -30,7 +30,7 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+	@touch $@
 
 browser: ## the tests look at the report in a headless Chromium
 	@command -v chromium >/dev/null || { echo "installing chromium"; \

@@ -70,9 +70,10 @@ def run_pipeline(
     models = model_stages(config, overrides, quick)
     folder = RunFolder(pipeline_folder(whole))
     settings = config_to_dict(whole, stages=("search", "pipeline"))
-    record = folder.read_json(RECORD)
-    if record is not None and record.get("config") == settings and not whole.run.overwrite:
-        return PipelineResult(folder.location, folder.path(f"{REPORT}/report.html"), record, ran=False)
+    record, page = folder.read_json(RECORD), f"{REPORT}/report.html"
+    finished_before = record is not None and record.get("config") == settings and folder.exists(page)
+    if record is not None and finished_before and not whole.run.overwrite:
+        return PipelineResult(folder.location, folder.path(page), record, ran=False)
     if folder.exists(CONFIG):
         raise RequestError(f"name: {folder.location} holds a run or a search, not a pipeline; give another --name")
     check(models)
@@ -89,7 +90,7 @@ def run_pipeline(
         "seconds": round(time.time() - began, 3),
     }
     folder.write_json(RECORD, finished)
-    return PipelineResult(folder.location, folder.path(f"{REPORT}/report.html"), finished, ran=True)
+    return PipelineResult(folder.location, folder.path(page), finished, ran=True)
 
 
 def check(models: list[ModelStages]) -> None:
@@ -121,7 +122,8 @@ def run_stages(
                 clock.begin()
                 outcome = search(model.search, about(model.search, on_event), verbose)
                 on_event({"event": "found", "config": model.search, "outcome": outcome})
-                clock.learn(model.name, [row["seconds"] for one in outcome.records for row in one.rows])
+                alone = on_workers(1, model.search.scaling.num_workers)  # a row is of all workers of a trial
+                clock.learn(model.name, [row["seconds"] / alone for one in outcome.records for row in one.rows])
                 outcomes.append(outcome)
                 found = outcome.best.values
             configs += model.trainings(found)

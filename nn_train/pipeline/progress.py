@@ -25,7 +25,7 @@ class Progress:
         """Print one event."""
         kind = event["event"]
         if kind == "stage":
-            left = f"  about {duration(event['left'])} left" if event["left"] is not None else ""
+            left = f"  about {duration(event['left'])} left in all" if event["left"] is not None else ""
             self.print(f"\n[{event['number']}/{event['of']}] {event['title']}{left}")
             self.config = None
         elif kind == "line":

@@ -87,6 +87,14 @@ def test_only_what_is_missing_is_run(finished, tmp_path):
     assert all(name in page for name in [*RUNS, "plain_seed2", "tuned_seed2"])
 
 
+def test_a_report_that_is_gone_is_written_again(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "p")
+    (tmp_path / "p" / "report" / "report.html").unlink()
+    before = times(tmp_path / "p")
+    assert Path(run_pipeline(make(tmp_path)).report).exists()
+    assert times(tmp_path / "p") == before
+
+
 @pytest.mark.parametrize("stage", [2, 3])
 def test_interrupted_in_any_stage_it_goes_on_there(finished, tmp_path, stage):
     def interrupt(event):

@@ -29,7 +29,7 @@ def row(epoch):
 def test_a_stage_says_where_it_is_and_how_long_all_will_take(screen):
     screen({"event": "stage", "title": "search for mlp", "number": 1, "of": 4, "left": 125.0})
     screen({"event": "stage", "title": "search for own", "number": 2, "of": 4, "left": None})
-    assert screen.lines() == ["", "[1/4] search for mlp  about 2 min 5 s left", "", "[2/4] search for own"]
+    assert screen.lines() == ["", "[1/4] search for mlp  about 2 min 5 s left in all", "", "[2/4] search for own"]
 
 
 def test_each_run_is_named_once_also_when_its_workers_start_again(screen):

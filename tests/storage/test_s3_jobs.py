@@ -19,6 +19,7 @@ from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, StorageError
+from nn_train.pipeline import run_pipeline
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
 from nn_train.runs import RunFolder
@@ -175,6 +176,19 @@ def job(module, *words, folder):
 
 
 @pytest.mark.e2e
+def test_a_pipeline_leaves_its_report_in_the_bucket(s3):
+    models = {"plain": {"model": {"hidden_units": 4}}}
+    run = {"storage_path": "s3://bucket/results", "loggers": []}
+    sections = {"data": {"source": "user_code:arrays"}, "train": {"epochs": 1, "batch_size": 16}, "run": run}
+    config = config_from_dict({"name": "all", "pipeline": {"models": models, "seeds": 1}, **sections})
+    result = run_pipeline(config)
+    assert result.report == "s3://bucket/results/all/report/report.html"
+    found = s3.objects("results/all")
+    assert b"plain_seed0" in found["results/all/report/report.html"]
+    assert {"results/all/pipeline.json", "results/all/report/metrics.json"} <= set(found)
+    assert not run_pipeline(config).ran
+
+
 def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path):
     words = ["--run.storage_path", "s3://bucket/told", "--data.source", source, "--name", "run"]
     words += ["--train.epochs", 1, "--train.batch_size", 16, "--scaling.num_workers", 1]
