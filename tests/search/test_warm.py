@@ -116,7 +116,7 @@ def resident_bytes():
 def test_examples_in_shared_memory_are_not_copied():
     import numpy as np
 
-    from nn_train.loop import to_tensor
+    from nn_train.tensors import to_tensor
 
     memory = np.zeros(64 + 4096, dtype=np.uint8)
     start = -memory.ctypes.data % 64
