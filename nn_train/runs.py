@@ -9,11 +9,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyarrow import fs
 
@@ -33,9 +34,15 @@ SEARCH = "search.json"
 TRIALS = "trials.csv"
 BEST_RUNS = "best"
 
-# Seconds between tries to write a local file (pyarrow tries again for object stores), and after which failures.
-RETRY_AFTER = (0.5, 1.0, 2.0, 4.0)
+# For how long what fails is tried again, in seconds: with the 6 s that pyarrow 26 may take for a try at S3 it is less
+# than the other workers wait for the one that writes (run.hang_timeout, 60). The pause doubles up to LONGEST_PAUSE.
+PATIENCE, FIRST_PAUSE, LONGEST_PAUSE = 45.0, 1.0, 8.0
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY)
+PASSING_TEXT = re.compile(
+    r"HTTP status (429|5\d\d)|AWS Error (SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT"
+    r"|NETWORK_CONNECTION)"
+)
+Result = TypeVar("Result")
 
 
 def open_uri(uri: str, field: str) -> tuple[Any, str]:
@@ -65,11 +72,15 @@ class RunFolder:
         name: the folder below it; empty for ``storage_path`` itself.
         field: the setting that ``storage_path`` comes from, for messages.
 
+    Attributes:
+        patient: whether to try again what fails for the moment (a full disk, a service that answers 503).
+
     Raises (all methods):
         StorageError: the storage cannot be reached, read or written.
     """
 
     def __init__(self, storage_path: str, name: str = "", field: str = "run.storage_path") -> None:
+        self.patient = True
         self.is_local = "://" not in storage_path
         self._field, self._options = field, ""
         if self.is_local:
@@ -94,6 +105,11 @@ class RunFolder:
         return self.root.rpartition("/")[2]
 
     @property
+    def parent(self) -> RunFolder:
+        """The folder that this one is in."""
+        return RunFolder((self._base.rpartition("/")[0] or "/") + self._options, field=self._field)
+
+    @property
     def parent_name(self) -> str:
         """The part before it; empty where there is none."""
         return self.root.rpartition("/")[0].rpartition("/")[2]
@@ -104,43 +120,32 @@ class RunFolder:
 
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder is there."""
-        with self._told("read", name):
-            return self.filesystem.get_file_info(self._inside(name)).type != fs.FileType.NotFound
+        found = self._tried("read", name, lambda: self.filesystem.get_file_info(self._inside(name)))
+        return bool(found.type != fs.FileType.NotFound)
 
     def is_empty(self) -> bool:
         """Whether there is no folder, or nothing in it. RequestError where there is not even its bucket."""
-        with self._told("read"):
-            found = self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
-            bucket = "" if self.is_local else self.root.partition("/")[0]
-            if not found and bucket and self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+        found = self._listed("")
+        bucket = "" if self.is_local else self.root.partition("/")[0]
+        if not found and bucket:
+            about = self._tried("read", "", lambda: self.filesystem.get_file_info(bucket))
+            if about.type == fs.FileType.NotFound:
                 raise RequestError(f"{self._field}: there is no bucket {bucket!r}; create it first")
         return not found
 
     def read(self, name: str) -> bytes:
         """The whole content. FileNotFoundError (or NotADirectoryError) where there is none."""
-        with self._told("read", name), self.filesystem.open_input_stream(self._inside(name)) as stream:
-            return bytes(stream.read())
+        return self._tried("read", name, lambda: read_object(self.filesystem, self._inside(name)))
 
     def write(self, name: str, content: bytes) -> None:
         """Write the whole file; a reader, and a crash, sees the old content or the new, never a part."""
-        with self._told("written", name):
-            if self.is_local:
-                self._write_patiently(self._inside(name), content)
-                return
-            # Object stores have no folders to make, and show an object only when it is complete.
-            with self.filesystem.open_output_stream(self._inside(name)) as stream:
-                stream.write(content)
+        put = self._write_locally if self.is_local else self._write_object
+        self._tried("written", name, lambda: put(self._inside(name), content))
 
-    def _write_patiently(self, target: str, content: bytes) -> None:
-        """A disk that is full, or a server of files that does not answer, may be well again in a moment."""
-        for seconds in RETRY_AFTER:
-            try:
-                return self._write_locally(target, content)
-            except OSError as error:
-                if error.errno not in PASSING:
-                    raise
-                time.sleep(seconds)
-        self._write_locally(target, content)
+    def _write_object(self, target: str, content: bytes) -> None:
+        # Object stores have no folders to make, and show an object only when it is complete.
+        with self.filesystem.open_output_stream(target) as stream:
+            stream.write(content)
 
     def _write_locally(self, target: str, content: bytes) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -169,20 +174,22 @@ class RunFolder:
         return self._entries(folder, fs.FileType.Directory)
 
     def _entries(self, folder: str, kind: Any) -> list[str]:
-        with self._told("read", folder):
-            found = self.filesystem.get_file_info(fs.FileSelector(self._inside(folder), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == kind)
+        return sorted(info.base_name for info in self._listed(folder) if info.type == kind)
+
+    def _listed(self, folder: str) -> list[Any]:
+        selector = fs.FileSelector(self._inside(folder), allow_not_found=True)
+        return list(self._tried("read", folder, lambda: self.filesystem.get_file_info(selector)))
 
     def delete(self, name: str) -> None:
         """Delete a file; it may be gone already."""
-        with self._told("deleted", name), contextlib.suppress(FileNotFoundError):
-            self.filesystem.delete_file(self._inside(name))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._tried("deleted", name, lambda: self.filesystem.delete_file(self._inside(name)))
 
     def clear(self) -> None:
         """Delete the run with everything in it."""
         if self.exists():
-            with self._told("deleted"):
-                self.filesystem.delete_dir(self.root)
+            with contextlib.suppress(FileNotFoundError):  # a try that failed had deleted it
+                self._tried("deleted", "", lambda: self.filesystem.delete_dir(self.root))
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object, or None where there is no such file. StorageError when it is damaged."""
@@ -207,16 +214,41 @@ class RunFolder:
     def _inside(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
-    @contextlib.contextmanager
-    def _told(self, done: str, name: str = "") -> Iterator[None]:
-        """Failures of the storage as one line that says where; a file to read that is not there is none of them."""
+    def _tried(self, done: str, name: str, action: Callable[[], Result]) -> Result:
+        """What ``action`` gives. Its failure is one line that says where; a file that is not there is none of these."""
+        began = time.monotonic()
         try:
-            yield
+            return patiently(action) if self.patient else action()
         except OSError as error:
-            if done == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
+            if done != "written" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
             where = self.path(name) if name else self.location
-            raise StorageError(f"{where} cannot be {done}: {first_line(error)}") from error
+            tried = f"; tried for {time.monotonic() - began:.0f} s" if self.patient and may_pass(error) else ""
+            raise StorageError(f"{where} cannot be {done}: {first_line(error)}{tried}") from error
+
+
+def read_object(filesystem: Any, path: str) -> bytes:
+    """The whole content of a file of pyarrow's."""
+    with filesystem.open_input_stream(path) as stream:
+        return bytes(stream.read())
+
+
+def patiently(action: Callable[[], Result]) -> Result:
+    """What ``action`` gives, tried again while it fails in a way that may pass. Raises its last OSError."""
+    deadline, pause = time.monotonic() + PATIENCE, FIRST_PAUSE
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if not may_pass(error) or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether a disk that is full, or a service that does not answer, may be well again in a moment."""
+    return error.errno in PASSING or PASSING_TEXT.search(str(error)) is not None
 
 
 def first_line(error: Exception) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from nn_train.config import config_from_dict
 from nn_train.replication import Replicas, configure_tensorflow, join_strategy
 from nn_train.runs import RunFolder
-from nn_train.training.worker import Job, train_replica
+from nn_train.training.worker import Job, Surroundings, train_replica
 
 
 class InterruptedTrainingError(Exception):
@@ -81,9 +80,9 @@ def continued(out: Path, replicas: Replicas, name: str) -> None:
             raise InterruptedTrainingError
 
     try:
-        train_replica(job, replicas, die_after_one_epoch)
+        train_replica(job, replicas, Surroundings(report=die_after_one_epoch))
     except InterruptedTrainingError:
-        train_replica(job, replicas, lambda event: None)
+        train_replica(job, replicas, Surroundings())
 
 
 def continued_within(out: Path, replicas: Replicas, name: str) -> None:
@@ -105,10 +104,10 @@ def continued_within(out: Path, replicas: Replicas, name: str) -> None:
     pauses.TimedPauses.pause = die_in_the_second_epoch  # type: ignore[method-assign]
     resumed: list[dict[str, Any]] = []
     try:
-        train_replica(job, replicas, lambda event: None)
+        train_replica(job, replicas, Surroundings())
     except InterruptedTrainingError:
         pauses.TimedPauses.pause = whole  # type: ignore[method-assign]
-        train_replica(job, replicas, resumed.append)
+        train_replica(job, replicas, Surroundings(report=resumed.append))
     start = next(event for event in resumed if event["event"] == "start")
     (out / f"{name}-{replicas.rank}.json").write_text(json.dumps([start["resumed_after"], start["resumed_step"]]))
 
@@ -146,9 +145,8 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 def main(rank: int, size: int, out: Path) -> None:
     configure_tensorflow(threads=1, use_gpu=False)
     replicas = join_strategy(rank, size, whole_gpu=False)
-    ignore: Callable[[dict[str, Any]], None] = lambda event: None  # noqa: E731
     for name, sections in RUNS.items():
-        train_replica(make_job(out, name, size, **sections), replicas, ignore)
+        train_replica(make_job(out, name, size, **sections), replicas, Surroundings())
     for name in CONTINUED:
         continued(out, replicas, name)
     for name in WITHIN:

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 
 class AtStep(keras.layers.Layer):
-    """Passes its input on. At the tenth training step of worker ``rank`` it calls ``action``, once for all tries."""
+    """Passes its input on. At training step ``step`` of worker ``rank`` it calls ``action``, once for all tries."""
 
-    def __init__(self, marker, rank, action, **kwargs):
+    def __init__(self, marker, rank, action, step, **kwargs):
         super().__init__(**kwargs)
-        self.marker, self.rank, self.action, self.steps = marker, rank, action, 0
+        self.marker, self.rank, self.action, self.step, self.steps = marker, rank, action, step, 0
 
     def call(self, x, training=False):
         if training:
@@ -27,7 +27,7 @@ class AtStep(keras.layers.Layer):
     def note(self):
         self.steps += 1
         own = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-        if self.steps == 10 and own == self.rank and not self.marker.exists():
+        if self.steps == self.step and own == self.rank and not self.marker.exists():
             self.marker.touch()
             self.action()
 
@@ -35,10 +35,10 @@ class AtStep(keras.layers.Layer):
         return {}
 
 
-def model_with(config, rank, action):
-    marker = Path(config.run.storage_path) / config.name / "struck"
-    layers = [keras.Input((6,)), AtStep(marker, rank, action), keras.layers.Dense(8, activation="relu")]
-    return keras.Sequential([*layers, keras.layers.Dropout(0.3), keras.layers.Dense(3)])
+def model_with(config, rank, action, dropout=0.3, name="struck", step=10):
+    marker = Path(config.run.storage_path) / config.name / name
+    layers = [keras.Input((6,)), AtStep(marker, rank, action, step), keras.layers.Dense(8, activation="relu")]
+    return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
 
 
 def killed_in_a_step(config):
@@ -55,5 +55,35 @@ def waiting_in_a_step(config):
     return model_with(config, 1, lambda: threading.Event().wait())
 
 
+def until_asked(config):
+    """Waits within the first chunk until the workers are asked to leave, once."""
+    return model_with(config, 0, wait_until_asked, dropout=0, step=5)
+
+
+def node_killed(config):
+    """Two workers lose the node of the second one; one worker waits until it is asked to leave. Each happens once."""
+    size = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
+    rank, action = (0, wait_until_asked) if size == 1 else (1, kill_node)
+    return model_with(config, rank, action, dropout=0, name=f"struck_{size}", step=5)
+
+
+def kill_node():
+    """Kill the raylet, which has started this process, and do nothing until that has its effect."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    threading.Event().wait()
+
+
+def wait_until_asked():
+    from nn_train.training.leaving import is_asked_to_leave
+
+    while not is_asked_to_leave():
+        threading.Event().wait(0.01)
+
+
 def unharmed(config):
     return model_with(config, 99, None)
+
+
+def without_dropout(config):
+    """Trains alike on any number of workers."""
+    return model_with(config, 99, None, dropout=0)

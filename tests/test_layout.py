@@ -13,7 +13,9 @@ LEVELS = {
     "errors": 0,
     "entry_points": 1,
     "config": 1,
+    "processes": 1,
     "runs": 1,
+    "lease": 2,
     "selection": 1,
     "datasets": 2,
     "models": 2,
@@ -33,8 +35,10 @@ LEVELS = {
     "search": 9,
     "prediction": 9,
     "pipeline": 10,
+    "submission": 2,
+    "doctor": 9,
 }
-RAY_LIVES_IN = {"training", "search", "prediction"}
+RAY_LIVES_IN = {"training", "search", "prediction", "submission", "doctor"}
 NO_TENSORFLOW = {"errors", "config", "runs", "selection", "evaluation", "report"}
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from nn_train.config.options import Section, is_entry_point, option
+from nn_train.config.ports import parse_port_range
 from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
@@ -104,11 +105,32 @@ class ScalingConfig(Section):
     """On how many processes, each with what."""
 
     num_workers: int = option(2, "worker processes of one MultiWorkerMirroredStrategy", minimum=1)
+    min_workers: int | None = option(
+        None, "with how few of them to train while there is no room for all; none: num_workers", minimum=1
+    )
     use_gpu: bool = option(False, "give every worker gpus_per_worker GPUs")
     cpus_per_worker: float = option(1.0, "CPUs, and threads, of a worker", above=0)
     gpus_per_worker: float = option(
         1.0, "share of a GPU for a worker, when use_gpu is true; for more GPUs take more workers", above=0, maximum=1
     )
+    port_range: str | None = option(
+        None, "ports on which the workers reach each other, FIRST-LAST, such as 20000-20100; none: any free ones"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.port_range is not None:
+            parse_port_range("scaling.port_range", self.port_range)
+        if self.least_workers > self.num_workers:
+            raise RequestError(
+                f"scaling.min_workers: {self.min_workers} is more than scaling.num_workers ({self.num_workers}); "
+                "training takes as many workers as there is room for, from the one to the other"
+            )
+
+    @property
+    def least_workers(self) -> int:
+        """``min_workers``, or ``num_workers`` without."""
+        return self.num_workers if self.min_workers is None else self.min_workers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.examples import Examples, SplitData, digest, hold_out, leaves
 from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError, StorageError
-from nn_train.runs import first_line, open_uri
+from nn_train.runs import first_line, open_uri, patiently, read_object
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
@@ -88,8 +88,7 @@ def read_bytes(source: str) -> bytes:
                 raise RequestError(f"{where}: it is a folder or a device, expected an .npz file")
             return Path(source).read_bytes()
         filesystem, path = open_uri(source, "data.source")
-        with filesystem.open_input_stream(path) as stream:
-            return bytes(stream.read())
+        return patiently(lambda: read_object(filesystem, path))
     except OSError as error:
         kind = RequestError if "://" not in source or isinstance(error, FileNotFoundError) else StorageError
         raise kind(f"{where}: {first_line(error)}") from error

@@ -13,6 +13,7 @@ from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
+from nn_train.lease import hold
 from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
 from nn_train.pipeline.stages import REPORT, ModelStages, model_stages, pipeline_config, pipeline_folder
 from nn_train.runs import CONFIG, SEARCH, RunFolder
@@ -76,20 +77,26 @@ def run_pipeline(
         return PipelineResult(folder.location, folder.path(page), record, ran=False)
     if folder.exists(CONFIG):
         raise RequestError(f"name: {folder.location} holds a run or a search, not a pipeline; give another --name")
+    folder.is_empty()  # RequestError where there is no bucket
     check(models)
     began = time.time()
-    try:
-        runs, searches = run_stages(models, folder, on_event, verbose)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"The pipeline in {folder.location} goes on with the same command.") from None
-    finished = {
-        "schema": 1,
-        "config": settings,
-        "searches": [one.folder for one in searches],
-        "runs": [one.folder for one in runs],
-        "seconds": round(time.time() - began, 3),
-    }
-    folder.write_json(RECORD, finished)
+
+    def say(text: str) -> None:
+        on_event({"event": "line", "text": f"waiting for {text}"})
+
+    with hold([folder], say):
+        try:
+            runs, searches = run_stages(models, folder, on_event, verbose)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"The pipeline in {folder.location} goes on with the same command.") from None
+        finished = {
+            "schema": 1,
+            "config": settings,
+            "searches": [one.folder for one in searches],
+            "runs": [one.folder for one in runs],
+            "seconds": round(time.time() - began, 3),
+        }
+        folder.write_json(RECORD, finished)
     return PipelineResult(folder.location, folder.path(page), finished, ran=True)
 
 

@@ -74,7 +74,8 @@ def model_stages(config: Config, overrides: Mapping[str, Any], quick: bool) -> l
             raise RequestError(f"{path}: {reserved[0]} belongs to the whole pipeline; write it at the top of the file")
         fields = {**shared, **own, **for_models, **place}
         trained = named(path, {**fields, "name": name})
-        trial = {"name": f"search_{name}", "scaling.num_workers": whole.pipeline.workers_per_trial}
+        size = {"scaling.num_workers": whole.pipeline.workers_per_trial, "scaling.min_workers": None}
+        trial = {"name": f"search_{name}", **size}
         search = named(path, {**fields, **trial}) if trained.search.space else None
         named("pipeline.seeds", {"seed": trained.seed + whole.pipeline.seeds - 1})  # the last one
         stages.append(ModelStages(name, search, trained, whole.pipeline.seeds))

@@ -11,6 +11,7 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.evaluation import Shard, merge_shards, store_predictions
+from nn_train.lease import hold
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
 from nn_train.runs import MODEL, RESULT, RunFolder
 
@@ -46,11 +47,11 @@ def evaluate_runs(
         TrainingError: predictions are incomplete, workers died too often, or (StorageError) the storage of
             the runs does not answer.
     """
-    images = None
-    if run_dirs or searches:
-        images = predict_all(run_dirs, searches, output, scaling or ScalingConfig(num_workers=1), say, verbose)
-    say("writing the report")
-    return render(load_inputs(output), output, images=images)
+    workers = scaling or ScalingConfig(num_workers=1)
+    with hold([RunFolder(str(output), "report.html")], lambda text: say(f"waiting for {text}"), "--output"):
+        images = predict_all(run_dirs, searches, output, workers, say, verbose) if run_dirs or searches else None
+        say("writing the report")
+        return render(load_inputs(output), output, images=images)
 
 
 def predict_all(
@@ -62,6 +63,9 @@ def predict_all(
     verbose: bool,
 ) -> Any:
     """Predict with every run; returns the test images, where there are any."""
+    from nn_train.training.shared_storage import refuse_temporary
+
+    refuse_temporary("--output", str(output))
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
     records = collect_runs(folders, output, [*among, *searches])

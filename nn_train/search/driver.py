@@ -13,6 +13,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
+from nn_train.lease import hold
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Journal, Record
 from nn_train.search.results import choose, first_line, write_results
@@ -54,13 +55,19 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
         TrainingError: no trial has the metric.
         KeyboardInterrupt: Ctrl-C; the same command goes on with the search.
     """
-    session = open_session(config, on_event, verbose)
-    folder, journal = session.folder, session.journal
-    known, began = len(journal.records), time.time()
-    summary = folder.read_json(runs.SEARCH)
-    told = sum(summary["trials"].values()) if summary is not None else 0
-    if summary is None or told < known or session.has_open_trials():  # told < known: killed before it was written
-        summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
+    space = check_request(config)
+
+    def say(text: str) -> None:
+        on_event({"event": "waiting", "for": text})
+
+    with hold([search_folder(config)], say):
+        session = begin_session(config, space, on_event, verbose)
+        folder, journal = session.folder, session.journal
+        known, began = len(journal.records), time.time()
+        summary = folder.read_json(runs.SEARCH)
+        told = sum(summary["trials"].values()) if summary is not None else 0
+        if summary is None or told < known or session.has_open_trials():  # told < known: killed before it was written
+            summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
     best, _ = choose(config, journal)
     if best is None:
         cause = first_line(journal.records[-1].cause) or f"its epochs have no {config.search.metric}"
@@ -79,16 +86,32 @@ def plan(config: Config, verbose: bool = False) -> list[str]:
 
 def open_session(config: Config, on_event: OnEvent, verbose: bool) -> Any:
     """Check the request, and read what is known of the search. Raises RequestError."""
+    return begin_session(config, check_request(config), on_event, verbose)
+
+
+def check_request(config: Config) -> Space:
+    """The space. RequestError for what can be seen before anything is written."""
     space = check_search(config)
-    folder = RunFolder(config.run.storage_path, config.title)
-    check_folder(folder, config)
+    check_folder(search_folder(config), config)
     check_early(config)
     from nn_train.search.algorithms import check_algorithm
-    from nn_train.search.ray_tune import Session
     from nn_train.search.schedulers import make_scheduler
 
     check_algorithm(config.search, drawn(space))
     make_scheduler(config, drawn(space))
+    return space
+
+
+def search_folder(config: Config) -> RunFolder:
+    return RunFolder(config.run.storage_path, config.title)
+
+
+def begin_session(config: Config, space: Space, on_event: OnEvent, verbose: bool) -> Any:
+    """Read what is known of the search, or with ``run.overwrite`` remove it."""
+    from nn_train.search.ray_tune import Session
+
+    folder = search_folder(config)
+    check_folder(folder, config)  # again: until now another job could write there
     if config.run.overwrite:
         folder.clear()
     return Session(config, space, folder, Journal(folder), on_event, verbose)

@@ -48,6 +48,8 @@ class Progress:
             self.phase(event)
         elif event["event"] == "trial":
             self.trial(event["record"])
+        elif event["event"] == "waiting":
+            self.print(f"waiting for {event['for']}")
         elif event["event"] == "models":
             self.print(f"writing the {event['count']} best models" if event["count"] > 1 else "writing the best model")
 

@@ -43,6 +43,7 @@ from nn_train.search.trainable import Together, TrialSettings, for_search, resou
 from nn_train.search.watcher import DRAWS, Watcher
 from nn_train.training.cluster import check_placeable, ray_session, resources_per_worker, trials_at_a_time
 from nn_train.training.driver import command_line
+from nn_train.training.shared_storage import check_shared
 
 TUNE_FILES = "tune"  # what Ray Tune insists on writing; removed at the end
 ENVIRONMENT = {
@@ -85,7 +86,8 @@ class Session:
                 logging.getLogger(name).setLevel(logging.ERROR)
         self.context.enter_context(ray_session(self.verbose))
         try:
-            check_placeable(self.config.scaling)
+            check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
+            check_shared(self.folder, self.config.scaling)
             self.data = shared_data(self.config)
         except BaseException:
             self.context.close()

@@ -123,7 +123,7 @@ class Alone:
 
     def __init__(self, scaling: ScalingConfig, data: Any) -> None:
         self.worker = TrialWorker(0, 1, None if data is None else ray.get(data))
-        self.worker.join([free_address()], scaling)
+        self.worker.join([free_address(scaling.port_range)], scaling)
         self.broken = False
         self.begin, self.epoch = self.worker.begin, self.worker.epoch
         self.state, self.restore, self.worn = self.worker.state, self.worker.restore, self.worker.worn
@@ -139,7 +139,7 @@ class Together:
         size = scaling.num_workers
         self.broken = False
         self.workers = [actor(RemoteWorker).remote(rank, size, data) for rank in range(size)]
-        addresses = ray.get([worker.address.remote() for worker in self.workers])
+        addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
 
     def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
@@ -174,6 +174,6 @@ class Together:
 class RemoteWorker(TrialWorker):
     """A worker as an actor; Ray gives it the examples themselves for their reference."""
 
-    def address(self) -> str:
-        """``host:port`` of this process."""
-        return free_address()
+    def address(self, port_range: str | None) -> str:
+        """``host:port`` of this process. Raises RequestError when no port of the range is free."""
+        return free_address(port_range)

@@ -29,12 +29,13 @@ def ray_session(verbose: bool) -> Iterator[None]:
         return
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "configure_logging": True}
+    from nn_train.training import local_ray
+
     if address := os.environ.get("RAY_ADDRESS"):
         check_reachable(address)
-        ray.init(**options)
+        with local_ray.loopback_kept():
+            ray.init(**options)
     else:
-        from nn_train.training import local_ray
-
         local_ray.start(with_logs=verbose, **options)
     try:
         yield
@@ -43,13 +44,23 @@ def ray_session(verbose: bool) -> Iterator[None]:
 
 
 def check_reachable(address: str) -> None:
-    """Raise RequestError when nothing answers at ``host:port``; Ray itself would try for minutes."""
+    """Raise RequestError when no Ray answers at ``host:port``, or refuses the token; Ray would try for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return  # "auto", "local"
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError, RpcError
+
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as error:
+        if "://" not in address:
+            GcsClient(address=address)
+    except AuthenticationError as error:
+        raise RequestError(
+            f"RAY_ADDRESS: the Ray at {address} refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH "
+            "(or RAY_AUTH_TOKEN) to the token of its head"
+        ) from error
+    except (OSError, RpcError) as error:
         raise RequestError(
             f"RAY_ADDRESS: no Ray answers at {address} ({error}); unset it to start a local one"
         ) from error
@@ -89,26 +100,26 @@ def unplaceable(
         limit: the most that the cluster can grow to, all nodes together; None when it does not grow.
         node_types: the resources of a node of each kind that it can grow by.
     """
-    each = resources_per_worker(scaling)
+    each, least = resources_per_worker(scaling), scaling.least_workers
+    count = "scaling.num_workers" if scaling.min_workers is None else "scaling.min_workers"
     names = {"CPU": "CPUs", "GPU": "GPUs"}
     fields = {"CPU": "scaling.cpus_per_worker", "GPU": "scaling.gpus_per_worker"}
     for resource, amount in each.items():
         there = sum(node.get(resource, 0) for node in nodes)
         most = max(there, (limit or {}).get(resource, 0))
-        if amount * scaling.num_workers > most + 1e-9:
+        if amount * least > most + 1e-9:
             grown = " even when it has grown" if limit else ""
             return (
-                f"scaling.num_workers: {scaling.num_workers} workers of {amount:g} {names[resource]} need "
-                f"{amount * scaling.num_workers:g} {names[resource]}, the cluster has {most:g}{grown}; "
-                f"lower scaling.num_workers or {fields[resource]}"
+                f"{count}: {least} workers of {amount:g} {names[resource]} need {amount * least:g} {names[resource]}, "
+                f"the cluster has {most:g}{grown}; lower {count} or {fields[resource]}"
                 + (", or set scaling.use_gpu to false" if resource == "GPU" else "")
             )
     fitting = sum(workers_on(node, each) for node in nodes)
     can_grow = any(workers_on(node, each) for node in node_types)
-    if fitting < scaling.num_workers and not can_grow:
+    if fitting < least and not can_grow:
         wanted = ", ".join(f"{amount:g} {names[r]}" for r, amount in each.items())
         return (
-            f"scaling.num_workers: only {fitting} of {scaling.num_workers} workers fit: a worker needs {wanted} on "
+            f"{count}: only {fitting} of {least} workers fit: a worker needs {wanted} on "
             f"one node, and the cluster's {len(nodes)} nodes (and those it can grow by) are too small for more; "
             "lower what a worker needs"
         )
@@ -132,7 +143,7 @@ def waiting_for(scaling: ScalingConfig, total: dict[str, float], free: dict[str,
         scaling: the request.
         total, free: amounts by resource, all nodes together.
     """
-    needs = {name: amount * scaling.num_workers for name, amount in resources_per_worker(scaling).items()}
+    needs = {name: amount * scaling.least_workers for name, amount in resources_per_worker(scaling).items()}
     scarce = [name for name, amount in needs.items() if amount > free.get(name, 0) + 1e-9]
     told = [
         f"{needs[name]:g} {name}{'s' if needs[name] != 1 else ''}: {free.get(name, 0):g} of {total.get(name, 0):g} free"

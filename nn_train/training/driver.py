@@ -16,6 +16,7 @@ from nn_train import runs
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
 from nn_train.errors import RequestError, StorageError, TrainingError
+from nn_train.lease import hold
 from nn_train.runs import RunFolder, first_line
 from nn_train.training.record import failed_record, read_finished
 
@@ -93,7 +94,13 @@ def train_all(
     for config, _ in work:
         check_early(config)
     if work:
-        with ray_session(verbose):
+
+        def say(text: str) -> None:
+            on_event({"event": "waiting", "for": text})
+
+        with hold([folder for _, folder in work], say), ray_session(verbose):
+            for config, folder in work:
+                existing_run(folder, config)  # again: until now another job could write there
             from nn_train.training.ray_train import run_on_ray
             from nn_train.training.worker import Job
 

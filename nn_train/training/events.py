@@ -19,6 +19,7 @@ from typing import Any
 import ray
 from ray.train import UserCallback
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.train.v2._internal.execution.worker_group import WorkerGroupContext
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.training.cluster import is_waiting, waiting_for
@@ -46,8 +47,6 @@ class AnnounceWorkers(WorkerGroupCallback):
 
     @contextlib.contextmanager
     def on_worker_group_start(self) -> Iterator[None]:
-        if not self.waiting:  # Ray Train gives up after a minute without room, and begins again
-            self.tell({"event": "starting", "workers": self.scaling.num_workers})
         job = ray.get_runtime_context().get_job_id()
         timer = threading.Timer(PATIENCE, self.tell_if_waiting, args=(job,))
         timer.daemon = True
@@ -57,6 +56,10 @@ class AnnounceWorkers(WorkerGroupCallback):
             self.waiting = False
         finally:
             timer.cancel()
+
+    def before_worker_group_start(self, worker_group_context: WorkerGroupContext) -> None:
+        if not self.waiting:  # Ray Train gives up after a minute without room, and begins again
+            self.tell({"event": "starting", "workers": worker_group_context.num_workers})
 
     def tell_if_waiting(self, job: str) -> None:
         if not self.waiting and is_waiting(ray.util.placement_group_table(), job):

@@ -18,6 +18,7 @@ from ray.train.v2._internal.execution.failure_handling.default import DefaultFai
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from nn_train.errors import RequestError, TrainingError
+from nn_train.training.leaving import LeavingError
 
 HERE = str(Path(__file__).parents[1]) + "/"
 LIBRARIES = ("/site-packages/", HERE, "/lib/python", "<frozen", "__autograph_generated")
@@ -45,6 +46,8 @@ class RetryLostWorkers(DefaultFailurePolicy):
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         error = as_lost_worker(training_failed_error)
+        if is_leaving(getattr(error, "worker_failures", {})):
+            return FailureDecision.RETRY  # as they were asked to
         if is_final(getattr(error, "worker_failures", {})):
             return FailureDecision.RAISE
         counted = self._worker_group_failures
@@ -135,7 +138,8 @@ def describe_losses(failures: dict[int, Exception]) -> str:
         ranks = [rank for rank, one in losses.items() if one is loss]
         if not ranks or (loss is Loss.PEER and told):
             continue
-        told.append(f"{numbered(ranks)} lost: {loss_text(failures[ranks[0]])}")
+        were = "was" if len(ranks) == 1 else "were"
+        told.append(f"{numbered(ranks)} {were} lost: {loss_text(failures[ranks[0]])}")
     return "; ".join(told)
 
 
@@ -158,10 +162,10 @@ def advice_for(failures: Iterable[Exception]) -> str | None:
 
 
 def numbered(ranks: list[int]) -> str:
-    """``worker 1 was`` or ``workers 0, 1 and 3 were``."""
+    """``worker 1`` or ``workers 0, 1 and 3``."""
     if len(ranks) == 1:
-        return f"worker {ranks[0]} was"
-    return f"workers {', '.join(map(str, ranks[:-1]))} and {ranks[-1]} were"
+        return f"worker {ranks[0]}"
+    return f"workers {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
 
 
 def memory_used(message: str) -> str:
@@ -173,6 +177,11 @@ def memory_used(message: str) -> str:
 def is_final(worker_failures: dict[int, Exception]) -> bool:
     """Whether one of the workers raised an error of its own, rather than dying or losing a peer."""
     return any(isinstance(cause_of(failure), RequestError | TrainingError) for failure in worker_failures.values())
+
+
+def is_leaving(worker_failures: dict[int, Exception]) -> bool:
+    """Whether the workers have kept a checkpoint and left, as they were asked to."""
+    return any(isinstance(cause_of(failure), LeavingError) for failure in worker_failures.values())
 
 
 def cause_of(failure: Exception) -> Exception:

@@ -5,11 +5,14 @@ Without what only a person who looks at a cluster needs.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ray
 import ray._private.node as ray_node
+import ray._private.services as ray_services
 import ray._private.state as ray_state
 import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
@@ -59,6 +62,20 @@ def start(with_logs: bool, **options: Any) -> None:
         ray.init(address="local", include_dashboard=False, **options)
     finally:
         ray_node.Node = kept
+
+
+@contextlib.contextmanager
+def loopback_kept() -> Iterator[None]:
+    """Within it ``ray.init`` looks for the Ray at 127.0.0.1 there.
+
+    Ray replaces it by an address that other machines reach, where the nodes of ``cluster.local`` do not listen.
+    """
+    kept = ray_services.resolve_ip_for_localhost
+    ray_services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        ray_services.resolve_ip_for_localhost = kept
 
 
 def is_running() -> bool:

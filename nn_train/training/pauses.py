@@ -9,11 +9,13 @@ from collections.abc import Callable
 from nn_train.loop import Loop
 from nn_train.partial import Partial
 from nn_train.replication import Replicas, from_chief
+from nn_train.training.leaving import LeavingError
 
 CHUNK_SECONDS = 5.0  # from pause to pause: seldom enough to cost nothing, often enough to notice a hang
 FIRST_STEPS = 8
 GROWTH = 8  # the first chunks hold the tracing, and say little of the pace
 SHARE = 0.03  # of the time may go into checkpoints
+TRACING = 10  # time-outs may the first chunk take, in which a large model is traced and compiled
 SLOWER = 3  # times as long as expected may a chunk take, where that is longer than the time-out
 
 
@@ -25,12 +27,19 @@ class TimedPauses:
         replicas: this process's place.
         save: keeps a checkpoint; called on the chief, with the part of the epoch that is done.
         watch: made with ``Watchdog``.
+        asked_to_leave: whether to keep a checkpoint and end; called on the chief.
     """
 
     def __init__(
-        self, every_seconds: float, replicas: Replicas, save: Callable[[Partial], None], watch: Watchdog
+        self,
+        every_seconds: float,
+        replicas: Replicas,
+        save: Callable[[Partial], None],
+        watch: Watchdog,
+        asked_to_leave: Callable[[], bool],
     ) -> None:
         self.every_seconds, self.replicas, self.save, self.watch = every_seconds, replicas, save, watch
+        self.asked_to_leave = asked_to_leave
         self.share = from_chief(replicas)
         self.chunk = self.wanted = FIRST_STEPS
         self.began = self.saved = time.monotonic()
@@ -49,9 +58,10 @@ class TimedPauses:
         self.wanted = min(max(int(min(CHUNK_SECONDS, self.every_seconds) / self.pace), 1), GROWTH * self.chunk)
 
     def pause(self, loop: Loop, step: int, loss_sum: float) -> None:
-        """Agree on the next chunk, and keep a checkpoint when it is time."""
+        """Agree on the next chunk, keep a checkpoint when it is time, and leave when asked to."""
         now = time.monotonic()
-        due = now - self.saved >= max(self.every_seconds, self.cost / SHARE)
+        asked = self.asked_to_leave()
+        due = asked or now - self.saved >= max(self.every_seconds, self.cost / SHARE)
         chunk, saves = self.share([float(self.wanted), float(due)])
         self.chunk = int(chunk)
         if saves:
@@ -60,13 +70,20 @@ class TimedPauses:
                 self.save(partial)
             self.saved = time.monotonic()
             self.cost = self.saved - now
+            self.leave_if_asked(asked)
+
+    def leave_if_asked(self, asked: bool | None = None) -> None:
+        """Call it where a checkpoint was kept. Collective; LeavingError on every worker when the chief was asked."""
+        asked = self.asked_to_leave() if asked is None else asked
+        # Nobody leaves before the chief has come here: its file is whole by then.
+        if self.share([float(asked), 0.0])[0]:
+            raise LeavingError
 
 
 class Watchdog:
     """Calls ``on_hang`` from another thread when steps take far longer than expected.
 
-    What waits in a collective of TensorFlow's cannot be interrupted; the process must be replaced. The first steps,
-    which are traced and of which nothing is expected, are not watched.
+    What waits in a collective of TensorFlow's cannot be interrupted; the process must be replaced.
 
     Args:
         timeout: seconds.
@@ -78,12 +95,11 @@ class Watchdog:
         self.timer: threading.Timer | None = None
 
     def begin(self, expected: float) -> None:
-        """Steps begin that should take ``expected`` seconds; 0: nothing is known."""
-        if expected:
-            seconds = max(self.timeout, SLOWER * expected)
-            self.timer = threading.Timer(seconds, self.on_hang, args=(seconds,))
-            self.timer.daemon = True
-            self.timer.start()
+        """Steps begin that should take ``expected`` seconds; 0: they are the first ones, of which nothing is known."""
+        seconds = max(self.timeout, SLOWER * expected) if expected else TRACING * self.timeout
+        self.timer = threading.Timer(seconds, self.on_hang, args=(seconds,))
+        self.timer.daemon = True
+        self.timer.start()
 
     def end(self) -> None:
         """They have ended."""

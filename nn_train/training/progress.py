@@ -16,29 +16,36 @@ class Progress:
         self.config = config
         self.stream = stream or sys.stdout
         self.restarting = False
+        self.workers = config.scaling.num_workers  # started last
 
     def announce(self) -> None:
         """Say what is about to run, before anything slow begins."""
         config, scaling = self.config, self.config.scaling
         device = f"{scaling.gpus_per_worker:g} GPU" if scaling.use_gpu else f"{scaling.cpus_per_worker:g} CPU"
         epochs = counted(config.train.epochs, "epoch")
+        at_least = f"{scaling.min_workers} to " if scaling.least_workers < scaling.num_workers else ""
         self.print(
             f"{config.title}: {config.model.name} on {config.data.source}, "
-            f"{counted(scaling.num_workers, 'worker')} of {device}, "
+            f"{at_least}{counted(scaling.num_workers, 'worker')} of {device}, "
             f"batch {config.train.batch_size}, {epochs}"
         )
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Print one event; unknown ones are for others."""
         kind = event.get("event")
-        if kind == "starting" and not self.restarting:
-            self.print(f"starting {counted(event['workers'], 'worker')}")
+        if kind == "starting":
+            if not self.restarting or event["workers"] != self.workers:
+                self.print(f"starting {counted(event['workers'], 'worker')}")
+            self.workers = event["workers"]
         elif kind == "waiting":
             self.print(f"waiting for {event['for']}")
         elif kind == "start":
             self.start(event)
         elif kind == "epoch":
             self.print(epoch_line(event["row"], event["epochs"]))
+        elif kind == "leaving":
+            self.restarting = True
+            self.print(f"{event['why']}; going on with other workers once a checkpoint is kept")
         elif kind == "failure":
             self.restarting = True
             for line in failure_lines(event):

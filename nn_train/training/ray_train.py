@@ -31,10 +31,12 @@ from nn_train.training.failures import (
     loss_text,
     own_traceback,
 )
+from nn_train.training.leaving import LeavingError, is_asked_to_leave
 from nn_train.training.record import read_finished
 from nn_train.training.rendezvous import MwmsConfig
+from nn_train.training.shared_storage import check_shared
 from nn_train.training.trainer import Trainer
-from nn_train.training.worker import Job, run_worker
+from nn_train.training.worker import Job, Surroundings, run_worker
 
 
 def train_function(settings: dict[str, Any]) -> None:
@@ -54,8 +56,8 @@ def train_function(settings: dict[str, Any]) -> None:
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
-        run_worker(settings["jobs"], rank, size, ray.train.report, tell_hang)
-    except (RequestError, TrainingError):
+        run_worker(settings["jobs"], rank, size, Surroundings(ray.train.report, tell_hang, is_asked_to_leave))
+    except (RequestError, TrainingError, LeavingError):
         raise
     except Exception as error:
         if is_lost_peer(error):
@@ -67,15 +69,17 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
     """Train all jobs in turn on the workers that the first one asks for. See ``train`` for what is raised."""
     config = jobs[0].config
     check_placeable(config.scaling)
+    check_shared(jobs[0].folder, config.scaling)
     scratch = scratch_folder()
     with event_listener(on_event) as address:
         tell = functools.partial(send, address)
         trainer = Trainer(
             train_function,
+            scaling=config.scaling,
             tell=tell,
             is_local=local_ray.is_running(),
             train_loop_config={"jobs": jobs, "verbose": verbose},
-            backend_config=MwmsConfig(),
+            backend_config=MwmsConfig(config.scaling.port_range),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=config.scaling.num_workers,
                 use_gpu=config.scaling.use_gpu,

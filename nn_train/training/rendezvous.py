@@ -9,13 +9,19 @@ from typing import Any
 import ray
 from ray.train.backend import Backend, BackendConfig
 
-from nn_train.training.addresses import free_addresses, tf_config
+from nn_train.training.addresses import hold_address, tf_config
 
 
 @dataclass
 class MwmsConfig(BackendConfig):
     """Chooses the backend below. Ray's own TensorFlow backend forces the legacy Keras 2 and imports
-    TensorFlow in the driver and the controller."""
+    TensorFlow in the driver and the controller.
+
+    Attributes:
+        port_range: ``scaling.port_range``.
+    """
+
+    port_range: str | None = None
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -25,8 +31,8 @@ class MwmsConfig(BackendConfig):
 class MwmsBackend(Backend):
     """Gives every worker the addresses of all, in the order of their ranks."""
 
-    def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
-        addresses = worker_group.execute(free_address)
+    def on_start(self, worker_group: Any, backend_config: MwmsConfig) -> None:
+        addresses = worker_group.execute(free_address, backend_config.port_range)
         ray.get(
             [
                 worker_group.execute_single_async(rank, set_tf_config, addresses, rank)
@@ -35,9 +41,10 @@ class MwmsBackend(Backend):
         )
 
 
-def free_address() -> str:
-    """``host:port`` of this worker that the others can reach, with a port that is free now."""
-    return free_addresses(ray.util.get_node_ip_address(), 1)[0]
+def free_address(port_range: str | None) -> str:
+    """``host:port`` of this worker: the address under which its node joined Ray, which the other nodes reach, and a
+    port that is kept free until it joins the strategy. Raises RequestError when there is none."""
+    return hold_address(ray.util.get_node_ip_address(), port_range)
 
 
 def set_tf_config(addresses: list[str], rank: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from typing import Any
@@ -13,29 +14,22 @@ from ray.train.v2._internal.callbacks.metrics import ControllerMetricsCallback, 
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
-from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from nn_train.config.schema import ScalingConfig
 from nn_train.training.events import Handler
 from nn_train.training.failures import RetryLostWorkers
+from nn_train.training.scaling import RoomPolicy
 
 # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
 # outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
 # which are not used, and one changes the workers' folder.
 UNWANTED = (PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback)
+RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources are free
 # For people who watch a cluster.
 METRICS = (ControllerMetricsCallback, WorkerMetricsCallback)
-
-
-class LocalScalingPolicy(FixedScalingPolicy):
-    """Asks no autoscaler: a local Ray has none, and the process that would be asked takes seconds to start."""
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        """Nothing to register."""
-
-    def _maybe_send_resource_request(self) -> None:
-        pass
 
 
 class Workers(WorkerGroup):
@@ -52,10 +46,11 @@ class Controller(TrainController):
 
     worker_group_cls = Workers
 
-    def __init__(self, *, is_local: bool, **arguments: Any) -> None:
-        settings = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}  # 2 s by default: felt at the end of every run
-        if is_local:
-            settings["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine back
+    def __init__(self, **arguments: Any) -> None:
+        settings = {
+            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2 s by default: felt at the end of every run
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process of its own for what RoomPolicy does
+        }
         given = {name: value for name, value in settings.items() if name not in os.environ}
         os.environ.update(given)
         try:
@@ -64,19 +59,28 @@ class Controller(TrainController):
             for name in given:
                 del os.environ[name]
 
+    async def _step(self) -> Any:
+        """End what is left of the last workers before the room for the next ones is looked at, not after."""
+        if isinstance(self.get_state(), RestartingState):
+            if self.get_worker_group() is not None:
+                self._shutdown_worker_group()
+            await asyncio.sleep(RELEASED_AFTER)
+        return await super()._step()
+
 
 class Trainer(DataParallelTrainer):
     """Starts the controller above.
 
     Args:
+        scaling: the job's.
         tell: sends an event to the driver; called in the controller.
         is_local: on a Ray of this job's own.
         arguments: as Ray Train's.
     """
 
-    def __init__(self, *arguments: Any, tell: Handler, is_local: bool, **named: Any) -> None:
+    def __init__(self, *arguments: Any, scaling: ScalingConfig, tell: Handler, is_local: bool, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.tell, self.is_local = tell, is_local
+        self.scaling, self.tell, self.is_local = scaling, tell, is_local
 
     def _create_default_callbacks(self) -> list[Any]:
         left_out = UNWANTED + (METRICS if self.is_local else ())
@@ -85,13 +89,12 @@ class Trainer(DataParallelTrainer):
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         """The same as Ray Train does, but with ``Controller``, and Ctrl-C stays a KeyboardInterrupt."""
         arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
-        if self.is_local:
-            arguments["scaling_policy"] = LocalScalingPolicy(self.scaling_config)
+        arguments["scaling_policy"] = RoomPolicy(self.scaling_config, self.scaling, self.tell, self.is_local)
         here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
         given = get_env_vars_to_propagate()
         environment = {"runtime_env": {"env_vars": given}} if given else {}
         placed = ray.remote(num_cpus=0, label_selector=here, **environment)(Controller)
-        self.controller = placed.remote(is_local=self.is_local, **arguments)
+        self.controller = placed.remote(**arguments)
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
 

@@ -23,6 +23,7 @@ from nn_train.config.schema import DataConfig, ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
+from nn_train.training.addresses import release_addresses
 from nn_train.training.epochs import Training
 from nn_train.training.record import finished_record, read_finished, sizes
 
@@ -30,8 +31,6 @@ NOT_SHARED = (
     "run.storage_path: the workers do not see the same {location}; on several machines it must be a shared folder "
     "(NFS) or a URI such as s3://bucket/results"
 )
-Report = Callable[[dict[str, Any]], None]
-OnHang = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -51,25 +50,40 @@ class Job:
     started_at: float
 
 
-def run_worker(jobs: Sequence[Job], rank: int, size: int, report: Report, on_hang: OnHang = print) -> None:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker and the place it runs in tell each other; by default nothing.
+
+    Attributes:
+        report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
+        tell_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
+        asked_to_leave: whether the worker is to keep a checkpoint and end; the chief's answer counts.
+    """
+
+    report: Callable[[dict[str, Any]], None] = lambda event: None
+    tell_hang: Callable[[float], None] = lambda seconds: None
+    asked_to_leave: Callable[[], bool] = lambda: False
+
+
+def run_worker(jobs: Sequence[Job], rank: int, size: int, surroundings: Surroundings) -> None:
     """Train one job after another as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
 
     Args:
         jobs: the same on every worker, with one ``scaling`` section. Those that are finished are left out: workers
             that were started again go on with the others.
         rank, size: this worker's place.
-        report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
-        on_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
+        surroundings: what it is connected with.
 
     Raises:
         RequestError: the data or the model cannot be trained on; nothing was written.
+        LeavingError: the worker was asked to leave, and a checkpoint is kept.
         TrainingError: the loss became NaN or infinite; the last checkpoint stays.
     """
     replicas = join_process(jobs[0].config.scaling, rank, size)
     began_at = jobs[0].started_at
     for job in jobs:
         if not is_finished(job, replicas):
-            train_replica(job, replicas, report, began_at, on_hang)
+            train_replica(job, replicas, surroundings, began_at)
         began_at = time.time()
 
 
@@ -93,16 +107,15 @@ def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
     from nn_train.replication import configure_tensorflow, join_strategy
 
     configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
+    release_addresses()
     return join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1)
 
 
-def train_replica(
-    job: Job, replicas: Any, report: Report, began_at: float | None = None, on_hang: OnHang = print
-) -> None:
+def train_replica(job: Job, replicas: Any, surroundings: Surroundings, began_at: float | None = None) -> None:
     """One job in a process that has joined its strategy.
 
     Args:
-        job, report, on_hang: as for ``run_worker``.
+        job, surroundings: as for ``run_worker``.
         replicas: a ``Replicas``.
         began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
     """
@@ -119,7 +132,7 @@ def train_replica(
     data = load(config.data)
     model = prepare_model(config, data, replicas)
     loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-    Run(job, model, data, loop, report, on_hang, job.started_at if began_at is None else began_at).run()
+    Run(job, model, data, loop, surroundings, job.started_at if began_at is None else began_at).run()
 
 
 def load(data: DataConfig) -> Any:
@@ -140,16 +153,16 @@ def load_once(data: DataConfig) -> Any:
 class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.runs``) and reports events."""
 
-    def __init__(
-        self, job: Job, model: Any, data: Any, loop: Any, report: Report, on_hang: OnHang, began_at: float
-    ) -> None:
+    def __init__(self, job: Job, model: Any, data: Any, loop: Any, surroundings: Surroundings, began_at: float) -> None:
         from nn_train.training.pauses import TimedPauses, Watchdog
 
         super().__init__(job.config, model, data, loop, job.folder.location)
-        self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, report
+        self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, surroundings.report
         self.loggers: list[Any] = []
-        watch = Watchdog(job.config.run.hang_timeout, on_hang)
-        self.pauses = TimedPauses(job.config.train.checkpoint_every_seconds, self.replicas, self.keep_part, watch)
+        watch = Watchdog(job.config.run.hang_timeout, surroundings.tell_hang)
+        self.pauses = TimedPauses(
+            job.config.train.checkpoint_every_seconds, self.replicas, self.keep_part, watch, surroundings.asked_to_leave
+        )
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
@@ -162,6 +175,8 @@ class Run(Training):
         self.loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
         for row in self.epochs():
             self.report({"event": "epoch", "row": row, "epochs": self.config.train.epochs})
+            if not self.complete:
+                self.pauses.leave_if_asked()
         for logger in self.loggers:
             logger.close()
         result: dict[str, Any] = {}

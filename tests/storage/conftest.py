@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,16 +17,23 @@ from werkzeug.serving import make_server
 
 
 class Service:
-    """The WSGI application of S3; notes its requests, and answers 503 to every path that contains ``refused``."""
+    """The WSGI application of S3, which notes its requests.
+
+    Attributes:
+        refused: every path that contains this text is answered 503.
+        left: how many times at most.
+    """
 
     def __init__(self) -> None:
         self.application = DomainDispatcherApplication(create_backend_app)
         self.refused: str | None = None
+        self.left = math.inf
         self.requests: list[str] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         self.requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        if self.refused is not None and self.refused in environ["PATH_INFO"]:
+        if self.refused is not None and self.refused in environ["PATH_INFO"] and self.left > 0:
+            self.left -= 1
             start_response("503 Slow Down", [("Content-Length", "0")])
             return []
         return self.application(environ, start_response)

@@ -76,8 +76,9 @@ def test_an_answer_503_that_passes_is_not_noticed(answers):
     assert len(seen) > 3
 
 
-def test_an_answer_503_that_stays_is_one_line(answers):
+def test_an_answer_503_that_stays_is_one_line(answers, monkeypatch):
     answers(lambda number: 503)
+    monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
     with pytest.raises(StorageError) as caught:
         RunFolder("s3://bucket/results", "run").write("config.yaml", b"x")
     said = str(caught.value)
@@ -97,6 +98,7 @@ def test_a_refusal_is_one_line_and_shows_no_credentials(answers):
 def test_a_service_that_is_gone_is_told_from_a_file_that_is_not_there(s3, monkeypatch):
     with socket.socket() as taken:  # bound, but nobody listens: connections are refused
         taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(StorageError, match=r"^data.source: s3://bucket/x.npz cannot be read: .*connect"):
             load_data(DataConfig(source="s3://bucket/x.npz"))

@@ -22,6 +22,7 @@ from nn_train.training.failures import (
     failure_event,
     own_traceback,
 )
+from nn_train.training.leaving import LeavingError
 from nn_train.training.ray_train import explain
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
@@ -60,6 +61,14 @@ def test_the_limit_of_restarts_holds_and_each_is_told(error):
         ("failure", 1, 2),
         ("failure", 2, 2),
     ]
+
+
+def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit():
+    told = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=0), told.append)
+    error = WorkerGroupError("failed", {0: UserExceptionWithTraceback(LeavingError(), "…"), 1: PeerLostError("gone")})
+    assert [policy.make_decision(error) for _ in range(5)] == [RETRY] * 5
+    assert told == []
 
 
 def test_waiting_for_room_has_no_limit_and_is_no_failure():

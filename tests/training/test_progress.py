@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from nn_train.config import Config
+from nn_train.config import Config, config_from_dict
 from nn_train.training.progress import Progress, duration, epoch_line, failure_lines
 
 ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
@@ -73,3 +73,23 @@ def test_after_a_restart_only_where_it_goes_on_is_said():
     assert lines[0] == "starting 1 worker"
     assert lines[1].startswith("training 10 parameters")
     assert lines[3:] == ["worker 1 was lost: …; restarting (1 of 3)", "continuing after epoch 1"]
+
+
+def test_workers_that_come_and_go_are_told_with_their_number():
+    stream = io.StringIO()
+    progress = Progress(config_from_dict({"scaling": {"num_workers": 4, "min_workers": 1}}), stream)
+    start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
+    progress.announce()
+    progress({"event": "starting", "workers": 3})
+    progress({**start, "resumed_after": 0, "resumed_step": 0, "warnings": []})
+    progress({"event": "leaving", "why": "there is room for 4 workers"})
+    progress({"event": "starting", "workers": 4})
+    progress({**start, "resumed_after": 0, "resumed_step": 5, "warnings": []})
+    lines = stream.getvalue().splitlines()
+    assert "1 to 4 workers of 1 CPU" in lines[0]
+    assert lines[1] == "starting 3 workers"
+    assert lines[3:] == [
+        "there is room for 4 workers; going on with other workers once a checkpoint is kept",
+        "starting 4 workers",
+        "continuing after epoch 0 and 5 steps",
+    ]

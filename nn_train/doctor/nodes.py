@@ -1,0 +1,117 @@
+"""A process on every node that runs what a check asks for, and what became of those that do not answer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from nn_train.doctor.findings import Finding, judged
+from nn_train.runs import first_line
+
+T = TypeVar("T")
+ANSWER_WITHIN = 60.0  # seconds, to start a process and run a check in it
+CALLS_AT_ONCE = 8  # in one process: checks must not wait for each other
+
+
+@dataclass(frozen=True)
+class Node:
+    """A living node.
+
+    Attributes:
+        label: its address, with the beginning of its id where several nodes have the same.
+        address: on which the others reach it.
+        gpus: how many Ray counts.
+        examiner: the actor on it.
+    """
+
+    label: str
+    address: str
+    gpus: float
+    examiner: Any
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """A reference to what the function returns there."""
+        return self.examiner.call.remote(function, *arguments)
+
+
+@dataclass(frozen=True)
+class Answers(Generic[T]):
+    """What the nodes said, by their labels.
+
+    Attributes:
+        values: of those that answered.
+        problems: why the others did not.
+    """
+
+    values: dict[str, T]
+    problems: dict[str, str]
+
+    def complaints(self) -> list[str]:
+        """A line for each node that did not answer."""
+        return [f"{label}: {problem}" for label, problem in self.problems.items()]
+
+
+class Examiner:
+    """Runs functions. Lives until the job ends, so that a function can leave a port open."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns."""
+        return function(*arguments)
+
+
+def start_examiners() -> list[Node]:
+    """One on every living node. They take no CPU, so that a busy cluster can be examined."""
+    import nn_train.doctor
+
+    # A node where this package is missing can still say so, and what else it lacks.
+    ray.cloudpickle.register_pickle_by_value(nn_train.doctor)
+    living = [node for node in ray.nodes() if node["Alive"]]
+    times = Counter(node["NodeManagerAddress"] for node in living)
+    placed = ray.remote(num_cpus=0, max_concurrency=CALLS_AT_ONCE)(Examiner)
+    nodes = []
+    for node in living:
+        address, key = node["NodeManagerAddress"], node["NodeID"]
+        label = address if times[address] == 1 else f"{address}/{key[:6]}"
+        examiner = placed.options(scheduling_strategy=NodeAffinitySchedulingStrategy(key, soft=False)).remote()
+        nodes.append(Node(label, address, node["Resources"].get("GPU", 0), examiner))
+    return nodes
+
+
+def ask(nodes: Sequence[Node], function: Callable[..., T], *arguments: Any, limit: float = ANSWER_WITHIN) -> Answers[T]:
+    """Call a function on all nodes at once. A node that has not answered after ``limit`` seconds has a problem."""
+    calls = {node.label: node.call(function, *arguments) for node in nodes}
+    values, problems = {}, {}
+    end = time.monotonic() + limit
+    for label, call in calls.items():
+        try:
+            values[label] = ray.get(call, timeout=max(0.0, end - time.monotonic()))
+        except ray.exceptions.GetTimeoutError:
+            problems[label] = f"no answer within {limit:g} s"
+        except ray.exceptions.RayTaskError as error:
+            problems[label] = f"{type(error.cause).__name__}: {first_line(error.cause)}"
+        except ray.exceptions.RayError as error:
+            problems[label] = first_line(error)
+    return Answers(values, problems)
+
+
+def alive() -> bool:
+    """What a node is asked first."""
+    return True
+
+
+def check_nodes(nodes: Sequence[Node], limit: float = ANSWER_WITHIN) -> tuple[Finding, list[Node]]:
+    """Which of them answer, and the finding."""
+    answers = ask(nodes, alive, limit=limit)
+    answering = [node for node in nodes if node.label in answers.values]
+    advice = (
+        "look at `ray status`, and at that machine: is its raylet running and not overloaded, can the head reach it on "
+        "all of Ray's ports? To leave it out, end its raylet"
+    )
+    otherwise = f"{len(nodes)} node{'s answer' if len(nodes) != 1 else ' answers'}: " + ", ".join(answers.values)
+    return judged("nodes", answers.complaints(), otherwise, advice), answering

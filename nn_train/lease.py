@@ -1,0 +1,164 @@
+"""Who works in a folder: a second job with the same name is refused, and who was killed can go on.
+
+A lease is a file beside the folder, ``.<name>.lease``, that says which process writes there. Object storage has no
+locks, so it is no lock: its holder writes it anew every ``RENEW_SECONDS``, and it ends when it is deleted, when its
+process is seen to be gone, or ``STALE_SECONDS`` after the last renewal. See docs/decisions/0013.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nn_train.errors import RequestError, StorageError, TrainingError
+from nn_train.processes import identity, is_alive
+from nn_train.runs import RunFolder
+
+RENEW_SECONDS = 10.0
+STALE_SECONDS = 30.0  # by the clock of who waits, from when he looked first: clocks of machines differ
+# Longer than others take from reading to writing, in files and objects; renewals find out where that was wrong.
+SETTLE_SECONDS = {True: 0.1, False: 1.0}
+Say = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def hold(targets: Sequence[RunFolder], say: Say, field: str = "name") -> Iterator[None]:
+    """Be the only job that writes to ``targets``.
+
+    Args:
+        targets: the folders; they need not exist.
+        say: called with what is waited for, where a holder on another machine may be gone.
+        field: the setting that names the folder, for messages.
+
+    Raises:
+        RequestError: another job holds one of them.
+        TrainingError: another job took one of them, because this one could not renew its lease. The work is
+            interrupted for it as by Ctrl-C.
+    """
+    leases = [Lease(target, field) for target in targets]
+    ended, interrupts = threading.Event(), threading.current_thread() is threading.main_thread()
+    with contextlib.ExitStack() as stack:
+        for lease in leases:
+            lease.wait(say)
+            stack.callback(lease.give_back)
+            lease.write()
+        time.sleep(SETTLE_SECONDS[all(target.is_local for target in targets)])
+        for lease in leases:
+            lease.confirm()
+        keeper = threading.Thread(target=keep, args=(leases, ended, interrupts), daemon=True)
+        keeper.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            refuse_lost(leases)
+            raise
+        finally:
+            ended.set()
+            keeper.join()
+        refuse_lost(leases)
+
+
+class Lease:
+    """The lease of one folder. ``taker`` is who took it from its holder."""
+
+    def __init__(self, target: RunFolder, field: str = "name") -> None:
+        self.target, self.field = target, field
+        self.folder, self.file = target.parent, f".{target.name}.lease"
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.record = {"owner": uuid.uuid4().hex, "since": since, **identity()}
+        self.taker: dict[str, Any] | None = None
+        above = [Path(self.folder.root), *Path(self.folder.root).parents] if target.is_local else []
+        self.new_folders = [path for path in above if not path.exists()]
+
+    def wait(self, say: Say) -> None:
+        """Return when nobody holds it. RequestError as soon as somebody is known to."""
+        first, deadline = None, 0.0
+        while (found := self.read()) is not None:
+            # This process may hold it in another thread, or may have been unable to delete it.
+            alive = None if found.get("pid") == self.record["pid"] else is_alive(found)
+            if alive is False or (found == first and time.monotonic() >= deadline):
+                return
+            if alive or (first is not None and found != first):
+                raise self.refusal(found)
+            if first is None:
+                first, deadline = found, time.monotonic() + STALE_SECONDS
+                say(f"{holder(found)}, which may be gone: {STALE_SECONDS:.0f} s for a sign of life")
+            time.sleep(1.0)
+
+    def read(self) -> dict[str, Any] | None:
+        """The file; None where there is none, empty where it is damaged."""
+        try:
+            content = json.loads(self.folder.read(self.file))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            content = {}
+        return content if isinstance(content, dict) else {}
+
+    def write(self) -> None:
+        self.folder.write_json(self.file, {**self.record, "renewed": time.time()})
+
+    def confirm(self) -> None:
+        """RequestError when another job wrote it at the same moment."""
+        self.look()
+        if self.taker is not None:
+            raise self.refusal(self.taker)
+        self.folder.patient = False  # a renewal that fails is tried again soon enough
+
+    def renew(self) -> None:
+        """Write it anew, or learn who took it."""
+        self.look()
+        if self.taker is None:
+            self.write()
+
+    def look(self) -> None:
+        found = self.read()
+        if found and found.get("owner") != self.record["owner"]:
+            self.taker = found
+
+    def give_back(self) -> None:
+        """Delete it, if it is still one's own, and the folders that were made for it, if nothing else is there."""
+        with contextlib.suppress(StorageError):
+            if (self.read() or {}).get("owner") == self.record["owner"]:
+                self.folder.delete(self.file)
+        with contextlib.suppress(OSError):
+            for path in self.new_folders:
+                path.rmdir()
+
+    def refusal(self, found: dict[str, Any]) -> RequestError:
+        where, since = self.target.location, found.get("since")
+        way_out = f"wait for its end, or give another --{self.field.lstrip('-')}"
+        return RequestError(f"{self.field}: {where} is in use by {holder(found)}, since {since}; {way_out}")
+
+
+def keep(leases: Sequence[Lease], ended: threading.Event, interrupts: bool) -> None:
+    """Renew them until ``ended``; once one is lost, interrupt the work."""
+    while not ended.wait(RENEW_SECONDS):
+        for lease in leases:
+            with contextlib.suppress(StorageError):
+                lease.renew()
+        if any(lease.taker is not None for lease in leases):
+            if interrupts:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return
+
+
+def refuse_lost(leases: Sequence[Lease]) -> None:
+    """Raise TrainingError when one of them was taken."""
+    for lease in leases:
+        if lease.taker is not None:
+            raise TrainingError(
+                f"{lease.target.location} was taken over by {holder(lease.taker)}, because this job did not renew its "
+                f"lease for {STALE_SECONDS:.0f} s; it stopped, and the other one goes on"
+            ) from None
+
+
+def holder(found: dict[str, Any]) -> str:
+    return f"another job, process {found.get('pid')} on {found.get('host')}"

@@ -1,0 +1,120 @@
+"""How many workers a training has: between ``scaling.min_workers`` and ``scaling.num_workers``, as there is room.
+
+The controller looks at the cluster while workers train. When their machine announces its end (a drain, a spot notice),
+or when there is room for more of them, it asks them to leave (``nn_train.training.leaving``) and starts others.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+import ray
+from ray._private.state import state
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision, ScalingDecision
+from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
+from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
+
+from nn_train.config.schema import ScalingConfig
+from nn_train.training.cluster import resources_per_worker, workers_on
+from nn_train.training.events import Handler
+from nn_train.training.failures import numbered
+from nn_train.training.leaving import ask_to_leave
+
+LOOK_EVERY = 1.0  # seconds
+# Seconds from the start of workers to a restart with more of them, which costs about ten.
+GROW_AFTER = 60.0
+ANSWER_WITHIN = 1.0  # seconds
+
+
+class RoomPolicy(FixedScalingPolicy):
+    """Ray Train's policy of a fixed number, with a range instead, and without the autoscaler on a local Ray.
+
+    Ray's own elastic policy asks Ray Data's coordinator what is reserved for it, which takes seconds to start, and
+    ends workers wherever they are.
+
+    Args:
+        ray_scaling: Ray Train's settings.
+        scaling: this package's.
+        tell: sends an event to the driver.
+        is_local: on a Ray of this job's own. It has no autoscaler, and the process that would be asked takes seconds
+            to start; and it has one machine, which neither grows nor leaves.
+    """
+
+    def __init__(self, ray_scaling: ray.train.ScalingConfig, scaling: ScalingConfig, tell: Handler, is_local: bool):
+        super().__init__(ray_scaling)
+        self.scaling, self.tell, self.is_local = scaling, tell, is_local
+        self.grow_after = GROW_AFTER  # as it is where the job was started
+        self.looked = 0.0
+        self.asked = False
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        if not self.is_local:
+            super().after_controller_start(train_run_context)
+
+    def _maybe_send_resource_request(self) -> None:
+        if not self.is_local:
+            super()._maybe_send_resource_request()
+
+    def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+        """As many as there is room for; where that is less than the least, the least, and so wait for it."""
+        self._maybe_send_resource_request()
+        self.asked = False
+        size = self.scaling.num_workers
+        if self.scaling.least_workers < size:
+            nodes = [free for address, free in usable_nodes() if answers(address)]
+            size = max(self.scaling.least_workers, min(size, room_for_workers(self.scaling, nodes)))
+        return ResizeDecision(num_workers=size, resources_per_worker=resources_per_worker(self.scaling))
+
+    def make_decision_for_running_worker_group(
+        self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
+    ) -> ScalingDecision:
+        """Never resize at once, which would lose what was done since the last checkpoint: ask the workers to leave."""
+        self._maybe_send_resource_request()
+        now = time.monotonic()
+        if not self.is_local and not self.asked and now - self.looked >= LOOK_EVERY:
+            self.looked = now
+            why = self.reason_to_leave(worker_group_state)
+            if why:
+                self.asked = True
+                worker_group_state.workers[0].execute_async(ask_to_leave)
+                self.tell({"event": "leaving", "why": why})
+        return NoopDecision()
+
+    def reason_to_leave(self, workers: WorkerGroupState) -> str | None:
+        """Why other workers should go on, or None."""
+        leaving = state.get_draining_nodes()
+        struck = [rank for rank, worker in enumerate(workers.workers) if worker.metadata.node_id in leaving]
+        if struck:
+            return f"the machine of {numbered(struck)} is about to leave the cluster"
+        size = workers.num_workers
+        if size == self.scaling.num_workers or time.monotonic() - workers.start_time < self.grow_after:
+            return None
+        more = room_for_workers(self.scaling, [free for _, free in usable_nodes()])
+        return f"there is room for {min(size + more, self.scaling.num_workers)} workers" if more else None
+
+
+def usable_nodes() -> list[tuple[tuple[str, int], dict[str, float]]]:
+    """Where workers can be placed: the address of each node's raylet, and what is free on it."""
+    free, leaving = state.available_resources_per_node(), state.get_draining_nodes()
+    return [
+        ((node["NodeManagerAddress"], node["NodeManagerPort"]), free.get(node["NodeID"], {}))
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] not in leaving
+    ]
+
+
+def answers(address: tuple[str, int]) -> bool:
+    """Whether a raylet is there. Ray itself takes a node for lost only after many seconds without a sign of life."""
+    try:
+        socket.create_connection(address, timeout=ANSWER_WITHIN).close()
+    except OSError:
+        return False
+    return True
+
+
+def room_for_workers(scaling: ScalingConfig, nodes: list[dict[str, float]]) -> int:
+    """How many workers fit what is free on the nodes."""
+    each = resources_per_worker(scaling)
+    return sum(workers_on(free, each) for free in nodes)

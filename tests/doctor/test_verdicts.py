@@ -1,0 +1,130 @@
+"""What is judged as wrong, for each check; decided without a Ray."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from nn_train.config import ScalingConfig
+from nn_train.doctor.clocks import offset, wrong
+from nn_train.doctor.findings import FAILED, NOT_APPLICABLE, OK, WARNING, Finding, judged, table
+from nn_train.doctor.gpus import unseen, without_gpus
+from nn_train.doctor.ports import closed, connect, listen
+from nn_train.doctor.storage import unshared
+from nn_train.doctor.versions import differences
+
+ALIKE = {"ray": "2.60.0", "keras": "3.15.1"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "lines"),
+    [
+        ({"here": ALIKE}, []),
+        ({"here": ALIKE, "a": ALIKE, "b": ALIKE}, []),
+        ({"here": ALIKE, "a": ALIKE, "b": {**ALIKE, "keras": "3.14.0"}}, ["keras: 3.15.1 on here, a; 3.14.0 on b"]),
+        (
+            {"here": ALIKE, "a": {"ray": "missing", "keras": "missing"}},
+            ["ray: 2.60.0 on here; missing on a", "keras: …"],
+        ),
+        ({"here": {"ray": "missing"}, "a": {"ray": "missing"}}, ["ray: missing on here, a"]),  # the same is not enough
+    ],
+)
+def test_versions(versions, lines):
+    found = differences(versions)
+    assert len(found) == len(lines)
+    assert all(line.endswith("…") or line == one for line, one in zip(lines, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("counted", "seen", "lines"),
+    [
+        ({"a": 1.0, "b": 8.0}, {"a": 1, "b": 8}, []),
+        ({"a": 2.0}, {"a": 8}, []),  # Ray was started with some of them
+        ({"a": 0.5}, {"a": 1}, []),
+        (
+            {"a": 1.0, "b": 8.0},
+            {"a": 0, "b": 7},
+            ["a: Ray counts 1, TensorFlow sees 0", "b: Ray counts 8, TensorFlow sees 7"],
+        ),
+    ],
+)
+def test_gpus(counted, seen, lines):
+    assert unseen(counted, seen) == lines
+
+
+@pytest.mark.parametrize(("use_gpu", "result"), [(False, NOT_APPLICABLE), (True, FAILED)])
+def test_no_gpus_are_wrong_only_for_a_job_that_wants_them(use_gpu, result):
+    assert without_gpus(ScalingConfig(use_gpu=use_gpu)).result == result
+
+
+@pytest.mark.parametrize(
+    ("seen", "written", "lines"),
+    [
+        ({"a": True, "b": True}, {"a": True, "b": True}, []),
+        ({"a": True, "b": False}, {"a": True, "b": False}, ["b: has a folder of its own there"]),
+        ({"a": False}, {"a": True}, ["a: has a folder of its own there"]),
+        ({"a": True}, {"a": False}, ["a: has a folder of its own there"]),
+    ],
+)
+def test_storage(seen, written, lines):
+    assert unshared(seen, written) == lines
+
+
+def test_ports():
+    connections = {"a": {"a": "", "b": "port 20000: timed out"}, "b": {"a": "", "b": ""}}
+    assert closed(connections) == ["a to b, port 20000: timed out"]
+
+
+def test_a_port_counts_as_open_only_when_the_right_process_answers():
+    port = listen(None, "word")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    said = connect([("right", "127.0.0.1", port), ("nobody", "127.0.0.1", free)], "word")
+    assert said == {"right": "", "nobody": f"port {free}: Connection refused"}
+    assert connect([("stranger", "127.0.0.1", port)], "thing")["stranger"].startswith(f"port {port}: something else")
+
+
+def test_a_port_is_taken_from_the_range():
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"none of the ports {port} to {port} is free"):
+            listen(range(port, port + 1), "word")
+    assert listen(range(port, port + 1), "word") == port
+
+
+@pytest.mark.parametrize(
+    ("looks", "ahead", "error"),
+    [
+        ([(100.0, 100.5, 101.0)], 0.0, 0.5),
+        ([(100.0, 107.0, 104.0), (200.0, 205.1, 200.2)], 5.0, 0.1),  # the shorter round trip
+        ([(100.0, 97.0, 100.0)], -3.0, 0.0),
+    ],
+)
+def test_a_clock_is_compared_with_the_middle_of_the_round_trip(looks, ahead, error):
+    assert offset(looks) == pytest.approx((ahead, error))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "lines"),
+    [
+        ({"a": (0.9, 0.0), "b": (-0.9, 0.0)}, []),
+        ({"a": (1.5, 0.6)}, []),  # perhaps only a slow answer
+        ({"a": (5.0, 0.1), "b": (-61.0, 0.1)}, ["a: 5.0 s ahead of this machine's", "b: 61.0 s behind this machine's"]),
+    ],
+)
+def test_clocks(offsets, lines):
+    assert wrong(offsets) == lines
+
+
+def test_the_table_says_everything_and_what_to_do():
+    many = judged("ports", [f"{number} to b, port 1: timed out" for number in range(20)], "", "open the firewall")
+    shown = table([Finding("ray", OK, ("joined",)), many, judged("clocks", ["late"], "", "chrony", result=WARNING)])
+    lines = shown.splitlines()
+    assert lines[0].split() == ["check", "result", "found,", "and", "what", "to", "do"]
+    assert lines[1].split() == ["ray", "ok", "joined"]
+    assert "and 12 more" in shown
+    assert "→ open the firewall" in shown
+    assert lines[-2].split() == ["clocks", "warning", "late"]
+    assert max(map(len, lines)) <= 120
+    assert judged("ports", [], "open", "nothing").advice == ""

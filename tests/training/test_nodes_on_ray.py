@@ -1,0 +1,136 @@
+"""A training on several Ray nodes, of which one is lost, announces its end, or comes later."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from nn_train import train
+from nn_train.config import config_from_dict
+from nn_train.training import scaling
+from nn_train.training.pauses import FIRST_STEPS
+
+pytestmark = pytest.mark.ray
+TIMES = ("seconds", "samples_per_second", "world_size")
+
+
+@pytest.fixture(scope="module")
+def head():
+    """A cluster of a head without CPUs; the workers find the tests' modules."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        patch.setattr(scaling, "GROW_AFTER", 0.0)
+        patch.setattr("ray._private.utils.set_sigterm_handler", lambda handler: None)  # refused where events come
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+        yield nodes
+        ray.shutdown()
+        nodes.shutdown()
+
+
+@pytest.fixture
+def cluster(head):
+    """The same with two nodes of one CPU each."""
+    head.first, _ = head.add_node(num_cpus=1), head.add_node(num_cpus=1)
+    yield head
+    for node in list(head.worker_nodes):
+        head.remove_node(node)
+
+
+@pytest.fixture(scope="module")
+def whole(head, tmp_path_factory):
+    """The history of a run that nothing happens to."""
+    nodes = [head.add_node(num_cpus=1), head.add_node(num_cpus=1)]
+    history = run(tmp_path_factory.mktemp("whole"), "without_dropout", Events())
+    for node in nodes:
+        head.remove_node(node)
+    return history
+
+
+class Events(list):
+    """Those of one run; ``on`` is what is called with the first event of a kind, ``each`` with every one."""
+
+    def __init__(self, **on):
+        super().__init__()
+        self.on, self.each = on, {}
+
+    def __call__(self, event):
+        self.append(event)
+        once, each = self.on.pop(event["event"], None), self.each.get(event["event"])
+        for action in (once, each):
+            if action is not None:
+                action(event)
+
+    def of(self, kind, field):
+        return [event[field] for event in self if event["event"] == kind]
+
+
+def run(folder, model, events, **scaling_section):
+    config = config_from_dict(
+        {
+            "name": model,
+            "model": {"name": f"struck_models:{model}"},
+            "data": {"source": "user_code:arrays"},
+            "train": {"batch_size": 8, "epochs": 4, "checkpoint_every_seconds": 1e-3},
+            "scaling": {"num_workers": 2, **scaling_section},
+            "run": {"storage_path": str(folder), "loggers": []},
+        }
+    )
+    train(config, on_event=events)
+    lines = (folder / model / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+
+
+def announce_end(node):
+    """What a cloud's notice, or ``ray drain-node``, tells the GCS."""
+    import ray
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    deadline = int(time.time() * 1000) + 60_000
+    client = ray._private.worker.global_worker.gcs_client
+    accepted, why = client.drain_node(
+        node, DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), "taken back", deadline
+    )
+    assert accepted, why
+
+
+def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_repeated(whole, cluster, tmp_path):
+    cluster.add_node(num_cpus=1)
+    events = Events(start=lambda event: announce_end(cluster.first.node_id))
+    history = run(tmp_path, "until_asked", events)
+    assert history == whole
+    assert not events.of("failure", "what")
+    (why,) = events.of("leaving", "why")
+    assert why in [f"the machine of worker {rank} is about to leave the cluster" for rank in (0, 1)]
+    assert events.of("start", "resumed_after") == [0, 0]
+    assert events.of("start", "resumed_step") == [0, FIRST_STEPS]  # it was asked within the first chunk
+    assert events.of("starting", "workers") == [2, 2]
+
+
+def test_a_lost_node_is_done_without_until_there_is_another(whole, cluster, tmp_path):
+
+    def grow(event):
+        if event["workers"] == 1:
+            cluster.add_node(num_cpus=1)
+
+    events = Events()
+    events.each["starting"] = grow
+    history = run(tmp_path, "node_killed", events, min_workers=1)
+    assert events.of("starting", "workers") == [2, 1, 2]
+    (lost,) = events.of("failure", "what")
+    assert lost.startswith("worker 1 was lost: ")
+    assert events.of("leaving", "why") == ["there is room for 2 workers"]
+    assert history == [pytest.approx(row, rel=1e-4) for row in whole]  # the same steps, each of the same batch
+
+
+def test_without_a_least_number_a_lost_node_is_waited_for(whole, cluster, tmp_path):
+    events = Events(waiting=lambda event: cluster.add_node(num_cpus=1))
+    assert run(tmp_path, "node_killed", events) == whole
+    assert len(events.of("failure", "what")) == 1
+    assert set(events.of("starting", "workers")) == {2}

@@ -1,0 +1,111 @@
+"""How many workers a training gets, and when it asks them to make way: decided from what Ray says of its nodes."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+import ray.train
+
+from nn_train.config import ScalingConfig
+from nn_train.training import scaling
+from nn_train.training.scaling import RoomPolicy, answers, room_for_workers, usable_nodes
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """``cluster(free, leaving, silent)``: free CPUs by node, the nodes that announced their end, and those gone."""
+
+    def make(free, leaving=(), silent=()):
+        nodes = [
+            {"NodeID": name, "Alive": True, "NodeManagerAddress": name, "NodeManagerPort": 1, "Resources": {}}
+            for name in free
+        ]
+        state = SimpleNamespace(
+            available_resources_per_node=lambda: {name: {"CPU": cpus} for name, cpus in free.items() if cpus},
+            get_draining_nodes=lambda: dict.fromkeys(leaving, 0),
+        )
+        monkeypatch.setattr(scaling, "state", state)
+        monkeypatch.setattr(scaling.ray, "nodes", lambda: nodes)
+        monkeypatch.setattr(scaling, "answers", lambda address: address[0] not in silent)
+
+    return make
+
+
+def policy(least, most):
+    config = ScalingConfig(num_workers=most, min_workers=least)
+    made = RoomPolicy(ray.train.ScalingConfig(num_workers=most), config, lambda event: None, is_local=True)
+    made.grow_after = 0.0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("least", "free", "leaving", "silent", "size"),
+    [
+        (None, {"a": 1.0}, (), (), 4),  # not elastic: wait for all
+        (4, {"a": 1.0}, (), (), 4),
+        (1, {"a": 4.0}, (), (), 4),
+        (1, {"a": 2.0, "b": 1.5}, (), (), 3),
+        (1, {"a": 8.0}, (), (), 4),  # no more than asked for
+        (2, {"a": 1.0}, (), (), 2),  # wait for the least
+        (1, {"a": 2.0, "b": 2.0}, ("b",), (), 2),
+        (1, {"a": 2.0, "b": 2.0}, (), ("b",), 2),
+        (1, {"a": 0.0}, (), (), 1),
+    ],
+)
+def test_workers_start_with_what_there_is(cluster, least, free, leaving, silent, size):
+    cluster(free, leaving, silent)
+    assert policy(least, 4).make_decision_for_non_running_worker_group().num_workers == size
+
+
+def group(*nodes):
+    workers = [SimpleNamespace(metadata=SimpleNamespace(node_id=node)) for node in nodes]
+    return SimpleNamespace(workers=workers, num_workers=len(nodes), start_time=0.0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "free", "leaving", "why"),
+    [
+        (("a", "b"), {"a": 0.0, "b": 0.0}, (), None),
+        (("a", "b"), {"a": 0.0, "b": 0.0, "c": 1.0}, (), "there is room for 3 workers"),
+        (("a",), {"a": 9.0}, (), "there is room for 4 workers"),
+        (("a", "a", "a", "a"), {"a": 9.0}, (), None),  # all that were asked for
+        (("a", "b"), {"a": 0.0, "b": 0.0, "c": 1.0}, ("c",), None),  # room that is about to go
+        (("a", "b"), {"a": 0.0, "b": 0.0}, ("b",), "the machine of worker 1 is about to leave the cluster"),
+        (("b", "b"), {"b": 0.0}, ("b",), "the machine of workers 0 and 1 is about to leave the cluster"),
+    ],
+)
+def test_workers_make_way_for_more_and_for_the_end_of_their_machine(cluster, nodes, free, leaving, why):
+    cluster(free, leaving)
+    assert policy(1, 4).reason_to_leave(group(*nodes)) == why
+
+
+def test_workers_that_have_just_started_are_not_asked_to_make_way_for_more(cluster):
+    cluster({"a": 9.0})
+    young = policy(1, 4)
+    young.grow_after = 1e12
+    assert young.reason_to_leave(group("a")) is None
+
+
+def test_a_training_of_fixed_size_leaves_a_machine_that_ends_as_well(cluster):
+    cluster({"a": 9.0}, leaving=("a",))
+    assert "about to leave" in policy(None, 2).reason_to_leave(group("a", "a"))
+
+
+def test_dead_nodes_have_no_room(cluster, monkeypatch):
+    cluster({"a": 2.0, "b": 3.0})
+    scaling.ray.nodes()[1]["Alive"] = False
+    assert usable_nodes() == [(("a", 1), {"CPU": 2.0})]
+
+
+def test_gpus_count_as_well():
+    config = ScalingConfig(num_workers=4, use_gpu=True, cpus_per_worker=2)
+    assert room_for_workers(config, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 4.0}]) == 1
+
+
+def test_a_raylet_that_is_gone_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        assert answers(address)
+    assert not answers(address)
