@@ -11,11 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from nn_train import callback_memory
+from nn_train.callback_memory import Memory
 from nn_train.checkpoints import state_variables
 from nn_train.config import Config
 from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError
 from nn_train.replication import Replicas, separate_seeds, share_from_chief
+
+CLASS = "class"  # in a memory: whose it is; no attribute can have this name
 
 
 class ChiefCallbacks:
@@ -32,6 +36,8 @@ class ChiefCallbacks:
         self.active = config.train.callbacks is not None
         self.model, self.replicas = model, replicas
         self.callbacks: Any = None
+        self.recalled: list[Memory] = []
+        self.fresh: list[Memory] = []  # what they know before the first epoch; empty until training begins
         if not self.active:
             return
         with replicas.strategy.scope():
@@ -43,10 +49,45 @@ class ChiefCallbacks:
                 raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
             self.callbacks = keras.callbacks.CallbackList(list(given), model=model, epochs=config.train.epochs)
 
+    def recall(self, memories: list[Memory]) -> list[str]:
+        """Let the callbacks go on with what ``memories`` gave. Returns warnings."""
+        if not self.callbacks or not memories:
+            return []
+        if [memory[CLASS] for memory in memories] != [class_of(one) for one in self.remembering()]:
+            return ["train.callbacks are others than those of the checkpoint; they begin anew"]
+        self.recalled = memories
+        if self.fresh:
+            self.remind()
+        return []
+
     def on_train_begin(self) -> None:
-        if self.callbacks:
-            self.model.stop_training = False
-            self.callbacks.on_train_begin()
+        if not self.callbacks:
+            return
+        self.model.stop_training = False
+        for callback in self.callbacks.callbacks:
+            if self.recalled and isinstance(callback, keras.callbacks.CSVLogger):
+                callback.append = True  # the rows of the epochs before are in its file
+        self.callbacks.on_train_begin()
+        self.fresh = [callback_memory.pack_all(attributes_of(one)) for one in self.remembering()]
+        self.remind()
+
+    def remind(self) -> None:
+        for one, memory in zip(self.remembering(), self.recalled, strict=False):  # nothing, or one for each
+            for name, value in memory.items():
+                if name != CLASS:
+                    setattr(one, name, callback_memory.unpack(value))
+
+    def memories(self) -> list[Memory]:
+        """What the callbacks, and the model of their wish to stop, know of the epochs so far. Chief only."""
+        if not self.fresh:
+            return self.recalled
+        return [
+            {**callback_memory.changed(attributes_of(one), fresh), CLASS: class_of(one)}
+            for one, fresh in zip(self.remembering(), self.fresh, strict=True)
+        ]
+
+    def remembering(self) -> list[Any]:
+        return [self.model, *self.callbacks.callbacks]
 
     def on_epoch_begin(self, epoch: int) -> bool:
         """Run the chief's callbacks and share what they changed. Returns whether to stop instead."""
@@ -67,3 +108,12 @@ class ChiefCallbacks:
     def on_train_end(self) -> None:
         if self.callbacks:
             self.callbacks.on_train_end()
+
+
+def class_of(one: Any) -> str:
+    return f"{type(one).__module__}.{type(one).__qualname__}"
+
+
+def attributes_of(one: Any) -> dict[str, Any]:
+    """What a callback may remember; of the model only whether to stop."""
+    return {"stop_training": one.stop_training} if isinstance(one, keras.Model) else vars(one)

@@ -1,9 +1,9 @@
 """The whole state of a training, in files of which a torn one is never read.
 
 A checkpoint is taken between epochs, and now and then within one. It holds every variable (weights, moving statistics,
-optimizer, random generators), the history, and of an epoch that is not finished its position and what each replica has
-counted, so that a continued run takes the same steps as an uninterrupted one, to the bit.
-Format: 64 hex digits of SHA-256, a line feed, then an ``.npz`` with the variables and a JSON record.
+optimizer, random generators), the history, what the user's callbacks remember, and of an epoch that is not finished its
+position and what each replica has counted, so that a continued run takes the same steps as an uninterrupted one, to the
+bit. Format: 64 hex digits of SHA-256, a line feed, then an ``.npz`` with the variables and a JSON record.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from nn_train.callback_memory import Memory, from_json, to_json
 from nn_train.partial import Partial
 from nn_train.replication import seed_states
 from nn_train.runs import CHECKPOINTS, RunFolder
@@ -35,12 +37,14 @@ class Checkpoint:
         history: their rows.
         variables: the values, in the order of ``state_variables``.
         partial: where the next epoch was left; None between two epochs.
+        memories: what the user's callbacks knew.
     """
 
     epochs: int
     history: History
     variables: list[np.ndarray]
     partial: Partial | None = None
+    memories: Sequence[Memory] = ()
 
 
 def state_variables(model: keras.Model) -> list[Any]:
@@ -48,13 +52,19 @@ def state_variables(model: keras.Model) -> list[Any]:
     return [*model.weights, *model.optimizer.variables, *seed_states(model)]
 
 
-def save(folder: RunFolder, model: keras.Model, history: History, partial: Partial | None = None) -> None:
+def save(
+    folder: RunFolder,
+    model: keras.Model,
+    history: History,
+    partial: Partial | None = None,
+    memories: Sequence[Memory] = (),
+) -> None:
     """Write the state after ``len(history)`` epochs, and a part of the next, and remove all but the ``KEPT`` newest.
 
     Chief only.
     """
     name = f"epoch-{len(history):06d}-step-{partial.step if partial is not None else 0:09d}.ckpt"
-    folder.write(f"{CHECKPOINTS}/{name}", pack(state_variables(model), history, partial))
+    folder.write(f"{CHECKPOINTS}/{name}", pack(state_variables(model), history, partial, memories))
     for name in folder.names(CHECKPOINTS)[:-KEPT]:
         folder.delete(f"{CHECKPOINTS}/{name}")
 
@@ -69,10 +79,15 @@ def load_newest(folder: RunFolder, warn: Callable[[str], None]) -> Checkpoint | 
     return None
 
 
-def pack(variables: list[Any], history: History, partial: Partial | None = None) -> bytes:
-    """The values of ``variables``, the history and the part of an epoch in the format above."""
+def pack(
+    variables: list[Any], history: History, partial: Partial | None = None, memories: Sequence[Memory] = ()
+) -> bytes:
+    """The values of ``variables``, the history, the part of an epoch and the memories in the format above."""
     arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(variables)}
+    remembered: list[np.ndarray] = []
     content: dict[str, Any] = {"history": history, "partial": None}
+    content["memories"] = [to_json(memory, remembered) for memory in memories]
+    arrays |= {f"m{i}": array for i, array in enumerate(remembered)}
     if partial is not None:
         content["partial"] = {"step": partial.step, "loss_sum": partial.loss_sum}
         arrays["metrics"] = partial.metrics
@@ -93,8 +108,15 @@ def unpack(content: bytes) -> Checkpoint | None:
         history, partial = record["history"], record["partial"]
         if partial is not None:
             partial = Partial(**partial, metrics=archive["metrics"])
-        variables = [archive[f"v{i}"] for i in range(len([name for name in archive.files if name.startswith("v")]))]
-    return Checkpoint(epochs=len(history), history=history, variables=variables, partial=partial)
+        variables, remembered = (numbered(archive, letter) for letter in "vm")
+    memories = [from_json(memory, remembered) for memory in record["memories"]]
+    return Checkpoint(epochs=len(history), history=history, variables=variables, partial=partial, memories=memories)
+
+
+def numbered(archive: Any, letter: str) -> list[np.ndarray]:
+    """The arrays that are named by a letter and their number."""
+    names = re.compile(rf"{letter}\d+")
+    return [archive[f"{letter}{i}"] for i in range(sum(names.fullmatch(name) is not None for name in archive.files))]
 
 
 def restore(model: keras.Model, checkpoint: Checkpoint) -> None:

@@ -67,7 +67,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
-CONTINUED = {"continued": "dropout", "continued_even": "mse"}
+CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm"}
 
 

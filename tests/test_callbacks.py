@@ -44,3 +44,11 @@ def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
     model = keras.models.load_model(outcome(size).folder / "patience" / "model.keras")
     saved = model.evaluate(validation.x, validation.y, verbose=0, return_dict=True)
     assert saved["loss"] == pytest.approx(history[best]["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_callbacks_go_on_with_what_they_knew(outcome, size):
+    """Had EarlyStopping forgotten the first epoch, it would have stopped one later; CSVLogger kept its rows."""
+    assert outcome(size).history("continued_callbacks") == outcome(size).history("callbacks")
+    whole, continued = (outcome(size).folder / name / "log.csv" for name in ("callbacks", "continued_callbacks"))
+    assert continued.read_text() == whole.read_text()

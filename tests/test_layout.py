@@ -22,6 +22,7 @@ LEVELS = {
     "optimizers": 3,
     "replication": 3,
     "partial": 1,
+    "callback_memory": 1,
     "tensors": 3,
     "steps": 4,
     "preparation": 4,

@@ -57,7 +57,7 @@ class TrialTraining(Training):
 
         if time.monotonic() - self.kept_at > CHECKPOINT_SECONDS and not self.complete:
             self.folder.write_json(VALUES, self.values)
-            checkpoints.save(self.folder, self.model, self.history)
+            checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
             self.kept_at = time.monotonic()
 
 
@@ -137,7 +137,8 @@ class TrialWorker:
         from nn_train import checkpoints
 
         assert self.training is not None
-        return checkpoints.pack(checkpoints.state_variables(self.training.model), self.training.history)
+        variables, memories = checkpoints.state_variables(self.training.model), self.training.callbacks.memories()
+        return checkpoints.pack(variables, self.training.history, memories=memories)
 
     def restore(self, content: bytes, of_other: bool) -> None:
         """Go on from what ``state`` gave. ``of_other``: of a trial with other settings; those of this one hold."""
@@ -158,6 +159,7 @@ class TrialWorker:
         checkpoints.restore(self.training.model, checkpoint)
         separate_seeds(self.training.model, self.training.replicas)
         self.training.history = checkpoint.history
+        self.training.callbacks.recall(list(checkpoint.memories))
 
 
 def cause_of(error: Exception) -> str:

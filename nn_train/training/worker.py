@@ -210,6 +210,7 @@ class Run(Training):
             checkpoints.restore(self.model, checkpoint)
             separate_seeds(self.model, self.replicas)
             self.history, self.partial = checkpoint.history, checkpoint.partial
+            warnings += self.callbacks.recall(list(checkpoint.memories))
         # Also a barrier: now the chief has written its file.
         step = self.partial.step if self.partial is not None else 0
         seen = same_on_all(len(self.history), self.replicas) and same_on_all(step, self.replicas)
@@ -229,13 +230,13 @@ class Run(Training):
         """A checkpoint."""
         from nn_train import checkpoints
 
-        checkpoints.save(self.folder, self.model, self.history)
+        checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
 
     def keep_part(self, partial: Any) -> None:
         """A checkpoint within an epoch."""
         from nn_train import checkpoints
 
-        checkpoints.save(self.folder, self.model, self.history, partial)
+        checkpoints.save(self.folder, self.model, self.history, partial, self.callbacks.memories())
 
     def start_event(self, warnings: list[str]) -> dict[str, Any]:
         """What a person wants to see before the first epoch."""

@@ -1,0 +1,113 @@
+"""What callbacks know survives in a checkpoint; what the user's code sets does not come from there."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from nn_train.config import Config
+
+pytestmark = pytest.mark.tf
+
+
+class Counts(keras.callbacks.Callback):
+    """Remembers values of every kind."""
+
+    def __init__(self, start=0):
+        super().__init__()
+        self.start, self.seen, self.arrays, self.lock = start, {}, [], threading.Lock()
+
+    def on_train_begin(self, logs=None):
+        self.seen = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen[epoch] = (logs["loss"], np.float32(logs["loss"]), None)
+        self.arrays.append(np.full((2, epoch), epoch))
+
+
+def chief(model, callbacks):
+    from nn_train.callbacks import ChiefCallbacks
+
+    made = ChiefCallbacks(Config(), model, SimpleNamespace(), "folder")
+    made.callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+    return made
+
+
+def written(memories):
+    """The same after a checkpoint was written and read."""
+    from nn_train.checkpoints import pack, unpack
+
+    return list(unpack(pack([], [{"epoch": 1}], memories=memories)).memories)
+
+
+def make_callbacks():
+    early = keras.callbacks.EarlyStopping(monitor="loss", patience=2, restore_best_weights=True)
+    return [early, keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=2), Counts()]
+
+
+def make_model():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+def end_epochs(callbacks, losses, first=0):
+    for epoch, loss in enumerate(losses, start=first):
+        callbacks.on_epoch_end(epoch, {"loss": loss})
+
+
+def test_every_plain_value_comes_back():
+    model, losses = make_model(), [1.0, float("nan"), 0.5, 0.7, 0.8]
+    whole, first, second = (chief(model, make_callbacks()) for _ in range(3))
+    whole.on_train_begin()
+    end_epochs(whole, losses)
+    assert model.stop_training
+    first.on_train_begin()
+    end_epochs(first, losses[:3])
+    assert not model.stop_training
+    assert second.recall(written(first.memories())) == []
+    second.on_train_begin()
+    end_epochs(second, losses[3:], first=3)
+    assert model.stop_training
+    ours, theirs = second.callbacks.callbacks, whole.callbacks.callbacks
+    for name in ("wait", "best", "best_epoch", "stopped_epoch"):
+        assert getattr(ours[0], name) == getattr(theirs[0], name), name
+    np.testing.assert_array_equal(ours[0].best_weights[0], theirs[0].best_weights[0])
+    assert (ours[1].wait, ours[1].best) == (theirs[1].wait, theirs[1].best)
+    assert repr(ours[2].seen) == repr(theirs[2].seen)
+    assert [array.shape for array in ours[2].arrays] == [(2, epoch) for epoch in range(5)]
+
+
+def test_the_wish_to_stop_comes_back():
+    model = make_model()
+    first, second = chief(model, make_callbacks()), chief(model, make_callbacks())
+    first.on_train_begin()
+    model.stop_training = True
+    memories = written(first.memories())
+    second.recall(memories)
+    second.on_train_begin()
+    assert model.stop_training
+
+
+def test_what_the_users_code_sets_is_not_overruled():
+    first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
+    first.on_train_begin()
+    end_epochs(first, [1.0])
+    second.recall(written(first.memories()))
+    second.on_train_begin()
+    assert second.callbacks.callbacks[0].start == 2
+    assert list(second.callbacks.callbacks[0].seen) == [0]
+
+
+def test_other_callbacks_begin_anew_and_say_so():
+    first, second = chief(make_model(), make_callbacks()), chief(make_model(), [Counts()])
+    first.on_train_begin()
+    assert second.recall(written(first.memories())) == [
+        "train.callbacks are others than those of the checkpoint; they begin anew"
+    ]
+    second.on_train_begin()
+    assert second.callbacks.callbacks[0].seen == {}
