@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+NOTHING = (99, None)
+
 
 class AtStep(keras.layers.Layer):
     """Passes its input on. At training step ``step`` of worker ``rank`` it calls ``action``, once for all tries."""
@@ -35,14 +37,37 @@ class AtStep(keras.layers.Layer):
         return {}
 
 
-def model_with(config, rank, action, dropout=0.3, name="struck", step=10):
+def model_with(config, rank, action, step=10, dropout=0.3, name="struck"):
     marker = Path(config.run.storage_path) / config.name / name
     layers = [keras.Input((6,)), AtStep(marker, rank, action, step), keras.layers.Dense(8, activation="relu")]
     return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
 
 
 def killed_in_a_step(config):
-    return model_with(config, 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return model_with(config, 1, kill)
+
+
+def killed_again_and_again(config):
+    """Worker 1 in its first step, the chief while it writes a checkpoint, worker 1 in the last of three epochs."""
+    folder = Path(config.run.storage_path) / config.name
+    strikes = [(1, kill, 1), (0, kill_at_the_next_checkpoint, 10), (1, kill, 4 + 12 + 3)]
+    done = len(list(folder.glob("struck_*")))
+    return model_with(config, *(strikes[done] if done < 3 else NOTHING), name=f"struck_{done}")
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at_the_next_checkpoint():
+    whole = os.fsync
+
+    def fsync(descriptor):
+        if "/checkpoints/" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            kill()
+        whole(descriptor)
+
+    os.fsync = fsync
 
 
 def stopped_in_a_step(config):
@@ -81,9 +106,9 @@ def wait_until_asked():
 
 
 def unharmed(config):
-    return model_with(config, 99, None)
+    return model_with(config, *NOTHING)
 
 
 def without_dropout(config):
     """Trains alike on any number of workers."""
-    return model_with(config, 99, None, dropout=0)
+    return model_with(config, *NOTHING, dropout=0)

@@ -77,6 +77,17 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
     assert weights(tmp_path, model) == whole[1]
 
 
+def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
+    events = run(tmp_path, "killed_again_and_again")
+    failures = [event for event in events if event["event"] == "failure"]
+    assert [event["what"].partition(" was lost: killed")[0] for event in failures] == [f"worker {n}" for n in (1, 0, 1)]
+    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    # In the first step; while the checkpoint of the first epoch was written; in the last epoch.
+    assert starts == [(0, 0), (0, 0), (0, 8), (2, 0)]
+    assert history(tmp_path, "killed_again_and_again") == whole[0]
+    assert weights(tmp_path, "killed_again_and_again") == whole[1]
+
+
 def test_without_a_restart_left_the_run_says_that_it_failed_and_the_same_command_goes_on(tmp_path, whole):
     with pytest.raises(TrainingError, match=r"worker 1 was lost.*no restart is left.*goes on from the last checkpoint"):
         run(tmp_path, "killed_in_a_step", max_failures=0)
