@@ -58,11 +58,11 @@ def up(file: Path, machines: Machines, within: float) -> int:
 
     Raises:
         RequestError: a Ray runs on the head.
-        TrainingError: a machine cannot be reached, then nothing was started; or `ray up` failed.
+        TrainingError: a machine cannot be reached or used, then nothing was started; or `ray up` failed.
         KeyboardInterrupt: what was started goes on.
     """
-    if unreachable := machines.unreachable():
-        raise TrainingError(f"nothing was started; {listed(unreachable)}\nmend it, or take the machine out of {file}")
+    if unfit := machines.unfit():
+        raise TrainingError(f"nothing was started; {listed(unfit)}\nmend it, or take the machine out of {file}")
     if joined := machines.joined():
         raise RequestError(
             f"{file}: {len(joined)} machines are up already; use them, or end them first with: "

@@ -22,7 +22,9 @@ ANSWER_WITHIN = 120.0  # seconds; `ray stop` waits up to 16 s for processes, twi
 PARALLEL = 32
 SSH_FAILED = 255  # ssh's own exit code; every other is the command's
 MARK = "nn_train answer:"  # what stands before it comes from the machine's login scripts
-CHECK = "command -v rsync > /dev/null || { echo 'rsync is not installed' >&2; exit 1; }"
+CHECK = (
+    "for tool in rsync python3; do command -v $tool > /dev/null || { echo $tool is not installed >&2; exit 1; }; done"
+)
 # `ray stop` succeeds also when it could not end a process, so it is asked again.
 NONE_LEFT = "Did not find any active Ray processes"
 STOP = (
@@ -58,6 +60,10 @@ class Machines:
 
     def unreachable(self) -> dict[str, str]:
         """The addresses at which no command can be run, and why."""
+        return self.failures(self.addresses, "true")
+
+    def unfit(self) -> dict[str, str]:
+        """Those, and the addresses of machines that lack what `ray up` needs."""
         return self.failures(self.addresses, CHECK)
 
     def stop(self, addresses: Collection[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ class Service:
     Attributes:
         spot_left: how many machines are still to be had at the spot price.
         asked: (market, answered) of each RunInstances, in their order.
+        actions: what each address called.
         machines: by the ids of their instances.
     """
 
@@ -163,6 +165,7 @@ class Service:
         self.island, self.application = island, DomainDispatcherApplication(create_backend_app)
         self.spot_left = 0
         self.asked: list[tuple[str, bool]] = []
+        self.actions: dict[str, set[str]] = defaultdict(set)
         self.machines: dict[str, Machine] = {}
         self.lock = threading.Lock()
 
@@ -170,6 +173,8 @@ class Service:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         request = {key: values[0] for key, values in parse_qs(body.decode(errors="replace")).items()}
+        if "Action" in request:
+            self.actions[environ["REMOTE_ADDR"]].add(request["Action"])
         if request.get("Action") != "RunInstances" or self.granted(request):
             answer = list(self.application(environ, start_response))
         else:

@@ -124,13 +124,8 @@ def test_a_run_that_is_stopped_either_way_goes_on_and_is_shown_as_if_it_ran_here
     _, _, shown = done.stdout.partition("python -m jobs.train")  # before that the job server speaks
     _, *lines = [re.sub(r"  loss .*", "", line) for line in shown.splitlines()]
     assert lines[1] == "starting 1 worker"
-    assert lines[3:] == [
-        "continuing after epoch 3",
-        "epoch 4/5",
-        "epoch 5/5",
-        *lines[6:8],
-        f"results in {tmp_path}/small",
-    ]
+    assert lines[3:6] == ["continuing after epoch 3", "epoch 4/5", "epoch 5/5"]
+    assert lines[-1] == f"results in {tmp_path}/small"
     rows = [json.loads(line) for line in (tmp_path / "small" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
 
