@@ -68,6 +68,9 @@ class ChiefCallbacks:
             if self.recalled and isinstance(callback, keras.callbacks.CSVLogger):
                 callback.append = True  # the rows of the epochs before are in its file
         self.callbacks.on_train_begin()
+        for callback in self.callbacks.callbacks:
+            if getattr(callback, "monitor_op", "none") is None:
+                callback._set_monitor_op()  # Keras does so after the first epoch, and turns min_delta's sign with it
         self.fresh = [callback_memory.pack_all(attributes_of(one)) for one in self.remembering()]
         self.remind()
 

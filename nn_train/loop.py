@@ -7,6 +7,7 @@ batches do not depend on the number of workers. No Ray here and no files.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,6 +29,10 @@ from nn_train.steps import ReplicaSteps
 from nn_train.tensors import gather, rows_of, to_tensors
 
 Logs = dict[str, float]
+ALL = 2**31 - 1  # steps
+# Called with the steps done, how many more to take at most, and the sum of the losses so far; returns what
+# ``Loop.run_arrays`` does.
+Advance = Callable[[int, int, float], Any]
 
 
 class Loop:
@@ -77,8 +82,8 @@ class Loop:
 
         Args:
             epoch: counted from 0; with the seed it fixes the order of the examples.
-            partial: of this epoch, what was done before; the variables are those of that moment (arrays only).
-            pauses: where to interrupt it (arrays only); None: nowhere.
+            partial: of this epoch, what was done before; the variables are those of that moment.
+            pauses: where to interrupt it; None: nowhere.
 
         Returns:
             ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
@@ -92,34 +97,60 @@ class Loop:
         elif self.align_draws is not None:
             self.align_draws()
             separate_seeds(self.model, self.replicas)
-        if self.data.in_memory:
-            step, examples, loss_sum, loss = self.run_epoch(epoch, partial, pauses)
-        else:
-            step, examples, loss_sum, loss = self.run_stream(iter(self.stream(self.data.train)))
+        step, examples, loss_sum, loss = self.run_epoch(epoch, partial, pauses)
         if not np.isfinite(float(loss)):
-            raise FloatingPointError(f"the loss is {float(loss)} in epoch {epoch + 1}, step {int(step)}")
-        if int(examples) == 0:
+            raise FloatingPointError(f"the loss is {float(loss)} in epoch {epoch + 1}, step {step}")
+        if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
-        return {**self.read_metrics(), "loss": float(loss_sum) / int(examples), "examples": int(examples)}
+        return {**self.read_metrics(), "loss": loss_sum / examples, "examples": examples}
 
-    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[Any, ...]:
-        """The steps of an epoch over arrays, in one graph call from pause to pause; the bits do not depend on these."""
-        total = -(-self.data.train.size // self.batch_size)
+    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[int, int, float, Any]:
+        """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
+
+        Returns:
+            steps, examples, sum of the losses of the examples, and the loss of the last step.
+        """
+        step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
+        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step)
+        examples, total = step * self.batch_size, self.steps_per_epoch
+        loss: Any = 0.0
+        more = True
+        while more and np.isfinite(float(loss)):
+            chunk = pauses.steps() if pauses is not None else ALL
+            done, rows, summed, loss = advance(step, chunk, loss_sum)
+            step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
+            more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
+            if pauses is not None:
+                pauses.trained(int(done))
+                if more and np.isfinite(float(loss)):
+                    pauses.pause(self, step, loss_sum)
+        return step, examples, loss_sum, loss
+
+    def over_arrays(self, epoch: int) -> Advance:
+        """Takes steps over the arrays in memory, in the order of an epoch."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
         given = (self.train_tensors, tf.constant(order), tf.constant(self.batch_size))
-        step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
-        loss: Any = 0.0
-        while step < total and np.isfinite(float(loss)):
-            stop = min(total, step + pauses.steps()) if pauses is not None else total
-            done, added, loss = self.run_arrays(
-                *given, tf.constant(step), tf.constant(stop), tf.constant(loss_sum, tf.float64)
-            )
-            steps, step, loss_sum = int(done) - step, int(done), float(added)
-            if pauses is not None:
-                pauses.trained(steps)
-                if step < total and np.isfinite(float(loss)):
-                    pauses.pause(self, step, loss_sum)
-        return step, self.data.train.size, loss_sum, loss
+        total = -(-self.data.train.size // self.batch_size)
+
+        def advance(step: int, chunk: int, loss_sum: float) -> Any:
+            stop = tf.constant(min(total, step + chunk))
+            return self.run_arrays(*given, tf.constant(step), stop, tf.constant(loss_sum, tf.float64))
+
+        return advance
+
+    def over_stream(self, step: int) -> Advance:
+        """Takes steps over a pass through the stream, of which ``step`` batches are left out."""
+        iterator = iter(self.stream(self.data.train.skip(step * self.batch_size)))
+        return lambda _, chunk, loss_sum: self.run_stream(
+            iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
+        )
+
+    def pass_over(self, epochs: int) -> None:
+        """Bring streams to where they are after so many epochs: one that shuffles anew in each pass counts them."""
+        streams = [data for data in (self.data.train, self.data.validation) if isinstance(data, tf.data.Dataset)]
+        for data in streams:
+            for _ in range(epochs):
+                iter(data)
 
     def gather_metrics(self) -> np.ndarray:
         """What every replica has counted so far, float64 [R, M]. Collective."""
@@ -157,8 +188,12 @@ class Loop:
         stop: tf.Tensor,
         loss_sum: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        """The steps from ``step`` to before ``stop`` over arrays in memory. Stops early when the loss is not finite."""
-        total = tf.shape(order)[0]
+        """The steps from ``step`` to before ``stop`` over arrays in memory. Stops early when the loss is not finite.
+
+        Returns:
+            steps and examples that were done, ``loss_sum`` with theirs, and the last loss.
+        """
+        total, began, examples = tf.shape(order)[0], step, tf.constant(0)
         loss = tf.constant(0.0)
         while step < stop and tf.math.is_finite(loss):
             first = step * batch_size
@@ -167,22 +202,27 @@ class Loop:
             x, y = gather(tensors, order[first + low : first + high])
             loss = self.replicas.strategy.run(self.steps.train, args=((*self.prepare(x, y), None), rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+            examples += rows
             step += 1
-        return step, loss_sum, loss
+        return step - began, examples, loss_sum, loss
 
     @tf.function(reduce_retracing=True)
-    def run_stream(self, iterator: Any) -> tuple[tf.Tensor, ...]:
-        """One epoch over a stream of global batches, of which this replica takes its rows."""
-        loss, loss_sum = tf.constant(0.0), tf.constant(0.0, tf.float64)
-        step, total = tf.constant(0), tf.constant(0)
+    def run_stream(self, iterator: Any, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
+
+        Returns:
+            the same as ``run_arrays``.
+        """
+        loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
         for batch in iterator:
-            if tf.math.is_finite(loss):
-                own, rows = self.own_rows(batch)
-                loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
-                loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
-                step += 1
-                total += rows
-        return step, total, loss_sum, loss
+            own, rows = self.own_rows(batch)
+            loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
+            loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+            examples += rows
+            done += 1
+            if done == chunk or not tf.math.is_finite(loss):
+                break
+        return done, examples, loss_sum, loss
 
     @tf.function(reduce_retracing=True)
     def evaluate_arrays(self, tensors: Any, batch_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -239,7 +279,6 @@ class Loop:
         """Global batches of a dataset of single examples, in one order on all workers."""
         options = tf.data.Options()
         options.deterministic = True
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.batch(self.batch_size).prefetch(2).with_options(options)
 
     def own_rows(self, batch: Any) -> tuple[Any, tf.Tensor]:

@@ -42,6 +42,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
     "input_norm": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:input_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
+    "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
     "own_loss": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:own_loss"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_code:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
@@ -68,7 +69,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
-WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm"}
+CONTINUED |= {"continued_stream": "stream_dropout"}
+WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:

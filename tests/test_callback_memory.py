@@ -45,7 +45,7 @@ def written(memories):
 
 
 def make_callbacks():
-    early = keras.callbacks.EarlyStopping(monitor="loss", patience=2, restore_best_weights=True)
+    early = keras.callbacks.EarlyStopping(monitor="loss", patience=2, min_delta=0.01, restore_best_weights=True)
     return [early, keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=2), Counts()]
 
 
@@ -74,7 +74,7 @@ def test_every_plain_value_comes_back():
     end_epochs(second, losses[3:], first=3)
     assert model.stop_training
     ours, theirs = second.callbacks.callbacks, whole.callbacks.callbacks
-    for name in ("wait", "best", "best_epoch", "stopped_epoch"):
+    for name in ("wait", "best", "best_epoch", "stopped_epoch", "min_delta"):
         assert getattr(ours[0], name) == getattr(theirs[0], name), name
     np.testing.assert_array_equal(ours[0].best_weights[0], theirs[0].best_weights[0])
     assert (ours[1].wait, ours[1].best) == (theirs[1].wait, theirs[1].best)

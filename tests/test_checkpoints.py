@@ -12,7 +12,10 @@ from nn_train.runs import RunFolder
 
 @pytest.mark.dist
 @pytest.mark.parametrize("size", [1, 2, 3])
-@pytest.mark.parametrize(("continued", "whole"), [("continued", "dropout"), ("continued_even", "mse")])
+@pytest.mark.parametrize(
+    ("continued", "whole"),
+    [("continued", "dropout"), ("continued_even", "mse"), ("continued_stream", "stream_dropout")],
+)
 def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
     # Dropout on, with and without a last batch that leaves workers without a row: the draws must come back as well.
     assert outcome(size).history(continued) == outcome(size).history(whole)
@@ -23,7 +26,8 @@ def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
 @pytest.mark.dist
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("continued", "whole"), [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm")]
+    ("continued", "whole"),
+    [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm"), ("within_stream", "stream_dropout")],
 )
 def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continued, whole):
     # Nor does it matter where an epoch is interrupted: the whole run was not, the other one after every step.

@@ -78,6 +78,11 @@ def keras_3():
     return plain()
 
 
+def plain_dropout():
+    layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dropout(0.3), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
 def plain():
     return keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)])
 

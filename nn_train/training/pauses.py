@@ -52,8 +52,10 @@ class TimedPauses:
         return self.chunk
 
     def trained(self, steps: int) -> None:
-        """Learn the pace from them, and stop to watch."""
+        """Learn the pace from them, and stop to watch. None are left where a stream ends with the chunk before."""
         self.watch.end()
+        if not steps:
+            return
         self.pace = max(time.monotonic() - self.began, 1e-6) / steps
         self.wanted = min(max(int(min(CHUNK_SECONDS, self.every_seconds) / self.pace), 1), GROWTH * self.chunk)
 

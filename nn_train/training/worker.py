@@ -210,6 +210,7 @@ class Run(Training):
             checkpoints.restore(self.model, checkpoint)
             separate_seeds(self.model, self.replicas)
             self.history, self.partial = checkpoint.history, checkpoint.partial
+            self.loop.pass_over(len(self.history))
             warnings += self.callbacks.recall(list(checkpoint.memories))
         # Also a barrier: now the chief has written its file.
         step = self.partial.step if self.partial is not None else 0
