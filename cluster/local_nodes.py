@@ -79,6 +79,9 @@ class Cluster:
         state = State(secrets.token_hex(8), gcs, f"http://{dashboard}", cpus)
         environment = {**os.environ, MARK: state.mark, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
         environment.pop("RAY_ADDRESS", None)
+        # Despite its name: with it Ray's agents keep 127.0.0.1, instead of the address that other machines reach, at
+        # which these nodes do not listen. Nobody could submit a job.
+        environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # A job's `python` is this one, also where no virtual environment was activated.
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         make_token(environment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -50,5 +52,12 @@ def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
 def test_callbacks_go_on_with_what_they_knew(outcome, size):
     """Had EarlyStopping forgotten the first epoch, it would have stopped one later; CSVLogger kept its rows."""
     assert outcome(size).history("continued_callbacks") == outcome(size).history("callbacks")
-    whole, continued = (outcome(size).folder / name / "log.csv" for name in ("callbacks", "continued_callbacks"))
-    assert continued.read_text() == whole.read_text()
+    whole, continued = (rows(outcome(size).folder / name / "log.csv") for name in ("callbacks", "continued_callbacks"))
+    assert continued == whole
+    assert len(whole) == 3
+
+
+def rows(file):
+    """The rows of a table without times."""
+    with file.open() as table:
+        return [{name: value for name, value in row.items() if "second" not in name} for row in csv.DictReader(table)]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-TOOLS = ("buildah", "podman", "runc", "nft", "mmdebstrap")
-NETWORK_TOOLS = ("netavark", "aardvark-dns")  # podman's own, in /usr/lib/podman
-PACKAGES = "buildah podman runc nftables netavark aardvark-dns mmdebstrap uidmap"
+TOOLS = ("buildah", "podman", "runc", "nft", "netavark", "aardvark-dns", "mmdebstrap", "newuidmap")
+PACKAGES = "--no-install-recommends buildah podman runc nftables netavark aardvark-dns mmdebstrap uidmap"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # of the machine; Debian's place, in the image too
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout")
 DEBIAN = "bookworm"  # the Debian whose Python is the 3.11 of the Dockerfile's base
@@ -20,15 +18,6 @@ LIKE_PYTHONS_IMAGE = (
     'cd "$1" && rm -r usr/lib/python3.11/EXTERNALLY-MANAGED '
     "usr/lib/python3/dist-packages/wheel* usr/lib/python3/dist-packages/setuptools*"
 )
-
-
-def missing() -> str | None:
-    """Why there can be no engine on this machine, with the way out; None when there can."""
-    if os.geteuid() != 0:
-        return "containers are built and joined by a network as root: run the tests as root"
-    absent = [tool for tool in TOOLS if shutil.which(tool) is None]
-    absent += [tool for tool in NETWORK_TOOLS if not Path("/usr/lib/podman", tool).exists()]
-    return f"{', '.join(absent)} not found: apt-get install --no-install-recommends {PACKAGES}" if absent else None
 
 
 def pip_conf() -> str:

