@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick report test test-quick lint setup browser lock
+.PHONY: run quick report test test-quick test-launch lint setup browser lock launch-tools
 
 run: setup ## the whole story on MNIST: search, training, evaluation, report; four minutes on 2 cores
 	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml
@@ -12,11 +12,14 @@ quick: setup ## the same with smaller budgets
 report: setup ## write the report of `make run` again; nothing is trained or predicted
 	$(BIN)/python -m jobs.evaluate --output results/mnist/report
 
-test: setup browser ## all tests
-	$(BIN)/python -m pytest
+test: setup browser ## all tests but those that build images and simulate machines
+	$(BIN)/python -m pytest -m "not launch"
 
 test-quick: setup ## the tests that need neither TensorFlow nor Ray
 	$(BIN)/python -m pytest -m "not (tf or dist or ray or e2e or browser)"
+
+test-launch: setup launch-tools ## these: hosts over SSH, a simulated cloud, the image; as root, Debian
+	NN_TRAIN_ALL_TOOLS=1 $(BIN)/python -m pytest -m launch
 
 lint: setup ## style and types
 	$(BIN)/ruff check .
@@ -36,7 +39,16 @@ browser: ## the tests look at the report in a headless Chromium
 	@command -v chromium >/dev/null || { echo "installing chromium"; \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
-lock: setup ## write requirements.lock anew from pyproject.toml
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --quiet
+
+launch-tools:
+	@echo "installing what hosts and images are made with"
+	@apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server openssh-client rsync iproute2 \
+		nftables procps buildah podman runc netavark aardvark-dns mmdebstrap uidmap >/dev/null
+
+lock: setup ## write the three requirements*.lock anew from pyproject.toml; an image's has only what runs
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
+	$(COMPILE) --extra dev --output-file requirements.lock
+	$(COMPILE) --constraints requirements.lock --output-file requirements-cpu.lock
+	$(COMPILE) --constraints requirements.lock --extra gpu --output-file requirements-gpu.lock

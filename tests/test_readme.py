@@ -29,6 +29,7 @@ ADDED = {
 }
 ELSEWHERE = {
     "jobs.pipeline": "tests/pipeline/test_pipeline_job.py",
+    "jobs.submit": "tests/launch/test_submission.py",
     "pip": "make setup",
 }
 
@@ -84,35 +85,3 @@ def test_the_code_for_python_works(folder):
     code = code.replace('"train": {"epochs": 3}', '"train": {"epochs": 1}, "data": {"source": "mnist.npz"}')
     assert "mnist.npz" in code
     assert re.fullmatch(r".*/results/mnist_cnn 0\.\d+\n", run(folder, [sys.executable, "-c", code]))
-
-
-def test_a_job_that_is_submitted_says_the_same_and_ends_with_its_exit_code(folder, tmp_path, monkeypatch):
-    """``ray job submit`` of this folder to a cluster with a dashboard on this machine."""
-    # The cluster's python, as in an activated environment.
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    import ray
-
-    (command,) = re.findall(r"ray job submit .*?-- python -m jobs\.train.*?(?=\n```)", TEXT, flags=re.DOTALL)
-    words = shlex.split(command.replace("\\\n", " "))
-    context = ray.init(address="local", include_dashboard=True, dashboard_host="127.0.0.1", dashboard_port=0)
-    try:
-        words[words.index("http://HEAD:8265")] = f"http://{context.dashboard_url}"
-        words[words.index("s3://BUCKET/runs")] = str(tmp_path)
-        words[words.index("8")] = "2"  # workers
-        words[0] = str(Path(sys.executable).with_name("ray"))
-        small = ["--data.source", str(folder / "mnist.npz"), "--train.epochs", "1"]
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        good, bad = (
-            subprocess.run(
-                [*words, *small, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT
-            )
-            for more in ([], ["--train.epoch", "3"])
-        )
-    finally:
-        ray.shutdown()
-    assert good.returncode == 0, good.stdout + good.stderr
-    assert "epoch 1/1  loss " in good.stdout
-    assert f"results in {tmp_path}/mnist_cnn" in good.stdout
-    assert (tmp_path / "mnist_cnn" / "model.keras").exists()
-    assert bad.returncode != 0
-    assert "did you mean 'train.epochs'" in bad.stdout + bad.stderr
