@@ -6,7 +6,8 @@ Of every four jobs three train (the MLP on MNIST, two workers, four epochs, chec
 (eight trials of the MLP). In each, one process is ended with SIGKILL, after a random share of the time that an
 undisturbed job takes: a worker or a trial, the controller of Ray Train, or the job's own process. Where the job ends
 with it, the same command is given again. Compared are, of a training, every line of metrics.jsonl without times and
-all variables after the last epoch, bit by bit; of a search, the epochs of every trial. Lost is the time beyond that of the undisturbed job.
+all variables after the last epoch, bit by bit; of a search, the epochs of every trial. Seconds lost are those beyond
+the time of the undisturbed job.
 """
 
 from __future__ import annotations
