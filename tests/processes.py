@@ -14,10 +14,10 @@ from nn_train.training.addresses import free_addresses, tf_config
 TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
 
 
-def run_workers(size: int, out: Path, script: Path) -> None:
+def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1") -> None:
     """Run ``script RANK SIZE OUT`` as ``size`` processes of one strategy; raise with the log of a failed one."""
     out.mkdir(parents=True, exist_ok=True)
-    addresses = free_addresses("127.0.0.1", size)
+    addresses = free_addresses(host, size)
     logs = [(out / f"worker-{rank}.log").open("w+") for rank in range(size)]
     processes = []
     for rank, log in enumerate(logs):

@@ -1,15 +1,39 @@
-"""A container engine of the tests' own: its storage, network and settings lie in one folder, and go with it."""
+"""A container engine of the tests' own: its storage and settings lie in one folder, all else in namespaces.
+
+Mounts, networks, firewall rules and processes end with the first process of the namespaces, and that one with ours
+(also when ours is killed).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TOOLS = ("buildah", "podman", "runc", "nft", "netavark", "aardvark-dns", "mmdebstrap", "newuidmap")
 PACKAGES = "--no-install-recommends buildah podman runc nftables netavark aardvark-dns mmdebstrap uidmap"
+# Images are built with the machine's network; containers have one of their own, from which no way leads out.
+SPACES = ["--mount", "--pid", "--ipc"]
+NETWORK = "--net"
+ALONE = ["setpriv", "--pdeathsig", "KILL", "unshare", *SPACES, NETWORK, "--fork", "--kill-child", "--mount-proc"]
+# $1: the engine's folder. Podman and buildah also write to fixed places, which are hidden here; names are still found
+# where resolv.conf is a link into one of them.
+INSIDE = r"""
+set -e
+cat /etc/resolv.conf > "$1/resolv.conf"
+for place in /run /var/lib /dev/shm; do mount -t tmpfs none $place; done
+[ -e /etc/resolv.conf ] || install -D "$1/resolv.conf" "$(readlink -m /etc/resolv.conf)"
+ip link set lo up
+touch "$1/ready"
+sleep infinity & wait
+"""
+READY_WITHIN = 20.0  # seconds
+CGROUPS = Path("/sys/fs/cgroup")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # of the machine; Debian's place, in the image too
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout")
 DEBIAN = "bookworm"  # the Debian whose Python is the 3.11 of the Dockerfile's base
@@ -32,7 +56,7 @@ def pip_conf() -> str:
 
 
 class Engine:
-    """Buildah and podman on storage below ``folder``, which needs 10 GB for an image while it is built."""
+    """Buildah and podman on storage in ``folder``, which needs 10 GB for an image while it is built."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,10 +80,26 @@ class Engine:
             "TMPDIR": str(folder),
         }
 
+        self.process = subprocess.Popen([*ALONE, "sh", "-c", INSIDE, "engine", str(folder)], stdin=subprocess.DEVNULL)
+
+    @property
+    def init(self) -> int:
+        """The process id, as seen from here, of the first process in the namespaces."""
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+    def wait_until_ready(self) -> None:
+        give_up = time.monotonic() + READY_WITHIN
+        while not (self.folder / "ready").exists():
+            assert self.process.poll() is None, "no namespaces for containers"
+            assert time.monotonic() < give_up, "the namespaces for containers are not ready"
+            time.sleep(0.05)
+
     def call(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command of the engine; its exit code, and its output with the errors among it."""
+        spaces = [*SPACES, NETWORK] if words[0] == "podman" else SPACES
+        command = ["nsenter", f"--target={self.init}", *spaces, f"--wdns={self.folder}", *words]
         return subprocess.run(
-            words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
         )
 
     def output(self, *words: str, timeout: float = 60) -> str:
@@ -88,8 +128,13 @@ class Engine:
         arguments = ["--isolation", "chroot", "--build-arg", f"BASE_IMAGE={base}", "--tag", name]
         self.output("buildah", "build", *arguments, *mounts, str(context), timeout=1200)
 
-    def remove(self) -> None:
-        """Every container and network, and the mount under the storage, so that the folder can be deleted."""
-        self.call("podman", "rm", "--all", "--force", "--time", "0", timeout=120)
-        self.call("podman", "network", "prune", "--force")
-        self.call("umount", str(self.folder / "root" / "overlay"))
+    def end(self) -> None:
+        """Kill the first process, and with it all others; only the folder is left."""
+        try:
+            os.kill(self.init, signal.SIGKILL)
+        except (OSError, IndexError):  # there is none: it ended, or was not born yet
+            self.process.kill()
+        self.process.wait()
+        for folder in sorted(CGROUPS.glob("**/libpod_parent/**/"), reverse=True):
+            with contextlib.suppress(OSError):  # somebody else's containers
+                folder.rmdir()

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/nn-train:cpu"
 BASE = "localhost/stand-in"
 PIPELINE = ["python", "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml", "--quick"]
+RESULTS = "/home/ray/results"
+RAY_SUBMIT = ["ray", "job", "submit", "--address", "http://head:8265"]
 STARTED_WITHIN = 120  # seconds
 FINISHED_WITHIN = 900
 
@@ -38,11 +40,12 @@ def engine():
     with tempfile.TemporaryDirectory(prefix="nn-") as folder:
         engine = Engine(Path(folder))
         try:
+            engine.wait_until_ready()
             engine.build_base(BASE)
             engine.build(ROOT, IMAGE, BASE)
             yield engine
         finally:
-            engine.remove()
+            engine.end()
 
 
 class Cluster:
@@ -71,11 +74,10 @@ class Cluster:
         logs = [self.engine.call("podman", "logs", name).stdout[-3000:] for name in ("head", "worker")]
         raise AssertionError("\n".join(logs))
 
-    def submit(self, command, token):
-        """``ray job submit`` from a third container, as a RayJob's submitter does it."""
-        words = ["podman", "run", "--rm", "--network", self.network, *token, IMAGE]
-        submit = ["ray", "job", "submit", "--address", "http://head:8265", "--", *command]
-        return self.engine.call(*words, *submit, timeout=FINISHED_WITHIN)
+    def ask(self, *command, options=(), timeout=60):
+        """A command in a container beside the two, as a RayJob's submitter is one."""
+        words = ["podman", "run", "--rm", "--network", self.network, *options, IMAGE, *command]
+        return self.engine.call(*words, timeout=timeout)
 
 
 @pytest.fixture(scope="module")
@@ -100,29 +102,58 @@ def test_a_job_runs_without_any_network(engine):
     words = ["podman", "run", "--rm", "--network", "none", IMAGE, "python", "-m", "jobs.train", "--train.epochs", "1"]
     said = engine.output(*words, timeout=FINISHED_WITHIN)
     assert "2 workers of 1 CPU" in said
-    assert "results in results/mnist_mlp" in said
+    assert said.endswith("results in /home/ray/results/mnist_mlp")
 
 
 def test_two_containers_run_the_pipeline_as_one_cluster(cluster):
     """Training takes two CPUs and each container has one, so both hold a worker."""
     route = cluster.engine.output("podman", "exec", "head", "cat", "/proc/net/route")
     assert not re.search(r"^\S+\s+00000000\s", route, flags=re.MULTILINE), "there is a way out"
-    done = cluster.submit([*PIPELINE, "--run.storage_path", "/home/ray/results"], cluster.token)
+    command = [*RAY_SUBMIT, "--", *PIPELINE, "--run.storage_path", RESULTS]
+    done = cluster.ask(*command, options=cluster.token, timeout=FINISHED_WITHIN)
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "/home/ray/results/mnist_quick/report/report.html" in done.stdout
-    results = Path(cluster.engine.output("podman", "volume", "inspect", "--format", "{{.Mountpoint}}", cluster.results))
+    assert f"{RESULTS}/mnist_quick/report/report.html" in done.stdout
+    results = cluster.read_results()
     assert (results / "mnist_quick" / "report" / "report.html").stat().st_size > 100_000
     (run,) = results.glob("mnist_quick/**/cnn_seed0/metrics.jsonl")
     assert json.loads(run.read_text().splitlines()[-1])["world_size"] == 2
 
 
+@pytest.mark.parametrize("command", [SUBMIT, [*RAY_SUBMIT, "--working-dir", ".", "--", "python", "-m", "jobs.train"]])
+def test_a_folder_is_submitted_and_its_code_runs_instead_of_the_images(cluster, folder, command):
+    name = "_".join(command[:2])
+    words = [*command, "--name", name, "--train.epochs", "1", "--run.storage_path", RESULTS]
+    if command == SUBMIT:
+        words.insert(3, "train")
+    options = [*cluster.token, "--volume", f"{folder}:/folder:ro", "--workdir", "/folder"]
+    done = cluster.ask(*words, options=[*options, "--env", "PYTHONPATH="], timeout=FINISHED_WITHIN)
+    assert done.returncode == 0, done.stdout[-5000:]
+    result = json.loads((cluster.read_results() / name / "result.json").read_text())
+    assert result["versions"]["nn_train"] == VERSION_OF_FOLDER
+
+
+def test_kuberays_probes_need_no_token(cluster):
+    """KubeRay 1.7 asks every node of a Ray from 2.53 on over HTTP, from outside of the pod."""
+    read = "import sys, urllib.request; print(*(urllib.request.urlopen(url).status for url in sys.argv[1:]))"
+    urls = [f"http://{name}:52365/api/healthz" for name in ("head", "worker")]
+    assert cluster.ask("python", "-c", read, *urls).stdout.split() == ["200", "200"]
+
+
 def test_nothing_in_the_cluster_runs_as_root(cluster):
     for name in ("head", "worker"):
-        assert set(cluster.engine.output("podman", "top", name, "huser").split()[1:]) == {"1000"}
+        owners = cluster.engine.call("podman", "exec", name, "sh", "-c", "stat -c %u /proc/[0-9]* 2> /dev/null").stdout
+        assert len(owners.split()) > 5
+        assert set(owners.split()) == {"1000"}
         assert cluster.engine.call("podman", "exec", name, "test", "-w", "nn_train/__init__.py").returncode == 1
 
 
 def test_a_job_without_the_token_is_refused(cluster):
-    done = cluster.submit(["true"], ["--env", "RAY_AUTH_MODE=disabled"])
+    done = cluster.ask(*RAY_SUBMIT, "--", "true", options=["--env", "RAY_AUTH_MODE=disabled"])
     assert done.returncode != 0
     assert "401" in done.stdout or "nauthorized" in done.stdout
+
+
+def test_the_image_holds_what_kuberays_autoscaler_and_start_scripts_call(engine):
+    scripts = ["ray kuberay-autoscaler --help", "ray health-check --help", "ulimit -n 1024 && ray start --help"]
+    for shell in ("-c", "-lc"):
+        engine.output("podman", "run", "--rm", IMAGE, "/bin/bash", shell, "--", " && ".join(scripts))

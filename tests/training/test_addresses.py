@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
+from processes import run_workers
 
 from nn_train.config import ScalingConfig
 from nn_train.config.ports import parse_port_range
@@ -92,3 +94,10 @@ def test_what_is_no_range_of_ports_is_refused(text):
 @pytest.mark.parametrize("text", ["1024-65535", "20000-20000", "20000-20100"])
 def test_ranges_of_ports(text):
     assert ScalingConfig(port_range=text).port_range == text
+
+
+@pytest.mark.dist
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_workers_join_over_ipv6(tmp_path):
+    run_workers(3, tmp_path, Path(__file__).parents[1] / "sum_of_ranks.py", host="::1")
+    assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == ["3.0"] * 3
