@@ -14,12 +14,12 @@ from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 class SpotFirst(AWSNodeProvider):
     """Ray's provider for AWS; node types with ``InstanceMarketOptions`` fall back to on-demand machines."""
 
-    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
+    def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Start up to ``count`` machines: at the spot price, else, when AWS refuses in every zone, at the usual one."""
         try:
-            return super().create_node(node_config, tags, count)
+            return super()._create_node(node_config, tags, count)
         except Exception:  # Ray turns AWS's refusal into several kinds of error
             if "InstanceMarketOptions" not in node_config:
                 raise
             on_demand = {key: value for key, value in node_config.items() if key != "InstanceMarketOptions"}
-            return super().create_node(on_demand, tags, count)
+            return super()._create_node(on_demand, tags, count)

@@ -7,6 +7,8 @@ was made with stays out: it comes from the user's code, which may have changed.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,29 +22,41 @@ class NotPlainError(Exception):
     """A value that is no combination of numbers, texts, arrays, lists, tuples and dicts."""
 
 
-def changed(attributes: Mapping[str, Any], before: Memory) -> Memory:
-    """The attributes with plain values, packed, that differ from those packed before."""
-    packed = pack_all(attributes)
-    return {name: value for name, value in packed.items() if name not in before or not same(value, before[name])}
+def changed(attributes: Mapping[str, Any], before: Mapping[str, bytes]) -> Memory:
+    """The attributes with plain values, packed, whose fingerprint is another than before."""
+    now = fingerprints(attributes)
+    return {name: pack(attributes[name]) for name in now if now[name] != before.get(name)}
 
 
-def pack_all(attributes: Mapping[str, Any]) -> Memory:
-    """Every attribute with a plain value, packed: a copy that later changes do not reach."""
-    packed = {}
+def fingerprints(attributes: Mapping[str, Any]) -> dict[str, bytes]:
+    """A digest of every attribute with a plain value: callbacks may hold whole data sets, which are not copied."""
+    found = {}
     for name, value in attributes.items():
-        try:
-            packed[name] = pack(value)
-        except NotPlainError:
-            continue
-    return packed
+        digest = hashlib.sha256()
+        with contextlib.suppress(NotPlainError):
+            add(pack(value), digest)
+            found[name] = digest.digest()
+    return found
+
+
+def add(packed: Any, digest: Any) -> None:
+    if isinstance(packed, np.ndarray):
+        digest.update(f"{packed.dtype} {packed.shape}".encode())
+        digest.update(np.ascontiguousarray(packed).data)
+    elif isinstance(packed, list):
+        for item in packed:
+            add(item, digest)
+        digest.update(b"]")
+    else:
+        digest.update(f"{packed!r},".encode())
 
 
 def pack(value: Any) -> Any:
-    """None, a number, a text or an array as it is; everything else as ``[kind, items]``. NotPlainError."""
+    """None, a number, a text or an array as it is, not copied; all else as ``[kind, items]``. NotPlainError."""
     if value is None or type(value) in PLAIN:
         return value
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufc":
-        return np.array(value)
+        return np.asarray(value)
     if type(value) in (list, tuple):
         return [type(value).__name__, [pack(item) for item in value]]
     if type(value) is dict:
@@ -59,15 +73,6 @@ def unpack(packed: Any) -> Any:
     kind, items = packed
     values = [unpack(item) for item in items] if kind != "dict" else [(unpack(k), unpack(v)) for k, v in items]
     return {"list": list, "tuple": tuple, "dict": dict}[kind](values)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two packed values are equal; NaN equals NaN."""
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and (one == other or (one != one and other != other))
 
 
 def to_json(memory: Memory, arrays: list[np.ndarray]) -> dict[str, Any]:

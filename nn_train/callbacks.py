@@ -6,6 +6,7 @@ learning rate, to stop) is then shared. A callback that looks at the clock canno
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 
 from nn_train import callback_memory
 from nn_train.callback_memory import Memory
-from nn_train.checkpoints import state_variables
+from nn_train.checkpoints import assign, state_variables
 from nn_train.config import Config
 from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError
@@ -37,7 +38,7 @@ class ChiefCallbacks:
         self.model, self.replicas = model, replicas
         self.callbacks: Any = None
         self.recalled: list[Memory] = []
-        self.fresh: list[Memory] = []  # what they know before the first epoch; empty until training begins
+        self.fresh: list[dict[str, bytes]] = []  # of what they know before the first epoch; empty until then
         if not self.active:
             return
         with replicas.strategy.scope():
@@ -56,25 +57,26 @@ class ChiefCallbacks:
         if [memory[CLASS] for memory in memories] != [class_of(one) for one in self.remembering()]:
             return ["train.callbacks are others than those of the checkpoint; they begin anew"]
         self.recalled = memories
-        if self.fresh:
-            self.remind()
         return []
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, resumed: bool) -> None:
+        """Begin. Where training goes on from a checkpoint, what the callbacks change of the model now is undone."""
         if not self.callbacks:
             return
         self.model.stop_training = False
+        variables = state_variables(self.model)
+        kept = [np.asarray(variable.value) for variable in variables] if resumed else []
         for callback in self.callbacks.callbacks:
             if self.recalled and isinstance(callback, keras.callbacks.CSVLogger):
                 callback.append = True  # the rows of the epochs before are in its file
         self.callbacks.on_train_begin()
         for callback in self.callbacks.callbacks:
             if getattr(callback, "monitor_op", "none") is None:
-                callback._set_monitor_op()  # Keras does so after the first epoch, and turns min_delta's sign with it
-        self.fresh = [callback_memory.pack_all(attributes_of(one)) for one in self.remembering()]
-        self.remind()
-
-    def remind(self) -> None:
+                with contextlib.suppress(ValueError):  # raised again after the first epoch, if it matters
+                    callback._set_monitor_op()  # Keras does so then, and turns the sign of min_delta with it
+        if resumed:
+            assign(variables, kept)
+        self.fresh = [callback_memory.fingerprints(attributes_of(one)) for one in self.remembering()]
         for one, memory in zip(self.remembering(), self.recalled, strict=False):  # nothing, or one for each
             for name, value in memory.items():
                 if name != CLASS:
@@ -92,12 +94,15 @@ class ChiefCallbacks:
     def remembering(self) -> list[Any]:
         return [self.model, *self.callbacks.callbacks]
 
-    def on_epoch_begin(self, epoch: int) -> bool:
-        """Run the chief's callbacks and share what they changed. Returns whether to stop instead."""
+    def on_epoch_begin(self, epoch: int, begun: bool) -> bool:
+        """Run the chief's callbacks and share what they changed. Returns whether to stop instead.
+
+        ``begun``: a part of the epoch was trained before, after they had run.
+        """
         if not self.active:
             return False
         if self.callbacks:
-            if not self.model.stop_training:
+            if not self.model.stop_training and not begun:
                 self.callbacks.on_epoch_begin(epoch)
             self.stop.assign(float(self.model.stop_training))
         self.share()

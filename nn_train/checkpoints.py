@@ -109,7 +109,8 @@ def unpack(content: bytes) -> Checkpoint | None:
         if partial is not None:
             partial = Partial(**partial, metrics=archive["metrics"])
         variables, remembered = (numbered(archive, letter) for letter in "vm")
-    memories = [from_json(memory, remembered) for memory in record["memories"]]
+    found = record.get("memories", ())  # none in files of older versions
+    memories = [from_json(memory, remembered) for memory in found]
     return Checkpoint(epochs=len(history), history=history, variables=variables, partial=partial, memories=memories)
 
 

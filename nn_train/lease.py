@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ RENEW_SECONDS = 10.0
 STALE_SECONDS = 30.0  # by the clock of who waits, from when he looked first: clocks of machines differ
 # Longer than others take from reading to writing, in files and objects; renewals find out where that was wrong.
 SETTLE_SECONDS = {True: 0.1, False: 1.0}
+JOIN_WITHIN = 10.0  # seconds for a renewal that is under way
+TOGETHER = 16  # renewals at a time
 Say = Callable[[str], None]
 
 
@@ -55,14 +58,35 @@ def hold(targets: Sequence[RunFolder], say: Say, field: str = "name") -> Iterato
         keeper = threading.Thread(target=keep, args=(leases, ended, interrupts), daemon=True)
         keeper.start()
         try:
-            yield
+            with interruptible(leases) if interrupts else contextlib.nullcontext():
+                yield
+            ended.set()
+            keeper.join(JOIN_WITHIN)
         except KeyboardInterrupt:
             refuse_lost(leases)
             raise
         finally:
             ended.set()
-            keeper.join()
         refuse_lost(leases)
+
+
+@contextlib.contextmanager
+def interruptible(leases: Sequence[Lease]) -> Iterator[None]:
+    """Let the keeper's SIGINT through where it is blocked (a job of Ray's job server) or ignored (``command &``)."""
+
+    def stop(number: int, frame: Any) -> None:
+        if any(lease.taker is not None for lease in leases):
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if before == signal.SIG_IGN or signal.SIGINT in blocked:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class Lease:
@@ -141,13 +165,17 @@ class Lease:
 def keep(leases: Sequence[Lease], ended: threading.Event, interrupts: bool) -> None:
     """Renew them until ``ended``; once one is lost, interrupt the work."""
     while not ended.wait(RENEW_SECONDS):
-        for lease in leases:
-            with contextlib.suppress(StorageError):
-                lease.renew()
+        with ThreadPoolExecutor(TOGETHER) as pool:  # a pipeline has one for each of its runs
+            list(pool.map(renew, leases))
         if any(lease.taker is not None for lease in leases):
             if interrupts:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             return
+
+
+def renew(lease: Lease) -> None:
+    with contextlib.suppress(Exception):  # whatever storage raises: it is tried again soon, and must not end the keeper
+        lease.renew()
 
 
 def refuse_lost(leases: Sequence[Lease]) -> None:

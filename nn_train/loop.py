@@ -64,6 +64,7 @@ class Loop:
         # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
         short = not data.in_memory or 0 < last < replicas.size
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
+        self.gather: Callable[[], np.ndarray] | None = None
         self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
         self.evaluation_steps = ReplicaSteps(model, replicas, may_be_empty=not data.in_memory)
         self.train_tensors = to_tensors(data.train) if data.in_memory else None
@@ -139,8 +140,13 @@ class Loop:
         return advance
 
     def over_stream(self, step: int) -> Advance:
-        """Takes steps over a pass through the stream, of which ``step`` batches are left out."""
-        iterator = iter(self.stream(self.data.train.skip(step * self.batch_size)))
+        """Takes steps over a pass through the stream, of which ``step`` batches are read and left out.
+
+        Read here and not by ``skip``, whose time would be taken for that of the first steps.
+        """
+        iterator = iter(self.stream(self.data.train))
+        for _ in range(step):
+            next(iterator)
         return lambda _, chunk, loss_sum: self.run_stream(
             iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
         )
@@ -154,7 +160,9 @@ class Loop:
 
     def gather_metrics(self) -> np.ndarray:
         """What every replica has counted so far, float64 [R, M]. Collective."""
-        return gather_from_all(self.model.metrics_variables, self.replicas)
+        if self.gather is None:
+            self.gather = gather_from_all(self.model.metrics_variables, self.replicas)
+        return self.gather()
 
     def put_metrics(self, counted: np.ndarray) -> None:
         """Set what ``gather_metrics`` gave; for another number of replicas the chief takes the sum of all."""

@@ -173,8 +173,11 @@ def same_on_all(value: int, replicas: Replicas) -> bool:
     return bool(squares * replicas.size == total * total)
 
 
-def gather_from_all(variables: list[Any], replicas: Replicas) -> np.ndarray:
-    """The values on every replica, flat and as float64 [R, M]. Collective. Whole numbers are exact below 2**53."""
+def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np.ndarray]:
+    """A function that gives the values on every replica, flat and as float64 [R, M], traced once.
+
+    Each call is collective. Whole numbers are exact below 2**53.
+    """
 
     def in_replica() -> Any:
         flat = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in variables]
@@ -182,7 +185,8 @@ def gather_from_all(variables: list[Any], replicas: Replicas) -> np.ndarray:
         place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
         return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]])[0]
 
-    return np.asarray(tf.function(lambda: replicas.strategy.run(in_replica))())
+    gather = tf.function(lambda: replicas.strategy.run(in_replica))
+    return lambda: np.asarray(gather())
 
 
 def put_on_each(variables: list[Any], values: np.ndarray, replicas: Replicas) -> None:

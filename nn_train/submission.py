@@ -75,7 +75,10 @@ async def follow(client: Any, job: str) -> None:
     def stop() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         print(f"\nstopping {job}", file=sys.stderr, flush=True)
-        client.stop_job(job)
+        try:
+            client.stop_job(job)
+        except (RuntimeError, OSError) as error:
+            print(f"it was not stopped ({first_line(error)}); try: ray job stop {job}", file=sys.stderr, flush=True)
 
     loop.add_signal_handler(signal.SIGINT, stop)
     async for text in client.tail_job_logs(job):
@@ -87,6 +90,8 @@ def end_of(client: Any, job: str) -> int:
     give_up = time.monotonic() + SETTLE_WITHIN
     while not (info := client.get_job_info(job)).status.is_terminal() and time.monotonic() < give_up:
         time.sleep(0.1)
+    if not info.status.is_terminal():
+        raise RuntimeError(f"it is {info.status} and says no more")  # as for a connection that was lost
     if info.status == "SUCCEEDED":
         return EXIT_DONE
     if info.status == "STOPPED":

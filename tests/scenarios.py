@@ -57,6 +57,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "callbacks": {
         "data": {"source": "user_code:arrays"},
         "model": {"dropout": 0},
+        "optimizer": {"learning_rate": 0.1},
         "train": {"epochs": 9, "callbacks": "user_code:callbacks"},
     },
     "patience": {
@@ -71,6 +72,7 @@ RUNS: dict[str, dict[str, Any]] = {
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
 CONTINUED |= {"continued_stream": "stream_dropout"}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
+WITHIN |= {"within_callbacks": "callbacks"}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:

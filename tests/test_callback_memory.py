@@ -63,14 +63,14 @@ def end_epochs(callbacks, losses, first=0):
 def test_every_plain_value_comes_back():
     model, losses = make_model(), [1.0, float("nan"), 0.5, 0.7, 0.8]
     whole, first, second = (chief(model, make_callbacks()) for _ in range(3))
-    whole.on_train_begin()
+    whole.on_train_begin(resumed=False)
     end_epochs(whole, losses)
     assert model.stop_training
-    first.on_train_begin()
+    first.on_train_begin(resumed=False)
     end_epochs(first, losses[:3])
     assert not model.stop_training
     assert second.recall(written(first.memories())) == []
-    second.on_train_begin()
+    second.on_train_begin(resumed=False)
     end_epochs(second, losses[3:], first=3)
     assert model.stop_training
     ours, theirs = second.callbacks.callbacks, whole.callbacks.callbacks
@@ -85,29 +85,60 @@ def test_every_plain_value_comes_back():
 def test_the_wish_to_stop_comes_back():
     model = make_model()
     first, second = chief(model, make_callbacks()), chief(model, make_callbacks())
-    first.on_train_begin()
+    first.on_train_begin(resumed=False)
     model.stop_training = True
     memories = written(first.memories())
     second.recall(memories)
-    second.on_train_begin()
+    second.on_train_begin(resumed=False)
     assert model.stop_training
 
 
 def test_what_the_users_code_sets_is_not_overruled():
     first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
-    first.on_train_begin()
+    first.on_train_begin(resumed=False)
     end_epochs(first, [1.0])
     second.recall(written(first.memories()))
-    second.on_train_begin()
+    second.on_train_begin(resumed=False)
     assert second.callbacks.callbacks[0].start == 2
     assert list(second.callbacks.callbacks[0].seen) == [0]
 
 
 def test_other_callbacks_begin_anew_and_say_so():
     first, second = chief(make_model(), make_callbacks()), chief(make_model(), [Counts()])
-    first.on_train_begin()
+    first.on_train_begin(resumed=False)
     assert second.recall(written(first.memories())) == [
         "train.callbacks are others than those of the checkpoint; they begin anew"
     ]
-    second.on_train_begin()
+    second.on_train_begin(resumed=False)
     assert second.callbacks.callbacks[0].seen == {}
+
+
+class SetsTheRate(keras.callbacks.Callback):
+    """Like BackupAndRestore it changes the model when training begins."""
+
+    def on_train_begin(self, logs=None):
+        self.model.optimizer.learning_rate = 0.5
+
+
+@pytest.mark.parametrize(("resumed", "rate"), [(False, 0.5), (True, 0.001)])
+def test_what_callbacks_change_when_training_begins_does_not_undo_a_checkpoint(resumed, rate):
+    model = make_model()
+    model.optimizer.build(model.trainable_variables)
+    chief(model, [SetsTheRate()]).on_train_begin(resumed=resumed)
+    assert float(model.optimizer.learning_rate) == pytest.approx(rate)
+
+
+def test_a_metric_that_keras_cannot_judge_does_not_matter_before_it_is_asked():
+    chief(make_model(), [keras.callbacks.ModelCheckpoint("x.keras", monitor="gain")]).on_train_begin(resumed=False)
+
+
+def test_large_attributes_are_not_copied():
+    class Holds(keras.callbacks.Callback):
+        examples = None
+
+    holder = Holds()
+    holder.examples = np.zeros(2**22)
+    callbacks = chief(make_model(), [holder])
+    callbacks.on_train_begin(resumed=False)
+    assert "examples" not in callbacks.memories()[1]
+    assert sum(map(len, callbacks.fresh[1].values())) < 10_000

@@ -27,7 +27,13 @@ def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize(
     ("continued", "whole"),
-    [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm"), ("within_stream", "stream_dropout")],
+    [
+        ("within", "dropout"),
+        ("within_even", "mse"),
+        ("within_norm", "batch_norm"),
+        ("within_stream", "stream_dropout"),
+        ("within_callbacks", "callbacks"),
+    ],
 )
 def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continued, whole):
     # Nor does it matter where an epoch is interrupted: the whole run was not, the other one after every step.

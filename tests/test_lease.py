@@ -255,6 +255,34 @@ def test_a_holder_whose_lease_was_taken_stops_and_leaves_it(target, monkeypatch)
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("how", ["ignored", "blocked"])
+def test_it_stops_also_where_interrupts_do_not_come_through(tmp_path, monkeypatch, how):
+    """As in a job of Ray's job server, and in one that a script put into the background."""
+    renewals(monkeypatch)
+    target = RunFolder(str(tmp_path), "run")
+
+    def is_taken():
+        signal.raise_signal(signal.SIGINT)  # a person's goes on to have no effect
+        return left_by(target, **ELSEWHERE) is None
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        if how == "ignored":
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        with pytest.raises(TrainingError, match="taken over"), hold([target], never):
+            until(is_taken)
+        if how == "ignored":
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        else:
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_job_that_is_interrupted_gives_the_lease_back(target):
     with pytest.raises(KeyboardInterrupt), hold([target], never):
         signal.raise_signal(signal.SIGINT)

@@ -154,9 +154,9 @@ class Recorder(keras.callbacks.Callback):
 
 
 def callbacks(folder):
-    """Keras' own and one of the user's; the rate falls every epoch, training stops in the third."""
+    """Keras' own and one of the user's; the rate falls from epoch to epoch, training stops in the third."""
     return [
-        keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1)),
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * epoch / (epoch + 1) if epoch else rate),
         keras.callbacks.EarlyStopping(monitor="loss", min_delta=100.0, patience=2),
         keras.callbacks.ReduceLROnPlateau(monitor="val_loss", patience=50),
         keras.callbacks.CSVLogger(f"{folder}/log.csv"),

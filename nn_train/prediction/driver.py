@@ -70,12 +70,13 @@ def predict_all(
     models = [read_model(folder) for folder in folders]  # before anything is written
     records = collect_runs(folders, output, [*among, *searches])
     from nn_train.training.cluster import check_placeable, ray_session
+    from nn_train.training.scaling import size_for_room
 
     with ray_session(verbose):
         import ray
 
         check_placeable(scaling)
-        workers = start_workers(scaling)
+        workers = start_workers(scaling, size_for_room(scaling))
         # One run ahead: the workers are busy while a run is gathered, and two runs at most are in memory.
         pending: list[tuple[RunRecord, float, list[Any]]] = []
         for record, model in zip(records, models, strict=True):
@@ -102,7 +103,7 @@ def read_model(folder: RunFolder) -> bytes:
         raise RequestError(f"--runs {folder.location}: has no {MODEL}; name the folder of a finished run") from error
 
 
-def start_workers(scaling: ScalingConfig) -> list[Any]:
+def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
     """Actors that predict. Ray starts a lost one again and repeats its call, which gives the same numbers."""
     import ray
 
@@ -124,7 +125,7 @@ def start_workers(scaling: ScalingConfig) -> list[Any]:
         num_cpus=scaling.cpus_per_worker,
         num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
     )(Scorer)
-    return [placed.remote(threads, scaling.use_gpu) for _ in range(scaling.num_workers)]
+    return [placed.remote(threads, scaling.use_gpu) for _ in range(size)]
 
 
 def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> None:

@@ -47,8 +47,8 @@ class Training(ABC):
 
     def epochs(self) -> Iterator[dict[str, Any]]:
         """Train to the end; gives the row of each epoch once everything of it is kept."""
-        self.callbacks.on_train_begin()
-        while not self.complete and not self.callbacks.on_epoch_begin(len(self.history)):
+        self.callbacks.on_train_begin(resumed=bool(self.history or self.partial is not None))
+        while not self.complete and not self.callbacks.on_epoch_begin(len(self.history), self.partial is not None):
             row = self.epoch()
             self.history.append(row)
             if self.replicas.is_chief:

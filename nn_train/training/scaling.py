@@ -6,6 +6,7 @@ or when there is room for more of them, it asks them to leave (``nn_train.traini
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -25,6 +26,7 @@ from nn_train.training.leaving import ask_to_leave
 LOOK_EVERY = 1.0  # seconds
 # Seconds from the start of workers to a restart with more of them, which costs about ten.
 GROW_AFTER = 60.0
+ROOM_FOR = 10  # looks in a row at which there is room: that between two trials of a search beside is none
 ANSWER_WITHIN = 1.0  # seconds
 
 
@@ -45,7 +47,8 @@ class RoomPolicy(FixedScalingPolicy):
     def __init__(self, ray_scaling: ray.train.ScalingConfig, scaling: ScalingConfig, tell: Handler, is_local: bool):
         super().__init__(ray_scaling)
         self.scaling, self.tell, self.is_local = scaling, tell, is_local
-        self.grow_after = GROW_AFTER  # as it is where the job was started
+        self.grow_after, self.room_for = GROW_AFTER, ROOM_FOR  # as they are where the job was started
+        self.seen_room = 0
         self.looked = 0.0
         self.asked = False
 
@@ -60,12 +63,10 @@ class RoomPolicy(FixedScalingPolicy):
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """As many as there is room for; where that is less than the least, the least, and so wait for it."""
         self._maybe_send_resource_request()
-        self.asked = False
-        size = self.scaling.num_workers
-        if self.scaling.least_workers < size:
-            nodes = [free for address, free in usable_nodes() if answers(address)]
-            size = max(self.scaling.least_workers, min(size, room_for_workers(self.scaling, nodes)))
-        return ResizeDecision(num_workers=size, resources_per_worker=resources_per_worker(self.scaling))
+        self.asked, self.seen_room = False, 0
+        return ResizeDecision(
+            num_workers=size_for_room(self.scaling), resources_per_worker=resources_per_worker(self.scaling)
+        )
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
@@ -75,7 +76,9 @@ class RoomPolicy(FixedScalingPolicy):
         now = time.monotonic()
         if not self.is_local and not self.asked and now - self.looked >= LOOK_EVERY:
             self.looked = now
-            why = self.reason_to_leave(worker_group_state)
+            why = None
+            with contextlib.suppress(Exception):  # a GCS that does not answer now is no reason to end a training
+                why = self.reason_to_leave(worker_group_state)
             if why:
                 self.asked = True
                 worker_group_state.workers[0].execute_async(ask_to_leave)
@@ -91,17 +94,35 @@ class RoomPolicy(FixedScalingPolicy):
         size = workers.num_workers
         if size == self.scaling.num_workers or time.monotonic() - workers.start_time < self.grow_after:
             return None
-        more = room_for_workers(self.scaling, [free for _, free in usable_nodes()])
-        return f"there is room for {min(size + more, self.scaling.num_workers)} workers" if more else None
+        more = room_for_workers(self.scaling)
+        # Who waits for that room gets it first: to leave for it would be to lose one's own.
+        self.seen_room = self.seen_room + 1 if more and not is_anyone_waiting() else 0
+        if self.seen_room < self.room_for:
+            return None
+        return f"there is room for {min(size + more, self.scaling.num_workers)} workers"
 
 
-def usable_nodes() -> list[tuple[tuple[str, int], dict[str, float]]]:
-    """Where workers can be placed: the address of each node's raylet, and what is free on it."""
+def size_for_room(scaling: ScalingConfig) -> int:
+    """How many workers to start: what there is room for, within the range."""
+    if scaling.least_workers == scaling.num_workers:
+        return scaling.num_workers
+    return max(scaling.least_workers, min(scaling.num_workers, room_for_workers(scaling)))
+
+
+def is_anyone_waiting() -> bool:
+    """Whether workers of some job have no room yet."""
+    return any(group["state"] == "PENDING" for group in ray.util.placement_group_table().values())
+
+
+def usable_nodes() -> list[dict[str, float]]:
+    """What is free on each node where workers can be placed."""
     free, leaving = state.available_resources_per_node(), state.get_draining_nodes()
     return [
-        ((node["NodeManagerAddress"], node["NodeManagerPort"]), free.get(node["NodeID"], {}))
+        free.get(node["NodeID"], {})
         for node in ray.nodes()
-        if node["Alive"] and node["NodeID"] not in leaving
+        if node["Alive"]
+        and node["NodeID"] not in leaving
+        and answers((node["NodeManagerAddress"], node["NodeManagerPort"]))
     ]
 
 
@@ -114,7 +135,7 @@ def answers(address: tuple[str, int]) -> bool:
     return True
 
 
-def room_for_workers(scaling: ScalingConfig, nodes: list[dict[str, float]]) -> int:
-    """How many workers fit what is free on the nodes."""
+def room_for_workers(scaling: ScalingConfig) -> int:
+    """How many workers fit what is free."""
     each = resources_per_worker(scaling)
-    return sum(workers_on(free, each) for free in nodes)
+    return sum(workers_on(free, each) for free in usable_nodes())

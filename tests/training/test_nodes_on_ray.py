@@ -26,6 +26,7 @@ def head():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
         patch.setattr(scaling, "GROW_AFTER", 0.0)
+        patch.setattr(scaling, "ROOM_FOR", 1)
         patch.setattr("ray._private.utils.set_sigterm_handler", lambda handler: None)  # refused where events come
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")

@@ -7,17 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 import ray.train
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
 from nn_train.config import ScalingConfig
 from nn_train.training import scaling
 from nn_train.training.scaling import RoomPolicy, answers, room_for_workers, usable_nodes
+
+PENDING, CREATED = ({"key": {"state": state}} for state in ("PENDING", "CREATED"))
 
 
 @pytest.fixture
 def cluster(monkeypatch):
     """``cluster(free, leaving, silent)``: free CPUs by node, the nodes that announced their end, and those gone."""
 
-    def make(free, leaving=(), silent=()):
+    def make(free, leaving=(), silent=(), groups=CREATED):
         nodes = [
             {"NodeID": name, "Alive": True, "NodeManagerAddress": name, "NodeManagerPort": 1, "Resources": {}}
             for name in free
@@ -28,6 +31,7 @@ def cluster(monkeypatch):
         )
         monkeypatch.setattr(scaling, "state", state)
         monkeypatch.setattr(scaling.ray, "nodes", lambda: nodes)
+        monkeypatch.setattr(scaling.ray.util, "placement_group_table", lambda: groups)
         monkeypatch.setattr(scaling, "answers", lambda address: address[0] not in silent)
 
     return make
@@ -36,7 +40,7 @@ def cluster(monkeypatch):
 def policy(least, most):
     config = ScalingConfig(num_workers=most, min_workers=least)
     made = RoomPolicy(ray.train.ScalingConfig(num_workers=most), config, lambda event: None, is_local=True)
-    made.grow_after = 0.0
+    made.grow_after, made.room_for = 0.0, 1
     return made
 
 
@@ -96,12 +100,33 @@ def test_a_training_of_fixed_size_leaves_a_machine_that_ends_as_well(cluster):
 def test_dead_nodes_have_no_room(cluster, monkeypatch):
     cluster({"a": 2.0, "b": 3.0})
     scaling.ray.nodes()[1]["Alive"] = False
-    assert usable_nodes() == [(("a", 1), {"CPU": 2.0})]
+    assert usable_nodes() == [{"CPU": 2.0}]
 
 
-def test_gpus_count_as_well():
-    config = ScalingConfig(num_workers=4, use_gpu=True, cpus_per_worker=2)
-    assert room_for_workers(config, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 4.0}]) == 1
+def test_gpus_count_as_well(monkeypatch):
+    nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 4.0}]
+    monkeypatch.setattr(scaling, "usable_nodes", lambda: nodes)
+    assert room_for_workers(ScalingConfig(num_workers=4, use_gpu=True, cpus_per_worker=2)) == 1
+
+
+def test_room_for_a_moment_or_that_others_wait_for_is_no_reason_to_leave(cluster, monkeypatch):
+    patient = policy(1, 4)
+    patient.room_for = 3
+    seen = []
+    for cpus, groups in [(1, {}), (1, {}), (0, {}), (1, {}), (1, PENDING), (1, {}), (1, {}), (1, {})]:
+        cluster({"a": float(cpus)}, groups=groups)
+        seen.append(patient.reason_to_leave(group("a")) is not None)
+    assert seen == [False] * 7 + [True]
+
+
+def test_a_ray_that_does_not_answer_does_not_end_a_training(cluster, monkeypatch):
+    cluster({"a": 1.0}, leaving=("a",))
+    far = policy(1, 4)
+    far.is_local = False
+    monkeypatch.setattr(far, "_maybe_send_resource_request", lambda: None)
+    monkeypatch.setattr(scaling, "state", None)
+    assert isinstance(far.make_decision_for_running_worker_group(group("a"), None), NoopDecision)
+    assert not far.asked
 
 
 def test_a_raylet_that_is_gone_does_not_answer():
