@@ -1,8 +1,8 @@
 # The image of a job, of a Ray node on Kubernetes (KubeRay) and of `ray up` with a `docker` section.
-#   docker build -t nn-train:cpu .
-#   docker build -t nn-train:gpu --build-arg DEVICE=gpu .     # with CUDA, cuDNN and NCCL; the host gives the driver
-#   docker run --rm --network none --shm-size 2g nn-train:cpu \
-#       python -m jobs.pipeline --config jobs/configs/mnist.yaml --quick
+#   docker build --tag nn-train:cpu .
+#   docker build --tag nn-train:gpu --build-arg DEVICE=gpu .   # with CUDA, cuDNN and NCCL; the host gives the driver
+#   docker run --name quick --network none --shm-size 2g nn-train:cpu
+#   docker cp quick:/home/ray/results/. results                # the report: results/mnist_quick/report/report.html
 # The base only has to bring Python 3.10 to 3.13 with pip and Debian's apt. rayproject/ray would bring a second Ray and
 # a second Python environment beside the ones that are locked here, and a gigabyte more.
 ARG BASE_IMAGE=python:3.11-slim-bookworm

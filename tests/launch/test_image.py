@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,11 @@ IMAGE = "localhost/nn-train:cpu"
 BASE = "localhost/stand-in"
 PIPELINE = ["python", "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml", "--quick"]
 RESULTS = "/home/ray/results"
-RAY_SUBMIT = ["ray", "job", "submit", "--address", "http://head:8265"]
+SUBMISSIONS = {
+    "jobs_submit": ["python", "-m", "jobs.submit", "train"],
+    "ray_job_submit": ["ray", "job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.train"],
+}
+VERSION_OF_FOLDER = "9.8.7"
 STARTED_WITHIN = 120  # seconds
 FINISHED_WITHIN = 900
 
@@ -53,16 +58,14 @@ class Cluster:
 
     def __init__(self, engine):
         self.engine = engine
-        self.network, self.results = "nn-train", "nn-train-results"
         self.token = ["--env", "RAY_AUTH_MODE=token", "--env", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}"]
-        engine.output("podman", "network", "create", "--internal", self.network)
+        engine.output("podman", "network", "create", "--internal", "cluster")
 
     def start(self, name, options):
         """A node, started as KubeRay does it: by a shell, with the token in the environment."""
+        words = ["podman", "run", "--detach", "--name", name, "--network", "cluster", "--volume", f"results:{RESULTS}"]
         node = f"ray start --block --num-cpus 1 {options}"
-        volume = ["--volume", f"{self.results}:/home/ray/results"]
-        words = ["podman", "run", "--detach", "--name", name, "--network", self.network, *volume, *self.token]
-        self.engine.output(*words, IMAGE, "bash", "-lc", node)
+        self.engine.output(*words, *self.token, IMAGE, "bash", "-lc", node)
 
     def wait_for(self, nodes):
         """Until Ray knows ``nodes`` nodes; AssertionError with the containers' logs when it does not."""
@@ -75,9 +78,14 @@ class Cluster:
         raise AssertionError("\n".join(logs))
 
     def ask(self, *command, options=(), timeout=60):
-        """A command in a container beside the two, as a RayJob's submitter is one."""
-        words = ["podman", "run", "--rm", "--network", self.network, *options, IMAGE, *command]
+        """Run a command in a container beside the two, as a RayJob's submitter is one."""
+        address = ["--env", "RAY_API_SERVER_ADDRESS=http://head:8265"]
+        words = ["podman", "run", "--rm", "--network", "cluster", *address, *options, IMAGE, *command]
         return self.engine.call(*words, timeout=timeout)
+
+    def read_results(self):
+        """The folder that the nodes share."""
+        return Path(self.engine.output("podman", "volume", "inspect", "--format", "{{.Mountpoint}}", "results"))
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +97,21 @@ def cluster(engine):
     return cluster
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A copy of this folder with a version of its own, readable to everyone."""
+    copy = tmp_path_factory.mktemp("submitted") / "folder"
+    for part in ("jobs", "nn_train"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    start = copy / "nn_train" / "__init__.py"
+    start.write_text(re.sub('(?<=__version__ = ").*(?=")', VERSION_OF_FOLDER, start.read_text()))
+    return copy
+
+
 def test_the_image_holds_what_runs_and_nothing_else(engine):
     said = engine.output("podman", "run", "--rm", IMAGE, "sh", "-c", "ls -A; ls -A /tmp; python -m pip list")
-    assert {"jobs", "nn_train", "results"} <= set(said.split()) <= set(said.split()) - {"tests", ".git", ".venv"}
+    assert {"jobs", "nn_train", "results"} <= set(said.split())
+    assert not {"tests", ".git", ".venv"} & set(said.split())
     assert not re.search(r"^(pytest|ruff|mypy|moto) ", said, flags=re.MULTILINE)
     config = json.loads(engine.output("podman", "image", "inspect", IMAGE))[0]["Config"]
     assert config["Cmd"] == PIPELINE
@@ -109,7 +129,7 @@ def test_two_containers_run_the_pipeline_as_one_cluster(cluster):
     """Training takes two CPUs and each container has one, so both hold a worker."""
     route = cluster.engine.output("podman", "exec", "head", "cat", "/proc/net/route")
     assert not re.search(r"^\S+\s+00000000\s", route, flags=re.MULTILINE), "there is a way out"
-    command = [*RAY_SUBMIT, "--", *PIPELINE, "--run.storage_path", RESULTS]
+    command = ["ray", "job", "submit", "--", *PIPELINE, "--run.storage_path", RESULTS]
     done = cluster.ask(*command, options=cluster.token, timeout=FINISHED_WITHIN)
     assert done.returncode == 0, done.stdout[-5000:]
     assert f"{RESULTS}/mnist_quick/report/report.html" in done.stdout
@@ -119,16 +139,13 @@ def test_two_containers_run_the_pipeline_as_one_cluster(cluster):
     assert json.loads(run.read_text().splitlines()[-1])["world_size"] == 2
 
 
-@pytest.mark.parametrize("command", [SUBMIT, [*RAY_SUBMIT, "--working-dir", ".", "--", "python", "-m", "jobs.train"]])
-def test_a_folder_is_submitted_and_its_code_runs_instead_of_the_images(cluster, folder, command):
-    name = "_".join(command[:2])
-    words = [*command, "--name", name, "--train.epochs", "1", "--run.storage_path", RESULTS]
-    if command == SUBMIT:
-        words.insert(3, "train")
+@pytest.mark.parametrize("way", SUBMISSIONS)
+def test_the_code_of_a_submitted_folder_runs_instead_of_the_images(cluster, folder, way):
+    words = [*SUBMISSIONS[way], "--name", way, "--train.epochs", "1", "--run.storage_path", RESULTS]
     options = [*cluster.token, "--volume", f"{folder}:/folder:ro", "--workdir", "/folder"]
-    done = cluster.ask(*words, options=[*options, "--env", "PYTHONPATH="], timeout=FINISHED_WITHIN)
+    done = cluster.ask(*words, options=options, timeout=FINISHED_WITHIN)
     assert done.returncode == 0, done.stdout[-5000:]
-    result = json.loads((cluster.read_results() / name / "result.json").read_text())
+    result = json.loads((cluster.read_results() / way / "result.json").read_text())
     assert result["versions"]["nn_train"] == VERSION_OF_FOLDER
 
 
@@ -148,7 +165,7 @@ def test_nothing_in_the_cluster_runs_as_root(cluster):
 
 
 def test_a_job_without_the_token_is_refused(cluster):
-    done = cluster.ask(*RAY_SUBMIT, "--", "true", options=["--env", "RAY_AUTH_MODE=disabled"])
+    done = cluster.ask("ray", "job", "submit", "--", "true", options=["--env", "RAY_AUTH_MODE=disabled"])
     assert done.returncode != 0
     assert "401" in done.stdout or "nauthorized" in done.stdout
 

