@@ -7,10 +7,16 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
+
+KUBERAY = "RAY_enable_autoscaler_v2"  # "true" on the heads of KubeRay
+HEAD_CONFIG = Path("~/ray_bootstrap_config.yaml")  # `ray up` puts it on the head, where submitted jobs run
 
 
 @contextlib.contextmanager
@@ -75,15 +81,34 @@ def resources_per_worker(scaling: ScalingConfig) -> dict[str, float]:
 def check_placeable(scaling: ScalingConfig) -> None:
     """Raise RequestError when the workers fit neither the cluster nor what it can grow to."""
     import ray
-    from ray._private.state import state
 
-    growth = state.get_cluster_config()
-    groups = growth.node_group_configs if growth else []
-    limit = state.get_max_resources_from_cluster_config()
+    kinds = growth()
+    if kinds is None:
+        return
+    limit = {name: sum(kind.get(name, 0) * most for kind, most in kinds) for name in resources_per_worker(scaling)}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    problem = unplaceable(scaling, nodes, limit, [dict(group.resources) for group in groups if group.max_count])
+    problem = unplaceable(scaling, nodes, limit if kinds else None, [kind for kind, _ in kinds])
     if problem:
         raise RequestError(problem)
+
+
+def growth() -> list[tuple[dict[str, float], int]] | None:
+    """The resources of each kind of node that the cluster's autoscaler adds, and how many of them there may be.
+
+    None when it adds nodes but nothing here tells which. Ray does not: nothing in Ray 2.60 fills what
+    ``state.get_cluster_config`` gives (ray-project/ray#63012).
+    """
+    if os.environ.get(KUBERAY) == "true":
+        return None
+    try:
+        config = yaml.safe_load(HEAD_CONFIG.expanduser().read_text())
+    except OSError:
+        return []
+    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    if not all(kind.get("resources") for kind in kinds):
+        return None
+    most = config["max_workers"]
+    return [(kind["resources"], min(most, kind.get("max_workers", most))) for kind in kinds]
 
 
 def unplaceable(

@@ -53,6 +53,14 @@ def engine():
             engine.end()
 
 
+def until(true, explain):
+    """Return once ``true()`` is; fail with what ``explain()`` says when that takes too long."""
+    deadline = time.monotonic() + STARTED_WITHIN
+    while not true():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(1)
+
+
 class Cluster:
     """Ray in two containers of one CPU each, joined by a network that leads nowhere else; they share their results."""
 
@@ -61,21 +69,15 @@ class Cluster:
         self.token = ["--env", "RAY_AUTH_MODE=token", "--env", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}"]
         engine.output("podman", "network", "create", "--internal", "cluster")
 
-    def start(self, name, options):
+    def start(self, name, options, *environment):
         """A node, started as KubeRay does it: by a shell, with the token in the environment."""
         words = ["podman", "run", "--detach", "--name", name, "--network", "cluster", "--volume", f"results:{RESULTS}"]
-        node = f"ray start --block --num-cpus 1 {options}"
-        self.engine.output(*words, *self.token, IMAGE, "bash", "-lc", node)
+        self.engine.output(*words, *self.token, *environment, IMAGE, "bash", "-lc", f"ray start --block {options}")
 
-    def wait_for(self, nodes):
-        """Until Ray knows ``nodes`` nodes; AssertionError with the containers' logs when it does not."""
-        deadline = time.monotonic() + STARTED_WITHIN
-        while time.monotonic() < deadline:
-            done = self.engine.call("podman", "exec", "head", "ray", "list", "nodes", "--format", "json")
-            if done.returncode == 0 and done.stdout.count('"ALIVE"') == nodes:
-                return
-        logs = [self.engine.call("podman", "logs", name).stdout[-3000:] for name in ("head", "worker")]
-        raise AssertionError("\n".join(logs))
+    def logs(self):
+        """The last words of every node."""
+        names = self.engine.output("podman", "ps", "--all", "--format", "{{.Names}}").split()
+        return "\n".join(f"{name}:\n{self.engine.call('podman', 'logs', name).stdout[-3000:]}" for name in names)
 
     def ask(self, *command, options=(), timeout=60):
         """Run a command in a container beside the two, as a RayJob's submitter is one."""
@@ -91,9 +93,10 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(engine):
     cluster = Cluster(engine)
-    cluster.start("head", "--head --dashboard-host 0.0.0.0")
-    cluster.start("worker", "--address head:6379")
-    cluster.wait_for(nodes=2)
+    cluster.start("head", "--head --num-cpus 1 --dashboard-host 0.0.0.0")
+    cluster.start("worker", "--address head:6379 --num-cpus 1")
+    nodes = ["podman", "exec", "head", "ray", "list", "nodes", "--format", "json"]
+    until(lambda: engine.call(*nodes).stdout.count('"ALIVE"') == 2, cluster.logs)
     return cluster
 
 
@@ -147,6 +150,20 @@ def test_the_code_of_a_submitted_folder_runs_instead_of_the_images(cluster, fold
     assert done.returncode == 0, done.stdout[-5000:]
     result = json.loads((cluster.read_results() / way / "result.json").read_text())
     assert result["versions"]["nn_train"] == VERSION_OF_FOLDER
+
+
+def test_a_job_waits_for_the_first_worker_that_an_autoscaler_adds(cluster):
+    """A head without CPUs; a worker comes once something waits for one."""
+    kuberay = ["--env", "RAY_enable_autoscaler_v2=true"]
+    cluster.start("empty", "--head --num-cpus 0 --no-monitor --dashboard-host 0.0.0.0", *kuberay)
+    inside = ["podman", "exec", "--env", "RAY_API_SERVER_ADDRESS=http://empty:8265", "empty", "ray", "job"]
+    words = ["--scaling.num_workers", "1", "--train.epochs", "1", "--name", "late", "--run.storage_path", RESULTS]
+    submit = [*inside, "submit", "--no-wait", "--submission-id", "late", "--", "python", "-m", "jobs.train", *words]
+    until(lambda: cluster.engine.call(*submit).returncode == 0, cluster.logs)
+    until(lambda: "waiting" in cluster.engine.output(*inside, "logs", "late"), cluster.logs)
+    cluster.start("late", "--address empty:6379 --num-cpus 1")
+    said = cluster.engine.output(*inside, "logs", "--follow", "late", timeout=FINISHED_WITHIN)
+    assert f"results in {RESULTS}/late" in said
 
 
 def test_kuberays_probes_need_no_token(cluster):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nn_train.config import ScalingConfig
-from nn_train.training.cluster import is_waiting, unplaceable, waiting_for
+from nn_train.training import cluster
+from nn_train.training.cluster import growth, is_waiting, unplaceable, waiting_for
 
 SMALL = {"CPU": 2.0}
 GPU = {"CPU": 8.0, "GPU": 1.0}
@@ -82,3 +83,18 @@ def test_who_waits_is_told_for_what(scaling, total, free, text):
 )
 def test_only_a_placement_group_of_the_job_itself_makes_it_wait(groups, waiting):
     assert is_waiting(groups, "02000000") == waiting
+
+
+def test_what_the_cluster_can_grow_by_is_read_where_the_launchers_leave_it(monkeypatch, tmp_path):
+    monkeypatch.delenv(cluster.KUBERAY, raising=False)
+    monkeypatch.setattr(cluster, "HEAD_CONFIG", tmp_path / "config.yaml")
+    assert growth() == []
+    worker = "spot: {resources: {CPU: 4, GPU: 1}, max_workers: 20}"
+    kinds = "head_node_type: head\nmax_workers: 8\navailable_node_types: {head: {resources: {CPU: 0}}, %s}"
+    (tmp_path / "config.yaml").write_text(kinds % worker)
+    assert growth() == [({"CPU": 4, "GPU": 1}, 8)]
+    (tmp_path / "config.yaml").write_text(kinds % "spot: {}")
+    assert growth() is None
+    (tmp_path / "config.yaml").unlink()
+    monkeypatch.setenv(cluster.KUBERAY, "true")
+    assert growth() is None
