@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 NOTHING = (99, None)
+LIMIT = 120  # seconds
 
 
 class AtStep(keras.layers.Layer):
@@ -114,8 +115,11 @@ def kill_node():
 def wait_until_asked():
     from nn_train.training.leaving import is_asked_to_leave
 
-    while not is_asked_to_leave():
+    for _ in range(LIMIT * 100):
+        if is_asked_to_leave():
+            return
         threading.Event().wait(0.01)
+    raise TimeoutError(f"nobody asked within {LIMIT} s")
 
 
 def unharmed(config):

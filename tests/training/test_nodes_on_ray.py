@@ -102,8 +102,12 @@ def announce_end(node):
 
 
 def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_repeated(whole, cluster, tmp_path):
-    cluster.add_node(num_cpus=1)
-    events = Events(start=lambda event: announce_end(cluster.first.node_id))
+
+    def announce(event):
+        cluster.add_node(num_cpus=1)  # not before: each of the two nodes must have a worker
+        announce_end(cluster.first.node_id)
+
+    events = Events(start=announce)
     history = run(tmp_path, "until_asked", events)
     assert history == whole
     assert not events.of("failure", "what")
