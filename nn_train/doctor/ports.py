@@ -50,7 +50,7 @@ def listen(ports: range | None, word: str) -> int:
         raise OSError(f"none of the ports {ports[0]} to {ports[-1]} is free" if ports else "no port is free")
 
     def answer() -> None:
-        while True:
+        while server.fileno() >= 0:  # until it is closed
             with contextlib.suppress(OSError), server.accept()[0] as connection:
                 connection.sendall(word.encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
@@ -76,6 +77,24 @@ def test_ports():
     assert closed(connections) == ["a to b, port 20000: timed out"]
 
 
+@pytest.fixture
+def closing(monkeypatch):
+    """Closes what a test leaves listening: other tests look at the ports of this process."""
+    made, create = [], socket.create_server
+
+    def create_server(*arguments, **options):
+        made.append(create(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    yield
+    for server in made:
+        with contextlib.suppress(OSError):  # closed by the test
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+@pytest.mark.usefixtures("closing")
 def test_a_port_counts_as_open_only_when_the_right_process_answers():
     port = listen(None, "word")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -85,6 +104,7 @@ def test_a_port_counts_as_open_only_when_the_right_process_answers():
     assert connect([("stranger", "127.0.0.1", port)], "thing")["stranger"].startswith(f"port {port}: something else")
 
 
+@pytest.mark.usefixtures("closing")
 def test_a_port_is_taken_from_the_range():
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
