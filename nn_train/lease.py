@@ -79,14 +79,17 @@ def interruptible(leases: Sequence[Lease]) -> Iterator[None]:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if before == signal.SIG_IGN or signal.SIGINT in blocked:
-        signal.signal(signal.SIGINT, stop)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    if before is None or (before != signal.SIG_IGN and signal.SIGINT not in blocked):  # None: not Python's to change
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)  # before it is let through: one that waits is a person's
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, before)
 
 
 class Lease:
