@@ -2,10 +2,11 @@
 
     python -m benchmarks.network_scaling [--steps N] [--rounds N] [--json FILE]     # as root
 
-Two network namespaces are two hosts; the link between them is left as it is, then limited to 10 and to 1 Gbit/s with a
-delay. A worker has one thread. Of each model and global batch is measured a step on two workers, on each link in turn,
-and a step of two workers that know nothing of each other with half the batch each: the computing alone, with both cores
-as busy. Shown are medians over the rounds. Then the model of docs/scaling.md is fitted to what the exchange costs.
+Two network namespaces are two hosts; the link between them is left as it is, then limited to 10 and to 1 Gbit/s with
+0.2 ms of delay in each direction. A worker has one thread. Of each model and global batch is measured a step on two
+workers, on each link in turn, and a step of two workers that know nothing of each other with half the batch each: the
+computing alone, with both cores as busy. Shown are medians over the rounds. Then the model of docs/scaling.md is fitted
+to what the exchange costs.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.network_model import Point, Terms, fit, largest_gradients, predicted
-from benchmarks.two_hosts import Host, shape, two_hosts
+from benchmarks.two_hosts import Host, Link, two_hosts
 from nn_train.training.addresses import tf_config
 
 CASES = (("mlp", 128), ("mlp", 1024), ("cnn", 128), ("cnn", 512))  # model, global batch
-LINKS = (None, 10.0, 1.0)  # Gbit/s
+SPEEDS_OF_LINK = (None, 10.0, 1.0)  # Gbit/s
 DELAY = 0.2  # milliseconds, in each direction
 PORTS, PROBE_PORT = {True: 20000, False: 20001}, 20002
 PROBE_BYTES, PING_PONGS = 50_000_000, 200
@@ -61,48 +62,46 @@ def main() -> int:
         work(model, int(batch), int(rank))
         return 0
     rows: list[Row] = []
-    with two_hosts() as hosts:
-        delayed = shape(hosts, 1.0, DELAY)
-        if not delayed:
-            print("this kernel has no netem: the links are limited in speed, without delay")
+    with two_hosts(DELAY) as link:
+        print(f"delay by {'netem' if link.has_netem else 'a process, since this kernel has no netem'}", flush=True)
         for model, batch in CASES:
-            rows += measure(hosts, model, batch, arguments.steps, arguments.rounds)
+            rows += measure(link, model, batch, arguments.steps, arguments.rounds)
     terms = fit(rows)
     show(rows, terms)
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        content = {"machine": machine, "delay": DELAY if delayed else 0, "terms": asdict(terms)}
+        content = {"machine": machine, "delay": DELAY, "has_netem": link.has_netem, "terms": asdict(terms)}
         arguments.json.write_text(json.dumps({**content, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     return 0
 
 
-def measure(hosts: tuple[Host, Host], model: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
+def measure(link: Link, model: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
     """The rows of one model and batch: computing alone and every link take turns, ``rounds`` times."""
     alone: list[float] = []
-    times: dict[float | None, list[float]] = {link: [] for link in LINKS}
+    times: dict[float | None, list[float]] = {speed: [] for speed in SPEEDS_OF_LINK}
     probed: dict[float | None, list[float]] = {}
     with (
-        workers(hosts, model, batch // 2, together=False) as ask_alone,
-        workers(hosts, model, batch, together=True) as ask,
+        workers(link.hosts, model, batch // 2, together=False) as ask_alone,
+        workers(link.hosts, model, batch, together=True) as ask,
     ):
         size = int(ask("bytes")[0])
         for _ in range(rounds):
             alone.append(statistics.mean(ask_alone(f"steps {steps}")))
-            for link in LINKS:
-                shape(hosts, link, DELAY)
-                probed[link] = ask("probe")
-                times[link].append(max(ask(f"steps {steps}")))
-    for link in LINKS:
-        bandwidth, one_way = probed[link]
+            for speed in SPEEDS_OF_LINK:
+                link.limit(speed)
+                probed[speed] = ask("probe")
+                times[speed].append(max(ask(f"steps {steps}")))
+    for speed in SPEEDS_OF_LINK:
+        bandwidth, one_way = probed[speed]
         row = Row(
-            step=statistics.median(times[link]),
+            step=statistics.median(times[speed]),
             compute=statistics.median(alone),
             bytes=size,
             bandwidth=bandwidth,
             one_way=one_way,
             model=model,
             batch=batch,
-            link="unshaped" if link is None else f"{link:g} Gbit/s",
+            link="unshaped" if speed is None else f"{speed:g} Gbit/s",
         )
         print(f"{model}, batch {batch}, {row.link}: {row.step * 1000:.2f} ms a step", flush=True)
         yield row

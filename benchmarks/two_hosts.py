@@ -1,7 +1,7 @@
 """Two hosts as far as the network goes: namespaces joined by a link whose speed can be set. Needs root and iproute2.
 
-The processes on both share the cores, the disk and the memory. Nothing has a name outside: link and namespaces end with
-the processes in them, and those with this one.
+The processes on both share the cores, the disk and the memory. Nothing has a name outside: links and namespaces end
+with the processes in them, and those with this one.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks import delay_line
+
 CARD = "eth0"
+MTU = 65_535  # bytes: packets as large as those that cards split by themselves
 BURST = 70_000  # bytes that pass at once: hardly more than the largest packet, or whole messages would pass unshaped
 QUEUE = 8_000_000  # bytes
 
@@ -23,7 +27,7 @@ class Host:
     """A network of its own.
 
     Attributes:
-        address: of its card on the link.
+        address: of its cards.
         process: the id of the process that keeps it.
     """
 
@@ -39,9 +43,38 @@ class Host:
         subprocess.run(self.command(*words), check=True, capture_output=True, text=True)
 
 
+class Link:
+    """What joins two hosts.
+
+    Attributes:
+        hosts: the two, each reaching the other.
+        delay: milliseconds on the way, in each direction, where the speed is limited.
+        has_netem: whether the kernel itself delays; otherwise a process does, ``benchmarks.delay_line``.
+    """
+
+    def __init__(self, hosts: tuple[Host, Host], delay: float, has_netem: bool) -> None:
+        self.hosts, self.delay, self.has_netem = hosts, delay, has_netem
+
+    def limit(self, gigabits: float | None) -> None:
+        """Set the speed, per second and direction; None: as fast as the kernel, without delay."""
+        for host, other in zip(self.hosts, reversed(self.hosts), strict=True):
+            slow = CARD if self.has_netem else delay_line.NAME
+            with contextlib.suppress(subprocess.CalledProcessError):  # there was none
+                host.run("tc", "qdisc", "del", "dev", slow, "root")
+            way = CARD if gigabits is None else slow
+            host.run("ip", "route", "replace", f"{other.address}/32", "dev", way, "src", host.address)
+            if gigabits is None:
+                continue
+            rate, set_root = f"{gigabits * 1000:.0f}mbit", ["tc", "qdisc", "add", "dev", slow, "root"]
+            if self.has_netem:
+                host.run(*set_root, "netem", "delay", f"{self.delay}ms", "rate", rate, "limit", "100000")
+            else:
+                host.run(*set_root, "tbf", "rate", rate, "burst", str(BURST), "limit", str(QUEUE))
+
+
 @contextlib.contextmanager
-def two_hosts() -> Iterator[tuple[Host, Host]]:
-    """The two, each reaching the other; the link is as fast as the kernel."""
+def two_hosts(delay: float) -> Iterator[Link]:
+    """Two new hosts, whose link is as fast as the kernel until it is limited. ``delay``: as of ``Link``."""
     if os.geteuid() != 0:
         raise SystemExit("network namespaces need root: run it as root")
     with contextlib.ExitStack() as stack:
@@ -58,31 +91,33 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
         for host in (first, second):
             host.run("ip", "addr", "add", f"{host.address}/24", "dev", CARD)
             for card in (CARD, "lo"):
-                host.run("ip", "link", "set", card, "up")
-        yield first, second
+                host.run("ip", "link", "set", card, "up", "mtu", str(MTU))
+        has_netem = can_delay(first)
+        if not has_netem:
+            stack.enter_context(delayed(first, second, delay))
+        yield Link((first, second), delay, has_netem)
 
 
-def shape(hosts: tuple[Host, Host], gigabits: float | None, delay: float) -> bool:
-    """Set the speed of the link, in either direction.
+def can_delay(host: Host) -> bool:
+    """Whether the kernel has netem."""
+    try:
+        host.run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
+    except subprocess.CalledProcessError:
+        return False
+    host.run("tc", "qdisc", "del", "dev", "lo", "root")
+    return True
 
-    Args:
-        gigabits: per second; None: as fast as the kernel, without delay.
-        delay: milliseconds on the way, in each direction.
 
-    Returns:
-        Whether the delay is there: kernels without netem can only limit the speed.
-    """
-    delayed = True
-    for host in hosts:
-        with contextlib.suppress(subprocess.CalledProcessError):  # there was none
-            host.run("tc", "qdisc", "del", "dev", CARD, "root")
-        if gigabits is None:
-            continue
-        rate = f"{gigabits * 1000:.0f}mbit"
-        set_root = ["tc", "qdisc", "add", "dev", CARD, "root"]
+@contextlib.contextmanager
+def delayed(first: Host, second: Host, delay: float) -> Iterator[None]:
+    """A second link between the hosts, whose packets take ``delay`` milliseconds."""
+    words = [sys.executable, "-m", delay_line.__name__, str(first.process), str(second.process), str(delay)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as line:
         try:
-            host.run(*set_root, "netem", "delay", f"{delay}ms", "rate", rate, "limit", "100000")
-        except subprocess.CalledProcessError:
-            host.run(*set_root, "tbf", "rate", rate, "burst", str(BURST), "limit", str(QUEUE))
-            delayed = False
-    return delayed
+            if line.stdout is None or line.stdout.readline() != "ready\n":
+                raise SystemExit("the delayed link cannot be made; it needs the kernel's tun")
+            for host in (first, second):
+                host.run("ip", "link", "set", delay_line.NAME, "up", "mtu", str(MTU))
+            yield
+        finally:
+            line.kill()

@@ -90,7 +90,7 @@ class Loop:
             ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
 
         Raises:
-            FloatingPointError: the loss became NaN or infinite; names the step.
+            FloatingPointError: the loss or the weights became NaN or infinite; names the step.
         """
         self.model.reset_metrics()
         if partial is not None:
@@ -98,34 +98,48 @@ class Loop:
         elif self.align_draws is not None:
             self.align_draws()
             separate_seeds(self.model, self.replicas)
-        step, examples, loss_sum, loss = self.run_epoch(epoch, partial, pauses)
-        if not np.isfinite(float(loss)):
-            raise FloatingPointError(f"the loss is {float(loss)} in epoch {epoch + 1}, step {step}")
+        examples, loss_sum = self.run_epoch(epoch, partial, pauses)
         if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
         return {**self.read_metrics(), "loss": loss_sum / examples, "examples": examples}
 
-    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[int, int, float, Any]:
+    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[int, float]:
         """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
 
         Returns:
-            steps, examples, sum of the losses of the examples, and the loss of the last step.
+            examples, and the sum of their losses.
         """
         step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
         advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step)
         examples, total = step * self.batch_size, self.steps_per_epoch
-        loss: Any = 0.0
         more = True
-        while more and np.isfinite(float(loss)):
+        while more:
             chunk = pauses.steps() if pauses is not None else ALL
             done, rows, summed, loss = advance(step, chunk, loss_sum)
             step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
             more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
             if pauses is not None:
                 pauses.trained(int(done))
-                if more and np.isfinite(float(loss)):
-                    pauses.pause(self, step, loss_sum)
-        return step, examples, loss_sum, loss
+            self.refuse_not_finite(float(loss), f"epoch {epoch + 1}, step {step}")
+            if pauses is not None and more:
+                pauses.pause(self, step, loss_sum)
+        return examples, loss_sum
+
+    def refuse_not_finite(self, loss: float, moment: str) -> None:
+        """FloatingPointError when the loss, or a weight, is NaN or infinite.
+
+        The loss alone does not tell: TensorFlow's ReLU makes zeros of NaN on CPUs, and what follows looks well.
+        """
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} in {moment}")
+        if not bool(self.weights_are_finite()):
+            raise FloatingPointError(f"weights are NaN or infinite in {moment} (the loss is still {loss:.4g})")
+
+    @tf.function
+    def weights_are_finite(self) -> tf.Tensor:
+        """Bool. Over those that are trained, which are the same on all replicas."""
+        weights = self.model.trainable_variables
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(weight.value)) for weight in weights])
 
     def over_arrays(self, epoch: int) -> Advance:
         """Takes steps over the arrays in memory, in the order of an epoch."""

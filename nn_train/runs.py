@@ -37,7 +37,9 @@ BEST_RUNS = "best"
 # For how long what fails is tried again, in seconds: with the 6 s that pyarrow 26 may take for a try at S3 it is less
 # than the other workers wait for the one that writes (run.hang_timeout, 60). The pause doubles up to LONGEST_PAUSE.
 PATIENCE, FIRST_PAUSE, LONGEST_PAUSE = 45.0, 1.0, 8.0
-PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY)
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT}
+PASSING |= {errno.EAGAIN, errno.EBUSY}
+GONE = "the folder was there before and is gone: was it deleted, or its disk unmounted?"
 PASSING_TEXT = re.compile(
     r"HTTP status (429|5\d\d)|AWS Error (SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT"
     r"|NETWORK_CONNECTION)"
@@ -73,7 +75,8 @@ class RunFolder:
         field: the setting that ``storage_path`` comes from, for messages.
 
     Attributes:
-        patient: whether to try again what fails for the moment (a full disk, a service that answers 503).
+        patient: whether to try again what fails for the moment (a full disk, a service that answers 503, a local
+            folder that was there before and is missing).
 
     Raises (all methods):
         StorageError: the storage cannot be reached, read or written.
@@ -81,6 +84,7 @@ class RunFolder:
 
     def __init__(self, storage_path: str, name: str = "", field: str = "run.storage_path") -> None:
         self.patient = True
+        self._seen = False
         self.is_local = "://" not in storage_path
         self._field, self._options = field, ""
         if self.is_local:
@@ -120,8 +124,10 @@ class RunFolder:
 
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder is there."""
-        found = self._tried("read", name, lambda: self.filesystem.get_file_info(self._inside(name)))
-        return bool(found.type != fs.FileType.NotFound)
+        info = self._tried("read", name, lambda: self.filesystem.get_file_info(self._inside(name)))
+        found = bool(info.type != fs.FileType.NotFound)
+        self._seen |= found
+        return found
 
     def is_empty(self) -> bool:
         """Whether there is no folder, or nothing in it. RequestError where there is not even its bucket."""
@@ -148,6 +154,8 @@ class RunFolder:
             stream.write(content)
 
     def _write_locally(self, target: str, content: bytes) -> None:
+        if self._seen and not os.path.isdir(self.root):  # made anew, it would be on another disk
+            raise OSError(errno.ESTALE, GONE)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         written = f"{target}.{uuid.uuid4().hex[:8]}.part"
         try:
@@ -156,6 +164,7 @@ class RunFolder:
                 handle.flush()
                 os.fsync(handle.fileno())
             os.replace(written, target)
+            self._seen = True
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(written)  # it takes room on a disk that has none
@@ -186,10 +195,11 @@ class RunFolder:
             self._tried("deleted", name, lambda: self.filesystem.delete_file(self._inside(name)))
 
     def clear(self) -> None:
-        """Delete the run with everything in it."""
+        """Delete the run with everything in it; it may be begun anew."""
         if self.exists():
             with contextlib.suppress(FileNotFoundError):  # a try that failed had deleted it
                 self._tried("deleted", "", lambda: self.filesystem.delete_dir(self.root))
+        self._seen = False
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object, or None where there is no such file. StorageError when it is damaged."""
@@ -218,13 +228,17 @@ class RunFolder:
         """What ``action`` gives. Its failure is one line that says where; a file that is not there is none of these."""
         began = time.monotonic()
         try:
-            return patiently(action) if self.patient else action()
+            return patiently(action, self._may_pass) if self.patient else action()
         except OSError as error:
             if done != "written" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
             where = self.path(name) if name else self.location
-            tried = f"; tried for {time.monotonic() - began:.0f} s" if self.patient and may_pass(error) else ""
+            tried = f"; tried for {time.monotonic() - began:.0f} s" if self.patient and self._may_pass(error) else ""
             raise StorageError(f"{where} cannot be {done}: {first_line(error)}{tried}") from error
+
+    def _may_pass(self, error: OSError) -> bool:
+        was_always = error.errno == errno.EROFS and not self._seen  # read-only from the beginning
+        return may_pass(error) and not was_always
 
 
 def read_object(filesystem: Any, path: str) -> bytes:
@@ -233,14 +247,17 @@ def read_object(filesystem: Any, path: str) -> bytes:
         return bytes(stream.read())
 
 
-def patiently(action: Callable[[], Result]) -> Result:
-    """What ``action`` gives, tried again while it fails in a way that may pass. Raises its last OSError."""
+def patiently(action: Callable[[], Result], passing: Callable[[OSError], bool] | None = None) -> Result:
+    """What ``action`` gives, tried again while it fails in a way that may pass. Raises its last OSError.
+
+    ``passing`` tells which errors these are; by default ``may_pass``.
+    """
     deadline, pause = time.monotonic() + PATIENCE, FIRST_PAUSE
     while True:
         try:
             return action()
         except OSError as error:
-            if not may_pass(error) or time.monotonic() + pause > deadline:
+            if not (passing or may_pass)(error) or time.monotonic() + pause > deadline:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster on this machine that see less of its disk than the others."""
+"""Ray clusters of several nodes on this machine, also of some that see less of its disk than the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,31 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 TIMEOUT = 60  # seconds
+
+
+@contextlib.contextmanager
+def cluster_of(head_cpus: int, nodes: int = 0) -> Iterator[Any]:
+    """A Ray ``Cluster`` that this process has joined: its head, and nodes of 1 CPU. Workers find the tests' modules."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setattr("ray._private.utils.set_sigterm_handler", lambda handler: None)  # refused where events come
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, "include_dashboard": False})
+        try:
+            for _ in range(nodes):
+                cluster.add_node(num_cpus=1)
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
 
 
 def unshare() -> list[str]:

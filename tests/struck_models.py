@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import signal
+import subprocess
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import tensorflow as tf
+
+from nn_train import runs
 
 NOTHING = (99, None)
 LIMIT = 120  # seconds
 
 
 class AtStep(keras.layers.Layer):
-    """Passes its input on. At training step ``step`` of worker ``rank`` it calls ``action``, once for all tries."""
+    """Passes its input on. At training step ``step`` of worker ``rank`` it calls ``action``, once for all tries.
+
+    Where that gives a number, the input of this step is multiplied with it.
+    """
 
     def __init__(self, marker, rank, action, step, **kwargs):
         super().__init__(**kwargs)
@@ -24,7 +34,7 @@ class AtStep(keras.layers.Layer):
 
     def call(self, x, training=False):
         if training:
-            tf.py_function(self.note, [], [])
+            x *= tf.ensure_shape(tf.py_function(self.note, [], x.dtype), ())
         return x
 
     def note(self):
@@ -32,15 +42,23 @@ class AtStep(keras.layers.Layer):
         own = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
         if self.steps == self.step and own == self.rank and not self.marker.exists():
             self.marker.touch()
-            self.action()
+            return 1.0 if (factor := self.action()) is None else factor
+        return 1.0
 
     def get_config(self):
         return {}
 
 
+def marker_of(config, name="struck"):
+    return Path(config.run.storage_path) / config.name / name
+
+
 def model_with(config, rank, action, step=10, dropout=0.3, name="struck"):
-    marker = Path(config.run.storage_path) / config.name / name
-    layers = [keras.Input((6,)), AtStep(marker, rank, action, step), keras.layers.Dense(8, activation="relu")]
+    layers = [
+        keras.Input((6,)),
+        AtStep(marker_of(config, name), rank, action, step),
+        keras.layers.Dense(8, activation="relu"),
+    ]
     return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
 
 
@@ -79,6 +97,21 @@ def stopped_in_a_step(config):
 def waiting_in_a_step(config):
     """The process answers, but its training waits for ever, and so do the others."""
     return model_with(config, 1, lambda: threading.Event().wait())
+
+
+def diverges(config):
+    """The loss is NaN in the tenth step of the second epoch."""
+    layers = [keras.layers.Dense(3), AtStep(marker_of(config), 1, lambda: math.nan, 12 + 10)]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
+def diverges_unseen(config):
+    """The same, but weights become NaN and the ReLU behind them hides it from the loss."""
+    return model_with(config, 1, lambda: math.nan, step=12 + 10)
+
+
+def mistaken(config):
+    return model_with(config, 1, lambda: {}["a mistake of the user"])
 
 
 def eats_memory(config):
@@ -120,6 +153,48 @@ def wait_until_asked():
             return
         threading.Event().wait(0.01)
     raise TimeoutError(f"nobody asked within {LIMIT} s")
+
+
+def disk_full(config):
+    """The chief's disk has no room from the middle of the first epoch on: see ``damaged``."""
+    filler = Path(config.run.storage_path) / "filler"
+    return damaged(config, lambda: fill(filler), filler.unlink)
+
+
+def disk_read_only(config):
+    mount = ["mount", "-o", "remount,bind,{}", config.run.storage_path]
+    return damaged(config, *(lambda how=how: run([word.format(how) for word in mount]) for how in ("ro", "rw")))
+
+
+def disk_gone(config):
+    """Unmounted; it comes back from where it is mounted as well."""
+    place = config.run.storage_path
+    return damaged(
+        config, lambda: run(["umount", "--lazy", place]), lambda: run(["mount", "--bind", f"{place}.kept", place])
+    )
+
+
+def damaged(config, damage, mend):
+    """In step 10 the storage is damaged; in the first pause of who tries again it is mended, or he gives up soon."""
+
+    def strike():
+        damage()
+        if config.name == "for_a_while":
+            runs.time = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: mend())
+        else:
+            runs.PATIENCE = 2
+
+    return model_with(config, 0, strike)
+
+
+def fill(file):
+    with file.open("wb", buffering=0) as handle, contextlib.suppress(OSError):
+        while True:
+            handle.write(bytes(2**16))
+
+
+def run(command):
+    subprocess.run(command, check=True)
 
 
 def unharmed(config):

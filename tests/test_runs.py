@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_for_a_moment_is_waited_for(tmp_path, disk):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
 
 
-@pytest.mark.parametrize(("code", "tries"), [(errno.ENOSPC, 8), (errno.EROFS, 1)])
+@pytest.mark.parametrize(("code", "tries"), [(errno.ENOSPC, 8), (errno.EROFS, 8), (errno.EACCES, 1)])
 def test_a_disk_that_stays_full_or_is_read_only_is_one_message_and_leaves_the_old_content(tmp_path, disk, code, tries):
     folder = RunFolder(str(tmp_path), "run")
     folder.write("epoch.ckpt", b"old")
@@ -122,3 +122,34 @@ def test_a_disk_that_stays_full_or_is_read_only_is_one_message_and_leaves_the_ol
     assert len(waited) == tries - 1
     assert folder.read("epoch.ckpt") == b"old"
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["epoch.ckpt"]
+
+
+def test_a_disk_that_was_never_anything_but_read_only_is_not_waited_for(tmp_path, disk):
+    waited = disk(errno.EROFS, times=99)
+    with pytest.raises(StorageError, match=r"cannot be written: Read-only file system$"):
+        RunFolder(str(tmp_path), "run").write("epoch.ckpt", b"new")
+    assert waited == []
+
+
+def test_a_folder_that_is_gone_is_waited_for_and_not_made_anew(tmp_path, disk):
+    waited = disk(errno.EIO, times=0)
+    writer, reader = (RunFolder(str(tmp_path), "run") for _ in range(2))
+    writer.write("a.txt", b"x")
+    assert reader.exists("a.txt")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    for folder in (writer, reader):
+        with pytest.raises(StorageError, match=r"a\.txt cannot be written: .* is gone.*; tried for \d+ s"):
+            folder.write("a.txt", b"y")
+    assert len(waited) == 14
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "run")
+    writer.write("a.txt", b"y")
+    assert reader.read("a.txt") == b"y"
+
+
+def test_a_folder_that_was_deleted_on_purpose_can_be_made_anew(tmp_path):
+    folder = RunFolder(str(tmp_path), "run")
+    folder.write("a.txt", b"x")
+    folder.clear()
+    folder.write("a.txt", b"y")
+    assert folder.read("a.txt") == b"y"

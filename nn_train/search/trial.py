@@ -15,7 +15,8 @@ from nn_train.errors import RequestError, TrainingError
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
 from nn_train.training.epochs import Training
-from nn_train.training.failures import is_lost_peer, own_traceback
+from nn_train.training.failures import is_lost_peer
+from nn_train.training.tracebacks import own_traceback
 from nn_train.training.worker import join_process
 
 BEST = "best.weights"

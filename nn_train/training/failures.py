@@ -5,9 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
@@ -19,9 +17,6 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from nn_train.errors import RequestError, TrainingError
 from nn_train.training.leaving import LeavingError
-
-HERE = str(Path(__file__).parents[1]) + "/"
-LIBRARIES = ("/site-packages/", HERE, "/lib/python", "<frozen", "__autograph_generated")
 
 
 class PeerLostError(RuntimeError):
@@ -198,12 +193,3 @@ def is_lost_peer(error: Exception) -> bool:
     return isinstance(error, errors.UnavailableError | errors.AbortedError | errors.CancelledError) or (
         isinstance(error, errors.InternalError | errors.DeadlineExceededError) and "ollective" in str(error)
     )
-
-
-def own_traceback(error: Exception) -> str:
-    """The traceback without the frames of libraries, save the last one where the error was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not any(part in frame.filename for part in LIBRARIES)]
-    shown = own if own and own[-1] is frames[-1] else [*own, *frames[-1:]]
-    lines = ["Traceback (of this job's own code):\n", *traceback.format_list(shown)]
-    return "".join(lines) + "".join(traceback.format_exception_only(error)).strip()

@@ -29,12 +29,12 @@ from nn_train.training.failures import (
     describe_losses,
     is_lost_peer,
     loss_text,
-    own_traceback,
 )
 from nn_train.training.leaving import LeavingError, is_asked_to_leave
 from nn_train.training.record import read_finished
 from nn_train.training.rendezvous import MwmsConfig
 from nn_train.training.shared_storage import check_shared
+from nn_train.training.tracebacks import own_traceback
 from nn_train.training.trainer import Trainer
 from nn_train.training.worker import Job, Surroundings, run_worker
 

@@ -20,7 +20,6 @@ from nn_train.training.failures import (
     RetryLostWorkers,
     describe_losses,
     failure_event,
-    own_traceback,
 )
 from nn_train.training.leaving import LeavingError
 from nn_train.training.ray_train import explain
@@ -160,16 +159,3 @@ def test_a_lost_controller_is_told_in_words(error):
 def test_of_several_errors_the_workers_own_is_shown():
     mistake = TrainingError("worker 1 failed:\nTraceback …")
     assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), "The run in /results/run goes on", 3) is mistake
-
-
-def test_a_traceback_shows_the_users_file_and_where_it_was_raised(tmp_path, monkeypatch):
-    (tmp_path / "their_model.py").write_text("import json\ndef build():\n    return json.loads('{')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    from nn_train.entry_points import call_entry_point
-
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - any message
-        call_entry_point("model.name", "their_model:build")
-    shown = own_traceback(caught.value)
-    assert "their_model.py" in shown
-    assert "JSONDecodeError" in shown
-    assert "entry_points.py" not in shown

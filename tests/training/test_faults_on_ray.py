@@ -1,21 +1,35 @@
-"""What a cluster does to workers in the middle of an epoch: the run goes on and its result does not change."""
+"""What a cluster of several nodes does to workers in the middle of an epoch: the result does not change."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+from ray_nodes import cluster_of
 
 from benchmarks.chaos import descendants
 from nn_train import train
-from nn_train.config import config_from_dict
+from nn_train.checkpoints import load_newest, unpack
+from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import evaluate_runs
+from nn_train.runs import RunFolder
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nodes")]
 TIMES = ("seconds", "samples_per_second")
+TIMEOUT = 300  # seconds
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A worker on each of two nodes, and a head that has room for none."""
+    with cluster_of(head_cpus=0, nodes=2) as cluster:
+        yield cluster
 
 
 def run(folder, model, **changes):
@@ -38,8 +52,6 @@ def settings(folder, model, **changes):
 
 
 def weights(folder, model):
-    from nn_train.checkpoints import unpack
-
     newest = max((folder / model / "checkpoints").glob("*.ckpt"))
     return [array.tobytes() for array in unpack(newest.read_bytes()).variables]
 
@@ -50,7 +62,7 @@ def history(folder, model):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(nodes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run(folder, "unharmed")
     return history(folder, "unharmed"), weights(folder, "unharmed")
@@ -118,3 +130,54 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     run(tmp_path, "unharmed")
     assert history(tmp_path, "unharmed") == whole[0]
     assert weights(tmp_path, "unharmed") == whole[1]
+
+
+def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole):
+    sections = settings(tmp_path, "unharmed")
+    file = tmp_path / "job.yaml"
+    file.write_text(dump_yaml(sections))
+    words = {
+        "args": [sys.executable, "-m", "jobs.train", "--config", str(file)],
+        "env": {**os.environ, "RAY_ADDRESS": nodes.address},
+        "text": True,
+        "stdout": subprocess.PIPE,
+    }
+    with subprocess.Popen(**words) as job:
+        assert any(line.startswith("epoch 1/3") for line in job.stdout)
+        job.kill()
+    assert not (tmp_path / "unharmed" / "result.json").exists()
+    again = subprocess.run(**words, timeout=TIMEOUT)
+    assert again.returncode == 0, again.stdout
+    assert "continuing " in again.stdout
+    assert history(tmp_path, "unharmed") == whole[0]
+    assert weights(tmp_path, "unharmed") == whole[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("diverges", "the loss is nan in epoch 2, step 10"),
+        ("diverges_unseen", "weights are NaN or infinite in epoch 2, step "),
+    ],
+)
+def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, model, said):
+    with pytest.raises(TrainingError, match=said):
+        run(tmp_path, model)
+    record = json.loads((tmp_path / model / "result.json").read_text())
+    assert record["status"] == "failed"
+    assert said in record["cause"]
+    kept = load_newest(RunFolder(str(tmp_path), model), warn=pytest.fail)
+    assert len(kept.history) == 1
+    assert all(np.isfinite(array).all() for array in kept.variables)
+
+
+def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path):
+    events = []
+    with pytest.raises(TrainingError) as caught:
+        train(settings(tmp_path, "mistaken"), on_event=events.append)
+    shown = str(caught.value)
+    assert "worker 1" in shown
+    assert "struck_models.py" in shown
+    assert "KeyError: 'a mistake of the user'" in shown
+    assert shown.count("Traceback") == 1
+    assert [event["event"] for event in events].count("starting") == 1  # no second try

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import pytest
+from ray_nodes import cluster_of
 
 from nn_train import train
 from nn_train.config import config_from_dict
@@ -19,20 +19,11 @@ TIMES = ("seconds", "samples_per_second", "world_size")
 
 @pytest.fixture(scope="module")
 def head():
-    """A cluster of a head without CPUs; the workers find the tests' modules."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    """A cluster of a head without CPUs, on which trainings shrink and grow at once."""
+    with pytest.MonkeyPatch.context() as patch, cluster_of(head_cpus=0) as nodes:
         patch.setattr(scaling, "GROW_AFTER", 0.0)
         patch.setattr(scaling, "ROOM_FOR", 1)
-        patch.setattr("ray._private.utils.set_sigterm_handler", lambda handler: None)  # refused where events come
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
         yield nodes
-        ray.shutdown()
-        nodes.shutdown()
 
 
 @pytest.fixture

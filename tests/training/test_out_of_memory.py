@@ -10,10 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray_nodes import cluster_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.ray]
-HERE = Path(__file__).parents[1]  # where the model is
 MARGIN = 3 * 2**30  # bytes that may be taken beyond what is used now: workers need about 1 GB each
+WORDS = {
+    "--model.name": "struck_models:eats_memory",
+    "--data.source": "user_code:arrays",
+    "--train.batch_size": "8",
+    "--name": "hungry",
+    "--run.loggers": "none",
+    "--run.max_failures": "0",
+}
 
 
 def used_share_with(margin):
@@ -25,33 +33,23 @@ def used_share_with(margin):
     return (total - available + margin) / total
 
 
+@pytest.fixture
+def nodes(monkeypatch):
+    """Two nodes for a worker each that end what takes too much; the head, whose memory is the same, does not."""
+    with cluster_of(head_cpus=0) as cluster:
+        monkeypatch.setenv("RAY_memory_usage_threshold", f"{used_share_with(MARGIN):.4f}")
+        monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        yield cluster
+
+
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="reads how much memory is used from /proc")
-def test_a_worker_that_is_killed_for_memory_is_named_with_what_to_change(tmp_path):
-    words = [
-        "--model.name",
-        "struck_models:eats_memory",
-        "--data.source",
-        "user_code:arrays",
-        "--train.batch_size",
-        "8",
-    ]
-    words += [
-        "--name",
-        "hungry",
-        "--run.storage_path",
-        str(tmp_path),
-        "--run.loggers",
-        "none",
-        "--run.max_failures",
-        "0",
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    environment |= {"RAY_memory_usage_threshold": f"{used_share_with(MARGIN):.4f}"}
-    environment |= {"RAY_memory_monitor_refresh_ms": "100", "PYTHONPATH": str(HERE.parent)}
+def test_a_worker_that_is_killed_for_memory_is_named_with_what_to_change(tmp_path, nodes):
+    words = [word for pair in {**WORDS, "--run.storage_path": str(tmp_path)}.items() for word in pair]
     done = subprocess.run(
         [sys.executable, "-m", "jobs.train", *words],
-        cwd=HERE,
-        env=environment,
+        env={**os.environ, "RAY_ADDRESS": nodes.address, "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
         timeout=300,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray_nodes import node_without
+from ray_nodes import cluster_of, node_without
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
@@ -21,16 +21,8 @@ SPACE = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1
 
 @pytest.fixture(scope="module")
 def cluster():
-    import ray
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        yield cluster
-        ray.shutdown()
-        cluster.shutdown()
+    with cluster_of(head_cpus=2) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
