@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import signal
@@ -57,6 +58,7 @@ def connect() -> Any:
     import ray
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.WARNING)  # what is left out of the copy, and that a connection closed
     try:
         return JobSubmissionClient(address)
     except ray.exceptions.AuthenticationError as error:

@@ -187,6 +187,14 @@ def kill_once_marked():
     return [KillOnce(os.environ["KILL_ONCE_MARKER"])]
 
 
+def impatient():
+    """None, but this worker waits a few seconds only for storage that fails."""
+    from nn_train import runs
+
+    runs.PATIENCE = 3.0
+    return []
+
+
 def never_kill(folder):
     return [KillOnce(folder)]  # the folder exists: it stays alive
 

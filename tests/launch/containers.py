@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from namespaces import Alone
 
 TOOLS = ("buildah", "podman", "runc", "nft", "netavark", "aardvark-dns", "mmdebstrap", "newuidmap")
 PACKAGES = "--no-install-recommends buildah podman runc nftables netavark aardvark-dns mmdebstrap uidmap"
@@ -32,7 +32,6 @@ ip link set lo up
 touch "$1/ready"
 sleep infinity & wait
 """
-READY_WITHIN = 20.0  # seconds
 CGROUPS = Path("/sys/fs/cgroup")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # of the machine; Debian's place, in the image too
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout")
@@ -55,7 +54,7 @@ def pip_conf() -> str:
     return "\n".join(["[global]", *(f"{name} = {value}" for name, value in settings.items()), ""])
 
 
-class Engine:
+class Engine(Alone):
     """Buildah and podman on storage in ``folder``, which needs 10 GB for an image while it is built."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,18 +80,6 @@ class Engine:
         }
 
         self.process = subprocess.Popen([*ALONE, "sh", "-c", INSIDE, "engine", str(folder)], stdin=subprocess.DEVNULL)
-
-    @property
-    def init(self) -> int:
-        """The process id, as seen from here, of the first process in the namespaces."""
-        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
-
-    def wait_until_ready(self) -> None:
-        give_up = time.monotonic() + READY_WITHIN
-        while not (self.folder / "ready").exists():
-            assert self.process.poll() is None, "no namespaces for containers"
-            assert time.monotonic() < give_up, "the namespaces for containers are not ready"
-            time.sleep(0.05)
 
     def call(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command of the engine; its exit code, and its output with the errors among it."""
@@ -130,11 +117,7 @@ class Engine:
 
     def end(self) -> None:
         """Kill the first process, and with it all others; only the folder is left."""
-        try:
-            os.kill(self.init, signal.SIGKILL)
-        except (OSError, IndexError):  # there is none: it ended, or was not born yet
-            self.process.kill()
-        self.process.wait()
+        super().end()
         for folder in sorted(CGROUPS.glob("**/libpod_parent/**/"), reverse=True):
             with contextlib.suppress(OSError):  # somebody else's containers
                 folder.rmdir()

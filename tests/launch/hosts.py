@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from namespaces import Alone
 from tools import need, need_root
 
 SUBNET = "10.209.77"
-READY_WITHIN = 20.0  # seconds
 SPACES = ["--net", "--mount", "--uts", "--ipc", "--pid"]
 ALONE = ["setpriv", "--pdeathsig", "KILL", "unshare", *SPACES, "--fork", "--kill-child", "--mount-proc"]
 # $1: the host's folder. Its home is that of root here; the tests' own root keeps theirs.
@@ -44,7 +44,7 @@ SERVE = '/usr/sbin/sshd -D -e -f "$1/../sshd_config" -o PidFile="$1/ready" & wai
 SIT = 'touch "$1/ready"; sleep infinity & wait'
 
 
-class Host:
+class Host(Alone):
     """One machine; the one without an SSH server is that of the person who launches.
 
     Attributes:
@@ -65,11 +65,6 @@ class Host:
             "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
         }
-
-    @property
-    def init(self) -> int:
-        """The process id, as seen from here, of the first process."""
-        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
 
     def words(self, *command: str) -> list[str]:
         """The command that runs ``command`` on the host."""
@@ -133,23 +128,6 @@ class Host:
         }}
         """
         subprocess.run(self.words("nft", "-f", "-"), input=rules, text=True, check=True)
-
-    def wait_until_ready(self) -> None:
-        """Return once it serves; fail with what it printed."""
-        give_up = time.monotonic() + READY_WITHIN
-        while not (self.folder / "ready").exists():
-            log = (self.folder / "log").read_text()
-            assert self.process.poll() is None, f"{self.name} ended:\n{log}"
-            assert time.monotonic() < give_up, f"{self.name} is not ready:\n{log}"
-            time.sleep(0.05)
-
-    def end(self) -> None:
-        """Kill the first process, and with it all others."""
-        try:
-            os.kill(self.init, signal.SIGKILL)
-        except (OSError, IndexError):  # there is none: it ended, or was not born yet
-            self.process.kill()
-        self.process.wait()
 
 
 @contextlib.contextmanager

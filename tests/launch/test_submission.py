@@ -120,7 +120,7 @@ def test_a_run_that_is_stopped_either_way_goes_on_and_is_shown_as_if_it_ran_here
     waited.touch()
     done = cluster.submit("train", *words)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^submitted as raysubmit_\w+; Ctrl-C stops it$", done.stderr, flags=re.MULTILINE)
+    assert re.fullmatch(r"submitted as raysubmit_\w+; Ctrl-C stops it\n", done.stderr)
     _, _, shown = done.stdout.partition("python -m jobs.train")  # before that the job server speaks
     _, *lines = [re.sub(r"  loss .*", "", line) for line in shown.splitlines()]
     assert lines[1] == "starting 1 worker"

@@ -134,9 +134,10 @@ def test_a_spell_of_503_while_training_changes_nothing(s3):
 
 def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
     events, again = [], []
+    config = make("gone", train={"epochs": 4, "callbacks": "user_code:impatient"})
     s3.service.refused = "gone/checkpoints/epoch-000003"
     with pytest.raises(StorageError) as caught:
-        train(make("gone", train={"epochs": 4}), on_event=events.append)
+        train(config, on_event=events.append)
     said = str(caught.value)
     assert said.startswith("s3://bucket/results/gone/checkpoints/epoch-000003-step-000000000.ckpt cannot be written: ")
     assert "HTTP status 503" in said
@@ -144,7 +145,7 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     assert "failure" not in [event["event"] for event in events]  # the worker has tried again; no restart on top
     s3.service.refused = None
     assert load_newest(RunFolder("s3://bucket/results/gone"), warn=pytest.fail).epochs == 2
-    train(make("gone", train={"epochs": 4}), on_event=again.append)
+    train(config, on_event=again.append)
     assert resumed(again) == [2]
     assert [row["epoch"] for row in history(RunFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
 
