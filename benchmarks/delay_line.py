@@ -3,8 +3,8 @@
     python -m benchmarks.delay_line PID PID MILLISECONDS      # as root
 
 Makes a card ``line0`` in the network of each of the two processes; every packet that is sent through one comes out of
-the other the given time later. Says ``ready``, then runs until it is ended, and the cards with it. It has real-time
-priority: on busy cores it would be late, and it has work only when there are packets.
+the other the given time later. Says ``ready``, then runs until it is ended, and the cards with it. Each direction has a
+process of its own with real-time priority: on busy cores it would be late, and it has work only when there are packets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import os
 import select
+import signal
 import struct
 import sys
 import time
@@ -23,7 +24,7 @@ NAME = "line0"
 LONGEST = 65_535  # bytes of a packet
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
-PR_SET_TIMERSLACK = 29  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_TIMERSLACK = 1, 29  # linux/prctl.h
 
 
 def main() -> int:
@@ -31,9 +32,13 @@ def main() -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_TIMERSLACK, 1)  # nanosecond; by default the kernel may wake a process 0.05 ms late
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    cards = [card_in(libc, int(pid)) for pid in (first, second)]
-    print("ready", flush=True)
-    pass_on(cards, float(milliseconds) / 1000)
+    card, other = (card_in(libc, int(pid)) for pid in (first, second))
+    if os.fork() == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        card, other = other, card
+    else:
+        print("ready", flush=True)
+    pass_on(card, other, float(milliseconds) / 1000)
     return 0
 
 
@@ -47,19 +52,18 @@ def card_in(libc: ctypes.CDLL, pid: int) -> int:
     return card
 
 
-def pass_on(cards: list[int], delay: float) -> None:
-    """Forever: what one card is given comes out of the other ``delay`` seconds later."""
-    waiting: deque[tuple[float, int, bytes]] = deque()  # all have the same delay: the first is due first
+def pass_on(card: int, other: int, delay: float) -> None:
+    """Forever: what ``card`` is given comes out of ``other`` ``delay`` seconds later."""
+    waiting: deque[tuple[float, bytes]] = deque()  # all have the same delay: the first is due first
     while True:
-        ready, _, _ = select.select(cards, [], [], max(0.0, waiting[0][0] - time.monotonic()) if waiting else None)
-        for card in ready:
+        patience = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
+        if select.select([card], [], [], patience)[0]:
             with contextlib.suppress(BlockingIOError):
                 packet = os.read(card, LONGEST)
-                waiting.append((time.monotonic() + delay, cards[1 - cards.index(card)], packet))
+                waiting.append((time.monotonic() + delay, packet))
         while waiting and waiting[0][0] <= time.monotonic():
-            _, other, packet = waiting.popleft()
-            with contextlib.suppress(BlockingIOError):  # a full card loses it, as others do
-                os.write(other, packet)
+            with contextlib.suppress(OSError):  # a card that is full or down loses it, as others do
+                os.write(other, waiting.popleft()[1])
 
 
 if __name__ == "__main__":

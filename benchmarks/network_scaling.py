@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -79,7 +80,7 @@ def measure(link: Link, model: str, batch: int, steps: int, rounds: int) -> Iter
     """The rows of one model and batch: computing alone and every link take turns, ``rounds`` times."""
     alone: list[float] = []
     times: dict[float | None, list[float]] = {speed: [] for speed in SPEEDS_OF_LINK}
-    probed: dict[float | None, list[float]] = {}
+    probed: dict[float | None, list[list[float]]] = {speed: [] for speed in SPEEDS_OF_LINK}
     with (
         workers(link.hosts, model, batch // 2, together=False) as ask_alone,
         workers(link.hosts, model, batch, together=True) as ask,
@@ -89,10 +90,10 @@ def measure(link: Link, model: str, batch: int, steps: int, rounds: int) -> Iter
             alone.append(statistics.mean(ask_alone(f"steps {steps}")))
             for speed in SPEEDS_OF_LINK:
                 link.limit(speed)
-                probed[speed] = ask("probe")
+                probed[speed].append(ask("probe"))
                 times[speed].append(max(ask(f"steps {steps}")))
     for speed in SPEEDS_OF_LINK:
-        bandwidth, one_way = probed[speed]
+        bandwidth, one_way = (statistics.median(numbers) for numbers in zip(*probed[speed], strict=True))
         row = Row(
             step=statistics.median(times[speed]),
             compute=statistics.median(alone),
@@ -187,18 +188,18 @@ def seconds_a_step(loop: Any, steps: int) -> float:
     order = np.resize(np.arange(loop.data.train.size, dtype=np.int32), steps * loop.batch_size)
     given = (loop.train_tensors, tf.constant(order), tf.constant(loop.batch_size), tf.constant(0), tf.constant(steps))
     began = time.perf_counter()
-    _, _, loss = loop.run_arrays(*given, tf.constant(0.0, tf.float64))
+    *_, loss = loop.run_arrays(*given, tf.constant(0.0, tf.float64))
     float(loss)
     return (time.perf_counter() - began) / steps
 
 
 def probe(rank: int, host: str) -> list[float]:
-    """The first worker's answer: bytes a second from the other to it, and seconds one way; the other's is empty."""
+    """The first worker's answer: bytes a second, both ways at once, and seconds one way; the other's is empty."""
     if rank > 0:
         with connect(host) as connection:
             for _ in range(PING_PONGS):
                 connection.sendall(connection.recv(1))
-            connection.sendall(bytes(PROBE_BYTES))
+            exchange(connection)
             connection.recv(1)
         return []
     with socket.create_server((host, PROBE_PORT)) as server, server.accept()[0] as connection:
@@ -208,12 +209,21 @@ def probe(rank: int, host: str) -> list[float]:
             connection.sendall(b"?")
             connection.recv(1)
         one_way = (time.perf_counter() - began) / PING_PONGS / 2
-        began, missing = time.perf_counter(), PROBE_BYTES
-        while missing:
-            missing -= len(connection.recv(1 << 20))
+        began = time.perf_counter()
+        exchange(connection)
         bandwidth = PROBE_BYTES / (time.perf_counter() - began)
         connection.sendall(b"!")
     return [bandwidth, one_way]
+
+
+def exchange(connection: socket.socket) -> None:
+    """Send ``PROBE_BYTES`` and receive as many, at the same time, as workers do with gradients."""
+    sender = threading.Thread(target=connection.sendall, args=(bytes(PROBE_BYTES),))
+    sender.start()
+    missing = PROBE_BYTES
+    while missing:
+        missing -= len(connection.recv(min(missing, 1 << 20)))
+    sender.join()
 
 
 def connect(host: str) -> socket.socket:

@@ -111,11 +111,12 @@ def can_delay(host: Host) -> bool:
 @contextlib.contextmanager
 def delayed(first: Host, second: Host, delay: float) -> Iterator[None]:
     """A second link between the hosts, whose packets take ``delay`` milliseconds."""
-    words = [sys.executable, "-m", delay_line.__name__, str(first.process), str(second.process), str(delay)]
+    module = [sys.executable, "-m", delay_line.__name__]
+    words = ["setpriv", "--pdeathsig", "KILL", *module, str(first.process), str(second.process), str(delay)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as line:
         try:
             if line.stdout is None or line.stdout.readline() != "ready\n":
-                raise SystemExit("the delayed link cannot be made; it needs the kernel's tun")
+                raise SystemExit("the delayed link cannot be made; it needs the kernel's tun and real-time priority")
             for host in (first, second):
                 host.run("ip", "link", "set", delay_line.NAME, "up", "mtu", str(MTU))
             yield

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nn_train.config import read_config
 from nn_train.config.cli import exit_code
-from nn_train.config.uris import refuse_credentials
+from nn_train.config.parse import coerce
+from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
 SCALING = ("num_workers", "use_gpu", "cpus_per_worker", "gpus_per_worker")
@@ -39,22 +40,28 @@ def make_parser() -> Parser:
     return parser
 
 
+def place(option: str, text: str) -> str:
+    """A path or URI; RequestError for what can be none."""
+    refuse_credentials(option, text)
+    refuse_no_path(option, coerce(option, text, str))
+    return text
+
+
 def local_path(output: str) -> Path:
     """The folder of the report; RequestError for a URI."""
-    refuse_credentials("--output", output)
-    if "://" in output:
+    if "://" in place("--output", output):
         raise RequestError(f"--output: {output} is a URI; write the report to a local folder and copy it from there")
     return Path(output)
 
 
 def main(argv: Sequence[str]) -> int:
     given = vars(make_parser().parse_args(argv))
-    output = local_path(given["output"])
+    output, runs = local_path(given["output"]), [place("--runs", run) for run in given["runs"]]
     overrides = {f"scaling.{name}": given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
     scaling = read_config(None, {"scaling.num_workers": "1", "train.batch_size": "1000000", **overrides}).scaling
     from nn_train.prediction.driver import evaluate_runs
 
-    page = evaluate_runs(given["runs"], output, scaling, lambda line: print(line, flush=True), given["verbose"])
+    page = evaluate_runs(runs, output, scaling, lambda line: print(line, flush=True), given["verbose"])
     print(page)
     return 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import threading
 import time
@@ -101,6 +102,7 @@ class Lease:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.record = {"owner": uuid.uuid4().hex, "since": since, **identity()}
         self.taker: dict[str, Any] | None = None
+        self.device: int | None = None
         above = [Path(self.folder.root), *Path(self.folder.root).parents] if target.is_local else []
         self.new_folders = [path for path in above if not path.exists()]
 
@@ -130,6 +132,7 @@ class Lease:
         return content if isinstance(content, dict) else {}
 
     def write(self) -> None:
+        self.device = self.device_now()
         self.folder.write_json(self.file, {**self.record, "renewed": time.time()})
 
     def confirm(self) -> None:
@@ -141,14 +144,22 @@ class Lease:
 
     def renew(self) -> None:
         """Write it anew, or learn who took it."""
-        self.look()
-        if self.taker is None:
+        found = self.look()
+        # A disk that was unmounted leaves its mount point: a lease that is written there would be on another disk.
+        if self.taker is None and (found is not None or self.device == self.device_now()):
             self.write()
 
-    def look(self) -> None:
+    def look(self) -> dict[str, Any] | None:
         found = self.read()
         if found and found.get("owner") != self.record["owner"]:
             self.taker = found
+        return found
+
+    def device_now(self) -> int | None:
+        """The number of the disk that the folder is on; None for objects, and before there is a folder."""
+        with contextlib.suppress(OSError):
+            return os.stat(self.folder.root).st_dev if self.target.is_local else None
+        return None
 
     def give_back(self) -> None:
         """Delete it, if it is still one's own, and the folders that were made for it, if nothing else is there."""

@@ -1,4 +1,4 @@
-"""Training and evaluating a model: whole epochs inside one graph.
+"""Training a model: whole epochs inside one graph.
 
 The arrays lie in memory as the bytes they came as; an epoch has one order of the examples, the same on
 every worker; each worker takes its rows of every global batch. Python is out of the hot path and the
@@ -14,21 +14,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.datasets import Examples, SplitData
+from nn_train.batches import Batches, stream
+from nn_train.counts import Counts, Logs
+from nn_train.datasets import SplitData
 from nn_train.errors import RequestError
 from nn_train.partial import Partial, Pauses
 from nn_train.replication import (
     Replicas,
-    gather_from_all,
-    put_on_each,
     seed_states,
     separate_seeds,
     share_from_chief,
 )
 from nn_train.steps import ReplicaSteps
-from nn_train.tensors import gather, rows_of, to_tensors
+from nn_train.tensors import gather, to_tensors
+from nn_train.validation import Validation
 
-Logs = dict[str, float]
 ALL = 2**31 - 1  # steps
 # Called with the steps done, how many more to take at most, and the sum of the losses so far; returns what
 # ``Loop.run_arrays`` does.
@@ -59,16 +59,14 @@ class Loop:
     ) -> None:
         self.model, self.data, self.replicas = model, data, replicas
         self.batch_size, self.seed = batch_size, seed
-        self.one_hot_depth = one_hot_depth
+        self.batches, self.counts = Batches(data, replicas, one_hot_depth), Counts(model, replicas)
         last = data.train.size % batch_size if data.in_memory else 1
         # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
         short = not data.in_memory or 0 < last < replicas.size
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
-        self.gather: Callable[[], np.ndarray] | None = None
         self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
-        self.evaluation_steps = ReplicaSteps(model, replicas, may_be_empty=not data.in_memory)
         self.train_tensors = to_tensors(data.train) if data.in_memory else None
-        self.validation_tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
+        self.validation = Validation(model, data, replicas, self.batches, self.counts)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -90,18 +88,19 @@ class Loop:
             ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
 
         Raises:
-            FloatingPointError: the loss or the weights became NaN or infinite; names the step.
+            FloatingPointError: the loss became NaN or infinite; names the step. Or weights did, which is seen at the
+                next pause, or after the epoch.
         """
         self.model.reset_metrics()
         if partial is not None:
-            self.put_metrics(partial.metrics)
+            self.counts.put(partial.metrics)
         elif self.align_draws is not None:
             self.align_draws()
             separate_seeds(self.model, self.replicas)
         examples, loss_sum = self.run_epoch(epoch, partial, pauses)
         if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
-        return {**self.read_metrics(), "loss": loss_sum / examples, "examples": examples}
+        return {**self.counts.read(), "loss": loss_sum / examples, "examples": examples}
 
     def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[int, float]:
         """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
@@ -110,7 +109,8 @@ class Loop:
             examples, and the sum of their losses.
         """
         step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
-        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step)
+        alive = pauses.alive if pauses is not None else lambda: None
+        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, alive)
         examples, total = step * self.batch_size, self.steps_per_epoch
         more = True
         while more:
@@ -133,13 +133,14 @@ class Loop:
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} in {moment}")
         if not bool(self.weights_are_finite()):
-            raise FloatingPointError(f"weights are NaN or infinite in {moment} (the loss is still {loss:.4g})")
+            raise FloatingPointError(f"weights are NaN or infinite, seen after {moment} (the loss is {loss:.4g})")
 
     @tf.function
     def weights_are_finite(self) -> tf.Tensor:
         """Bool. Over those that are trained, which are the same on all replicas."""
-        weights = self.model.trainable_variables
-        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(weight.value)) for weight in weights])
+        values = [weight.value for weight in self.model.trainable_variables]
+        floating = [value for value in values if value.dtype.is_floating]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
 
     def over_arrays(self, epoch: int) -> Advance:
         """Takes steps over the arrays in memory, in the order of an epoch."""
@@ -153,14 +154,15 @@ class Loop:
 
         return advance
 
-    def over_stream(self, step: int) -> Advance:
+    def over_stream(self, step: int, alive: Callable[[], None]) -> Advance:
         """Takes steps over a pass through the stream, of which ``step`` batches are read and left out.
 
         Read here and not by ``skip``, whose time would be taken for that of the first steps.
         """
-        iterator = iter(self.stream(self.data.train))
+        iterator = iter(stream(self.data.train, self.batch_size))
         for _ in range(step):
             next(iterator)
+            alive()
         return lambda _, chunk, loss_sum: self.run_stream(
             iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
         )
@@ -172,33 +174,9 @@ class Loop:
             for _ in range(epochs):
                 iter(data)
 
-    def gather_metrics(self) -> np.ndarray:
-        """What every replica has counted so far, float64 [R, M]. Collective."""
-        if self.gather is None:
-            self.gather = gather_from_all(self.model.metrics_variables, self.replicas)
-        return self.gather()
-
-    def put_metrics(self, counted: np.ndarray) -> None:
-        """Set what ``gather_metrics`` gave; for another number of replicas the chief takes the sum of all."""
-        if len(counted) != self.replicas.size:
-            counted = np.concatenate([counted.sum(axis=0)[None], np.zeros((self.replicas.size - 1, counted.shape[1]))])
-        put_on_each(self.model.metrics_variables, counted[self.replicas.rank], self.replicas)
-
-    def evaluate(self) -> Logs:
+    def evaluate(self, pauses: Pauses | None = None) -> Logs:
         """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
-        if self.data.validation is None:
-            return {}
-        self.model.reset_metrics()
-        if self.validation_tensors is not None:
-            examples, loss_sum = self.evaluate_arrays(self.validation_tensors, tf.constant(self.evaluation_rows))
-        else:
-            examples, loss_sum = self.evaluate_stream(iter(self.stream(self.data.validation)))
-        if int(examples) == 0:
-            raise RequestError("data.source: the validation dataset gave no example")
-        loss = float(loss_sum) / int(examples)
-        if not np.isfinite(loss):
-            raise FloatingPointError(f"the validation loss is {loss}")
-        return {**self.read_metrics(), "loss": loss}
+        return self.validation.evaluate(self.batch_size, pauses.alive if pauses is not None else lambda: None)
 
     @tf.function(reduce_retracing=True)
     def run_arrays(
@@ -222,7 +200,7 @@ class Loop:
             rows = tf.minimum(batch_size, total - first)
             low, high = self.replicas.rows(rows)
             x, y = gather(tensors, order[first + low : first + high])
-            loss = self.replicas.strategy.run(self.steps.train, args=((*self.prepare(x, y), None), rows))
+            loss = self.replicas.strategy.run(self.steps.train, args=((*self.batches.prepare(x, y), None), rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
             examples += rows
             step += 1
@@ -237,7 +215,7 @@ class Loop:
         """
         loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
         for batch in iterator:
-            own, rows = self.own_rows(batch)
+            own, rows = self.batches.own(batch)
             loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
             examples += rows
@@ -245,75 +223,3 @@ class Loop:
             if done == chunk or not tf.math.is_finite(loss):
                 break
         return done, examples, loss_sum, loss
-
-    @tf.function(reduce_retracing=True)
-    def evaluate_arrays(self, tensors: Any, batch_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sum of the loss over this replica's contiguous part, then over the replicas."""
-        total = tf.shape(tf.nest.flatten(tensors[0])[0])[0]
-        first, last = self.replicas.rows(total)
-        loss_sum = tf.constant(0.0, tf.float64)
-        while first < last:
-            stop = tf.minimum(first + batch_rows, last)
-            batch = (*self.prepare(*rows_of(tensors, first, stop)), None)
-            loss = self.replicas.strategy.run(self.evaluation_steps.evaluate, args=(batch,))
-            loss_sum += tf.cast(loss, tf.float64)
-            first = stop
-        return total, self.sum_over_replicas(loss_sum)
-
-    @tf.function(reduce_retracing=True)
-    def evaluate_stream(self, iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same over a stream."""
-        total, loss_sum = tf.constant(0), tf.constant(0.0, tf.float64)
-        for batch in iterator:
-            own, rows = self.own_rows(batch)
-            loss = self.replicas.strategy.run(self.evaluation_steps.evaluate, args=(own,))
-            loss_sum += tf.cast(loss, tf.float64)
-            total += rows
-        return total, self.sum_over_replicas(loss_sum)
-
-    @property
-    def evaluation_rows(self) -> int:
-        """Rows of an evaluation batch of one replica: no activations are kept, so twice those of training fit."""
-        return 2 * -(-self.batch_size // self.replicas.size)
-
-    def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
-        """In cross-replica context, inside a graph."""
-        strategy = self.replicas.strategy
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.identity(value)), axis=None)
-
-    def read_metrics(self) -> Logs:
-        """The model's metrics over all replicas. Collective: reading a metric's variable sums it."""
-        results = {}
-        for name, value in self.metric_results().items():
-            array = np.asarray(value)
-            if array.ndim == 0 and np.isfinite(array):
-                results[name] = float(array)
-        return results
-
-    @tf.function
-    def metric_results(self) -> dict[str, tf.Tensor]:
-        results = self.model.get_metrics_result()
-        # Keras weighs the batches of its own loss trackers by a static shape, which is not known here.
-        trackers = {"loss", *(metric.name for metric in self.model._compile_loss.metrics)}
-        return {name: value for name, value in results.items() if name not in trackers}
-
-    def stream(self, dataset: Any) -> Any:
-        """Global batches of a dataset of single examples, in one order on all workers."""
-        options = tf.data.Options()
-        options.deterministic = True
-        return dataset.batch(self.batch_size).prefetch(2).with_options(options)
-
-    def own_rows(self, batch: Any) -> tuple[Any, tf.Tensor]:
-        """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""
-        rows = tf.shape(tf.nest.flatten(batch)[0])[0]
-        low, high = self.replicas.rows(rows)
-        x, y, *weight = rows_of(batch, low, high)
-        return (*self.prepare(x, y), weight[0] if weight else None), rows
-
-    def prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """What the model sees: image bytes as float32 in [0, 1], labels one-hot where asked."""
-        if self.data.divisor is not None:
-            x = tf.nest.map_structure(lambda tensor: tf.cast(tensor, tf.float32) / self.data.divisor, x)
-        if self.one_hot_depth is not None:
-            y = tf.one_hot(y, self.one_hot_depth)
-        return x, y

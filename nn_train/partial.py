@@ -32,5 +32,8 @@ class Pauses(Protocol):
     def trained(self, steps: int) -> None:
         """Called when they are."""
 
+    def alive(self) -> None:
+        """Called now and then outside of the steps, where something takes long."""
+
     def pause(self, loop: Any, step: int, loss_sum: float) -> None:
         """Called where more steps follow, ``step`` being done in this epoch. Collective."""

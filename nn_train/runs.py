@@ -27,7 +27,6 @@ MODEL = "model.keras"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
-REPLACED_BY = "replaced_by"
 
 # Of a finished search; the runs of its best models are folders in ``best``.
 SEARCH = "search.json"
@@ -39,11 +38,12 @@ BEST_RUNS = "best"
 PATIENCE, FIRST_PAUSE, LONGEST_PAUSE = 45.0, 1.0, 8.0
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT}
 PASSING |= {errno.EAGAIN, errno.EBUSY}
-GONE = "the folder was there before and is gone: was it deleted, or its disk unmounted?"
+GONE = "its folder was there before and is gone: was it deleted, or its disk unmounted?"
 PASSING_TEXT = re.compile(
     r"HTTP status (429|5\d\d)|AWS Error (SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT"
     r"|NETWORK_CONNECTION)"
 )
+PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # a file that is being written
 Result = TypeVar("Result")
 
 
@@ -75,8 +75,9 @@ class RunFolder:
         field: the setting that ``storage_path`` comes from, for messages.
 
     Attributes:
-        patient: whether to try again what fails for the moment (a full disk, a service that answers 503, a local
-            folder that was there before and is missing).
+        patient: whether to try again what fails for the moment (a full disk, a service that answers 503).
+        needs: a local file without which nothing is written: the ``config.yaml`` that was seen or written here. Where
+            it is missing, its disk is gone, and what is made anew would lie on another one. None: there was none yet.
 
     Raises (all methods):
         StorageError: the storage cannot be reached, read or written.
@@ -84,7 +85,7 @@ class RunFolder:
 
     def __init__(self, storage_path: str, name: str = "", field: str = "run.storage_path") -> None:
         self.patient = True
-        self._seen = False
+        self.needs: str | None = None
         self.is_local = "://" not in storage_path
         self._field, self._options = field, ""
         if self.is_local:
@@ -118,6 +119,16 @@ class RunFolder:
         """The part before it; empty where there is none."""
         return self.root.rpartition("/")[0].rpartition("/")[2]
 
+    def inside(self, name: str) -> RunFolder:
+        """A folder in this one, which needs what this one needs."""
+        made = RunFolder(self.path(name), field=self._field)
+        made.needs = self.needs
+        return made
+
+    def expect(self) -> None:
+        """The run in this folder was begun: its ``config.yaml`` must be there from now on."""
+        self.needs = self._inside(CONFIG) if self.is_local else None
+
     def path(self, name: str) -> str:
         """Where a file of the run is, for a person to read."""
         return f"{self._base}/{name}{self._options}"
@@ -126,7 +137,8 @@ class RunFolder:
         """Whether the file or folder is there."""
         info = self._tried("read", name, lambda: self.filesystem.get_file_info(self._inside(name)))
         found = bool(info.type != fs.FileType.NotFound)
-        self._seen |= found
+        if found and name == CONFIG:
+            self.expect()
         return found
 
     def is_empty(self) -> bool:
@@ -147,6 +159,8 @@ class RunFolder:
         """Write the whole file; a reader, and a crash, sees the old content or the new, never a part."""
         put = self._write_locally if self.is_local else self._write_object
         self._tried("written", name, lambda: put(self._inside(name), content))
+        if name == CONFIG:
+            self.expect()
 
     def _write_object(self, target: str, content: bytes) -> None:
         # Object stores have no folders to make, and show an object only when it is complete.
@@ -154,8 +168,11 @@ class RunFolder:
             stream.write(content)
 
     def _write_locally(self, target: str, content: bytes) -> None:
-        if self._seen and not os.path.isdir(self.root):  # made anew, it would be on another disk
-            raise OSError(errno.ESTALE, GONE)
+        if self.needs is not None:
+            try:
+                os.stat(self.needs)
+            except (FileNotFoundError, NotADirectoryError):
+                raise OSError(errno.ESTALE, GONE) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
         written = f"{target}.{uuid.uuid4().hex[:8]}.part"
         try:
@@ -164,7 +181,6 @@ class RunFolder:
                 handle.flush()
                 os.fsync(handle.fileno())
             os.replace(written, target)
-            self._seen = True
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(written)  # it takes room on a disk that has none
@@ -176,7 +192,7 @@ class RunFolder:
 
     def names(self, folder: str) -> list[str]:
         """The complete files directly in a folder, sorted; empty when the folder is not there."""
-        return [name for name in self._entries(folder, fs.FileType.File) if not name.endswith(".part")]
+        return [name for name in self._entries(folder, fs.FileType.File) if not PART.search(name)]
 
     def folders(self, folder: str) -> list[str]:
         """The folders directly in a folder, sorted; empty when the folder is not there."""
@@ -194,12 +210,19 @@ class RunFolder:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self._tried("deleted", name, lambda: self.filesystem.delete_file(self._inside(name)))
 
+    def sweep(self, folder: str = "") -> None:
+        """Delete what a process that was killed while it wrote has left directly in a folder."""
+        for name in self._entries(folder, fs.FileType.File):
+            if PART.search(name):
+                self.delete(f"{folder}/{name}" if folder else name)
+
     def clear(self) -> None:
         """Delete the run with everything in it; it may be begun anew."""
         if self.exists():
             with contextlib.suppress(FileNotFoundError):  # a try that failed had deleted it
                 self._tried("deleted", "", lambda: self.filesystem.delete_dir(self.root))
-        self._seen = False
+        if self.needs == self._inside(CONFIG):
+            self.needs = None
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object, or None where there is no such file. StorageError when it is damaged."""
@@ -237,7 +260,7 @@ class RunFolder:
             raise StorageError(f"{where} cannot be {done}: {first_line(error)}{tried}") from error
 
     def _may_pass(self, error: OSError) -> bool:
-        was_always = error.errno == errno.EROFS and not self._seen  # read-only from the beginning
+        was_always = error.errno == errno.EROFS and self.needs is None  # read-only from the beginning
         return may_pass(error) and not was_always
 
 

@@ -1,16 +1,19 @@
-"""Real worker processes under a real MultiWorkerMirroredStrategy, without Ray."""
+"""Real worker processes under a real MultiWorkerMirroredStrategy, without Ray; and where processes listen."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from nn_train.training.addresses import free_addresses, tf_config
 
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}  # as the kernel has it
 TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
 
 
@@ -47,3 +50,20 @@ def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
             return [0 for _ in codes]
         select.select([], [], [], 0.05)
     raise AssertionError(f"the workers did not end within {TIMEOUT} s")
+
+
+def listening(pids: Iterable[int]) -> set[str]:
+    """The addresses, as the kernel writes them, on which processes listen with TCP."""
+    inodes = set()
+    for number in pids:
+        with contextlib.suppress(OSError):  # it ended
+            for descriptor in Path(f"/proc/{number}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    inodes.add(descriptor.readlink().name)
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.add(fields[1].split(":")[0])
+    return found

@@ -51,15 +51,24 @@ def unshare() -> list[str]:
 
 
 @contextlib.contextmanager
-def node_without(folder: Path, address: str, *options: str, **environment: str) -> Iterator[None]:
+def node_without(
+    folder: Path, address: str, *options: str, read_only: bool = False, **environment: str
+) -> Iterator[None]:
     """A second node of the cluster at ``address`` with 1 CPU, on which ``folder`` is an empty one of its own.
 
     Args:
+        read_only: it is the same folder as elsewhere, but cannot be written to.
         options: more words for ``ray start``.
         environment: variables of the node's processes.
     """
     ray_start = [str(Path(sys.executable).with_name("ray")), "start", f"--address={address}", "--num-cpus=1", "--block"]
-    script = f"mount -t tmpfs none {shlex.quote(str(folder))} && exec {shlex.join([*ray_start, *options])}"
+    place = shlex.quote(str(folder))
+    mount = (
+        f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
+        if read_only
+        else f"mount -t tmpfs none {place}"
+    )
+    script = f"{mount} && exec {shlex.join([*ray_start, *options])}"
     before, give_up = living(), time.monotonic() + TIMEOUT
     with tempfile.TemporaryFile() as log:
         node = subprocess.Popen(

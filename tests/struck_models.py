@@ -17,23 +17,26 @@ import keras
 import tensorflow as tf
 
 from nn_train import runs
+from nn_train.training import pauses
 
 NOTHING = (99, None)
 LIMIT = 120  # seconds
 
 
 class AtStep(keras.layers.Layer):
-    """Passes its input on. At training step ``step`` of worker ``rank`` it calls ``action``, once for all tries.
+    """Passes its input on. At step ``step`` of worker ``rank`` it calls ``action``, once for all tries.
 
-    Where that gives a number, the input of this step is multiplied with it.
+    Where that gives a number, the input of this step is multiplied with it. Counted are steps of training, or batches
+    of validation.
     """
 
-    def __init__(self, marker, rank, action, step, **kwargs):
+    def __init__(self, marker, rank, action, step, while_training=True, **kwargs):
         super().__init__(**kwargs)
         self.marker, self.rank, self.action, self.step, self.steps = marker, rank, action, step, 0
+        self.while_training = while_training
 
     def call(self, x, training=False):
-        if training:
+        if bool(training) == self.while_training:
             x *= tf.ensure_shape(tf.py_function(self.note, [], x.dtype), ())
         return x
 
@@ -53,10 +56,10 @@ def marker_of(config, name="struck"):
     return Path(config.run.storage_path) / config.name / name
 
 
-def model_with(config, rank, action, step=10, dropout=0.3, name="struck"):
+def model_with(config, rank, action, step=10, dropout=0.3, name="struck", **options):
     layers = [
         keras.Input((6,)),
-        AtStep(marker_of(config, name), rank, action, step),
+        AtStep(marker_of(config, name), rank, action, step, **options),
         keras.layers.Dense(8, activation="relu"),
     ]
     return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
@@ -99,9 +102,38 @@ def waiting_in_a_step(config):
     return model_with(config, 1, lambda: threading.Event().wait())
 
 
+def waiting_in_validation(config):
+    """The same after the second epoch, at a moment that is not timed by the steps before."""
+    pauses.PATIENT = 1
+    return model_with(config, 1, lambda: threading.Event().wait(), step=2, while_training=False)
+
+
+class WaitOnce(keras.callbacks.Callback):
+    """A callback that waits for ever after the first epoch, once for all tries."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker = marker
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.marker.exists():
+            self.marker.touch()
+            threading.Event().wait()
+
+
+def waiting_callback(folder):
+    pauses.PATIENT = 1
+    return [WaitOnce(Path(folder) / "struck")]
+
+
 def diverges(config):
     """The loss is NaN in the tenth step of the second epoch."""
     layers = [keras.layers.Dense(3), AtStep(marker_of(config), 1, lambda: math.nan, 12 + 10)]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
+def diverges_to_infinity(config):
+    layers = [keras.layers.Dense(3), AtStep(marker_of(config), 1, lambda: 1e38, 12 + 10)]
     return keras.Sequential([keras.Input((6,)), *layers])
 
 
@@ -172,6 +204,17 @@ def disk_gone(config):
     return damaged(
         config, lambda: run(["umount", "--lazy", place]), lambda: run(["mount", "--bind", f"{place}.kept", place])
     )
+
+
+def disk_gone_and_killed(config):
+    """In the second epoch the disk is unmounted and the chief killed; who comes after it waits for little time."""
+    runs.PATIENCE = 2
+
+    def strike():
+        run(["umount", "--lazy", config.run.storage_path])
+        kill()
+
+    return model_with(config, 0, strike, step=12 + 10)
 
 
 def damaged(config, damage, mend):

@@ -44,6 +44,22 @@ def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continu
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.dist
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_early_stopping_and_the_best_epoch_so_far_are_continued(outcome, size):
+    import keras
+
+    names = ("patience", "continued_patience")
+    whole, continued = (outcome(size).history(name) for name in names)
+    assert 3 <= len(whole) < 30  # it stops early, and not before the other one was interrupted
+    assert continued == whole
+    results = [json.loads((outcome(size).folder / name / "result.json").read_text()) for name in names]
+    assert results[0]["best_epoch"] == results[1]["best_epoch"] < len(whole)
+    best = [keras.models.load_model(outcome(size).folder / name / "model.keras").get_weights() for name in names]
+    for one, other in zip(*best, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.tf
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     import keras

@@ -223,6 +223,19 @@ def test_the_holder_renews_and_writes_a_lease_anew_that_was_deleted(target, monk
     assert files(target.parent) == []
 
 
+def test_a_lease_is_not_written_to_the_disk_below_one_that_was_unmounted(tmp_path, monkeypatch):
+    held = Lease(RunFolder(str(tmp_path), "run"))
+    held.write()
+    kept = (tmp_path / ".run.lease").read_text()
+    (tmp_path / ".run.lease").unlink()
+    monkeypatch.setattr(held, "device_now", lambda: -1)
+    held.renew()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".run.lease").write_text(kept)  # it is mounted again, as another device
+    held.renew()
+    assert held.read()["renewed"] > json.loads(kept)["renewed"]
+
+
 def test_a_storage_that_fails_for_a_while_does_not_end_the_renewals(tmp_path, monkeypatch):
     target, failures = RunFolder(str(tmp_path), "run"), []
     whole = RunFolder.write

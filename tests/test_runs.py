@@ -115,13 +115,14 @@ def test_a_disk_that_is_full_for_a_moment_is_waited_for(tmp_path, disk):
 @pytest.mark.parametrize(("code", "tries"), [(errno.ENOSPC, 8), (errno.EROFS, 8), (errno.EACCES, 1)])
 def test_a_disk_that_stays_full_or_is_read_only_is_one_message_and_leaves_the_old_content(tmp_path, disk, code, tries):
     folder = RunFolder(str(tmp_path), "run")
+    folder.write("config.yaml", b"")
     folder.write("epoch.ckpt", b"old")
     waited = disk(code, times=99)
     with pytest.raises(StorageError, match=rf"run/epoch\.ckpt cannot be written: {os.strerror(code)}"):
         folder.write("epoch.ckpt", b"new")
     assert len(waited) == tries - 1
     assert folder.read("epoch.ckpt") == b"old"
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["epoch.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.yaml", "epoch.ckpt"]
 
 
 def test_a_disk_that_was_never_anything_but_read_only_is_not_waited_for(tmp_path, disk):
@@ -131,25 +132,41 @@ def test_a_disk_that_was_never_anything_but_read_only_is_not_waited_for(tmp_path
     assert waited == []
 
 
-def test_a_folder_that_is_gone_is_waited_for_and_not_made_anew(tmp_path, disk):
+def test_a_run_that_is_gone_is_waited_for_and_not_made_anew(tmp_path, disk):
     waited = disk(errno.EIO, times=0)
-    writer, reader = (RunFolder(str(tmp_path), "run") for _ in range(2))
-    writer.write("a.txt", b"x")
-    assert reader.exists("a.txt")
+    writer, reader, told = (RunFolder(str(tmp_path), "run") for _ in range(3))
+    writer.write("config.yaml", b"x")
+    assert reader.exists("config.yaml")
+    told.expect()
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    for folder in (writer, reader):
-        with pytest.raises(StorageError, match=r"a\.txt cannot be written: .* is gone.*; tried for \d+ s"):
+    places = [writer, reader, told, writer.inside("trials/one")]
+    for folder in places:
+        with pytest.raises(StorageError, match=r"a\.txt cannot be written: its folder .* is gone.*; tried for \d+ s"):
             folder.write("a.txt", b"y")
-    assert len(waited) == 14
+    assert len(waited) == 7 * len(places)
     assert not (tmp_path / "run").exists()
+    (tmp_path / "run" / "trials").mkdir(parents=True)  # others make folders there
+    with pytest.raises(StorageError, match="is gone"):
+        places[-1].write("a.txt", b"y")
+    (tmp_path / "run" / "trials").rmdir()
+    (tmp_path / "run").rmdir()
     (tmp_path / "elsewhere").rename(tmp_path / "run")
-    writer.write("a.txt", b"y")
-    assert reader.read("a.txt") == b"y"
+    places[-1].write("a.txt", b"y")
+    assert reader.read("trials/one/a.txt") == b"y"
 
 
-def test_a_folder_that_was_deleted_on_purpose_can_be_made_anew(tmp_path):
+def test_a_run_that_was_deleted_on_purpose_can_be_made_anew(tmp_path):
     folder = RunFolder(str(tmp_path), "run")
-    folder.write("a.txt", b"x")
+    folder.write("config.yaml", b"x")
     folder.clear()
     folder.write("a.txt", b"y")
     assert folder.read("a.txt") == b"y"
+
+
+def test_what_a_killed_process_was_writing_is_swept_away_and_nothing_else(tmp_path):
+    folder = RunFolder(str(tmp_path), "run")
+    for name in ("notes.part", "a.ckpt", "a.ckpt.0123abcd.part"):
+        folder.write(f"checkpoints/{name}", b"x")
+    folder.sweep("checkpoints")
+    folder.sweep("nowhere")
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["a.ckpt", "notes.part"]

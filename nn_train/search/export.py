@@ -19,10 +19,10 @@ def export_models(config: Config, folder: RunFolder, records: list[Record], comm
     """
     records = [record for record in records if trial_folder(folder, record.trial).exists(BEST)]
     names = [f"{place}_{record.trial}" for place, record in enumerate(records, start=1)]
-    places = [RunFolder(folder.path(f"{runs.BEST_RUNS}/{name}")) for name in names]
+    places = [folder.inside(f"{runs.BEST_RUNS}/{name}") for name in names]
     if folder.folders(runs.BEST_RUNS) == sorted(names) and all(run.exists(runs.RESULT) for run in places):
         return
-    RunFolder(folder.path(runs.BEST_RUNS)).clear()
+    folder.inside(runs.BEST_RUNS).clear()
     for run, record in zip(places, records, strict=True):
         export_model(config, folder, run, record, command)
 

@@ -55,7 +55,7 @@ class Record:
 
 def trial_folder(search: RunFolder, trial: str) -> RunFolder:
     """Where a trial keeps its weights while the search needs them."""
-    return RunFolder(search.path(f"trials/{trial}"))
+    return search.inside(f"trials/{trial}")
 
 
 class Journal:

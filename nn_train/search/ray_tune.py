@@ -96,7 +96,7 @@ class Session:
 
     def __exit__(self, *error: Any) -> None:
         with contextlib.suppress(OSError, StorageError):
-            RunFolder(self.folder.path(TUNE_FILES)).clear()
+            self.folder.inside(TUNE_FILES).clear()
         self.context.close()
 
     def has_open_trials(self) -> bool:

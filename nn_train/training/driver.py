@@ -117,7 +117,8 @@ def note_failure(jobs: Sequence[Any], error: TrainingError) -> None:
     """``result.json`` of the run that failed: the first that is not finished. None is written for one not begun."""
     for job in jobs:
         if read_finished(job.folder) is None:
-            # The storage itself may be what failed.
+            # The storage itself may be what failed; then it was waited for long enough.
+            job.folder.patient = not isinstance(error, StorageError)
             with contextlib.suppress(StorageError):
                 if job.folder.exists(runs.CONFIG):
                     job.folder.write_json(runs.RESULT, failed_record(job.config, error, job.command, job.started_at))

@@ -75,7 +75,7 @@ class Training(ABC):
             logs = self.loop.train_epoch(len(self.history), self.partial, self.pauses)
             self.partial = None
             trained = time.perf_counter()
-            validation = self.loop.evaluate()
+            validation = self.loop.evaluate(self.pauses)
         except FloatingPointError as error:
             kept = f"; the state after epoch {len(self.history)} is kept" if self.history else ""
             raise TrainingError(

@@ -25,6 +25,7 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.training.cluster import is_waiting, waiting_for
 
 Handler = Callable[[dict[str, Any]], None]
+BEGUN: set[str] = set()  # in the controller: the names of the runs that its workers have begun
 PATIENCE = 3.0  # seconds; workers that have room get it in a fraction of one
 
 
@@ -35,6 +36,8 @@ class ForwardReports(UserCallback):
         self.tell = tell
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        if metrics[0]["event"] == "start":
+            BEGUN.add(metrics[0]["run"])
         self.tell(metrics[0])
 
 

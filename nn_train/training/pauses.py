@@ -15,7 +15,9 @@ CHUNK_SECONDS = 5.0  # from pause to pause: seldom enough to cost nothing, often
 FIRST_STEPS = 8
 GROWTH = 8  # the first chunks hold the tracing, and say little of the pace
 SHARE = 0.03  # of the time may go into checkpoints
-TRACING = 10  # time-outs may the first chunk take, in which a large model is traced and compiled
+PATIENT = (
+    10  # time-outs may all else take: the first chunk, in which a model is traced, validation, the user's callbacks
+)
 SLOWER = 3  # times as long as expected may a chunk take, where that is longer than the time-out
 
 
@@ -52,12 +54,16 @@ class TimedPauses:
         return self.chunk
 
     def trained(self, steps: int) -> None:
-        """Learn the pace from them, and stop to watch. None are left where a stream ends with the chunk before."""
-        self.watch.end()
+        """Learn the pace from them. None are left where a stream ends with the chunk before."""
+        self.watch.begin()  # of what follows, until there are steps again
         if not steps:
             return
         self.pace = max(time.monotonic() - self.began, 1e-6) / steps
         self.wanted = min(max(int(min(CHUNK_SECONDS, self.every_seconds) / self.pace), 1), GROWTH * self.chunk)
+
+    def alive(self) -> None:
+        """Something goes on that is not steps."""
+        self.watch.begin()
 
     def pause(self, loop: Loop, step: int, loss_sum: float) -> None:
         """Agree on the next chunk, keep a checkpoint when it is time, and leave when asked to."""
@@ -67,7 +73,7 @@ class TimedPauses:
         chunk, saves = self.share([float(self.wanted), float(due)])
         self.chunk = int(chunk)
         if saves:
-            partial = Partial(step=step, loss_sum=loss_sum, metrics=loop.gather_metrics())
+            partial = Partial(step=step, loss_sum=loss_sum, metrics=loop.counts.gather())
             if self.replicas.is_chief:
                 self.save(partial)
             self.saved = time.monotonic()
@@ -83,7 +89,7 @@ class TimedPauses:
 
 
 class Watchdog:
-    """Calls ``on_hang`` from another thread when steps take far longer than expected.
+    """Calls ``on_hang`` from another thread when a worker takes far longer than expected to get on.
 
     What waits in a collective of TensorFlow's cannot be interrupted; the process must be replaced.
 
@@ -96,15 +102,16 @@ class Watchdog:
         self.timeout, self.on_hang = timeout, on_hang
         self.timer: threading.Timer | None = None
 
-    def begin(self, expected: float) -> None:
-        """Steps begin that should take ``expected`` seconds; 0: they are the first ones, of which nothing is known."""
-        seconds = max(self.timeout, SLOWER * expected) if expected else TRACING * self.timeout
+    def begin(self, expected: float = 0.0) -> None:
+        """What was watched has ended. What begins should take ``expected`` seconds; 0: nothing is known of it."""
+        self.end()
+        seconds = max(self.timeout, SLOWER * expected) if expected else PATIENT * self.timeout
         self.timer = threading.Timer(seconds, self.on_hang, args=(seconds,))
         self.timer.daemon = True
         self.timer.start()
 
     def end(self) -> None:
-        """They have ended."""
+        """What was watched has ended, and nothing follows."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

@@ -32,7 +32,7 @@ from nn_train.training.failures import (
 )
 from nn_train.training.leaving import LeavingError, is_asked_to_leave
 from nn_train.training.record import read_finished
-from nn_train.training.rendezvous import MwmsConfig
+from nn_train.training.rendezvous import MwmsConfig, begun_before
 from nn_train.training.shared_storage import check_shared
 from nn_train.training.tracebacks import own_traceback
 from nn_train.training.trainer import Trainer
@@ -52,11 +52,12 @@ def train_function(settings: dict[str, Any]) -> None:
     errors = get_train_context().execution_context.training_thread_runner.get_exception_queue()
 
     def tell_hang(seconds: float) -> None:
-        error = HungError(f"no end of a part of an epoch for {seconds:.0f} s")
+        error = HungError(f"nothing of it has ended for {seconds:.0f} s")
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
-        run_worker(settings["jobs"], rank, size, Surroundings(ray.train.report, tell_hang, is_asked_to_leave))
+        surroundings = Surroundings(ray.train.report, tell_hang, is_asked_to_leave, begun_before())
+        run_worker(settings["jobs"], rank, size, surroundings)
     except (RequestError, TrainingError, LeavingError):
         raise
     except Exception as error:

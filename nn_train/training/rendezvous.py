@@ -1,7 +1,8 @@
-"""How the workers of one MWMS find each other: ``TF_CONFIG``, set by Ray Train before training starts."""
+"""What workers are told before they start: how they find each other (``TF_CONFIG``), and what was begun before."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ import ray
 from ray.train.backend import Backend, BackendConfig
 
 from nn_train.training.addresses import hold_address, tf_config
+from nn_train.training.events import BEGUN
+
+BEGUN_BEFORE = "NN_TRAIN_BEGUN"
 
 
 @dataclass
@@ -35,7 +39,7 @@ class MwmsBackend(Backend):
         addresses = worker_group.execute(free_address, backend_config.port_range)
         ray.get(
             [
-                worker_group.execute_single_async(rank, set_tf_config, addresses, rank)
+                worker_group.execute_single_async(rank, set_environment, addresses, rank, sorted(BEGUN))
                 for rank in range(len(worker_group))
             ]
         )
@@ -47,6 +51,12 @@ def free_address(port_range: str | None) -> str:
     return hold_address(ray.util.get_node_ip_address(), port_range)
 
 
-def set_tf_config(addresses: list[str], rank: int) -> None:
-    """Describe the cluster to TensorFlow in this process."""
+def set_environment(addresses: list[str], rank: int, begun: list[str]) -> None:
+    """Describe the cluster to TensorFlow in this process, and name the runs that workers before it have begun."""
     os.environ["TF_CONFIG"] = tf_config(addresses, rank)
+    os.environ[BEGUN_BEFORE] = json.dumps(begun)
+
+
+def begun_before() -> frozenset[str]:
+    """In a worker: the names of the runs that workers before it have begun."""
+    return frozenset(json.loads(os.environ[BEGUN_BEFORE]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import textwrap
 import traceback
 from collections.abc import Sequence
@@ -10,26 +11,34 @@ from pathlib import Path
 from traceback import FrameSummary
 
 HERE = str(Path(__file__).parents[1]) + "/"
-LIBRARIES = ("/site-packages/", HERE, "/lib/python", "<frozen", "__autograph_generated")
+LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+NOT_OWN = (HERE, *LIBRARIES, "<")  # what files of libraries begin with; "<": of no file
+AUTOGRAPH = "__autograph_generated"
 OPERATION = "tensorflow.python.framework.errors"  # the module of what operations raise when they run
 TRACING = "in user code:\n"  # AutoGraph begins so the text of what a function raises while a graph is made of it
 PYTHON = "Traceback (most recent call last):\n"
 FRAME = re.compile(r'^ *File "(.+)", line (\d+), in ([^ \n]+).*\n', re.M)
 NODE = re.compile(r"\[\[\{*(?:node )?([^{}\]]+)\}*\]\]")
+DETECTED = "Detected at node "  # of several the last one
+FUNCTION = re.compile(r"\{\{function_node [^}]*\}\} ?")
+CODE = re.compile(r"\A(?:[ \t].*\n|\n)+")
 BOLD = re.compile(r"\033\[\d*m")
 
 
 def own_traceback(error: Exception) -> str:
     """The traceback without the frames of libraries, save the last one where it was raised by none of the user's."""
-    text, kind = BOLD.sub("", str(error)), type(error).__name__
-    if type(error).__module__.startswith(OPERATION):
-        return of_operation(text, kind)
+    whole = BOLD.sub("", "".join(traceback.format_exception_only(error)))
+    kind, text = type(error).__name__, whole.partition(": ")[2]
     frames = list(traceback.extract_tb(error.__traceback__))
     if text.startswith(TRACING):
         return of_tracing(text, frames)
+    if type(error).__module__.startswith(OPERATION) and FRAME.search(text):
+        return of_operation(text, kind)
     own = own_frames(frames)
     shown = own if own and own[-1] is frames[-1] else [*own, *frames[-1:]]
-    return written(shown, BOLD.sub("", "".join(traceback.format_exception_only(error))))
+    if type(error).__module__.startswith(OPERATION):
+        shown, whole = own or frames[-1:], f"{kind}: {FUNCTION.sub('', text)}"
+    return written(shown, whole)
 
 
 def of_tracing(text: str, frames: Sequence[FrameSummary]) -> str:
@@ -38,7 +47,7 @@ def of_tracing(text: str, frames: Sequence[FrameSummary]) -> str:
     known = {(frame.filename, frame.lineno) for frame in inner}
     outer = [frame for frame in own_frames(frames) if (frame.filename, frame.lineno) not in known]
     what = textwrap.dedent(rest.partition("\n\n")[2])  # before that is the code of the last frame
-    return written([*outer, *own_frames(inner)], re.sub(r"\n\s*\n", "\n", what))
+    return written([*outer, *own_frames(inner)] or inner[-1:], re.sub(r"\n\s*\n", "\n", what))
 
 
 def of_operation(text: str, kind: str) -> str:
@@ -52,13 +61,14 @@ def of_operation(text: str, kind: str) -> str:
         kind: the name of the error's class.
     """
     before, of_python, within = text.rpartition(PYTHON)
-    frames, rest = frames_in(within)
+    frames, rest = frames_in(within if of_python else text.rpartition(DETECTED)[2])
     what = rest.partition("[[{")[0].rstrip()
     if of_python:  # after the last frame comes its code, indented
-        told = [line for line in what.splitlines() if line and not line.startswith(" ")]
-        return written(own_frames(frames) or frames[-1:], "\n".join(told) or before.strip().splitlines()[-1])
+        told = CODE.sub("", what) or (before.strip().splitlines() or [kind])[-1]
+        return written(own_frames(frames) or frames[-1:], told)
     found = NODE.search(rest)
-    return written(own_frames(frames), f"{kind}: {what.strip()}" + (f" (operation {found[1]})" if found else ""))
+    operation = f" (operation {found[1]})" if found else ""
+    return written(own_frames(frames) or frames[-1:], f"{kind}: {what.strip()}{operation}")
 
 
 def frames_in(text: str) -> tuple[list[FrameSummary], str]:
@@ -70,7 +80,7 @@ def frames_in(text: str) -> tuple[list[FrameSummary], str]:
 
 def own_frames(frames: Sequence[FrameSummary]) -> list[FrameSummary]:
     """Those of the user's own files."""
-    return [frame for frame in frames if not any(part in frame.filename for part in LIBRARIES)]
+    return [frame for frame in frames if not frame.filename.startswith(NOT_OWN) and AUTOGRAPH not in frame.filename]
 
 
 def written(frames: Sequence[FrameSummary], message: str) -> str:

@@ -58,11 +58,13 @@ class Surroundings:
         report: called on every worker at the same points with an event (``{"event": …}``); blocks are allowed.
         tell_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
         asked_to_leave: whether the worker is to keep a checkpoint and end; the chief's answer counts.
+        begun: the names of the runs that other workers of this job have begun: their folders must be there.
     """
 
     report: Callable[[dict[str, Any]], None] = lambda event: None
     tell_hang: Callable[[float], None] = lambda seconds: None
     asked_to_leave: Callable[[], bool] = lambda: False
+    begun: frozenset[str] = frozenset()
 
 
 def run_worker(jobs: Sequence[Job], rank: int, size: int, surroundings: Surroundings) -> None:
@@ -82,6 +84,8 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, surroundings: Surround
     replicas = join_process(jobs[0].config.scaling, rank, size)
     began_at = jobs[0].started_at
     for job in jobs:
+        if job.config.title in surroundings.begun:
+            job.folder.expect()
         if not is_finished(job, replicas):
             train_replica(job, replicas, surroundings, began_at)
         began_at = time.time()
@@ -159,13 +163,21 @@ class Run(Training):
         super().__init__(job.config, model, data, loop, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, surroundings.report
         self.loggers: list[Any] = []
-        watch = Watchdog(job.config.run.hang_timeout, surroundings.tell_hang)
-        self.pauses = TimedPauses(
-            job.config.train.checkpoint_every_seconds, self.replicas, self.keep_part, watch, surroundings.asked_to_leave
-        )
+        self.begun = job.config.title in surroundings.begun
+        self.watch = Watchdog(job.config.run.hang_timeout, surroundings.tell_hang)
+        every, asked = job.config.train.checkpoint_every_seconds, surroundings.asked_to_leave
+        self.pauses = TimedPauses(every, self.replicas, self.keep_part, self.watch, asked)
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
+        self.watch.begin()
+        try:
+            self.run_watched()
+        finally:
+            self.watch.end()
+
+    def run_watched(self) -> None:
+        """The same, while another thread sees that it goes on."""
         from nn_train.loggers import make_loggers
 
         if self.replicas.is_chief:
@@ -186,16 +198,14 @@ class Run(Training):
                 self.config, self.history, self.data, self.model, world_size, job.command, self.began_at
             )
             self.folder.write_json(runs.RESULT, result)
-            self.folder.delete(runs.REPLACED_BY)
         self.report({"event": "done", "result": result})
 
     def begin_folder(self) -> None:
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
-        if self.config.run.overwrite:
-            mark = str(self.job.started_at).encode()
-            if not self.folder.exists(runs.REPLACED_BY) or self.folder.read(runs.REPLACED_BY) != mark:
-                self.folder.clear()
-                self.folder.write(runs.REPLACED_BY, mark)  # so that a restarted worker goes on instead
+        if self.config.run.overwrite and not self.begun:
+            self.folder.clear()
+        for folder in ("", runs.CHECKPOINTS):
+            self.folder.sweep(folder)
         if not self.folder.exists(runs.CONFIG):
             self.folder.write(runs.CONFIG, dump_yaml(self.config).encode())
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray_nodes import node_without
+from ray_nodes import cluster_of, node_without
 
 from nn_train.config import config_from_dict
 from nn_train.doctor.findings import FAILED, NOT_APPLICABLE, OK
@@ -20,14 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def cluster():
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with cluster_of(head_cpus=1) as made:
+        yield made
 
 
 def examine(folder, **options):
@@ -82,6 +76,15 @@ def test_every_fault_of_a_node_is_found_at_once(cluster, tmp_path):
         assert findings["storage"].found[0].endswith("has a folder of its own there")
         assert "NFS" in findings["storage"].advice
     assert list(folder.iterdir()) == []
+
+
+def test_a_node_that_cannot_write_to_the_folder_is_named(cluster, tmp_path):
+    with node_without(tmp_path, cluster.address, read_only=True):
+        findings = examine(tmp_path)
+    assert findings["storage"].result == FAILED
+    (line,) = findings["storage"].found
+    assert "Read-only file system" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_without_this_package_says_so(cluster, tmp_path):

@@ -158,6 +158,7 @@ class Service:
         spot_left: how many machines are still to be had at the spot price.
         asked: (market, answered) of each RunInstances, in their order.
         actions: what each address called.
+        taken_back: the addresses of the machines that are told their end.
         machines: by the ids of their instances.
     """
 
@@ -166,10 +167,13 @@ class Service:
         self.spot_left = 0
         self.asked: list[tuple[str, bool]] = []
         self.actions: dict[str, set[str]] = defaultdict(set)
+        self.taken_back: set[str] = set()
         self.machines: dict[str, Machine] = {}
         self.lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] in NOTICE:
+            return self.notice(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         request = {key: values[0] for key, values in parse_qs(body.decode(errors="replace")).items()}
@@ -183,6 +187,12 @@ class Service:
         with self.lock:
             self.follow()
         return answer
+
+    def notice(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """What a machine is told of its end, to which moto has no answer."""
+        told = environ["REMOTE_ADDR"] in self.taken_back or environ["REQUEST_METHOD"] == "PUT"
+        start_response("200 OK" if told else "404 Not Found", [("Content-Type", "text/plain")])
+        return [NOTICE[environ["PATH_INFO"]]] if told else []
 
     def granted(self, request: dict[str, str]) -> bool:
         """Whether a request for machines is met."""
@@ -213,6 +223,10 @@ class Service:
             machine.end()
 
 
+NOTICE = {
+    "/latest/api/token": b"token",
+    "/latest/meta-data/spot/instance-action": b'{"action": "terminate", "time": "2030-01-01T00:00:00Z"}',
+}
 NO_CAPACITY = (
     b"<Response><Errors><Error><Code>InsufficientInstanceCapacity</Code><Message>There is no Spot capacity available "
     b"that matches your request.</Message></Error></Errors><RequestID>1</RequestID></Response>"

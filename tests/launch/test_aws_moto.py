@@ -37,6 +37,17 @@ print("ran on", *ray.get([one.where.remote() for one in work]))
 """
 
 
+DRAINING = """
+import time, ray, ray._private.state
+ray.init(log_to_driver=False)
+give_up = time.monotonic() + 60
+while not (found := ray._private.state.state.get_draining_nodes()) and time.monotonic() < give_up:
+    time.sleep(0.5)
+there = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+print("draining", *(there[node] for node in found))
+"""
+
+
 class Launcher:
     """The person who launches: a machine on the island with the repository, AWS's keys, and the file filled in."""
 
@@ -106,10 +117,13 @@ class Launcher:
 
     def job(self, gpus):
         """Run a job of that many actors at once that need a GPU each; the machines that they ran on."""
-        script = WHERE.replace("GPUS", str(gpus))
+        return set(self.said_by(WHERE.replace("GPUS", str(gpus)), "ran on "))
+
+    def said_by(self, script, begin):
+        """The words after ``begin`` in what a job says."""
         said = self.output("ray", "job", "submit", "--address", DASHBOARD, "--", "python", "-c", script)
-        (line,) = [line for line in said.splitlines() if line.startswith("ran on ")]
-        return set(line.split()[2:])
+        (line,) = [line for line in said.splitlines() if line.startswith(begin)]
+        return line.removeprefix(begin).split()
 
     def end(self):
         for server in self.servers:
@@ -191,6 +205,12 @@ def test_the_machines_need_no_more_rights_than_their_roles_have(launcher):
     assert "RunInstances" in called
     assert called <= {"RunInstances", "TerminateInstances", "CreateTags"}  # those of docs/launch.md, "Clouds"
     assert not [address for address in launcher.aws.actions if address in launcher.instances().keys() - {head}]
+
+
+def test_a_machine_that_is_told_its_end_tells_ray(launcher):
+    (machine,) = launcher.job(gpus=1)
+    launcher.aws.taken_back.add(machine)
+    assert launcher.said_by(DRAINING, "draining ") == [machine]
 
 
 def test_the_job_server_wants_the_token(launcher):

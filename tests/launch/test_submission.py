@@ -48,10 +48,10 @@ class Cluster:
         self.address = exported["RAY_API_SERVER_ADDRESS"]
         self.environment |= {"RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": self.address}
 
-    def run(self, command, **changes):
+    def run(self, command, folder=ROOT, **changes):
         """Run a command to its end; a variable that is changed to None is not set."""
         environment = {key: value for key, value in {**self.environment, **changes}.items() if value is not None}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
 
     def submit(self, *words, **changes):
         return self.run([*SUBMIT, *words], **changes)
@@ -177,14 +177,28 @@ def test_the_job_is_named(words, code):
     assert "train, tune, evaluate, pipeline, doctor" in (done.stderr if code else done.stdout)
 
 
-def test_little_is_uploaded_from_a_fresh_clone(tmp_path):
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    made = tmp_path_factory.mktemp("fresh") / "clone"
+    subprocess.run([need("git", "git"), "clone", "--quiet", str(ROOT), str(made)], check=True)
+    return made
+
+
+def test_ray_job_submit_works_from_a_fresh_clone(cluster, clone, tmp_path):
+    words = ["--name", "cloned", "--run.storage_path", str(tmp_path), "--train.epochs", "1", "--run.loggers", "none"]
+    done = cluster.run([*RAY_SUBMIT, "--", "python", "-m", "jobs.train", *words], folder=clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"\nresults in {tmp_path}/cloned\n" in done.stdout
+
+
+@pytest.mark.parametrize("way", ["jobs.submit", "ray job submit"])
+def test_little_is_uploaded_from_a_fresh_clone(clone, tmp_path, way):
     from ray._private.runtime_env.packaging import create_package
     from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
     from nn_train.submission import LEFT_HERE
 
-    clone, package = tmp_path / "clone", tmp_path / "package.zip"
-    subprocess.run([need("git", "git"), "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    package, left_here = tmp_path / "package.zip", LEFT_HERE if way == "jobs.submit" else []
     for made in (".venv/bin/python", "results/mnist/model.keras", "mlruns/0", "nn_train.egg-info/PKG-INFO"):
         (clone / made).parent.mkdir(parents=True, exist_ok=True)
         (clone / made).write_text("not for the cluster")
@@ -192,7 +206,7 @@ def test_little_is_uploaded_from_a_fresh_clone(tmp_path):
     def upload(folder, excludes, is_file=False):
         create_package(folder, package, include_gitignore=True, excludes=excludes)
 
-    upload_working_dir_if_needed({"working_dir": str(clone), "excludes": LEFT_HERE}, True, upload_fn=upload)
+    upload_working_dir_if_needed({"working_dir": str(clone), "excludes": left_here}, True, upload_fn=upload)
     assert package.stat().st_size < LARGEST
     names = ZipFile(package).namelist()
     assert {"jobs/train.py", "nn_train/datasets/data/mnist.npz"} <= set(names)

@@ -9,7 +9,7 @@ import pytest
 
 
 def need(tool: str, package: str) -> str:
-    """The path of a command. Without it the test is skipped, or fails where NN_TRAIN_ALL_TOOLS is set (.ci/run)."""
+    """The path of a command. Without it the test is skipped; it fails with NN_TRAIN_ALL_TOOLS (make test-launch)."""
     path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin:/usr/lib/podman")
     if path is None:
         absent(f"{tool} not found: apt-get install {package}")

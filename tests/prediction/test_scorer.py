@@ -91,3 +91,18 @@ def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
     streams = score(content, {"data": {"source": "user_code:three_streams"}}, 0, 1)
     np.testing.assert_array_equal(arrays.logits, streams.logits)
     np.testing.assert_array_equal(arrays.example_id, streams.example_id)
+
+
+def test_a_model_file_that_would_run_code_is_refused(tmp_path):
+    import keras
+
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import load_model
+
+    proof = tmp_path / "ran"
+    harmful = keras.layers.Lambda(lambda x: (open(proof, "w").close(), x)[1], output_shape=(3,))
+    keras.Sequential([keras.Input((3,)), harmful]).save(tmp_path / "model.keras")
+    proof.unlink(missing_ok=True)
+    with pytest.raises(RequestError, match=r"model\.keras cannot be opened: .*Lambda"):
+        load_model((tmp_path / "model.keras").read_bytes(), "mlp")
+    assert not proof.exists()

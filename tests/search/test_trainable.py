@@ -115,6 +115,8 @@ def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path
         export, "export_model", lambda config, folder, run, one, command: run.write_json("result.json", one.trial)
     )
     ranked = [record(f"t0000{index}", 0.9 - index / 10) for index in range(3)]
+    folder.write("best/1_t00000/config.yaml", b"")  # of a process that was killed
+    folder.write("best/1_t00000/result.json", b"")
     for _ in range(2):
         export.export_models(job(tmp_path), folder, ranked, ())
         found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}

@@ -8,11 +8,13 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from ray_nodes import cluster_of
 
 import jobs.train
 from jobs.evaluate import main as evaluate
@@ -27,7 +29,6 @@ from nn_train.pipeline import run_pipeline
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
 from nn_train.runs import RunFolder
-from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
@@ -36,11 +37,10 @@ TIMES = ("seconds", "samples_per_second")
 
 @pytest.fixture(scope="module", autouse=True)
 def ray(s3, tmp_path_factory):
-    """One Ray for the module; the workers inherit the credentials and where S3 is."""
+    """A cluster of two nodes for workers; these inherit the credentials and where S3 is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "tests"))
         patch.setenv("KILL_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "killed"))
-        with ray_session(verbose=False):
+        with cluster_of(head_cpus=0, nodes=2):
             yield
 
 
@@ -130,6 +130,8 @@ def test_a_spell_of_503_while_training_changes_nothing(s3):
     train(make("well", workers=2))
     spell, well = (RunFolder("s3://bucket/results", name) for name in ("spell", "well"))
     assert history(spell) == history(well)
+    pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (spell, well)), strict=True)
+    assert all((ours == theirs).all() for ours, theirs in pairs)
 
 
 def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
@@ -186,10 +188,10 @@ def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
     assert "learning_rate" in page.read_text()
 
 
-def job(module, *words, folder):
-    """A job by its command line; credentials and address come from the environment."""
+def job(module, *words, folder, **more):
+    """A job by its command line, on a Ray of its own; credentials and address come from the environment."""
     command = [sys.executable, "-m", f"jobs.{module}", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **more}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
@@ -207,21 +209,30 @@ def test_a_pipeline_leaves_its_report_in_the_bucket(s3):
     assert not run_pipeline(config).ran
 
 
-def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path):
+@pytest.fixture
+def logs():
+    """A folder for what Ray writes; short, since sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="nn-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
     words = ["--run.storage_path", "s3://bucket/told", "--data.source", source, "--name", "run"]
     words += ["--train.epochs", 1, "--train.batch_size", 16, "--scaling.num_workers", 1]
-    trained = job("train", *words, folder=tmp_path)
+    trained = job("train", *words, folder=tmp_path, RAY_TMPDIR=str(logs))
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.splitlines()[-1] == "results in s3://bucket/told/run"
-    reported = job("evaluate", "--runs", "s3://bucket/told/run", "--output", "report", folder=tmp_path)
+    words = ["--runs", "s3://bucket/told/run", "--output", "report"]
+    reported = job("evaluate", *words, folder=tmp_path, RAY_TMPDIR=str(logs))
     assert reported.returncode == 0, reported.stderr
     assert (trained.stderr, reported.stderr) == ("", "")
 
-    local = {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    local = {str(path): path.read_bytes() for top in (tmp_path, logs) for path in top.rglob("*") if path.is_file()}
     screens = {f"screen of {done.args[2]}": (done.stdout + done.stderr).encode() for done in (trained, reported)}
     written = {**s3.objects("told"), **local, **screens}
     assert len(written) > 20
-    assert any("tensorboard" in name for name in written)
+    for part in ("tensorboard", "/logs/raylet.out", "/logs/worker-"):
+        assert any(part in name for name in written)
     for name, content in written.items():
         for secret in (s3.key, s3.secret):
             assert secret.encode() not in content, name

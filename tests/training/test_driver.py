@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from types import SimpleNamespace
+
 import pytest
+from clocks import Clock
 
 from nn_train.config import Config, config_from_dict, dump_yaml
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.runs import RunFolder
-from nn_train.training.driver import check_early, config_differences, existing_run
+from nn_train.training.driver import check_early, config_differences, existing_run, note_failure
 
 FINISHED = {"status": "finished"}
 
@@ -93,3 +97,16 @@ def test_a_damaged_config_in_the_folder_is_one_message(tmp_path, content):
 
 def test_a_run_that_failed_is_gone_on_with(tmp_path):
     assert existing_run(taken(tmp_path, {"status": "failed"}), Config()) is None
+
+
+@pytest.mark.parametrize(("error", "waits"), [(StorageError("full"), False), (TrainingError("NaN"), True)])
+def test_a_storage_that_has_failed_is_not_waited_for_once_more_to_say_so(tmp_path, monkeypatch, error, waits):
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, "no space")
+
+    clock = Clock()
+    job = SimpleNamespace(config=Config(), folder=taken(tmp_path), command=("python",), started_at=0.0)
+    monkeypatch.setattr("nn_train.runs.time", clock)
+    monkeypatch.setattr("nn_train.runs.os.fsync", refuse)
+    note_failure([job], error)
+    assert bool(clock.pauses) is waits

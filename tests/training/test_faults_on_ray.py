@@ -39,16 +39,25 @@ def run(folder, model, **changes):
     return events
 
 
-def settings(folder, model, **changes):
+def settings(folder, model, callbacks=None, **changes):
     return config_from_dict(
         {
             "name": model,
             "model": {"name": f"struck_models:{model}"},
             "data": {"source": "user_code:arrays"},
-            "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3},
+            "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
             "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 5, **changes},
         }
     )
+
+
+def job(folder, model, nodes):
+    """The same as a command; what ``subprocess`` needs to start it."""
+    file = folder / "job.yaml"
+    file.write_text(dump_yaml(settings(folder, model)))
+    command = [sys.executable, "-m", "jobs.train", "--config", str(file)]
+    environment = {**os.environ, "RAY_ADDRESS": nodes.address}
+    return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
 def weights(folder, model):
@@ -73,7 +82,7 @@ def whole(nodes, tmp_path_factory):
     [
         ("killed_in_a_step", "worker 1 was lost: killed"),
         ("stopped_in_a_step", "worker 1 was lost: the process or its machine does not answer"),
-        ("waiting_in_a_step", "lost: its training has stopped moving (no end of a part of an epoch for "),
+        ("waiting_in_a_step", "lost: its training has stopped moving (nothing of it has ended for "),
     ],
 )
 def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model, lost):
@@ -89,6 +98,23 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
     assert weights(tmp_path, model) == whole[1]
 
 
+@pytest.mark.parametrize(
+    ("model", "callbacks", "resumed"),
+    [
+        ("waiting_in_validation", None, (1, 8)),
+        ("unharmed", "struck_models:waiting_callback", (0, 8)),  # the epoch is kept once its callbacks have run
+    ],
+)
+def test_a_worker_that_hangs_between_the_steps_changes_nothing(tmp_path, whole, model, callbacks, resumed):
+    events = run(tmp_path, model, callbacks=callbacks)
+    (failure,) = [event for event in events if event["event"] == "failure"]
+    assert "lost: its training has stopped moving (nothing of it has ended for " in failure["what"]
+    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    assert starts == [(0, 0), resumed]
+    assert history(tmp_path, model) == whole[0]
+    assert weights(tmp_path, model) == whole[1]
+
+
 def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
     events = run(tmp_path, "killed_again_and_again")
     failures = [event for event in events if event["event"] == "failure"]
@@ -97,10 +123,11 @@ def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole)
     # In the first step; while the checkpoint of the first epoch was written; in the last epoch.
     assert starts == [(0, 0), (0, 0), (0, 8), (2, 0)]
     assert history(tmp_path, "killed_again_and_again") == whole[0]
+    assert not list(tmp_path.rglob("*.part"))  # of the file that was being written
     assert weights(tmp_path, "killed_again_and_again") == whole[1]
 
 
-def test_without_a_restart_left_the_run_says_that_it_failed_and_the_same_command_goes_on(tmp_path, whole):
+def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_damaged_checkpoint(tmp_path, whole):
     with pytest.raises(TrainingError, match=r"worker 1 was lost.*no restart is left.*goes on from the last checkpoint"):
         run(tmp_path, "killed_in_a_step", max_failures=0)
     record = json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())
@@ -109,7 +136,14 @@ def test_without_a_restart_left_the_run_says_that_it_failed_and_the_same_command
     assert "the same command goes on" in record["next"]
     with pytest.raises(RequestError, match="the run failed and is not finished"):
         evaluate_runs([tmp_path / "killed_in_a_step"], tmp_path / "report")
-    run(tmp_path, "killed_in_a_step", max_failures=0)
+    *_, newest = sorted((tmp_path / "killed_in_a_step" / "checkpoints").iterdir())
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    events = run(tmp_path, "killed_in_a_step", max_failures=0)
+    (start,) = [event for event in events if event["event"] == "start"]
+    assert [newest.name in warning for warning in start["warnings"]] == [True]
+    assert (start["resumed_after"], start["resumed_step"]) == (0, 0)  # there was none before it
     assert json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())["status"] == "finished"
     assert history(tmp_path, "killed_in_a_step") == whole[0]
     assert weights(tmp_path, "killed_in_a_step") == whole[1]
@@ -119,7 +153,7 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     import ray
 
     def kill_controller(event):
-        if event["event"] == "start":
+        if event["event"] == "epoch":
             found = [pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::Controller")]
             os.kill(*found, signal.SIGKILL)
 
@@ -127,27 +161,21 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
         train(settings(tmp_path, "unharmed"), on_event=kill_controller)
     states = {group["state"] for group in ray.util.placement_group_table().values()}
     assert states <= {"REMOVED"}
-    run(tmp_path, "unharmed")
+    events = run(tmp_path, "unharmed")
+    (start,) = [event for event in events if event["event"] == "start"]
+    assert start["resumed_after"] >= 1
     assert history(tmp_path, "unharmed") == whole[0]
     assert weights(tmp_path, "unharmed") == whole[1]
 
 
 def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole):
-    sections = settings(tmp_path, "unharmed")
-    file = tmp_path / "job.yaml"
-    file.write_text(dump_yaml(sections))
-    words = {
-        "args": [sys.executable, "-m", "jobs.train", "--config", str(file)],
-        "env": {**os.environ, "RAY_ADDRESS": nodes.address},
-        "text": True,
-        "stdout": subprocess.PIPE,
-    }
-    with subprocess.Popen(**words) as job:
-        assert any(line.startswith("epoch 1/3") for line in job.stdout)
-        job.kill()
+    command = job(tmp_path, "unharmed", nodes)
+    with subprocess.Popen(**command) as process:
+        assert any(line.startswith("epoch 1/3") for line in process.stdout)
+        process.kill()
     assert not (tmp_path / "unharmed" / "result.json").exists()
-    again = subprocess.run(**words, timeout=TIMEOUT)
-    assert again.returncode == 0, again.stdout
+    again = subprocess.run(**command, timeout=TIMEOUT)
+    assert again.returncode == 0, again.stderr
     assert "continuing " in again.stdout
     assert history(tmp_path, "unharmed") == whole[0]
     assert weights(tmp_path, "unharmed") == whole[1]
@@ -157,7 +185,8 @@ def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole
     ("model", "said"),
     [
         ("diverges", "the loss is nan in epoch 2, step 10"),
-        ("diverges_unseen", "weights are NaN or infinite in epoch 2, step "),
+        ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
+        ("diverges_unseen", "weights are NaN or infinite in epoch 2, step 12"),
     ],
 )
 def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, model, said):
@@ -171,13 +200,12 @@ def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good
     assert all(np.isfinite(array).all() for array in kept.variables)
 
 
-def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path):
-    events = []
-    with pytest.raises(TrainingError) as caught:
-        train(settings(tmp_path, "mistaken"), on_event=events.append)
-    shown = str(caught.value)
-    assert "worker 1" in shown
-    assert "struck_models.py" in shown
-    assert "KeyError: 'a mistake of the user'" in shown
-    assert shown.count("Traceback") == 1
-    assert [event["event"] for event in events].count("starting") == 1  # no second try
+def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path, nodes):
+    done = subprocess.run(**job(tmp_path, "mistaken", nodes), timeout=TIMEOUT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: worker 1 failed:\n")
+    assert "struck_models.py" in done.stderr
+    assert done.stderr.count("KeyError: 'a mistake of the user'") == 1
+    assert (done.stdout + done.stderr).count("Traceback") == 1
+    assert "/ray/" not in done.stderr
+    assert done.stdout.count("starting 2 workers") == 1  # no second try

@@ -23,7 +23,7 @@ TIMES = ("seconds", "samples_per_second")
 DAMAGES = {
     "disk_full": "No space left on device",
     "disk_read_only": "Read-only file system",
-    "disk_gone": "the folder was there before and is gone",
+    "disk_gone": "its folder was there before and is gone",
 }
 
 
@@ -53,7 +53,7 @@ def mount(*words):
     subprocess.run(["mount", *words], check=True)
 
 
-def run(place, model, name):
+def run(place, model, name, **changes):
     """Two workers, twelve steps an epoch, a checkpoint at every pause. Returns the events."""
     events = []
     config = {
@@ -61,7 +61,7 @@ def run(place, model, name):
         "model": {"name": f"struck_models:{model}"},
         "data": {"source": "user_code:arrays"},
         "train": {"batch_size": 8, "epochs": 2, "checkpoint_every_seconds": 1e-3},
-        "run": {"storage_path": str(place), "loggers": []},
+        "run": {"storage_path": str(place), "loggers": [], **changes},
     }
     train(config_from_dict(config), on_event=events.append)
     return events
@@ -91,11 +91,28 @@ def test_what_is_well_again_in_a_moment_is_waited_for(disk, whole, damage):
 
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.items())
-def test_what_stays_is_one_message_and_the_last_checkpoint_goes_on_elsewhere(disk, whole, damage, said):
+def test_what_stays_is_one_message_and_the_run_goes_on_from_its_last_checkpoint(disk, whole, damage, said):
     with pytest.raises(TrainingError, match=rf"cannot be written: {said}.*; tried for \d s") as caught:
         run(disk, damage, "for_good")
     assert "Traceback" not in str(caught.value)
-    kept = RunFolder(str(disk.with_name("results.kept")), "for_good")
-    assert load_newest(kept, warn=pytest.fail).partial.step == 8
+    kept = disk.with_name("results.kept")  # the same disk, which can still be written to
+    assert load_newest(RunFolder(str(kept), "for_good"), warn=pytest.fail).partial.step in (8, 9)
     if damage == "disk_gone":
         assert list(disk.iterdir()) == []
+    (kept / "filler").unlink(missing_ok=True)
+    events = run(kept, damage, "for_good")
+    (start,) = [event for event in events if event["event"] == "start"]
+    assert start["resumed_after"] == 0
+    assert start["resumed_step"] in (8, 9)
+    assert result(kept, "for_good") == whole
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_workers_that_start_again_without_the_disk_do_not_begin_anew_on_another(disk, whole, overwrite):
+    kept = disk.with_name("results.kept")
+    with pytest.raises(TrainingError, match=r"its folder was there before and is gone"):
+        run(disk, "disk_gone_and_killed", "restarted", overwrite=overwrite)
+    assert list(disk.iterdir()) == []
+    mount("--bind", kept, disk)
+    run(disk, "disk_gone_and_killed", "restarted")
+    assert result(disk, "restarted") == whole

@@ -48,6 +48,21 @@ def in_layer():
     model = keras.Sequential([keras.Input((3,)), Short()])
     return tf.function(model)(tf.fill((2, 3), 7.0))
 
+def in_eager_code():
+    return tf.reshape(tf.range(4), (3,))
+
+def without_autograph():
+    @tf.function(autograph=False)
+    def positive(x):
+        return 1 if x > 0 else 2
+    return positive(tf.constant(1.0))
+
+def in_generator_with_details():
+    def examples():
+        raise ValueError("record 17 is damaged:\\n  expected 3 columns\\n  got 4")
+        yield 1
+    return list(tf.data.Dataset.from_generator(examples, output_signature=tf.TensorSpec((), tf.int32)))
+
 def in_map():
     def prepare(x):
         return tf.reshape(x, tf.stack([tf.cast(x, tf.int32), 7]))
@@ -79,6 +94,13 @@ SHAPES = "Dimensions must be equal, but are 3 and 2 for "
         ("in_generator", 'in raising\n    {}["a mistake of the user"]', MISTAKE),
         ("in_tracing", "in call\n    return tf.matmul(x, tf.ones(tf.shape(x)))", SHAPES),
         ("in_layer", "in call\n    return tf.gather(", "InvalidArgumentError: indices[0,0] = 7 is not in [0, 2)"),
+        (
+            "in_eager_code",
+            "in in_eager_code\n    return tf.reshape(",
+            "InvalidArgumentError: Input to reshape is a tensor",
+        ),
+        ("without_autograph", "in positive\n    return 1 if x", "OperatorNotAllowedInGraphError: Using a symbolic"),
+        ("in_generator_with_details", "in examples\n    raise", "damaged:\n  expected 3 columns\n  got 4"),
         ("in_map", "in prepare\n    return tf.reshape(", "ValueError: Dimension size must be evenly divisible by 7"),
     ],
 )
@@ -89,7 +111,9 @@ def test_it_shows_the_users_lines_and_what_happened_once(theirs, function, line,
     assert shown.startswith("Traceback (of this job's own code):\n")
     for part in (line, message, "Traceback"):
         assert shown.count(part) == 1
-    assert not any(noise in shown for noise in ("in user code", "[[", "\033", "Graph execution error", "\n\n"))
+    assert not any(
+        noise in shown for noise in ("in user code", "[[", "{{func", "\033", "Graph execution error", "\n\n")
+    )
     files = [line for line in shown.splitlines() if line.startswith("  File")]
     of_libraries = [line for line in files if "their_model.py" not in line and __file__ not in line]
     assert len(of_libraries) == (function == "in_plain_python")  # where it was raised
@@ -106,3 +130,23 @@ def test_frames_of_this_project_are_left_out(tmp_path, monkeypatch):
     assert "their_builder.py" in shown
     assert "JSONDecodeError" in shown
     assert "entry_points.py" not in shown
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def test_an_error_without_words_is_shown_by_its_name():
+    assert "UnspeakableError" in own_traceback(UnspeakableError())
+
+
+def test_a_project_below_a_folder_that_is_called_like_pythons_is_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "lib" / "python-models").mkdir(parents=True)
+    (tmp_path / "lib" / "python-models" / "their_file.py").write_text("def fail():\n    int('x')\n")
+    monkeypatch.syspath_prepend(tmp_path / "lib" / "python-models")
+    import their_file
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - any message
+        their_file.fail()
+    assert "their_file.py" in own_traceback(caught.value)

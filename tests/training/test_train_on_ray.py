@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import re
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from processes import LOOPBACK, listening
 
+from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
@@ -88,34 +90,18 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
 
 
 def test_a_local_ray_is_reached_from_this_machine_alone():
-    import os
-
     import ray
 
     @ray.remote(num_cpus=0)
-    def pid():
-        return os.getpid(), os.getppid()
+    def work():
+        return True
 
-    worker, raylet = ray.get(pid.remote())
-    addresses = listening([os.getpid(), worker, raylet])
+    ray.get(work.remote())
+    processes = descendants(os.getpid())
+    assert {"gcs_server", "raylet", "ray::IDLE"} <= {Path(name).name for name in processes.values()}
+    addresses = listening([os.getpid(), *processes])
     assert addresses
-    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
-
-
-def listening(pids):
-    """The addresses, as the kernel writes them, on which processes listen with TCP."""
-    inodes = set()
-    for number in pids:
-        for descriptor in Path(f"/proc/{number}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                inodes.add(descriptor.readlink().name)
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                found.add(fields[1].split(":")[0])
-    return found
+    assert addresses <= LOOPBACK
 
 
 def model_of(folder, name):
@@ -231,8 +217,6 @@ def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
 
 
 def test_mlflow_gets_the_metrics_when_asked(tmp_path):
-    import os
-
     import mlflow
 
     train(make(tmp_path, "tracked", workers=1, run={"loggers": ["mlflow"]}))

@@ -1,0 +1,116 @@
+"""Evaluating a model on the validation examples, each counted once. No Ray here and no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.batches import Batches, stream
+from nn_train.counts import Counts, Logs
+from nn_train.datasets import Examples, SplitData
+from nn_train.errors import RequestError
+from nn_train.replication import Replicas
+from nn_train.steps import ReplicaSteps
+from nn_train.tensors import rows_of, to_tensors
+
+CHUNK = 64  # batches in one call of the graph: few enough that a long validation is seen to go on
+
+
+class Validation:
+    """The validation examples of one data set, on all replicas.
+
+    Args:
+        model: built and compiled in the strategy's scope (``prepare_model``).
+        data: of it the validation examples, which may be None.
+        replicas: this process's place.
+        batches, counts: of the same model and data.
+    """
+
+    def __init__(
+        self, model: keras.Model, data: SplitData, replicas: Replicas, batches: Batches, counts: Counts
+    ) -> None:
+        self.model, self.examples, self.replicas = model, data.validation, replicas
+        self.batches, self.counts = batches, counts
+        self.steps = ReplicaSteps(model, replicas, may_be_empty=not data.in_memory)
+        self.tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
+
+    def evaluate(self, batch_size: int, alive: Callable[[], None]) -> Logs:
+        """``loss`` and the model's metrics over the validation examples; empty without any.
+
+        Args:
+            batch_size: rows of a global batch in training. Here no activations are kept, so twice those fit.
+            alive: called after every ``CHUNK`` batches.
+
+        Raises:
+            FloatingPointError: the loss is NaN or infinite.
+        """
+        if self.examples is None:
+            return {}
+        self.model.reset_metrics()
+        alone = self.over_arrays if self.tensors is not None else self.over_stream
+        examples, loss_sum = alone(batch_size, alive)
+        if examples == 0:
+            raise RequestError("data.source: the validation dataset gave no example")
+        loss = float(self.sum_over_replicas(loss_sum)) / examples
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the validation loss is {loss}")
+        return {**self.counts.read(), "loss": loss}
+
+    def over_arrays(self, batch_size: int, alive: Callable[[], None]) -> tuple[int, tf.Tensor]:
+        """How many examples there are, and the sum of the losses of this replica's contiguous part of them."""
+        assert self.tensors is not None
+        total = tf.nest.flatten(self.tensors[0])[0].shape[0]
+        first, last = (int(row) for row in self.replicas.rows(tf.constant(total)))
+        rows, loss_sum = 2 * -(-batch_size // self.replicas.size), tf.constant(0.0, tf.float64)
+        for start in range(first, last, CHUNK * rows):
+            bounds = tf.constant(start), tf.constant(min(start + CHUNK * rows, last))
+            loss_sum = self.run_arrays(self.tensors, tf.constant(rows), *bounds, loss_sum)
+            alive()
+        return total, loss_sum
+
+    def over_stream(self, batch_size: int, alive: Callable[[], None]) -> tuple[int, tf.Tensor]:
+        """The same over a stream of global batches, of which this replica takes its rows."""
+        iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, tf.constant(0.0, tf.float64)
+        done = CHUNK
+        while done == CHUNK:
+            done, rows, loss_sum = self.run_stream(iterator, loss_sum)
+            total += int(rows)
+            alive()
+        return total, loss_sum
+
+    @tf.function(reduce_retracing=True)
+    def run_arrays(
+        self, tensors: Any, batch_rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor, loss_sum: tf.Tensor
+    ) -> tf.Tensor:
+        """``loss_sum`` with the losses of the rows from ``first`` to before ``last``."""
+        while first < last:
+            stop = tf.minimum(first + batch_rows, last)
+            batch = (*self.batches.prepare(*rows_of(tensors, first, stop)), None)
+            loss = self.replicas.strategy.run(self.steps.evaluate, args=(batch,))
+            loss_sum += tf.cast(loss, tf.float64)
+            first = stop
+        return loss_sum
+
+    @tf.function(reduce_retracing=True)
+    def run_stream(self, iterator: Any, loss_sum: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Batches and examples that were done, at most ``CHUNK`` batches, and ``loss_sum`` with theirs."""
+        done, total = tf.constant(0), tf.constant(0)
+        for batch in iterator:
+            own, rows = self.batches.own(batch)
+            loss = self.replicas.strategy.run(self.steps.evaluate, args=(own,))
+            loss_sum += tf.cast(loss, tf.float64)
+            total += rows
+            done += 1
+            if done == CHUNK:
+                break
+        return done, total, loss_sum
+
+    @tf.function
+    def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
+        """Collective."""
+        strategy = self.replicas.strategy
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.identity(value)), axis=None)

@@ -1,0 +1,51 @@
+"""Mutated data files that are not refused are really trained on: a whole run comes of each, or a message."""
+
+from __future__ import annotations
+
+import pytest
+from npz_mutations import data_file
+from outcomes import ending
+
+from nn_train.config import config_from_dict
+from nn_train.errors import RequestError, TrainingError
+from nn_train.runs import RunFolder
+
+pytestmark = pytest.mark.tf
+CASES = 150
+NOT_FINITE = ("the loss is ", "the validation loss is ", "weights are NaN or infinite")  # of huge numbers
+
+
+def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere):
+    import tensorflow as tf
+
+    from nn_train.replication import Replicas
+    from nn_train.training.worker import Job, Surroundings, train_replica
+
+    replicas = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
+    finished, failed, faults = 0, 0, []
+    for number in range(CASES):
+        content, told = data_file(number)
+        (elsewhere / "data.npz").write_bytes(content)
+        if ending("train", ["--data.source", "data.npz"])[0] != 0:
+            continue
+        sections = {"model": {"hidden_units": 4}, "train": {"epochs": 1, "batch_size": 8}}
+        run = {"storage_path": str(elsewhere), "loggers": []}
+        config = config_from_dict({"name": f"run{number}", "data": {"source": "data.npz"}, "run": run, **sections})
+        folder = RunFolder(str(elsewhere), config.title)
+        try:
+            train_replica(Job(config, folder, ("python",), 0.0), replicas, Surroundings())
+            finished += (folder.read_json("result.json") or {})["status"] == "finished"
+        except RequestError:
+            failed += 1
+            problem = f"a refused run left {folder.names('')}" if folder.exists() else ""
+        except TrainingError as error:
+            failed += 1
+            problem = "" if str(error).startswith(NOT_FINITE) else str(error)
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            problem = ""
+        if problem:
+            faults.append(f"data_file({number}), {told}: {problem[:500]}")
+    assert not faults, "\n".join([f"{len(faults)} faults; the first:", *faults[:5]])
+    assert finished > CASES / 20
