@@ -64,7 +64,7 @@ def azure_ends(metadata: Metadata) -> bool:
     events = metadata.ask("/metadata/scheduledevents?api-version=2020-07-01", Metadata="true")
     with contextlib.suppress(ValueError):
         listed = json.loads(events or "{}").get("Events", [])
-        return any(event["EventType"] == "Preempt" and name in event["Resources"] for event in listed)
+        return any(event.get("EventType") == "Preempt" and name in event.get("Resources", []) for event in listed)
     return False
 
 

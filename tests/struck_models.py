@@ -103,9 +103,13 @@ def waiting_in_a_step(config):
 
 
 def waiting_in_validation(config):
-    """The same after the second epoch, at a moment that is not timed by the steps before."""
+    """The same in the validation after the first epoch, a moment that is not timed by the steps before."""
     pauses.PATIENT = 1
     return model_with(config, 1, lambda: threading.Event().wait(), step=2, while_training=False)
+
+
+def waiting_in_the_second_epoch(config):
+    return model_with(config, 0, lambda: threading.Event().wait(), step=12 + 4)
 
 
 class WaitOnce(keras.callbacks.Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,18 +100,18 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
 
 
 @pytest.mark.parametrize(
-    ("model", "callbacks", "resumed"),
+    ("model", "callbacks"),
     [
-        ("waiting_in_validation", None, (1, 8)),
-        ("unharmed", "struck_models:waiting_callback", (0, 8)),  # the epoch is kept once its callbacks have run
+        ("waiting_in_validation", None),
+        ("unharmed", "struck_models:waiting_callback"),
     ],
 )
-def test_a_worker_that_hangs_between_the_steps_changes_nothing(tmp_path, whole, model, callbacks, resumed):
+def test_a_worker_that_hangs_between_the_steps_changes_nothing(tmp_path, whole, model, callbacks):
     events = run(tmp_path, model, callbacks=callbacks)
     (failure,) = [event for event in events if event["event"] == "failure"]
     assert "lost: its training has stopped moving (nothing of it has ended for " in failure["what"]
     starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
-    assert starts == [(0, 0), resumed]
+    assert starts == [(0, 0), (0, 8)]  # an epoch is kept once it was validated and its callbacks have run
     assert history(tmp_path, model) == whole[0]
     assert weights(tmp_path, model) == whole[1]
 
@@ -169,16 +170,17 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
 
 
 def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole):
-    command = job(tmp_path, "unharmed", nodes)
+    model = "waiting_in_the_second_epoch"  # until it is killed, the first time
+    command = job(tmp_path, model, nodes)
     with subprocess.Popen(**command) as process:
         assert any(line.startswith("epoch 1/3") for line in process.stdout)
         process.kill()
-    assert not (tmp_path / "unharmed" / "result.json").exists()
+    assert not (tmp_path / model / "result.json").exists()
     again = subprocess.run(**command, timeout=TIMEOUT)
     assert again.returncode == 0, again.stderr
     assert "continuing " in again.stdout
-    assert history(tmp_path, "unharmed") == whole[0]
-    assert weights(tmp_path, "unharmed") == whole[1]
+    assert history(tmp_path, model) == whole[0]
+    assert weights(tmp_path, model) == whole[1]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole
     [
         ("diverges", "the loss is nan in epoch 2, step 10"),
         ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
-        ("diverges_unseen", "weights are NaN or infinite in epoch 2, step 12"),
+        ("diverges_unseen", "weights are NaN or infinite, seen after epoch 2, step 1[012] "),
     ],
 )
 def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, model, said):
@@ -194,7 +196,7 @@ def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good
         run(tmp_path, model)
     record = json.loads((tmp_path / model / "result.json").read_text())
     assert record["status"] == "failed"
-    assert said in record["cause"]
+    assert re.search(said, record["cause"])
     kept = load_newest(RunFolder(str(tmp_path), model), warn=pytest.fail)
     assert len(kept.history) == 1
     assert all(np.isfinite(array).all() for array in kept.variables)
