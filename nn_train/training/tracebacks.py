@@ -22,6 +22,7 @@ NODE = re.compile(r"\[\[\{*(?:node )?([^{}\]]+)\}*\]\]")
 DETECTED = "Detected at node "  # of several the last one
 FUNCTION = re.compile(r"\{\{function_node [^}]*\}\} ?")
 CODE = re.compile(r"\A(?:[ \t].*\n|\n)+")
+USER = re.compile(r"://[^/\s@:]+:[^/\s@]+@")
 BOLD = re.compile(r"\033\[\d*m")
 
 
@@ -84,6 +85,6 @@ def own_frames(frames: Sequence[FrameSummary]) -> list[FrameSummary]:
 
 
 def written(frames: Sequence[FrameSummary], message: str) -> str:
-    """As Python writes it."""
+    """As Python writes it, without names and passwords in URLs (MLflow repeats that of its server)."""
     head = ["Traceback (of this job's own code):\n", *traceback.format_list(list(frames))] if frames else []
-    return "".join(head) + message.strip()
+    return USER.sub("://…@", "".join(head) + message.strip())

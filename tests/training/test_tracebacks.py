@@ -150,3 +150,11 @@ def test_a_project_below_a_folder_that_is_called_like_pythons_is_the_users_own(t
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - any message
         their_file.fail()
     assert "their_file.py" in own_traceback(caught.value)
+
+
+def test_names_and_passwords_in_urls_are_not_repeated():
+    error = OSError("API request to http://ann:SECRET@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well")
+    shown = own_traceback(error)
+    assert "http://…@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well" in shown
+    assert "SECRET" not in shown
+    assert "ann" not in shown
