@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from nn_train.config import Config, config_to_dict
+from nn_train.config.uris import without_passwords
+from nn_train.errors import TrainingError
 from nn_train.runs import TENSORBOARD, RunFolder
 
 MLFLOW_RUN = "mlflow_run_id"
@@ -21,10 +24,61 @@ class Logger(Protocol):
     def close(self) -> None: ...
 
 
-def make_loggers(config: Config, folder: RunFolder) -> list[Logger]:
-    """The loggers of ``run.loggers``."""
-    kinds: dict[str, Any] = {"tensorboard": TensorBoardLogger, "mlflow": MLflowLogger}
-    return [kinds[name](config, folder) for name in config.run.loggers]
+class Loggers:
+    """Those of ``run.loggers``. One that fails later than at the start costs no training: it is tried again after the
+    next epoch, and gets what it missed.
+
+    Args:
+        config, folder: of the run.
+        must_work: whether one that cannot be made ends the run: at its start, where a person still looks.
+
+    Raises:
+        TrainingError: it cannot be made, and must.
+    """
+
+    def __init__(self, config: Config, folder: RunFolder, must_work: bool) -> None:
+        self.config, self.folder = config, folder
+        self.made: dict[str, Logger] = {}
+        self.missed: dict[str, list[dict[str, Any]]] = {name: [] for name in config.run.loggers}
+        for name in self.missed if must_work else ():
+            try:
+                self.made[name] = KINDS[name](config, folder)
+            except Exception as error:
+                raise TrainingError(
+                    f"run.loggers: {name} does not work: {told(error)}; mend it, or leave it out"
+                ) from error
+
+    def log(self, row: dict[str, Any]) -> list[str]:
+        """Give all of them the row of an epoch. Returns what a person should know."""
+        warnings = []
+        for name, rows in self.missed.items():
+            failed_before = bool(rows)
+            rows.append(row)
+            try:
+                if name not in self.made:
+                    self.made[name] = KINDS[name](self.config, self.folder)
+                while rows:
+                    self.made[name].log(rows[0])
+                    rows.pop(0)
+            except Exception as error:
+                if not failed_before:
+                    warnings.append(f"{name} does not work: {told(error)}; tried again after every epoch")
+        return warnings
+
+    def close(self) -> list[str]:
+        """The end of the run. Returns what a person should know."""
+        warnings = [f"{name} did not get the last {len(rows)} epochs" for name, rows in self.missed.items() if rows]
+        for name, logger in self.made.items():
+            try:
+                logger.close()
+            except Exception as error:
+                warnings.append(f"{name} was not ended: {told(error)}")
+        return warnings
+
+
+def told(error: Exception) -> str:
+    """The first line, without what a URL may hold."""
+    return without_passwords(" ".join(str(error).split("\n")[0].split())[:300] or type(error).__name__)
 
 
 class TensorBoardLogger:
@@ -63,6 +117,9 @@ class MLflowLogger:
         import mlflow
 
         self.mlflow = mlflow
+        # By default it tries for minutes, while all workers wait.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train"))
         if folder.exists(MLFLOW_RUN):
             mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())
@@ -78,3 +135,6 @@ class MLflowLogger:
 
     def close(self) -> None:
         self.mlflow.end_run()
+
+
+KINDS: dict[str, Callable[[Config, RunFolder], Logger]] = {"tensorboard": TensorBoardLogger, "mlflow": MLflowLogger}

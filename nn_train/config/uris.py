@@ -11,6 +11,7 @@ import re
 from nn_train.errors import RequestError
 
 SECRET_OPTION = re.compile(r"secret|password|token|signature|key|^sig$", re.IGNORECASE)
+USER = re.compile(r"://[^/\s@:]+:[^/\s@]+@")
 LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes; Linux takes 4096 with the files below the folder
 HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")  # name or address, perhaps with a port
 
@@ -22,6 +23,11 @@ def refuse_credentials(field: str, place: str) -> None:
             f"{field}: the URI holds credentials, which would be written into the files of the run; leave them out "
             "and give them in the environment, for S3 as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+
+
+def without_passwords(text: str) -> str:
+    """A message in which URLs hold no name and password."""
+    return USER.sub("://…@", text)
 
 
 def refuse_no_path(field: str, place: str) -> None:

@@ -43,6 +43,9 @@ class Progress:
             self.start(event)
         elif kind == "epoch":
             self.print(epoch_line(event["row"], event["epochs"]))
+            self.warn(event)
+        elif kind == "done":
+            self.warn(event)
         elif kind == "leaving":
             self.restarting = True
             self.print(f"{event['why']}; going on with other workers once a checkpoint is kept")
@@ -52,8 +55,7 @@ class Progress:
                 self.print(line)
 
     def start(self, event: dict[str, Any]) -> None:
-        for warning in event["warnings"]:
-            self.print(f"warning: {warning}")
+        self.warn(event)
         examples, held = event["examples"]["train"], event["examples"]["validation"]
         shown = f"{examples:,} examples, {held or 0:,} held out, " if examples is not None else ""
         if not self.restarting:
@@ -75,6 +77,10 @@ class Progress:
             self.print(f"already finished; best epoch {result.record['best_epoch']}  {numbers}".rstrip())
             self.print("to train it again: another --name, or --run.overwrite true")
         self.print(f"results in {result.folder}")
+
+    def warn(self, event: dict[str, Any]) -> None:
+        for warning in event["warnings"]:
+            self.print(f"warning: {warning}")
 
     def print(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

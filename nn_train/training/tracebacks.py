@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from traceback import FrameSummary
 
+from nn_train.config.uris import without_passwords
+
 HERE = str(Path(__file__).parents[1]) + "/"
 LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 NOT_OWN = (HERE, *LIBRARIES, "<")  # what files of libraries begin with; "<": of no file
@@ -22,7 +24,6 @@ NODE = re.compile(r"\[\[\{*(?:node )?([^{}\]]+)\}*\]\]")
 DETECTED = "Detected at node "  # of several the last one
 FUNCTION = re.compile(r"\{\{function_node [^}]*\}\} ?")
 CODE = re.compile(r"\A(?:[ \t].*\n|\n)+")
-USER = re.compile(r"://[^/\s@:]+:[^/\s@]+@")
 BOLD = re.compile(r"\033\[\d*m")
 
 
@@ -87,4 +88,4 @@ def own_frames(frames: Sequence[FrameSummary]) -> list[FrameSummary]:
 def written(frames: Sequence[FrameSummary], message: str) -> str:
     """As Python writes it, without names and passwords in URLs (MLflow repeats that of its server)."""
     head = ["Traceback (of this job's own code):\n", *traceback.format_list(list(frames))] if frames else []
-    return USER.sub("://…@", "".join(head) + message.strip())
+    return without_passwords("".join(head) + message.strip())

@@ -162,7 +162,8 @@ class Run(Training):
 
         super().__init__(job.config, model, data, loop, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, surroundings.report
-        self.loggers: list[Any] = []
+        self.loggers: Any = None
+        self.warnings: list[str] = []
         self.begun = job.config.title in surroundings.begun
         self.watch = Watchdog(job.config.run.hang_timeout, surroundings.tell_hang)
         every, asked = job.config.train.checkpoint_every_seconds, surroundings.asked_to_leave
@@ -178,19 +179,21 @@ class Run(Training):
 
     def run_watched(self) -> None:
         """The same, while another thread sees that it goes on."""
-        from nn_train.loggers import make_loggers
+        from nn_train.loggers import Loggers
 
         if self.replicas.is_chief:
             self.begin_folder()
         warnings = self.resume()
         self.report(self.start_event(warnings))
-        self.loggers = make_loggers(self.config, self.folder) if self.replicas.is_chief else []
+        if self.replicas.is_chief:
+            is_new = not self.history and self.partial is None
+            self.loggers = Loggers(self.config, self.folder, must_work=is_new)
         for row in self.epochs():
-            self.report({"event": "epoch", "row": row, "epochs": self.config.train.epochs})
+            warnings, self.warnings = self.warnings, []
+            self.report({"event": "epoch", "row": row, "epochs": self.config.train.epochs, "warnings": warnings})
             if not self.complete:
                 self.pauses.leave_if_asked()
-        for logger in self.loggers:
-            logger.close()
+        warnings = self.loggers.close() if self.loggers is not None else []
         result: dict[str, Any] = {}
         if self.replicas.is_chief:
             world_size, job = self.replicas.size, self.job
@@ -198,7 +201,7 @@ class Run(Training):
                 self.config, self.history, self.data, self.model, world_size, job.command, self.began_at
             )
             self.folder.write_json(runs.RESULT, result)
-        self.report({"event": "done", "result": result})
+        self.report({"event": "done", "result": result, "warnings": warnings})
 
     def begin_folder(self) -> None:
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
@@ -234,8 +237,8 @@ class Run(Training):
         self.folder.write_lines(runs.METRICS, self.history)
         if best_epoch(self.history) == len(self.history):
             save_model(self.model, self.folder)
-        for logger in self.loggers:
-            logger.log(row)
+        if self.loggers is not None:
+            self.warnings += self.loggers.log(row)
 
     def keep_state(self) -> None:
         """A checkpoint."""

@@ -32,7 +32,7 @@ def test_a_run_of_five_epochs_prints_few_lines():
     start = {"event": "start", "parameters": 101770, "examples": examples, "steps_per_epoch": 844}
     progress({**start, "resumed_after": 3, "resumed_step": 0, "warnings": []})
     for epoch in range(4, 6):
-        progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5})
+        progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5, "warnings": []})
     lines = stream.getvalue().splitlines()
     assert len(lines) == 7
     assert lines[0] == "mnist_mlp: mlp on mnist, 2 workers of 1 CPU, batch 64, 5 epochs"
@@ -92,4 +92,15 @@ def test_workers_that_come_and_go_are_told_with_their_number():
         "there is room for 4 workers; going on with other workers once a checkpoint is kept",
         "starting 4 workers",
         "continuing after epoch 0 and 5 steps",
+    ]
+
+
+def test_a_warning_of_an_epoch_or_of_the_end_follows_its_line():
+    stream = io.StringIO()
+    progress = Progress(Config(), stream)
+    progress({"event": "epoch", "row": ROW, "epochs": 5, "warnings": ["mlflow does not work"]})
+    progress({"event": "done", "result": {}, "warnings": ["mlflow did not get the last 2 epochs"]})
+    assert stream.getvalue().splitlines()[1:] == [
+        "warning: mlflow does not work",
+        "warning: mlflow did not get the last 2 epochs",
     ]

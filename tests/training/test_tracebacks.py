@@ -153,7 +153,9 @@ def test_a_project_below_a_folder_that_is_called_like_pythons_is_the_users_own(t
 
 
 def test_names_and_passwords_in_urls_are_not_repeated():
-    error = OSError("API request to http://ann:SECRET@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well")
+    error = OSError(
+        "API request to http://ann:SECRET@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well"
+    )
     shown = own_traceback(error)
     assert "http://…@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well" in shown
     assert "SECRET" not in shown
