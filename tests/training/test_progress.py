@@ -65,7 +65,7 @@ def test_after_a_restart_only_where_it_goes_on_is_said():
     start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
     progress({"event": "starting", "workers": 1})
     progress({**start, "resumed_after": 0, "resumed_step": 0, "warnings": []})
-    progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2})
+    progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2, "warnings": []})
     progress({**FAILURE, "restart": 1, "restarts": 3})
     progress({"event": "starting", "workers": 1})
     progress({**start, "resumed_after": 1, "resumed_step": 0, "warnings": []})
