@@ -257,7 +257,12 @@ def test_a_machine_that_does_not_join_is_named(site):
 
 def test_interrupted_up_says_how_to_end_what_was_started(site):
     command = site.person.words(sys.executable, "-m", "cluster.onprem", "up", str(site.file))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+    with subprocess.Popen(
+        command,
+        # A shell that starts tests in the background lets them ignore this signal; it must not be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+    ) as up:
         assert "installing and starting Ray" in up.stdout.readline()
         wait_until(lambda: site.machines[0].processes())
         for pid, text in site.person.processes().items():
