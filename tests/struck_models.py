@@ -102,6 +102,11 @@ def waiting_in_a_step(config):
     return model_with(config, 1, lambda: threading.Event().wait())
 
 
+def trial_waiting_in_a_step(config):
+    """Of the trials of a search one waits for ever, once; ``config.name`` is that of the search."""
+    return model_with(config, 0, lambda: threading.Event().wait())
+
+
 def waiting_in_validation(config):
     """The same in the validation after the first epoch, a moment that is not timed by the steps before."""
     pauses.PATIENT = 1

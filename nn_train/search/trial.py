@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,6 +75,7 @@ class TrialWorker:
         self.rank, self.size, self.data = rank, size, data
         self.data_config: Any = None
         self.models: Any = None
+        self.pauses: Any = None
         self.model: Any = None
         self.training: TrialTraining | None = None
         self.rows: Iterator[dict[str, Any]] = iter(())
@@ -84,8 +87,12 @@ class TrialWorker:
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
         replicas = join_process(scaling, self.rank, self.size)
         from nn_train.search.warm import WarmModels
+        from nn_train.training.pauses import TimedPauses, Watchdog
 
         self.models = WarmModels(replicas)
+        # No checkpoints within epochs: only to see that the trial goes on. One that does not is run again elsewhere.
+        watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
+        self.pauses = TimedPauses(math.inf, replicas, save=refuse, watch=watch, asked_to_leave=lambda: False)
 
     def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
         """Make ready for the trial that sets ``values``; one that was lost goes on from its last checkpoint."""
@@ -96,6 +103,9 @@ class TrialWorker:
             data = self.load(config)
             self.model = self.models.get(config, data)
             self.training = TrialTraining(config, data, self.model.loop, folder, values)
+            self.pauses.watch.timeout = config.run.hang_timeout
+            self.pauses.forget()
+            self.training.pauses = self.pauses
             self.rows = self.training.epochs()
             checkpoint = checkpoints.load_newest(folder, lambda warning: None)
             if checkpoint is not None and folder.read_json(VALUES) == values:
@@ -127,10 +137,13 @@ class TrialWorker:
         training = self.training
         if training is None:
             return Outcome(rows=[], done=True, cause=self.refused)
+        self.pauses.alive()
         try:
             ended = next(self.rows, None) is None
         except Exception as error:
             return Outcome(rows=training.history, done=True, cause=cause_of(error))
+        finally:
+            self.pauses.watch.end()
         return Outcome(rows=training.history, done=ended or training.complete)
 
     def state(self) -> bytes:
@@ -161,6 +174,11 @@ class TrialWorker:
         separate_seeds(self.training.model, self.training.replicas)
         self.training.history = checkpoint.history
         self.training.callbacks.recall(list(checkpoint.memories))
+
+
+def refuse(partial: Any) -> None:
+    """Trials keep their state between epochs only."""
+    raise AssertionError("a checkpoint within an epoch of a trial")
 
 
 def cause_of(error: Exception) -> str:

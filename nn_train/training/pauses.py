@@ -43,6 +43,10 @@ class TimedPauses:
         self.every_seconds, self.replicas, self.save, self.watch = every_seconds, replicas, save, watch
         self.asked_to_leave = asked_to_leave
         self.share = from_chief(replicas)
+        self.forget()
+
+    def forget(self) -> None:
+        """What comes is another training, of whose pace nothing is known."""
         self.chunk = self.wanted = FIRST_STEPS
         self.began = self.saved = time.monotonic()
         self.cost, self.pace = 0.0, 0.0  # seconds of a checkpoint, and of a step

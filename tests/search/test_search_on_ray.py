@@ -188,6 +188,15 @@ def test_the_best_are_confirmed_with_other_seeds(tmp_path):
     assert names == {f"{outcome.best.trial}-s1", f"{outcome.best.trial}-s2"}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_hangs_is_run_again(tmp_path, workers):
+    sections = {"model": {"name": "struck_models:trial_waiting_in_a_step"}, "run": {"hang_timeout": 3}}
+    outcome = search(make(tmp_path, workers=workers, epochs=2, search={"num_trials": 2}, **sections))
+    assert (tmp_path / "s" / "struck").exists()
+    assert outcome.ran == 2
+    assert statuses(tmp_path) == ["completed"] * 2
+
+
 def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
     config = make(tmp_path, epochs=2, train={"callbacks": "user_code:kill_trial_once"}, search={"num_trials": 2})
     outcome = search(config)
