@@ -1,6 +1,6 @@
 """Tells Ray that this machine will be taken back, so that trainings on it keep a checkpoint and go on elsewhere.
 
-    python spot_notice.py aws|gcp|azure [--metadata URL]
+    python spot_notice.py aws|gcp|azure
 
 Asks the provider's metadata service every two seconds. When the provider has announced the end of this (spot) machine,
 its Ray node is drained, in the cluster of RAY_ADDRESS, and the process ends. One runs on a machine; a second one ends
@@ -79,10 +79,8 @@ PROVIDERS: dict[str, tuple[str, Callable[[Metadata], bool], int]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("provider", choices=PROVIDERS)
-    parser.add_argument("--metadata", metavar="URL", help="of the metadata service, where it is not the usual one")
-    arguments = parser.parse_args()
-    url, ends, seconds_left = PROVIDERS[arguments.provider]
-    metadata = Metadata(arguments.metadata or url)
+    url, ends, seconds_left = PROVIDERS[parser.parse_args().provider]
+    metadata = Metadata(url)
     with open(Path(tempfile.gettempdir()) / f"nn_train_spot_notice_{os.getuid()}", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
