@@ -43,7 +43,7 @@ PASSING_TEXT = re.compile(
     r"HTTP status (429|5\d\d)|AWS Error (SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT"
     r"|NETWORK_CONNECTION)"
 )
-PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # a file that is being written
+PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # of a file that is being written
 Result = TypeVar("Result")
 
 
@@ -192,7 +192,7 @@ class RunFolder:
 
     def names(self, folder: str) -> list[str]:
         """The complete files directly in a folder, sorted; empty when the folder is not there."""
-        return [name for name in self._entries(folder, fs.FileType.File) if not PART.search(name)]
+        return [name for name in self._entries(folder, fs.FileType.File) if not name.endswith(".part")]
 
     def folders(self, folder: str) -> list[str]:
         """The folders directly in a folder, sorted; empty when the folder is not there."""

@@ -58,7 +58,7 @@ def connect() -> Any:
     import ray
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.WARNING)  # what is left out of the copy, and that a connection closed
+    logging.disable(logging.WARNING)  # that .git is not copied, and that a connection was closed at the end
     try:
         return JobSubmissionClient(address)
     except ray.exceptions.AuthenticationError as error:

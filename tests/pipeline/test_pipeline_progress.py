@@ -39,7 +39,7 @@ def test_each_run_is_named_once_also_when_its_workers_start_again(screen):
     screen({"event": "starting", "workers": 2, "config": first})
     for config in (first, second):
         screen({**start, "config": config})
-        screen({"event": "epoch", "row": row(1), "epochs": 2, "config": config})
+        screen({"event": "epoch", "row": row(1), "epochs": 2, "warnings": [], "config": config})
     failure = {"event": "failure", "what": "worker 1 was lost: x", "advice": None, "restart": 1, "restarts": 3}
     screen({**failure, "config": second})
     screen({"event": "starting", "workers": 2, "config": second})
