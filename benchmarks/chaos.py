@@ -1,6 +1,6 @@
 """Kills processes of real jobs at random moments and looks whether their results are those of undisturbed ones.
 
-    python -m benchmarks.chaos [--runs 20] [--seed 0] [--json FILE]
+    python -m benchmarks.chaos [--runs 20] [--seed 0] [--stop] [--json FILE]
 
 Of every four jobs three train (the MLP on MNIST, two workers, eight epochs, checkpoints every second) and one searches
 (eight trials of the MLP). In each, one process is ended with SIGKILL, after a random share of the time that an
@@ -9,6 +9,8 @@ with it, the same command is given again. Compared are, of a training, every lin
 all variables after the last epoch, bit by bit; of a search, the epochs of every trial. Seconds lost are those beyond
 the time of the undisturbed job: where the job's own process is killed, all that comes before its first checkpoint.
 "Goes on after" are the seconds from the kill until a training says that it trains again.
+
+With --stop workers and trials are stopped (SIGSTOP) instead: they hang, for which run.hang_timeout is 20 s.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ VICTIMS = {
     "worker": ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable"),
     "controller": ("ray::Controller",),
 }
+HANG = ["--run.hang_timeout", "20"]
 TRIES = 5
-BEGINS = ("training ", "continuing ", "epoch ")  # the lines of a training that begins, or goes on
+BEGINS = ("training ", "continuing ", "beginning again")  # the lines of a training that begins, or goes on
 UNFINISHED = "unfinished"
 
 
@@ -66,27 +69,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and victims")
+    parser.add_argument("--stop", action="store_true", help="processes hang instead of dying")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the reading of checkpoints
     chance = random.Random(arguments.seed)
-    jobs = {"train": TRAIN, "search": SEARCH}
+    options = HANG if arguments.stop else []
+    how = signal.SIGSTOP if arguments.stop else signal.SIGKILL
+    jobs = {"train": TRAIN + options, "search": SEARCH + options}
     # The second of two: the first one reads Python's and TensorFlow's files from the disk.
-    whole = {name: [run(words, None, "", 0.0) for _ in range(2)][1] for name, words in jobs.items()}
+    whole = {name: [run(words, None, "", how, 0.0) for _ in range(2)][1] for name, words in jobs.items()}
     for name, outcome in whole.items():
         print(f"undisturbed {name}: {outcome.seconds:.1f} s", flush=True)
     rows: list[dict[str, Any]] = []
     for number in range(1, arguments.runs + 1):
         name = "search" if number % 4 == 0 else "train"
         victim = chance.choice(["worker", "job"] if name == "search" else ["worker", "worker", "controller", "job"])
-        outcome = run(jobs[name], chance, victim, whole[name].seconds)
+        victim = "worker" if arguments.stop else victim
+        outcome = run(jobs[name], chance, victim, how, whole[name].seconds)
         finished = outcome.digest != UNFINISHED
         same = finished and outcome.digest == whole[name].digest
         beyond = outcome.seconds - whole[name].seconds
         row = {"job": name, "killed": outcome.killed, "finished": finished, "identical": same}
         rows.append({**row, "seconds_lost": round(beyond, 2), "goes_on_after": outcome.pause})
         pause = f"  goes on after {outcome.pause:.1f} s" if outcome.pause is not None else ""
-        told = f"{outcome.killed} killed" if outcome.killed else "nothing killed: it had ended"
+        done = "stopped" if arguments.stop else "killed"
+        told = f"{outcome.killed} {done}" if outcome.killed else f"nothing {done}: it had ended"
         result = "identical" if same else "DIFFERENT"
         print(f"{number:3} {name:6} {told:40} {result}  {beyond:+.1f} s{pause}", flush=True)
     lost = [row["seconds_lost"] for row in rows if row["killed"]] or [0.0]
@@ -112,8 +120,8 @@ def is_of(row: dict[str, Any], of: str) -> bool:
     return row["goes_on_after"] is not None and row["killed"].startswith("ray::RayTrainWorker") == (of == "worker")
 
 
-def run(words: list[str], chance: random.Random | None, victim: str, usual: float) -> Outcome:
-    """Run a job to its end, killing one process on the way; ``usual``: its seconds when nothing is killed."""
+def run(words: list[str], chance: random.Random | None, victim: str, how: signal.Signals, usual: float) -> Outcome:
+    """Run a job to its end, sending one process a signal; ``usual``: its seconds when that does not happen."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile("w+") as errors:
         began, killed, killed_at = time.monotonic(), "", 0.0
         lines: list[tuple[float, str]] = []
@@ -124,7 +132,7 @@ def run(words: list[str], chance: random.Random | None, victim: str, usual: floa
             # A daemon: what is left of a killed job's Ray holds the pipe open for a while.
             threading.Thread(target=note_lines, args=(process, lines), daemon=True).start()
             if chance is not None and not killed:
-                killed = kill_later(process, victim, chance.uniform(0.1, 0.95) * usual)
+                killed = strike_later(process, victim, how, chance.uniform(0.1, 0.95) * usual)
                 killed_at = time.monotonic()
             if process.wait() == 0:
                 digest = digest_of(Path(folder) / "job")
@@ -144,10 +152,7 @@ def note_lines(process: subprocess.Popen[str], lines: list[tuple[float, str]]) -
 
 
 def seconds_until_training(lines: list[tuple[float, str]], killed_at: float) -> float | None:
-    """From the kill to the first line of a training that goes on; None where there is none.
-
-    Where nothing had been kept, that is the line of its first epoch.
-    """
+    """From the kill to the first line of a training that goes on; None where there is none."""
     started = False
     for when, line in lines:
         started |= when > killed_at and (line.startswith("starting ") or "; restarting (" in line)
@@ -156,20 +161,20 @@ def seconds_until_training(lines: list[tuple[float, str]], killed_at: float) -> 
     return None
 
 
-def kill_later(process: subprocess.Popen[str], victim: str, seconds: float) -> str:
-    """After some seconds, or when there is such a process, kill one; returns its name, empty where the job ended."""
+def strike_later(process: subprocess.Popen[str], victim: str, how: signal.Signals, seconds: float) -> str:
+    """After some seconds, or when there is such a process, send it the signal; its name, empty where the job ended."""
     moment = time.monotonic() + seconds
     while process.poll() is None:
         time.sleep(0.05)
         if time.monotonic() < moment:
             continue
         if victim == "job":
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(how)
             return "the job's own process"
         for pid, name in sorted(descendants(process.pid).items()):
             if name.startswith(VICTIMS[victim]):
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, how)
                 except ProcessLookupError:
                     continue  # it ended just now
                 return name.partition("(")[0]

@@ -18,7 +18,7 @@ from nn_train.batches import Batches, stream
 from nn_train.counts import Counts, Logs
 from nn_train.datasets import SplitData
 from nn_train.errors import RequestError
-from nn_train.partial import Partial, Pauses
+from nn_train.partial import Partial, Pauses, Uninterrupted
 from nn_train.replication import (
     Replicas,
     seed_states,
@@ -29,7 +29,6 @@ from nn_train.steps import ReplicaSteps
 from nn_train.tensors import gather, to_tensors
 from nn_train.validation import Validation
 
-ALL = 2**31 - 1  # steps
 # Called with the steps done, how many more to take at most, and the sum of the losses so far; returns what
 # ``Loop.run_arrays`` does.
 Advance = Callable[[int, int, float], Any]
@@ -97,31 +96,30 @@ class Loop:
         elif self.align_draws is not None:
             self.align_draws()
             separate_seeds(self.model, self.replicas)
-        examples, loss_sum = self.run_epoch(epoch, partial, pauses)
+        examples, loss_sum = self.run_epoch(epoch, partial, pauses or Uninterrupted())
         if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
         return {**self.counts.read(), "loss": loss_sum / examples, "examples": examples}
 
-    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses | None) -> tuple[int, float]:
+    def run_epoch(self, epoch: int, partial: Partial | None, pauses: Pauses) -> tuple[int, float]:
         """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
 
         Returns:
             examples, and the sum of their losses.
         """
         step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
-        alive = pauses.alive if pauses is not None else lambda: None
-        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, alive)
+        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, pauses)
         examples, total = step * self.batch_size, self.steps_per_epoch
+        pauses.meet()
         more = True
         while more:
-            chunk = pauses.steps() if pauses is not None else ALL
+            chunk = pauses.train(reads_stream=not self.data.in_memory)
             done, rows, summed, loss = advance(step, chunk, loss_sum)
             step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
             more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
-            if pauses is not None:
-                pauses.trained(int(done))
+            pauses.trained(int(done))
             self.refuse_not_finite(float(loss), f"epoch {epoch + 1}, step {step}")
-            if pauses is not None and more:
+            if more:
                 pauses.pause(self, step, loss_sum)
         return examples, loss_sum
 
@@ -154,7 +152,7 @@ class Loop:
 
         return advance
 
-    def over_stream(self, step: int, alive: Callable[[], None]) -> Advance:
+    def over_stream(self, step: int, pauses: Pauses) -> Advance:
         """Takes steps over a pass through the stream, of which ``step`` batches are read and left out.
 
         Read here and not by ``skip``, whose time would be taken for that of the first steps.
@@ -162,7 +160,7 @@ class Loop:
         iterator = iter(stream(self.data.train, self.batch_size))
         for _ in range(step):
             next(iterator)
-            alive()
+            pauses.alive()
         return lambda _, chunk, loss_sum: self.run_stream(
             iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
         )
@@ -176,7 +174,7 @@ class Loop:
 
     def evaluate(self, pauses: Pauses | None = None) -> Logs:
         """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
-        return self.validation.evaluate(self.batch_size, pauses.alive if pauses is not None else lambda: None)
+        return self.validation.evaluate(self.batch_size, pauses or Uninterrupted())
 
     @tf.function(reduce_retracing=True)
     def run_arrays(

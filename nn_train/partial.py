@@ -26,10 +26,19 @@ class Partial:
 class Pauses(Protocol):
     """Where an epoch is interrupted between two steps, on all workers alike."""
 
-    def steps(self) -> int:
+    def meet(self) -> None:
+        """Called before the first steps of an epoch. Collective."""
+
+    def train(self, reads_stream: bool) -> int:
         """How many steps are trained before the next pause."""
 
     def trained(self, steps: int) -> None:
+        """Called when they are."""
+
+    def validate(self, reads_stream: bool) -> int:
+        """How many batches of a validation are looked at before ``validated`` is called."""
+
+    def validated(self, batches: int) -> None:
         """Called when they are."""
 
     def alive(self) -> None:
@@ -37,3 +46,30 @@ class Pauses(Protocol):
 
     def pause(self, loop: Any, step: int, loss_sum: float) -> None:
         """Called where more steps follow, ``step`` being done in this epoch. Collective."""
+
+
+class Uninterrupted:
+    """No pauses."""
+
+    ALL = 2**31 - 1  # steps: as many as there are
+
+    def meet(self) -> None:
+        pass
+
+    def train(self, reads_stream: bool) -> int:
+        return self.ALL
+
+    def trained(self, steps: int) -> None:
+        pass
+
+    def validate(self, reads_stream: bool) -> int:
+        return self.ALL
+
+    def validated(self, batches: int) -> None:
+        pass
+
+    def alive(self) -> None:
+        pass
+
+    def pause(self, loop: Any, step: int, loss_sum: float) -> None:
+        pass

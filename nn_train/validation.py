@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,11 +12,10 @@ from nn_train.batches import Batches, stream
 from nn_train.counts import Counts, Logs
 from nn_train.datasets import Examples, SplitData
 from nn_train.errors import RequestError
+from nn_train.partial import Pauses
 from nn_train.replication import Replicas
 from nn_train.steps import ReplicaSteps
 from nn_train.tensors import rows_of, to_tensors
-
-CHUNK = 64  # batches in one call of the graph: few enough that a long validation is seen to go on
 
 
 class Validation:
@@ -38,12 +36,12 @@ class Validation:
         self.steps = ReplicaSteps(model, replicas, may_be_empty=not data.in_memory)
         self.tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
 
-    def evaluate(self, batch_size: int, alive: Callable[[], None]) -> Logs:
+    def evaluate(self, batch_size: int, pauses: Pauses) -> Logs:
         """``loss`` and the model's metrics over the validation examples; empty without any.
 
         Args:
             batch_size: rows of a global batch in training. Here no activations are kept, so twice those fit.
-            alive: called after every ``CHUNK`` batches.
+            pauses: where to interrupt it.
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
@@ -52,7 +50,7 @@ class Validation:
             return {}
         self.model.reset_metrics()
         alone = self.over_arrays if self.tensors is not None else self.over_stream
-        examples, loss_sum = alone(batch_size, alive)
+        examples, loss_sum = alone(batch_size, pauses)
         if examples == 0:
             raise RequestError("data.source: the validation dataset gave no example")
         loss = float(self.sum_over_replicas(loss_sum)) / examples
@@ -60,26 +58,29 @@ class Validation:
             raise FloatingPointError(f"the validation loss is {loss}")
         return {**self.counts.read(), "loss": loss}
 
-    def over_arrays(self, batch_size: int, alive: Callable[[], None]) -> tuple[int, tf.Tensor]:
+    def over_arrays(self, batch_size: int, pauses: Pauses) -> tuple[int, tf.Tensor]:
         """How many examples there are, and the sum of the losses of this replica's contiguous part of them."""
         assert self.tensors is not None
         total = tf.nest.flatten(self.tensors[0])[0].shape[0]
-        first, last = (int(row) for row in self.replicas.rows(tf.constant(total)))
+        start, last = (int(row) for row in self.replicas.rows(tf.constant(total)))
         rows, loss_sum = 2 * -(-batch_size // self.replicas.size), tf.constant(0.0, tf.float64)
-        for start in range(first, last, CHUNK * rows):
-            bounds = tf.constant(start), tf.constant(min(start + CHUNK * rows, last))
-            loss_sum = self.run_arrays(self.tensors, tf.constant(rows), *bounds, loss_sum)
-            alive()
+        while start < last:
+            chunk = pauses.validate(reads_stream=False)
+            stop = min(start + chunk * rows, last)
+            loss_sum = self.run_arrays(self.tensors, tf.constant(rows), tf.constant(start), tf.constant(stop), loss_sum)
+            pauses.validated(-(-(stop - start) // rows))
+            start = stop
         return total, loss_sum
 
-    def over_stream(self, batch_size: int, alive: Callable[[], None]) -> tuple[int, tf.Tensor]:
+    def over_stream(self, batch_size: int, pauses: Pauses) -> tuple[int, tf.Tensor]:
         """The same over a stream of global batches, of which this replica takes its rows."""
         iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, tf.constant(0.0, tf.float64)
-        done = CHUNK
-        while done == CHUNK:
-            done, rows, loss_sum = self.run_stream(iterator, loss_sum)
-            total += int(rows)
-            alive()
+        more = True
+        while more:
+            chunk = pauses.validate(reads_stream=True)
+            done, rows, loss_sum = self.run_stream(iterator, tf.constant(chunk), loss_sum)
+            total, more = total + int(rows), int(done) == chunk
+            pauses.validated(int(done))
         return total, loss_sum
 
     @tf.function(reduce_retracing=True)
@@ -96,8 +97,8 @@ class Validation:
         return loss_sum
 
     @tf.function(reduce_retracing=True)
-    def run_stream(self, iterator: Any, loss_sum: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Batches and examples that were done, at most ``CHUNK`` batches, and ``loss_sum`` with theirs."""
+    def run_stream(self, iterator: Any, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Batches and examples that were done, at most ``chunk`` batches, and ``loss_sum`` with theirs."""
         done, total = tf.constant(0), tf.constant(0)
         for batch in iterator:
             own, rows = self.batches.own(batch)
@@ -105,7 +106,7 @@ class Validation:
             loss_sum += tf.cast(loss, tf.float64)
             total += rows
             done += 1
-            if done == CHUNK:
+            if done == chunk:
                 break
         return done, total, loss_sum
 

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from nn_train import runs
-from nn_train.training import pauses
+from nn_train.training import watchdog
 
 NOTHING = (99, None)
 LIMIT = 120  # seconds
@@ -107,9 +107,19 @@ def trial_waiting_in_a_step(config):
     return model_with(config, 0, lambda: threading.Event().wait())
 
 
+def trial_stopped_in_a_step(config):
+    """Of the trials of a search the process of one stands still, once."""
+    rank = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]) - 1
+    return model_with(config, rank, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def waiting_in_the_first_step(config):
+    """A moment of which nobody knows how long it takes."""
+    return model_with(config, 1, lambda: threading.Event().wait(), step=1)
+
+
 def waiting_in_validation(config):
-    """The same in the validation after the first epoch, a moment that is not timed by the steps before."""
-    pauses.PATIENT = 1
+    """Such a moment is also the validation after the first epoch."""
     return model_with(config, 1, lambda: threading.Event().wait(), step=2, while_training=False)
 
 
@@ -131,7 +141,7 @@ class WaitOnce(keras.callbacks.Callback):
 
 
 def waiting_callback(folder):
-    pauses.PATIENT = 1
+    watchdog.PATIENT = 1
     return [WaitOnce(Path(folder) / "struck")]
 
 

@@ -14,6 +14,8 @@ LEVELS = {
     "entry_points": 1,
     "config": 1,
     "processes": 1,
+    "guard": 1,
+    "import_tensorflow": 1,
     "runs": 1,
     "lease": 2,
     "selection": 1,

@@ -221,10 +221,20 @@ def broken_model():
 
 def dies_once():
     """The arrays, but the first process that asks for them dies."""
-    marker = Path(os.environ["DIES_ONCE_MARKER"])
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+    return struck_once("dies", signal.SIGKILL)
+
+
+def stops_once():
+    """The arrays, but the first process that asks for them stands still from then on."""
+    return struck_once("stops", signal.SIGSTOP)
+
+
+def struck_once(name, how):
+    try:
+        Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
+    except FileExistsError:
+        return arrays()
+    os.kill(os.getpid(), how)
     return arrays()
 
 

@@ -11,11 +11,13 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.evaluation import Shard, merge_shards, store_predictions
+from nn_train.guard import end_when_silent
 from nn_train.lease import hold
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
 from nn_train.runs import MODEL, RESULT, RunFolder
 
 Say = Callable[[str], None]
+HANG_TIMEOUT = 60.0  # seconds after which a worker that stands still is ended
 
 
 def evaluate_runs(
@@ -108,9 +110,10 @@ def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
     import ray
 
     class Scorer:
-        def __init__(self, threads: int, use_gpu: bool) -> None:
+        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
             from nn_train.prediction.scorer import prepare_process
 
+            end_when_silent(hang_timeout)
             prepare_process(threads, use_gpu)
 
         def score(self, model: bytes, settings: dict[str, Any], rank: int, size: int) -> Any:
@@ -125,7 +128,7 @@ def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
         num_cpus=scaling.cpus_per_worker,
         num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
     )(Scorer)
-    return [placed.remote(threads, scaling.use_gpu) for _ in range(size)]
+    return [placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT) for _ in range(size)]
 
 
 def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> None:

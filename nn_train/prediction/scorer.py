@@ -8,7 +8,6 @@ No Ray here.
 from __future__ import annotations
 
 import importlib
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from nn_train.config import config_from_dict
 from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError
+from nn_train.import_tensorflow import import_tensorflow
 
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 
@@ -148,8 +148,7 @@ def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def prepare_process(threads: int, use_gpu: bool) -> None:
     """Give TensorFlow its threads before its first use in this process."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import_tensorflow()
     from nn_train.replication import configure_tensorflow
 
     configure_tensorflow(threads, use_gpu)

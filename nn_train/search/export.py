@@ -6,6 +6,7 @@ from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.errors import StorageError
+from nn_train.import_tensorflow import import_tensorflow
 from nn_train.runs import RunFolder
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial import BEST
@@ -17,6 +18,7 @@ def export_models(config: Config, folder: RunFolder, records: list[Record], comm
     Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone. Trials whose
     weights are gone, because ``search.keep_best`` was smaller when they ended, are left out.
     """
+    import_tensorflow()
     records = [record for record in records if trial_folder(folder, record.trial).exists(BEST)]
     names = [f"{place}_{record.trial}" for place, record in enumerate(records, start=1)]
     places = [folder.inside(f"{runs.BEST_RUNS}/{name}") for name in names]

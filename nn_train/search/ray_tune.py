@@ -198,7 +198,9 @@ class Session:
 
         def probe() -> Pace:
             with tempfile.TemporaryDirectory() as scratch:
-                return measure(config, RunFolder(scratch), lambda: Together(config.scaling, self.data))
+                return measure(
+                    config, RunFolder(scratch), lambda: Together(config.scaling, self.data, config.run.hang_timeout)
+                )
 
         return plan_lines(config, plan, pace_of(config, records, probe))
 

@@ -19,6 +19,7 @@ from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
+from nn_train.guard import end_when_silent
 from nn_train.runs import RunFolder
 from nn_train.search.journal import trial_folder
 from nn_train.search.trial import VALUES, Outcome, TrialWorker
@@ -65,6 +66,7 @@ class TrialRunner(tune.Trainable):
     workers: Any = None
 
     def setup(self, config: dict[str, Any]) -> None:
+        end_when_silent(self.settings.base.run.hang_timeout)
         self.start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -78,7 +80,8 @@ class TrialRunner(tune.Trainable):
         scaling = self.settings.base.scaling
         if self.workers is None:
             data = self.settings.data
-            self.workers = (Alone if scaling.num_workers == 1 else Together)(scaling, data)
+            hang_timeout = self.settings.base.run.hang_timeout
+            self.workers = Alone(scaling, data) if scaling.num_workers == 1 else Together(scaling, data, hang_timeout)
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
         try:
@@ -134,11 +137,13 @@ class Together:
 
     PATIENCE = 10.0  # seconds between the first worker's failure and the end of waiting for the others
 
-    def __init__(self, scaling: ScalingConfig, data: Any) -> None:
+    def __init__(self, scaling: ScalingConfig, data: Any, hang_timeout: float) -> None:
         actor = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=resources_per_worker(scaling).get("GPU", 0))
         size = scaling.num_workers
         self.broken = False
         self.workers = [actor(RemoteWorker).remote(rank, size, data) for rank in range(size)]
+        for worker in self.workers:
+            worker.guard.remote(hang_timeout)
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
 
@@ -173,6 +178,9 @@ class Together:
 
 class RemoteWorker(TrialWorker):
     """A worker as an actor; Ray gives it the examples themselves for their reference."""
+
+    def guard(self, hang_timeout: float) -> None:
+        end_when_silent(hang_timeout)
 
     def address(self, port_range: str | None) -> str:
         """``host:port`` of this process. Raises RequestError when no port of the range is free."""

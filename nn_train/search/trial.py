@@ -87,7 +87,8 @@ class TrialWorker:
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
         replicas = join_process(scaling, self.rank, self.size)
         from nn_train.search.warm import WarmModels
-        from nn_train.training.pauses import TimedPauses, Watchdog
+        from nn_train.training.pauses import TimedPauses
+        from nn_train.training.watchdog import Watchdog
 
         self.models = WarmModels(replicas)
         # No checkpoints within epochs: only to see that the trial goes on. One that does not is run again elsewhere.

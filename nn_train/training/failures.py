@@ -20,7 +20,19 @@ from nn_train.training.leaving import LeavingError
 
 
 class PeerLostError(RuntimeError):
-    """A collective operation failed because another worker is gone. Training can go on with a new one."""
+    """A collective operation failed because another worker is gone. Training can go on with a new one.
+
+    Args:
+        text: for the logs.
+        peers: ranks of the workers that are gone, where TensorFlow names them.
+    """
+
+    def __init__(self, text: str, peers: tuple[int, ...] = ()) -> None:
+        super().__init__(text, peers)  # both, so that it can be pickled
+        self.peers = peers
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class HungError(RuntimeError):
@@ -90,7 +102,7 @@ class Loss(enum.Enum):
     HUNG = "its training has stopped moving"
     DIED = "killed (signal 9, or by the system for lack of memory) or crashed"
     UNKNOWN = ""
-    PEER = "the connection to the others broke"
+    PEER = "the connection to the others broke"  # told of workers that are well
 
 
 MEMORY_ADVICE = (
@@ -123,8 +135,12 @@ def loss_of(failure: Exception) -> Loss:
 def describe_losses(failures: dict[int, Exception]) -> str:
     """``worker 1 was lost: the machine ran out of memory (22.9GB of 23.5GB were used)``.
 
-    Workers that only lost the connection to a lost one are left out.
+    Workers that only lost the connection to a lost one are left out. Where they are all that is known, they say whom
+    they lost: one that was stopped, or whose network broke, which Ray has not noticed yet.
     """
+    missing = sorted({rank for failure in failures.values() for rank in getattr(cause_of(failure), "peers", ())})
+    if missing and {loss_of(failure) for failure in failures.values()} == {Loss.PEER}:
+        return f"{were_lost(missing)}: the connection to {'it' if len(missing) == 1 else 'them'} broke"
     losses = {rank: loss_of(failure) for rank, failure in sorted(failures.items())}
     if not losses:
         return "a worker was lost while it started"
@@ -133,8 +149,7 @@ def describe_losses(failures: dict[int, Exception]) -> str:
         ranks = [rank for rank, one in losses.items() if one is loss]
         if not ranks or (loss is Loss.PEER and told):
             continue
-        were = "was" if len(ranks) == 1 else "were"
-        told.append(f"{numbered(ranks)} {were} lost: {loss_text(failures[ranks[0]])}")
+        told.append(f"{were_lost(ranks)}: {loss_text(failures[ranks[0]])}")
     return "; ".join(told)
 
 
@@ -154,6 +169,11 @@ def advice_for(failures: Iterable[Exception]) -> str | None:
     if Loss.MEMORY in losses:
         return MEMORY_ADVICE
     return HANG_ADVICE if losses & {Loss.HUNG, Loss.SILENT} else None
+
+
+def were_lost(ranks: list[int]) -> str:
+    """``worker 1 was lost`` or ``workers 0, 1 and 3 were lost``."""
+    return f"{numbered(ranks)} {'was' if len(ranks) == 1 else 'were'} lost"
 
 
 def numbered(ranks: list[int]) -> str:
@@ -183,6 +203,12 @@ def cause_of(failure: Exception) -> Exception:
     """What a worker raised or died of, without Ray Train's wrapping."""
     inner = getattr(failure, "_base_exc", None) or getattr(failure, "health_check_failure", None)
     return inner if isinstance(inner, Exception) else failure
+
+
+def lost_peers(error: Exception, own_rank: int) -> tuple[int, ...]:
+    """The workers that TensorFlow's account of a lost peer names (``/job:worker/replica:0/task:1``)."""
+    ranks = {int(rank) for rank in re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", str(error))}
+    return tuple(sorted(ranks - {own_rank}))
 
 
 def is_lost_peer(error: Exception) -> bool:

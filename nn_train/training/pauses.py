@@ -1,8 +1,7 @@
-"""Pauses between the steps of an epoch: for checkpoints, and to see that training goes on."""
+"""Pauses between the steps of an epoch, and of a validation: for checkpoints, and to see that training goes on."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -10,15 +9,35 @@ from nn_train.loop import Loop
 from nn_train.partial import Partial
 from nn_train.replication import Replicas, from_chief
 from nn_train.training.leaving import LeavingError
+from nn_train.training.watchdog import Watchdog
 
 CHUNK_SECONDS = 5.0  # from pause to pause: seldom enough to cost nothing, often enough to notice a hang
 FIRST_STEPS = 8
 GROWTH = 8  # the first chunks hold the tracing, and say little of the pace
 SHARE = 0.03  # of the time may go into checkpoints
-PATIENT = (
-    10  # time-outs may all else take: the first chunk, in which a model is traced, validation, the user's callbacks
-)
-SLOWER = 3  # times as long as expected may a chunk take, where that is longer than the time-out
+
+
+class Pace:
+    """How long steps take, and so how many of them a chunk should hold.
+
+    Attributes:
+        seconds: of a step; 0 before any is known.
+        wanted: steps of the next chunk.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.wanted = 0.0, FIRST_STEPS
+        self.began = time.monotonic()
+
+    def begin(self, steps: int) -> float:
+        """A chunk begins; the seconds that it should take, or 0."""
+        self.began = time.monotonic()
+        return steps * self.seconds
+
+    def end(self, steps: int, chunk: int, aim: float) -> None:
+        """It has ended, with ``steps`` of ``chunk`` done, and the next one should take ``aim`` seconds."""
+        self.seconds = max(time.monotonic() - self.began, 1e-6) / steps
+        self.wanted = min(max(int(aim / self.seconds), 1), GROWTH * chunk)
 
 
 class TimedPauses:
@@ -28,7 +47,7 @@ class TimedPauses:
         every_seconds: between checkpoints; more where they would take more than ``SHARE`` of the time.
         replicas: this process's place.
         save: keeps a checkpoint; called on the chief, with the part of the epoch that is done.
-        watch: made with ``Watchdog``.
+        watch: sees that it goes on.
         asked_to_leave: whether to keep a checkpoint and end; called on the chief.
     """
 
@@ -47,34 +66,53 @@ class TimedPauses:
 
     def forget(self) -> None:
         """What comes is another training, of whose pace nothing is known."""
-        self.chunk = self.wanted = FIRST_STEPS
-        self.began = self.saved = time.monotonic()
-        self.cost, self.pace = 0.0, 0.0  # seconds of a checkpoint, and of a step
+        self.chunk, self.batches = FIRST_STEPS, FIRST_STEPS
+        self.training, self.validation = Pace(), Pace()
+        self.saved, self.cost = time.monotonic(), 0.0  # seconds of a checkpoint
 
-    def steps(self) -> int:
+    def alive(self) -> None:
+        """Something goes on that is not steps."""
+        self.watch.other()
+
+    def meet(self) -> None:
+        """Before the steps of an epoch: whoever still has other things to do is waited for here, with patience."""
+        self.share([0.0, 0.0])
+
+    def train(self, reads_stream: bool) -> int:
         """Steps until the next pause. Begins to watch them."""
-        self.began = time.monotonic()
-        self.watch.begin(self.chunk * self.pace)
+        self.watch_steps(self.training.begin(self.chunk), reads_stream)
         return self.chunk
 
     def trained(self, steps: int) -> None:
         """Learn the pace from them. None are left where a stream ends with the chunk before."""
-        self.watch.begin()  # of what follows, until there are steps again
-        if not steps:
-            return
-        self.pace = max(time.monotonic() - self.began, 1e-6) / steps
-        self.wanted = min(max(int(min(CHUNK_SECONDS, self.every_seconds) / self.pace), 1), GROWTH * self.chunk)
+        self.watch.other()
+        if steps:
+            self.training.end(steps, self.chunk, min(CHUNK_SECONDS, self.every_seconds))
 
-    def alive(self) -> None:
-        """Something goes on that is not steps."""
-        self.watch.begin()
+    def validate(self, reads_stream: bool) -> int:
+        """Batches of a validation until ``validated``. Begins to watch them. Other workers may take more or fewer."""
+        self.batches = self.validation.wanted
+        self.watch_steps(self.validation.begin(self.batches), reads_stream)
+        return self.batches
+
+    def validated(self, batches: int) -> None:
+        """The same for them as ``trained``."""
+        self.watch.other()
+        if batches:
+            self.validation.end(batches, self.batches, CHUNK_SECONDS)
+
+    def watch_steps(self, expected: float, reads_stream: bool) -> None:
+        if reads_stream and not expected:
+            self.watch.other()  # the first examples of a stream may have to come from far away
+        else:
+            self.watch.steps(expected)
 
     def pause(self, loop: Loop, step: int, loss_sum: float) -> None:
         """Agree on the next chunk, keep a checkpoint when it is time, and leave when asked to."""
         now = time.monotonic()
         asked = self.asked_to_leave()
         due = asked or now - self.saved >= max(self.every_seconds, self.cost / SHARE)
-        chunk, saves = self.share([float(self.wanted), float(due)])
+        chunk, saves = self.share([float(self.training.wanted), float(due)])
         self.chunk = int(chunk)
         if saves:
             partial = Partial(step=step, loss_sum=loss_sum, metrics=loop.counts.gather())
@@ -90,32 +128,3 @@ class TimedPauses:
         # Nobody leaves before the chief has come here: its file is whole by then.
         if self.share([float(asked), 0.0])[0]:
             raise LeavingError
-
-
-class Watchdog:
-    """Calls ``on_hang`` from another thread when a worker takes far longer than expected to get on.
-
-    What waits in a collective of TensorFlow's cannot be interrupted; the process must be replaced.
-
-    Args:
-        timeout: seconds.
-        on_hang: called with the seconds that have passed.
-    """
-
-    def __init__(self, timeout: float, on_hang: Callable[[float], None]) -> None:
-        self.timeout, self.on_hang = timeout, on_hang
-        self.timer: threading.Timer | None = None
-
-    def begin(self, expected: float = 0.0) -> None:
-        """What was watched has ended. What begins should take ``expected`` seconds; 0: nothing is known of it."""
-        self.end()
-        seconds = max(self.timeout, SLOWER * expected) if expected else PATIENT * self.timeout
-        self.timer = threading.Timer(seconds, self.on_hang, args=(seconds,))
-        self.timer.daemon = True
-        self.timer.start()
-
-    def end(self) -> None:
-        """What was watched has ended, and nothing follows."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None

@@ -15,7 +15,7 @@ class Progress:
     def __init__(self, config: Config, stream: TextIO | None = None) -> None:
         self.config = config
         self.stream = stream or sys.stdout
-        self.restarting = False
+        self.restarting = self.begun = False
         self.workers = config.scaling.num_workers  # started last
 
     def announce(self) -> None:
@@ -58,13 +58,16 @@ class Progress:
         self.warn(event)
         examples, held = event["examples"]["train"], event["examples"]["validation"]
         shown = f"{examples:,} examples, {held or 0:,} held out, " if examples is not None else ""
-        if not self.restarting:
+        if not self.begun:
             self.print(
                 f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
             )
         if event["resumed_after"] or event["resumed_step"]:
             step = f" and {counted(event['resumed_step'], 'step')}" if event["resumed_step"] else ""
             self.print(f"continuing after epoch {event['resumed_after']}{step}")
+        elif self.begun:
+            self.print("beginning again: nothing had been kept yet")
+        self.begun = True
 
     def finish(self, result: TrainResult) -> None:
         """Say how it ended and where the results are."""

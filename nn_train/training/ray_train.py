@@ -29,6 +29,7 @@ from nn_train.training.failures import (
     describe_losses,
     is_lost_peer,
     loss_text,
+    lost_peers,
 )
 from nn_train.training.leaving import LeavingError, is_asked_to_leave
 from nn_train.training.record import read_finished
@@ -62,7 +63,8 @@ def train_function(settings: dict[str, Any]) -> None:
         raise
     except Exception as error:
         if is_lost_peer(error):
-            raise PeerLostError(f"worker {rank} lost another worker: {str(error)[:200]}") from None
+            text = f"worker {rank} lost another worker: {str(error)[:200]}"
+            raise PeerLostError(text, lost_peers(error, rank)) from None
         raise TrainingError(f"worker {rank} failed:\n{own_traceback(error)}") from None
 
 

@@ -27,6 +27,7 @@ from nn_train.training.scaling import RoomPolicy
 # outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
 # which are not used, and one changes the workers' folder.
 UNWANTED = (PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback)
+WITHIN = 0.95  # of the time-out: Ray notices it at the next look
 RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources are free
 # For people who watch a cluster.
 METRICS = (ControllerMetricsCallback, WorkerMetricsCallback)
@@ -37,7 +38,8 @@ class Workers(WorkerGroup):
 
     def __init__(self, train_run_context: Any, *arguments: Any, **named: Any) -> None:
         super().__init__(train_run_context, *arguments, **named)
-        self._worker_health_check_timeout_s = train_run_context.train_loop_config["jobs"][0].config.run.hang_timeout
+        run = train_run_context.train_loop_config["jobs"][0].config.run
+        self._worker_health_check_timeout_s = WITHIN * run.hang_timeout
 
 
 class Controller(TrainController):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import DataConfig, ScalingConfig
 from nn_train.errors import RequestError
+from nn_train.import_tensorflow import import_tensorflow
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
 from nn_train.training.addresses import release_addresses
@@ -103,11 +103,7 @@ def is_finished(job: Job, replicas: Any) -> bool:
 
 def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
     """Set TensorFlow up in this process and join the strategy that ``TF_CONFIG`` describes: a ``Replicas``."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras in the user's code must be Keras 3 as well
-    # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
-    # 1.5 times as fast (5.8 to 3.7 s for 100 steps of 128 on one core of an AMD EPYC).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import_tensorflow()
     from nn_train.replication import configure_tensorflow, join_strategy
 
     configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
@@ -158,7 +154,8 @@ class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.runs``) and reports events."""
 
     def __init__(self, job: Job, model: Any, data: Any, loop: Any, surroundings: Surroundings, began_at: float) -> None:
-        from nn_train.training.pauses import TimedPauses, Watchdog
+        from nn_train.training.pauses import TimedPauses
+        from nn_train.training.watchdog import Watchdog
 
         super().__init__(job.config, model, data, loop, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, surroundings.report
@@ -171,7 +168,7 @@ class Run(Training):
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
-        self.watch.begin()
+        self.watch.other()
         try:
             self.run_watched()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ EXACT = ("metrics.json", "confusion.csv", "curves.csv")
 def ray(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests"))
-        patch.setenv("DIES_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "died"))
+        patch.setenv("STRUCK_MARKER", str(tmp_path_factory.mktemp("marker") / "struck_"))
         with ray_session(verbose=False):
             yield
 
@@ -77,16 +78,16 @@ def test_any_number_of_workers_gives_the_same_bytes(image_runs, tmp_path):
         assert reports[workers] == reports[1]
 
 
-def test_a_worker_that_dies_is_started_again_and_changes_nothing(tmp_path):
-    import os
-
-    run = write_run(tmp_path, "dies", "user_code:dies_once", (6,), 0)
-    marker = Path(os.environ["DIES_ONCE_MARKER"])
+@pytest.mark.parametrize("strike", ["dies", "stops"])
+def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, monkeypatch, strike):
+    monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 3.0)
+    run = write_run(tmp_path, strike, f"user_code:{strike}_once", (6,), 0)
+    marker = Path(os.environ["STRUCK_MARKER"] + strike)
     assert not marker.exists()
     evaluate_runs([run], tmp_path / "first", ScalingConfig(num_workers=2, cpus_per_worker=0.5))
     assert marker.exists()
     evaluate_runs([run], tmp_path / "second", ScalingConfig(num_workers=1))
-    first, second = (tmp_path / name / "predictions" / "dies.npz" for name in ("first", "second"))
+    first, second = (tmp_path / name / "predictions" / f"{strike}.npz" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 
 

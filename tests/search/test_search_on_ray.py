@@ -189,8 +189,9 @@ def test_the_best_are_confirmed_with_other_seeds(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_trial_that_hangs_is_run_again(tmp_path, workers):
-    sections = {"model": {"name": "struck_models:trial_waiting_in_a_step"}, "run": {"hang_timeout": 3}}
+@pytest.mark.parametrize("model", ["trial_waiting_in_a_step", "trial_stopped_in_a_step"])
+def test_a_trial_that_hangs_is_run_again(tmp_path, model, workers):
+    sections = {"model": {"name": f"struck_models:{model}"}, "run": {"hang_timeout": 8}}
     outcome = search(make(tmp_path, workers=workers, epochs=2, search={"num_trials": 2}, **sections))
     assert (tmp_path / "s" / "struck").exists()
     assert outcome.ran == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError
 from ray.train import ControllerError, FailureConfig, WorkerGroupError
@@ -20,6 +22,7 @@ from nn_train.training.failures import (
     RetryLostWorkers,
     describe_losses,
     failure_event,
+    lost_peers,
 )
 from nn_train.training.leaving import LeavingError
 from nn_train.training.ray_train import explain
@@ -116,6 +119,12 @@ def polled(error):
             "worker 0 was lost: the process or its machine does not answer",
         ),
         ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
+        ({0: PEER, 2: PeerLostError("gone", (1,))}, "worker 1 was lost: the connection to it broke"),
+        ({0: PeerLostError("gone", (1, 3))}, "workers 1 and 3 were lost: the connection to them broke"),
+        (
+            {0: PeerLostError("gone", (1,)), 1: polled(OUT_OF_MEMORY)},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
+        ),
         (
             {0: polled(MACHINE_LOST), 1: polled(OUT_OF_MEMORY), 2: PEER},
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used); "
@@ -159,3 +168,20 @@ def test_a_lost_controller_is_told_in_words(error):
 def test_of_several_errors_the_workers_own_is_shown():
     mistake = TrainingError("worker 1 failed:\nTraceback …")
     assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), "The run in /results/run goes on", 3) is mistake
+
+
+@pytest.mark.parametrize(
+    ("text", "peers"),
+    [
+        (
+            "from /job:worker/task:1: tasks are unhealthy (no heartbeats):\n/job:worker/replica:0/task:1\nThe tasks",
+            (1,),
+        ),
+        ("remote target /job:worker/replica:0/task:12 while calling; /job:worker/replica:0/task:0/device:CPU:0", (12,)),
+        ("Socket closed", ()),
+    ],
+)
+def test_whom_tensorflow_lost_is_read_from_its_account_and_survives_the_way_to_the_driver(text, peers):
+    error = PeerLostError(text, lost_peers(RuntimeError(text), own_rank=0))
+    assert pickle.loads(pickle.dumps(error)).peers == peers
+    assert str(pickle.loads(pickle.dumps(error))) == text

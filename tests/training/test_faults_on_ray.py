@@ -47,7 +47,7 @@ def settings(folder, model, callbacks=None, **changes):
             "model": {"name": f"struck_models:{model}"},
             "data": {"source": "user_code:arrays"},
             "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
-            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 5, **changes},
+            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 8, **changes},
         }
     )
 
@@ -82,15 +82,16 @@ def whole(nodes, tmp_path_factory):
     ("model", "lost"),
     [
         ("killed_in_a_step", "worker 1 was lost: killed"),
-        ("stopped_in_a_step", "worker 1 was lost: the process or its machine does not answer"),
-        ("waiting_in_a_step", "lost: its training has stopped moving (nothing of it has ended for "),
+        # Ray finds it, or TensorFlow on the other worker, of which more is not known then.
+        ("stopped_in_a_step", r"worker 1 was lost: (the process or its machine does not answer|the connection to it)"),
+        ("waiting_in_a_step", r"lost: its training has stopped moving \(nothing of it has ended for "),
     ],
 )
 def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model, lost):
     events = run(tmp_path, model)
     assert (tmp_path / model / "struck").exists()
     (failure,) = [event for event in events if event["event"] == "failure"]
-    assert lost in failure["what"]
+    assert re.search(lost, failure["what"])
     starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
     assert starts[0] == (0, 0)
     assert starts[1][0] == 0
@@ -100,18 +101,20 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
 
 
 @pytest.mark.parametrize(
-    ("model", "callbacks"),
+    ("model", "callbacks", "goes_on"),
     [
-        ("waiting_in_validation", None),
-        ("unharmed", "struck_models:waiting_callback"),
+        ("waiting_in_the_first_step", None, (0, 0)),
+        # An epoch is kept once it was validated and its callbacks have run.
+        ("waiting_in_validation", None, (0, 8)),
+        ("unharmed", "struck_models:waiting_callback", (0, 8)),
     ],
 )
-def test_a_worker_that_hangs_between_the_steps_changes_nothing(tmp_path, whole, model, callbacks):
+def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole, model, callbacks, goes_on):
     events = run(tmp_path, model, callbacks=callbacks)
     (failure,) = [event for event in events if event["event"] == "failure"]
     assert "lost: its training has stopped moving (nothing of it has ended for " in failure["what"]
     starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
-    assert starts == [(0, 0), (0, 8)]  # an epoch is kept once it was validated and its callbacks have run
+    assert starts == [(0, 0), goes_on]
     assert history(tmp_path, model) == whole[0]
     assert weights(tmp_path, model) == whole[1]
 

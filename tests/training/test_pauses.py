@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +16,7 @@ LOOP = SimpleNamespace(counts=SimpleNamespace(gather=lambda: {}))
 def make(monkeypatch):
     """``make(asked)``: pauses of a lone chief, and when it kept a checkpoint; ``then`` is called after each."""
     from nn_train.training import pauses
+    from nn_train.training.watchdog import Watchdog
 
     monkeypatch.setattr(pauses, "from_chief", lambda replicas: lambda values: values)
 
@@ -27,7 +27,7 @@ def make(monkeypatch):
             kept.append(partial.step)
             then()
 
-        watch = pauses.Watchdog(60.0, lambda seconds: None)
+        watch = Watchdog(60.0, lambda seconds: None)
         return pauses.TimedPauses(every_seconds, CHIEF, keep, watch, lambda: asked), kept
 
     return pauses_that
@@ -66,32 +66,29 @@ def test_checkpoints_within_epochs_take_at_most_three_percent_of_the_time(make, 
     assert len(kept) == pytest.approx(clock.now / (pause + cost), abs=2)
 
 
-@pytest.mark.parametrize(("expected", "seconds"), [(0.0, 100.0), (1.0, 10.0), (5.0, 15.0)])
-def test_steps_are_watched_the_first_ones_with_more_patience(monkeypatch, expected, seconds):
-    from nn_train.training import pauses
+def test_a_chunk_grows_to_five_seconds_and_the_pace_of_validation_is_another(make):
+    pauses, _ = make(asked=False)
+    pace = pauses.training
+    assert (pauses.train(reads_stream=False), pauses.validate(reads_stream=False)) == (8, 8)
+    pace.began -= 0.08  # ten milliseconds a step
+    pauses.trained(8)
+    assert pace.wanted == 64  # at most eight times as many
+    pauses.pause(LOOP, 8, 1.0)
+    assert pauses.train(reads_stream=False) == 64
+    pace.began -= 0.64
+    pauses.trained(64)
+    assert pace.wanted == pytest.approx(500, rel=0.1)
+    pauses.watch.end()
 
-    waited = []
 
-    class Timer(threading.Timer):
-        def start(self):
-            waited.append(self.interval)
-
-    monkeypatch.setattr(pauses.threading, "Timer", Timer)
-    pauses.Watchdog(10.0, lambda seconds: None).begin(expected)
-    assert waited == [seconds]
-
-
-def test_what_does_not_end_is_told_and_what_ends_is_not():
-    from nn_train.training.pauses import Watchdog
-
-    told = threading.Event()
-    watch = Watchdog(0.01, lambda seconds: told.set())
-    watch.begin(1e-9)
-    assert told.wait(30)
-    told.clear()
-    watch = Watchdog(30.0, lambda seconds: told.set())
-    watch.begin(1e-9)
-    timer = watch.timer
-    watch.end()
-    timer.join()
-    assert not told.is_set()
+@pytest.mark.parametrize(("reads_stream", "watched"), [(False, "steps"), (True, "other")])
+def test_only_the_first_chunk_of_a_stream_may_wait_for_its_examples(make, reads_stream, watched):
+    pauses, _ = make(asked=False)
+    told = []
+    pauses.watch = SimpleNamespace(steps=lambda expected: told.append("steps"), other=lambda: told.append("other"))
+    for begin, end in ((pauses.train, pauses.trained), (pauses.validate, pauses.validated)):
+        begin(reads_stream)
+        end(8)
+        begin(reads_stream)
+        end(8)
+    assert told == 2 * [watched, "other", "steps", "other"]

@@ -59,7 +59,10 @@ def test_a_failure_says_what_is_done_about_it(event, lines):
     assert failure_lines(event) == lines
 
 
-def test_after_a_restart_only_where_it_goes_on_is_said():
+@pytest.mark.parametrize(
+    ("resumed_after", "said"), [(1, "continuing after epoch 1"), (0, "beginning again: nothing had been kept yet")]
+)
+def test_after_a_restart_only_where_it_goes_on_is_said(resumed_after, said):
     stream = io.StringIO()
     progress = Progress(Config(), stream)
     start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
@@ -68,11 +71,11 @@ def test_after_a_restart_only_where_it_goes_on_is_said():
     progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2, "warnings": []})
     progress({**FAILURE, "restart": 1, "restarts": 3})
     progress({"event": "starting", "workers": 1})
-    progress({**start, "resumed_after": 1, "resumed_step": 0, "warnings": []})
+    progress({**start, "resumed_after": resumed_after, "resumed_step": 0, "warnings": []})
     lines = stream.getvalue().splitlines()
     assert lines[0] == "starting 1 worker"
     assert lines[1].startswith("training 10 parameters")
-    assert lines[3:] == ["worker 1 was lost: …; restarting (1 of 3)", "continuing after epoch 1"]
+    assert lines[3:] == ["worker 1 was lost: …; restarting (1 of 3)", said]
 
 
 def test_workers_that_come_and_go_are_told_with_their_number():
