@@ -109,8 +109,7 @@ def trial_waiting_in_a_step(config):
 
 def trial_stopped_in_a_step(config):
     """Of the trials of a search the process of one stands still, once."""
-    rank = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]) - 1
-    return model_with(config, rank, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    return model_with(config, config.scaling.num_workers - 1, lambda: os.kill(os.getpid(), signal.SIGSTOP))
 
 
 def waiting_in_the_first_step(config):
