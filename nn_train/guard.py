@@ -8,49 +8,74 @@ and ends it when it was not told for too long.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
-import time
 
-TOLD = 20  # times per time-out
+TOLD, SELDOM = 20, 3.0  # times per time-out, and seconds at most between two of them
 
 
-def end_when_silent(timeout: float) -> None:
+class Guard:
     """From now on this process is ended when for ``timeout`` seconds none of its threads gets a moment.
 
-    Call it once in a process. Long calls of TensorFlow's or NumPy's are no silence: they let other threads on.
+    Most long calls of TensorFlow's and NumPy's are no silence, since they let other threads on. Some are: loading
+    libraries, joining a strategy, and what else holds Python's lock, such as ``pickle.load`` of a large file.
+
+    Args:
+        timeout: seconds.
     """
-    # No site-packages, and no modules of its own: it takes 10 MB and is there in 20 ms.
-    command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(timeout)]
-    guard = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    assert guard.stdin is not None
-    pipe = guard.stdin.fileno()
 
-    def tell() -> None:
-        while guard.poll() is None:
-            try:
-                os.write(pipe, b".")
-            except BrokenPipeError:
-                return
-            time.sleep(timeout / TOLD)
+    def __init__(self, timeout: float) -> None:
+        self.timeout, self.changed = timeout, threading.Event()
+        # No site-packages, and no modules of this package: it takes 10 MB and is there in 20 ms.
+        command = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        threading.Thread(target=self.keep_telling, daemon=True, name="guard").start()
 
-    threading.Thread(target=tell, daemon=True, name="guard").start()
+    def change(self, timeout: float) -> None:
+        """From now on another number of seconds."""
+        self.timeout = timeout
+        self.tell()
+        self.changed.set()
+
+    def tell(self) -> None:
+        """Once that this process is there, and how long it may be silent."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.process.stdin.fileno(), struct.pack("d", self.timeout))
+
+    def keep_telling(self) -> None:
+        while self.process.poll() is None:
+            self.tell()
+            self.changed.wait(min(self.timeout / TOLD, SELDOM))
+            self.changed.clear()
 
 
-def watch(pid: int, timeout: float) -> None:
+def watch(pid: int) -> None:
     """In the child: until the process ``pid`` has ended, or stands still."""
-    while select.select([0], [], [], timeout)[0]:
-        if not os.read(0, 4096):
+    timeout = None
+    # The second look is for a whole machine, or a job and its guard, that was suspended and goes on just now.
+    while is_told(timeout) or is_told(2 * (timeout or 0.0) / TOLD):
+        told = os.read(0, struct.calcsize("d"))
+        if not told:
             return
+        (timeout,) = struct.unpack("d", told)
     if os.getppid() == pid:  # else it has ended, and its number may be another process's
         os.kill(pid, signal.SIGKILL)
 
 
+def is_told(timeout: float | None) -> bool:
+    """Whether there is something to read within so many seconds."""
+    return bool(select.select([0], [], [], timeout)[0])
+
+
 if __name__ == "__main__":
-    watch(int(sys.argv[1]), float(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its process
+    watch(int(sys.argv[1]))

@@ -40,9 +40,11 @@ class Later(types.ModuleType):
     """Stands for a module that is imported when something of it is wanted."""
 
     def __getattr__(self, name: str) -> Any:
-        if sys.modules.get(self.__name__) is self:  # the import system looks at it
+        if sys.modules.get(self.__name__) is not self:
+            return getattr(importlib.import_module(self.__name__), name)
+        if name.startswith("__"):  # the import system looks at it
             raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+        return Later(f"{self.__name__}.{name}")  # from matplotlib import patches
 
 
 @contextlib.contextmanager
@@ -52,9 +54,7 @@ def left_out() -> Iterator[None]:
     So ``keras.visualization`` imports Matplotlib when it is used, and ``keras.wrappers``, whose classes train by
     themselves, cannot be used in this process. Whatever else imports the two later gets them.
     """
-    matplotlib, pyplot = Later("matplotlib"), Later("matplotlib.pyplot")
-    matplotlib.pyplot = pyplot  # type: ignore[attr-defined]
-    stand_ins = {"matplotlib": matplotlib, "matplotlib.pyplot": pyplot, "sklearn": None}
+    stand_ins = {"matplotlib": Later("matplotlib"), "matplotlib.pyplot": Later("matplotlib.pyplot"), "sklearn": None}
     new = {name: module for name, module in stand_ins.items() if name.partition(".")[0] not in sys.modules}
     sys.modules.update(new)  # type: ignore[arg-type]
     try:

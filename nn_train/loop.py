@@ -111,13 +111,14 @@ class Loop:
         advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, pauses)
         examples, total = step * self.batch_size, self.steps_per_epoch
         pauses.meet()
-        more = True
+        first = more = True
         while more:
-            chunk = pauses.train(reads_stream=not self.data.in_memory)
+            chunk = pauses.train(reads_stream=not self.data.in_memory, first=first)
             done, rows, summed, loss = advance(step, chunk, loss_sum)
             step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
             more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
             pauses.trained(int(done))
+            first = False
             self.refuse_not_finite(float(loss), f"epoch {epoch + 1}, step {step}")
             if more:
                 pauses.pause(self, step, loss_sum)

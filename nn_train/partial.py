@@ -29,14 +29,14 @@ class Pauses(Protocol):
     def meet(self) -> None:
         """Called before the first steps of an epoch. Collective."""
 
-    def train(self, reads_stream: bool) -> int:
-        """How many steps are trained before the next pause."""
+    def train(self, reads_stream: bool, first: bool) -> int:
+        """How many steps are trained before the next pause. ``first``: of this epoch."""
 
     def trained(self, steps: int) -> None:
         """Called when they are."""
 
-    def validate(self, reads_stream: bool) -> int:
-        """How many batches of a validation are looked at before ``validated`` is called."""
+    def validate(self, reads_stream: bool, first: bool) -> int:
+        """How many batches of a validation are looked at before ``validated`` is called. ``first``: of this one."""
 
     def validated(self, batches: int) -> None:
         """Called when they are."""
@@ -56,13 +56,13 @@ class Uninterrupted:
     def meet(self) -> None:
         pass
 
-    def train(self, reads_stream: bool) -> int:
+    def train(self, reads_stream: bool, first: bool) -> int:
         return self.ALL
 
     def trained(self, steps: int) -> None:
         pass
 
-    def validate(self, reads_stream: bool) -> int:
+    def validate(self, reads_stream: bool, first: bool) -> int:
         return self.ALL
 
     def validated(self, batches: int) -> None:

@@ -53,34 +53,37 @@ class Validation:
         examples, loss_sum = alone(batch_size, pauses)
         if examples == 0:
             raise RequestError("data.source: the validation dataset gave no example")
-        loss = float(self.sum_over_replicas(loss_sum)) / examples
+        loss = float(self.sum_over_replicas(tf.constant(loss_sum, tf.float64))) / examples
         if not np.isfinite(loss):
             raise FloatingPointError(f"the validation loss is {loss}")
         return {**self.counts.read(), "loss": loss}
 
-    def over_arrays(self, batch_size: int, pauses: Pauses) -> tuple[int, tf.Tensor]:
+    def over_arrays(self, batch_size: int, pauses: Pauses) -> tuple[int, float]:
         """How many examples there are, and the sum of the losses of this replica's contiguous part of them."""
         assert self.tensors is not None
         total = tf.nest.flatten(self.tensors[0])[0].shape[0]
         start, last = (int(row) for row in self.replicas.rows(tf.constant(total)))
-        rows, loss_sum = 2 * -(-batch_size // self.replicas.size), tf.constant(0.0, tf.float64)
+        rows, loss_sum = 2 * -(-batch_size // self.replicas.size), 0.0
+        first = True
         while start < last:
-            chunk = pauses.validate(reads_stream=False)
+            chunk = pauses.validate(reads_stream=False, first=first)
             stop = min(start + chunk * rows, last)
-            loss_sum = self.run_arrays(self.tensors, tf.constant(rows), tf.constant(start), tf.constant(stop), loss_sum)
+            given = [tf.constant(number) for number in (rows, start, stop)]
+            loss_sum = float(self.run_arrays(self.tensors, *given, tf.constant(loss_sum, tf.float64)))
             pauses.validated(-(-(stop - start) // rows))
-            start = stop
+            start, first = stop, False
         return total, loss_sum
 
-    def over_stream(self, batch_size: int, pauses: Pauses) -> tuple[int, tf.Tensor]:
+    def over_stream(self, batch_size: int, pauses: Pauses) -> tuple[int, float]:
         """The same over a stream of global batches, of which this replica takes its rows."""
-        iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, tf.constant(0.0, tf.float64)
-        more = True
+        iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, 0.0
+        first = more = True
         while more:
-            chunk = pauses.validate(reads_stream=True)
-            done, rows, loss_sum = self.run_stream(iterator, tf.constant(chunk), loss_sum)
-            total, more = total + int(rows), int(done) == chunk
+            chunk = pauses.validate(reads_stream=True, first=first)
+            done, rows, summed = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
+            total, loss_sum, more = total + int(rows), float(summed), int(done) == chunk
             pauses.validated(int(done))
+            first = False
         return total, loss_sum
 
     @tf.function(reduce_retracing=True)

@@ -16,8 +16,9 @@ from nn_train.processes import started
 LIMIT = 60  # seconds
 SCRIPT = """
 import sys, time
-from nn_train.guard import end_when_silent
-end_when_silent({timeout})
+from nn_train.guard import Guard
+guard = Guard(600.0)
+guard.change({timeout})
 print("guarded", flush=True)
 {work}
 """
@@ -71,3 +72,14 @@ def test_a_killed_process_leaves_no_guard(guarded):
     process, guard = guarded("time.sleep(600)", timeout=600.0)
     process.kill()
     assert gone(guard)
+
+
+def test_what_was_suspended_together_with_its_guard_goes_on(guarded):
+    process, guard = guarded("time.sleep(6)", timeout=2.0)
+    for number in (process.pid, guard):
+        os.kill(number, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)
+    for number in (guard, process.pid):
+        os.kill(number, signal.SIGCONT)
+    assert process.wait(LIMIT) == 0

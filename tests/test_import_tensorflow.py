@@ -19,8 +19,10 @@ print(tf.keras.version().partition(".")[0])
 import keras, matplotlib, numpy
 matplotlib.use("agg")
 keras.visualization.plot_image_gallery(numpy.zeros((4, 8, 8, 1)), value_range=(0, 1), rows=2, cols=2, path="a.png")
+patches = sys.modules["keras.src.visualization.plot_bounding_box_gallery"].patches
 import matplotlib.pyplot, sklearn.metrics
-print(os.path.exists("a.png"), matplotlib.pyplot.figure is not None, sklearn.metrics.accuracy_score([1], [1]))
+drawn = os.path.exists("a.png") and issubclass(patches.Rectangle, matplotlib.patches.Patch)
+print(drawn, matplotlib.pyplot.figure is not None, sklearn.metrics.accuracy_score([1], [1]))
 """
 
 

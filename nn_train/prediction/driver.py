@@ -11,13 +11,13 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.evaluation import Shard, merge_shards, store_predictions
-from nn_train.guard import end_when_silent
+from nn_train.guard import Guard
 from nn_train.lease import hold
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
 from nn_train.runs import MODEL, RESULT, RunFolder
 
 Say = Callable[[str], None]
-HANG_TIMEOUT = 60.0  # seconds after which a worker that stands still is ended
+HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 
 
 def evaluate_runs(
@@ -113,8 +113,8 @@ def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
         def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
             from nn_train.prediction.scorer import prepare_process
 
-            end_when_silent(hang_timeout)
             prepare_process(threads, use_gpu)
+            self.guard = Guard(hang_timeout)
 
         def score(self, model: bytes, settings: dict[str, Any], rank: int, size: int) -> Any:
             from nn_train.prediction.scorer import score

@@ -19,13 +19,14 @@ from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
-from nn_train.guard import end_when_silent
+from nn_train.guard import Guard
 from nn_train.runs import RunFolder
 from nn_train.search.journal import trial_folder
 from nn_train.search.trial import VALUES, Outcome, TrialWorker
 from nn_train.selection import best_epoch
 from nn_train.training.cluster import resources_per_worker
 from nn_train.training.rendezvous import free_address
+from nn_train.training.watchdog import PATIENT
 
 WORST = 1e30  # what schedulers see of a trial that failed; it never reaches a file
 STATE = "state.ckpt"
@@ -66,8 +67,11 @@ class TrialRunner(tune.Trainable):
     workers: Any = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        end_when_silent(self.settings.base.run.hang_timeout)
+        # TensorFlow's import and the joining of a strategy are a silence, on a slow disk a long one.
+        hang_timeout = self.settings.base.run.hang_timeout
+        guard = Guard(PATIENT * hang_timeout)
         self.start(config)
+        guard.change(hang_timeout)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self.workers.broken or self.workers.worn():
@@ -142,10 +146,10 @@ class Together:
         size = scaling.num_workers
         self.broken = False
         self.workers = [actor(RemoteWorker).remote(rank, size, data) for rank in range(size)]
-        for worker in self.workers:
-            worker.guard.remote(hang_timeout)
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
+        for worker in self.workers:
+            worker.watch_silence.remote(hang_timeout)
 
     def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
         ray.get([worker.begin.remote(config, folder, values) for worker in self.workers])
@@ -179,8 +183,9 @@ class Together:
 class RemoteWorker(TrialWorker):
     """A worker as an actor; Ray gives it the examples themselves for their reference."""
 
-    def guard(self, hang_timeout: float) -> None:
-        end_when_silent(hang_timeout)
+    def watch_silence(self, hang_timeout: float) -> None:
+        """End this process when it stands still; not before it has joined its strategy."""
+        self.guard = Guard(hang_timeout)
 
     def address(self, port_range: str | None) -> str:
         """``host:port`` of this process. Raises RequestError when no port of the range is free."""

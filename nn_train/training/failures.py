@@ -139,6 +139,7 @@ def describe_losses(failures: dict[int, Exception]) -> str:
     they lost: one that was stopped, or whose network broke, which Ray has not noticed yet.
     """
     missing = sorted({rank for failure in failures.values() for rank in getattr(cause_of(failure), "peers", ())})
+    missing = [rank for rank in missing if rank not in failures] or missing  # those who told are there
     if missing and {loss_of(failure) for failure in failures.values()} == {Loss.PEER}:
         return f"{were_lost(missing)}: the connection to {'it' if len(missing) == 1 else 'them'} broke"
     losses = {rank: loss_of(failure) for rank, failure in sorted(failures.items())}

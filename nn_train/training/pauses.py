@@ -21,12 +21,12 @@ class Pace:
     """How long steps take, and so how many of them a chunk should hold.
 
     Attributes:
-        seconds: of a step; 0 before any is known.
+        seconds: of a step; 0 before any is known. Not of the first chunk, in which the model is traced.
         wanted: steps of the next chunk.
     """
 
     def __init__(self) -> None:
-        self.seconds, self.wanted = 0.0, FIRST_STEPS
+        self.seconds, self.wanted, self.is_traced = 0.0, FIRST_STEPS, False
         self.began = time.monotonic()
 
     def begin(self, steps: int) -> float:
@@ -36,8 +36,12 @@ class Pace:
 
     def end(self, steps: int, chunk: int, aim: float) -> None:
         """It has ended, with ``steps`` of ``chunk`` done, and the next one should take ``aim`` seconds."""
-        self.seconds = max(time.monotonic() - self.began, 1e-6) / steps
-        self.wanted = min(max(int(aim / self.seconds), 1), GROWTH * chunk)
+        if steps < chunk:
+            return  # the last ones of an epoch: they are few, and the very last is short
+        seconds = max(time.monotonic() - self.began, 1e-6) / steps
+        self.wanted = min(max(int(aim / seconds), 1), GROWTH * chunk)
+        self.seconds = seconds if self.is_traced else 0.0
+        self.is_traced = True
 
 
 class TimedPauses:
@@ -78,32 +82,30 @@ class TimedPauses:
         """Before the steps of an epoch: whoever still has other things to do is waited for here, with patience."""
         self.share([0.0, 0.0])
 
-    def train(self, reads_stream: bool) -> int:
+    def train(self, reads_stream: bool, first: bool) -> int:
         """Steps until the next pause. Begins to watch them."""
-        self.watch_steps(self.training.begin(self.chunk), reads_stream)
+        self.watch_steps(self.training.begin(self.chunk), reads_stream, first)
         return self.chunk
 
     def trained(self, steps: int) -> None:
-        """Learn the pace from them. None are left where a stream ends with the chunk before."""
+        """Learn the pace from them."""
         self.watch.other()
-        if steps:
-            self.training.end(steps, self.chunk, min(CHUNK_SECONDS, self.every_seconds))
+        self.training.end(steps, self.chunk, min(CHUNK_SECONDS, self.every_seconds))
 
-    def validate(self, reads_stream: bool) -> int:
+    def validate(self, reads_stream: bool, first: bool) -> int:
         """Batches of a validation until ``validated``. Begins to watch them. Other workers may take more or fewer."""
         self.batches = self.validation.wanted
-        self.watch_steps(self.validation.begin(self.batches), reads_stream)
+        self.watch_steps(self.validation.begin(self.batches), reads_stream, first)
         return self.batches
 
     def validated(self, batches: int) -> None:
         """The same for them as ``trained``."""
         self.watch.other()
-        if batches:
-            self.validation.end(batches, self.batches, CHUNK_SECONDS)
+        self.validation.end(batches, self.batches, CHUNK_SECONDS)
 
-    def watch_steps(self, expected: float, reads_stream: bool) -> None:
-        if reads_stream and not expected:
-            self.watch.other()  # the first examples of a stream may have to come from far away
+    def watch_steps(self, expected: float, reads_stream: bool, first: bool) -> None:
+        if reads_stream and (first or not expected):
+            self.watch.other()  # the first examples of a pass may come from far away, or fill a shuffle's buffer
         else:
             self.watch.steps(expected)
 

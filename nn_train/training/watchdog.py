@@ -18,12 +18,10 @@ class Watched:
     """Something that should come to an end.
 
     Attributes:
-        began: by ``time.monotonic``, in seconds.
         limit: seconds it may take.
-        may_wait: whether it may be idle for long.
+        may_wait: whether it may be idle for longer than the time-out.
     """
 
-    began: float
     limit: float
     may_wait: bool
 
@@ -41,7 +39,7 @@ class Watchdog:
 
     def __init__(self, timeout: float, on_hang: Callable[[float], None]) -> None:
         self.timeout, self.on_hang = timeout, on_hang
-        self.watched = Watched(0.0, 0.0, True)
+        self.watched = Watched(0.0, True)
         self.ended: threading.Event | None = None  # of the thread that looks, where there is one
 
     def other(self) -> None:
@@ -50,11 +48,13 @@ class Watchdog:
 
     def steps(self, expected: float) -> None:
         """What was watched has ended. Steps begin that should take ``expected`` seconds; 0: nothing is known of it."""
-        limit = max(self.timeout, SLOWER * expected) if expected else PATIENT * self.timeout
-        self.begin(limit, may_wait=False)
+        if expected:
+            self.begin(max(self.timeout, SLOWER * expected), may_wait=True)
+        else:
+            self.begin(PATIENT * self.timeout, may_wait=False)
 
     def begin(self, limit: float, may_wait: bool) -> None:
-        self.watched = Watched(time.monotonic(), limit, may_wait)
+        self.watched = Watched(limit, may_wait)
         if self.ended is None:
             self.ended = threading.Event()
             threading.Thread(target=self.look, args=(self.ended,), daemon=True, name="watchdog").start()
@@ -67,17 +67,19 @@ class Watchdog:
 
     def look(self, ended: threading.Event) -> None:
         """Until ``ended``. What hangs is told before the time-out is over, not at the first look after it."""
-        pause = self.timeout / LOOKS
-        last, used, active = time.monotonic(), time.process_time(), time.monotonic()
-        seen = self.watched
+        pause, seen = self.timeout / LOOKS, self.watched
+        last, used = time.monotonic(), time.process_time()
+        taken = idle = 0.0
         while not ended.wait(pause):
             now, cpu = time.monotonic(), time.process_time()
+            passed = min(now - last, 2 * pause)  # more, if the process itself was suspended for a while
             watched = self.watched
-            if watched is not seen or watched.may_wait or cpu - used > IDLE * (now - last):
-                active = now
+            taken = taken + passed if watched is seen else passed
+            is_idle = watched is seen and not watched.may_wait and cpu - used <= IDLE * (now - last)
+            idle = idle + passed if is_idle else 0.0
             last, used, seen = now, cpu, watched
-            late = now + pause > watched.began + watched.limit
             # It may have become idle right after the look before the last at which it was not.
-            if late or now - active > self.timeout - 2 * pause:
-                self.on_hang(now - watched.began)
+            hangs = taken + pause > watched.limit or idle > self.timeout - 2 * pause
+            if hangs and watched is self.watched and not ended.is_set():
+                self.on_hang(taken)
                 return

@@ -120,6 +120,10 @@ def polled(error):
         ),
         ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
         ({0: PEER, 2: PeerLostError("gone", (1,))}, "worker 1 was lost: the connection to it broke"),
+        (
+            {0: PeerLostError("gone", (1,)), 2: PeerLostError("gone", (0,))},
+            "worker 1 was lost: the connection to it broke",
+        ),
         ({0: PeerLostError("gone", (1, 3))}, "workers 1 and 3 were lost: the connection to them broke"),
         (
             {0: PeerLostError("gone", (1,)), 1: polled(OUT_OF_MEMORY)},

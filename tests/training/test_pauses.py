@@ -66,29 +66,41 @@ def test_checkpoints_within_epochs_take_at_most_three_percent_of_the_time(make, 
     assert len(kept) == pytest.approx(clock.now / (pause + cost), abs=2)
 
 
-def test_a_chunk_grows_to_five_seconds_and_the_pace_of_validation_is_another(make):
+def test_a_chunk_grows_to_five_seconds_and_its_pace_is_known_once_nothing_is_traced(make):
     pauses, _ = make(asked=False)
-    pace = pauses.training
-    assert (pauses.train(reads_stream=False), pauses.validate(reads_stream=False)) == (8, 8)
-    pace.began -= 0.08  # ten milliseconds a step
-    pauses.trained(8)
-    assert pace.wanted == 64  # at most eight times as many
-    pauses.pause(LOOP, 8, 1.0)
-    assert pauses.train(reads_stream=False) == 64
-    pace.began -= 0.64
-    pauses.trained(64)
-    assert pace.wanted == pytest.approx(500, rel=0.1)
-    pauses.watch.end()
+    pace, expected = pauses.training, []
+    pauses.watch = SimpleNamespace(steps=expected.append, other=lambda: None)
+
+    def chunk(seconds_a_step, done=None):
+        steps = pauses.train(reads_stream=False, first=False)
+        pace.began -= seconds_a_step * steps
+        pauses.trained(steps if done is None else done)
+        pauses.pause(LOOP, 8, 1.0)
+        return steps
+
+    assert [chunk(0.01), chunk(0.01), chunk(0.01)] == [8, 64, pytest.approx(500, rel=0.1)]  # at most eight times more
+    whole = pace.wanted
+    assert chunk(0.01, done=3) == whole
+    assert pace.wanted == whole  # the last ones of an epoch say little
+    assert expected[:2] == [0.0, 0.0]
+    assert expected[2:] == pytest.approx([5.0, 5.0], rel=0.1)
+    assert pauses.validation.wanted == 8  # another pace
 
 
-@pytest.mark.parametrize(("reads_stream", "watched"), [(False, "steps"), (True, "other")])
-def test_only_the_first_chunk_of_a_stream_may_wait_for_its_examples(make, reads_stream, watched):
+@pytest.mark.parametrize(
+    ("reads_stream", "watched"),
+    [(False, ["steps", "steps", "steps", "steps"]), (True, ["other", "other", "steps", "other"])],
+)
+def test_the_first_chunks_of_a_stream_may_wait_for_its_examples_in_every_epoch(make, reads_stream, watched):
     pauses, _ = make(asked=False)
-    told = []
-    pauses.watch = SimpleNamespace(steps=lambda expected: told.append("steps"), other=lambda: told.append("other"))
     for begin, end in ((pauses.train, pauses.trained), (pauses.validate, pauses.validated)):
-        begin(reads_stream)
-        end(8)
-        begin(reads_stream)
-        end(8)
-    assert told == 2 * [watched, "other", "steps", "other"]
+        told = []
+        pauses.watch = SimpleNamespace(
+            steps=lambda expected, told=told: told.append("steps"), other=lambda told=told: told.append("other")
+        )
+        for first in (True, False, False, True):
+            chunk = begin(reads_stream, first)
+            told.append("then")
+            end(chunk)
+            told.pop()  # what follows is never steps
+        assert [told[place - 1] for place, word in enumerate(told) if word == "then"] == watched

@@ -28,6 +28,9 @@ class Looks:
         self.clock.sleep(seconds)
         return False
 
+    def is_set(self):
+        return False
+
     def process_time(self):
         return self.cpu
 
@@ -40,6 +43,7 @@ class Looks:
         pytest.param(lambda watch: watch.steps(0.0), NEVER, 0.0, 600.0, id="first steps that compute without end"),
         pytest.param(lambda watch: watch.steps(5.0), NEVER, 0.0, 60.0, id="steps of a known pace"),
         pytest.param(lambda watch: watch.steps(40.0), NEVER, 0.0, 120.0, id="steps that should take long"),
+        pytest.param(lambda watch: watch.steps(40.0), 0.0, 0.0, 120.0, id="such steps on another processor"),
         pytest.param(lambda watch: watch.other(), 0.0, 0.0, 600.0, id="a callback that waits"),
     ],
 )
@@ -53,6 +57,21 @@ def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, be
     begin(watch)
     watch.look(looks)
     assert 0.85 * seconds <= told[0] - hangs_from <= seconds
+
+
+def test_a_process_that_was_suspended_is_not_taken_for_hung(monkeypatch):
+    clock, told = Clock(), []
+    clock.then = {100.0: lambda: clock.sleep(3000.0)}  # of an hour nobody of this process saw anything
+    looks = Looks(clock, NEVER)
+    clock.process_time = looks.process_time
+    monkeypatch.setattr(watchdog, "time", clock)
+    watch = Watchdog(60.0, lambda waited: told.append((clock.now, waited)))
+    watch.ended = threading.Event()
+    watch.steps(0.0)
+    watch.look(looks)
+    ((now, waited),) = told
+    assert now > 3000 + 0.9 * 600
+    assert waited <= 600
 
 
 def test_it_looks_from_a_thread_that_ends_with_the_watch():
