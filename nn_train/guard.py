@@ -18,6 +18,7 @@ import sys
 import threading
 
 TOLD, SELDOM = 20, 3.0  # times per time-out, and seconds at most between two of them
+BEGINS = 600.0  # seconds until it is told for the first time
 
 
 class Guard:
@@ -60,9 +61,9 @@ class Guard:
 
 def watch(pid: int) -> None:
     """In the child: until the process ``pid`` has ended, or stands still."""
-    timeout = None
+    timeout = BEGINS
     # The second look is for a whole machine, or a job and its guard, that was suspended and goes on just now.
-    while is_told(timeout) or is_told(2 * (timeout or 0.0) / TOLD):
+    while is_told(0.9 * timeout) or is_told(0.1 * timeout):
         told = os.read(0, struct.calcsize("d"))
         if not told:
             return
@@ -71,7 +72,7 @@ def watch(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def is_told(timeout: float | None) -> bool:
+def is_told(timeout: float) -> bool:
     """Whether there is something to read within so many seconds."""
     return bool(select.select([0], [], [], timeout)[0])
 
