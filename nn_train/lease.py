@@ -29,6 +29,7 @@ STALE_SECONDS = 30.0  # by the clock of who waits, from when he looked first: cl
 SETTLE_SECONDS = {True: 0.1, False: 1.0}
 JOIN_WITHIN = 10.0  # seconds for a renewal that is under way
 TOGETHER = 16  # renewals at a time
+HELD: set[str] = set()  # owners of the leases that this process holds
 Say = Callable[[str], None]
 
 
@@ -52,6 +53,7 @@ def hold(targets: Sequence[RunFolder], say: Say, field: str = "name") -> Iterato
         for lease in leases:
             lease.wait(say)
             stack.callback(lease.give_back)
+            HELD.add(lease.record["owner"])
             lease.write()
         time.sleep(SETTLE_SECONDS[all(target.is_local for target in targets)])
         for lease in leases:
@@ -110,8 +112,7 @@ class Lease:
         """Return when nobody holds it. RequestError as soon as somebody is known to."""
         first, deadline = None, 0.0
         while (found := self.read()) is not None:
-            # This process may hold it in another thread, or may have been unable to delete it.
-            alive = None if found.get("pid") == self.record["pid"] else is_alive(found)
+            alive = self.is_held(found)
             if alive is False or (found == first and time.monotonic() >= deadline):
                 return
             if alive or (first is not None and found != first):
@@ -120,6 +121,14 @@ class Lease:
                 first, deadline = found, time.monotonic() + STALE_SECONDS
                 say(f"{holder(found)}, which may be gone: {STALE_SECONDS:.0f} s for a sign of life")
             time.sleep(1.0)
+
+    def is_held(self, found: dict[str, Any]) -> bool | None:
+        """Whether its holder is there; None where that cannot be seen from here."""
+        own = ("host", "pid", "machine", "started")
+        if self.record["started"] is not None and all(found.get(key) == self.record[key] for key in own):
+            # By this process: in another thread, or it was unable to delete it on a disk that had failed.
+            return found.get("owner") in HELD
+        return is_alive(found)
 
     def read(self) -> dict[str, Any] | None:
         """The file; None where there is none, empty where it is damaged."""
@@ -163,6 +172,7 @@ class Lease:
 
     def give_back(self) -> None:
         """Delete it, if it is still one's own, and the folders that were made for it, if nothing else is there."""
+        HELD.discard(self.record["owner"])
         with contextlib.suppress(StorageError):
             if (self.read() or {}).get("owner") == self.record["owner"]:
                 self.folder.delete(self.file)

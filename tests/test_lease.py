@@ -187,18 +187,17 @@ def test_a_damaged_lease_is_one_of_a_holder_that_gives_no_sign_of_life(tmp_path,
     assert len(said) == 1
 
 
-def test_another_thread_of_the_same_process_is_refused(target, clock):
+def test_what_this_process_could_not_delete_is_not_waited_for(target):
+    left_by(target, **identity())
     with hold([target], never):
-        clock.then[5.0] = held_by(target).renew
-        with pytest.raises(RequestError, match=f"process {os.getpid()} on "), hold([target], lambda text: None):
+        pass
+
+
+def test_another_thread_of_the_same_process_is_refused_at_once(target):
+    with hold([target], never):
+        with pytest.raises(RequestError, match=f"process {os.getpid()} on "), hold([target], never):
             pytest.fail("both work")
         assert files(target.parent) == [".run.lease"]
-
-
-def held_by(target):
-    found = Lease(target)
-    found.record |= {"owner": found.read()["owner"]}
-    return found
 
 
 def renewals(monkeypatch):

@@ -82,13 +82,12 @@ def whole(nodes, tmp_path_factory):
     ("model", "lost"),
     [
         ("killed_in_a_step", "worker 1 was lost: killed"),
-        # Ray finds it, or TensorFlow on the other worker, of which more is not known then.
-        ("stopped_in_a_step", r"worker 1 was lost: (the process or its machine does not answer|the connection to it)"),
+        ("stopped_in_a_step", "worker 1 was lost: the connection to it broke"),  # TensorFlow's heartbeats end first
         ("waiting_in_a_step", r"lost: its training has stopped moving \(nothing of it has ended for "),
     ],
 )
 def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model, lost):
-    events = run(tmp_path, model)
+    events = run(tmp_path, model, hang_timeout=40 if model == "stopped_in_a_step" else 8)
     assert (tmp_path / model / "struck").exists()
     (failure,) = [event for event in events if event["event"] == "failure"]
     assert re.search(lost, failure["what"])
