@@ -70,6 +70,7 @@ def hold(targets: Sequence[RunFolder], say: Say, field: str = "name") -> Iterato
             raise
         finally:
             ended.set()
+            keeper.join(JOIN_WITHIN)
         refuse_lost(leases)
 
 
@@ -125,7 +126,7 @@ class Lease:
     def is_held(self, found: dict[str, Any]) -> bool | None:
         """Whether its holder is there; None where that cannot be seen from here."""
         own = ("host", "pid", "machine", "started")
-        if self.record["started"] is not None and all(found.get(key) == self.record[key] for key in own):
+        if self.record["machine"] and self.record["started"] and all(found.get(key) == self.record[key] for key in own):
             # By this process: in another thread, or it was unable to delete it on a disk that had failed.
             return found.get("owner") in HELD
         return is_alive(found)
@@ -172,10 +173,12 @@ class Lease:
 
     def give_back(self) -> None:
         """Delete it, if it is still one's own, and the folders that were made for it, if nothing else is there."""
-        HELD.discard(self.record["owner"])
-        with contextlib.suppress(StorageError):
-            if (self.read() or {}).get("owner") == self.record["owner"]:
-                self.folder.delete(self.file)
+        try:
+            with contextlib.suppress(StorageError):
+                if (self.read() or {}).get("owner") == self.record["owner"]:
+                    self.folder.delete(self.file)
+        finally:
+            HELD.discard(self.record["owner"])
         with contextlib.suppress(OSError):
             for path in self.new_folders:
                 path.rmdir()

@@ -113,8 +113,8 @@ def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
         def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
             from nn_train.prediction.scorer import prepare_process
 
-            prepare_process(threads, use_gpu)
             self.guard = Guard(hang_timeout)
+            prepare_process(threads, use_gpu)
 
         def score(self, model: bytes, settings: dict[str, Any], rank: int, size: int) -> Any:
             from nn_train.prediction.scorer import score

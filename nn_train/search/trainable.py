@@ -146,10 +146,9 @@ class Together:
         size = scaling.num_workers
         self.broken = False
         self.workers = [actor(RemoteWorker).remote(rank, size, data) for rank in range(size)]
+        ray.get([worker.watch_silence.remote(PATIENT * hang_timeout) for worker in self.workers])
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
-        for worker in self.workers:
-            worker.watch_silence.remote(hang_timeout)
 
     def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
         ray.get([worker.begin.remote(config, folder, values) for worker in self.workers])
@@ -183,9 +182,13 @@ class Together:
 class RemoteWorker(TrialWorker):
     """A worker as an actor; Ray gives it the examples themselves for their reference."""
 
-    def watch_silence(self, hang_timeout: float) -> None:
-        """End this process when it stands still; not before it has joined its strategy."""
-        self.guard = Guard(hang_timeout)
+    def watch_silence(self, timeout: float) -> None:
+        """End this process when it stands still; soon once it has joined its strategy and has the examples."""
+        self.guard = Guard(timeout)
+
+    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
+        super().begin(config, folder, values)
+        self.guard.change(config.run.hang_timeout)
 
     def address(self, port_range: str | None) -> str:
         """``host:port`` of this process. Raises RequestError when no port of the range is free."""

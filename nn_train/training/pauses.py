@@ -21,7 +21,7 @@ class Pace:
     """How long steps take, and so how many of them a chunk should hold.
 
     Attributes:
-        seconds: of a step; 0 before any is known. Not of the first chunk, in which the model is traced.
+        seconds: of a step, at least; 0 before any is known. Not of the first chunk, in which the model is traced.
         wanted: steps of the next chunk.
     """
 
@@ -36,12 +36,13 @@ class Pace:
 
     def end(self, steps: int, chunk: int, aim: float) -> None:
         """It has ended, with ``steps`` of ``chunk`` done, and the next one should take ``aim`` seconds."""
-        if steps < chunk:
-            return  # the last ones of an epoch: they are few, and the very last is short
-        seconds = max(time.monotonic() - self.began, 1e-6) / steps
-        self.wanted = min(max(int(aim / seconds), 1), GROWTH * chunk)
-        self.seconds = seconds if self.is_traced else 0.0
-        self.is_traced = True
+        seconds = max(time.monotonic() - self.began, 1e-6) / max(steps, 1)
+        if steps == chunk:
+            self.wanted = min(max(int(aim / seconds), 1), GROWTH * chunk)
+            self.seconds = seconds if self.is_traced else 0.0
+        elif self.is_traced and steps > 1:  # the last ones of an epoch: they are few, and the very last is short
+            self.seconds = max(self.seconds, seconds)
+        self.is_traced |= steps > 0
 
 
 class TimedPauses:

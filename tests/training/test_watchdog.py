@@ -81,9 +81,10 @@ def test_it_looks_from_a_thread_that_ends_with_the_watch():
     assert told.wait(30)
     watch.end()
     told.clear()
+    before = set(threading.enumerate())
     watch = Watchdog(600.0, lambda seconds: told.set())
     watch.steps(1e-9)
-    (thread,) = [one for one in threading.enumerate() if one.name == "watchdog"]
+    (thread,) = set(threading.enumerate()) - before
     watch.end()
     thread.join(30)
     assert not thread.is_alive()
