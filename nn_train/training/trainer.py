@@ -16,12 +16,15 @@ from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
+from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from nn_train.config.schema import ScalingConfig
+from nn_train.guard import Guard
 from nn_train.training.events import Handler
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.scaling import RoomPolicy
+from nn_train.training.watchdog import PATIENT
 
 # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
 # outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
@@ -33,6 +36,25 @@ RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources ar
 METRICS = (ControllerMetricsCallback, WorkerMetricsCallback)
 
 
+class GuardedWorker(RayTrainWorker):
+    """Ray Train's, which is ended when it stands still while it starts: then it is waited for without a limit."""
+
+    hang_timeout: float  # seconds; set by ``guarded_worker``
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guard = Guard(self.hang_timeout)
+
+    def run_train_fn(self, *arguments: Any, **named: Any) -> Any:
+        self.guard.change(PATIENT * self.hang_timeout)  # from now on Ray Train asks it for a sign of life
+        return super().run_train_fn(*arguments, **named)
+
+
+def guarded_worker(hang_timeout: float) -> type[GuardedWorker]:
+    """The worker of one job, under the name that the processes of Ray Train's have."""
+    return type(RayTrainWorker.__name__, (GuardedWorker,), {"hang_timeout": hang_timeout})
+
+
 class Workers(WorkerGroup):
     """Ray Train's, where a worker that does not answer is given up after ``run.hang_timeout`` and not ten minutes."""
 
@@ -40,6 +62,7 @@ class Workers(WorkerGroup):
         super().__init__(train_run_context, *arguments, **named)
         run = train_run_context.train_loop_config["jobs"][0].config.run
         self._worker_health_check_timeout_s = WITHIN * run.hang_timeout
+        self._worker_cls = guarded_worker(run.hang_timeout)
 
 
 class Controller(TrainController):

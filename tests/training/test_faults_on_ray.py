@@ -118,6 +118,25 @@ def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_pat
     assert weights(tmp_path, model) == whole[1]
 
 
+def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, whole):
+    stopped, failures = [], []
+
+    def stop_one(event):
+        failures.extend([event["what"]] if event["event"] == "failure" else [])
+        while event["event"] == "starting" and not stopped:
+            names = descendants(os.getpid())
+            made = [pid for pid in names if names[pid] in ("ray::RayTrainWorker", "ray::RayTrainWorker.get_metadata")]
+            for pid in made[:1]:
+                os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+
+    train(settings(tmp_path, "unharmed"), on_event=stop_one)
+    assert len(failures) == 1
+    assert re.search("lost while it started|worker [01] was lost: ", failures[0])
+    assert history(tmp_path, "unharmed") == whole[0]
+    assert weights(tmp_path, "unharmed") == whole[1]
+
+
 def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
     events = run(tmp_path, "killed_again_and_again")
     failures = [event for event in events if event["event"] == "failure"]
