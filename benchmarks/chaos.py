@@ -107,7 +107,8 @@ def main() -> int:
     )
     for of, seconds in pauses.items():
         if seconds:
-            told = "a worker was killed" if of == "worker" else "the job or its controller was, and it was given again"
+            done = "stopped" if arguments.stop else "killed"
+            told = f"a worker was {done}" if of == "worker" else "the job or its controller was, and it was given again"
             print(f"after {told}, it trained again in {statistics.mean(seconds):.1f} s, at most {max(seconds):.1f} s")
     if arguments.json:
         content = {"rows": rows, "seconds_lost_per_kill": statistics.mean(lost), "goes_on_after": pauses}

@@ -18,7 +18,6 @@ import sys
 import threading
 
 TOLD, SELDOM = 20, 3.0  # times per time-out, and seconds at most between two of them
-BEGINS = 600.0  # seconds until it is told for the first time
 
 
 class Guard:
@@ -33,11 +32,14 @@ class Guard:
 
     def __init__(self, timeout: float) -> None:
         self.timeout, self.changed = timeout, threading.Event()
+        self.process: subprocess.Popen[bytes] | None = None
         # No site-packages, and no modules of this package: it takes 10 MB and is there in 20 ms.
-        command = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(timeout)]
+        null = subprocess.DEVNULL
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null)
+        except OSError:  # the account or the container may have no more processes; the work goes on without a guard
+            return
         threading.Thread(target=self.keep_telling, daemon=True, name="guard").start()
 
     def change(self, timeout: float) -> None:
@@ -48,22 +50,22 @@ class Guard:
 
     def tell(self) -> None:
         """Once that this process is there, and how long it may be silent."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.process.stdin.fileno(), struct.pack("d", self.timeout))
+        if self.process is not None and self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.process.stdin.fileno(), struct.pack("d", self.timeout))
 
     def keep_telling(self) -> None:
-        while self.process.poll() is None:
+        while self.process is not None and self.process.poll() is None:
             self.tell()
             self.changed.wait(min(self.timeout / TOLD, SELDOM))
             self.changed.clear()
 
 
-def watch(pid: int) -> None:
+def watch(pid: int, timeout: float) -> None:
     """In the child: until the process ``pid`` has ended, or stands still."""
-    timeout = BEGINS
-    # The second look is for a whole machine, or a job and its guard, that was suspended and goes on just now.
-    while is_told(0.9 * timeout) or is_told(0.1 * timeout):
+    # Time in which this process is suspended as well, with the job or the machine, is not counted: Linux waits for the
+    # rest when it goes on.
+    while select.select([0], [], [], timeout)[0]:
         told = os.read(0, struct.calcsize("d"))
         if not told:
             return
@@ -72,11 +74,6 @@ def watch(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def is_told(timeout: float) -> bool:
-    """Whether there is something to read within so many seconds."""
-    return bool(select.select([0], [], [], timeout)[0])
-
-
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its process
-    watch(int(sys.argv[1]))
+    watch(int(sys.argv[1]), float(sys.argv[2]))

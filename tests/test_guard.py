@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from nn_train.guard import Guard
 from nn_train.processes import started
 
 LIMIT = 60  # seconds
@@ -62,6 +63,14 @@ def test_those_that_work_or_wait_are_not_and_their_guards_end_with_them(guarded)
     for process, guard in [guarded(work, timeout=4.0) for work in works]:
         assert process.wait(LIMIT) == 0
         assert gone(guard)
+
+
+def test_where_no_process_can_be_made_the_work_goes_on(monkeypatch):
+    def refuse(*arguments, **named):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr("nn_train.guard.subprocess.Popen", refuse)
+    Guard(1.0).change(2.0)
 
 
 def test_a_killed_process_leaves_no_guard(guarded):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from typing import Any
 
 import ray
@@ -18,6 +19,7 @@ from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.placement_group import remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.guard import Guard
@@ -63,6 +65,20 @@ class Workers(WorkerGroup):
         run = train_run_context.train_loop_config["jobs"][0].config.run
         self._worker_health_check_timeout_s = WITHIN * run.hang_timeout
         self._worker_cls = guarded_worker(run.hang_timeout)
+        self.start_limit = PATIENT * run.hang_timeout
+
+    def _create_workers(self, num_workers: int, placement_group: Any, *arguments: Any, **named: Any) -> Any:
+        """The same within a limit: a process that stands still before its guard is there would be waited for for ever.
+
+        What the processes have in common is their placement group. Without it Ray ends them.
+        """
+        timer = threading.Timer(self.start_limit, remove_placement_group, args=(placement_group,))
+        timer.daemon = True
+        timer.start()
+        try:
+            return super()._create_workers(num_workers, placement_group, *arguments, **named)
+        finally:
+            timer.cancel()
 
 
 class Controller(TrainController):

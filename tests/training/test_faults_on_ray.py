@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -118,19 +119,27 @@ def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_pat
     assert weights(tmp_path, model) == whole[1]
 
 
-def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, whole):
-    stopped, failures = [], []
+@pytest.mark.parametrize(
+    ("is_guarded", "hang_timeout"),
+    [(True, 8), (False, 4)],  # without its guard it is found after ten times as long
+)
+def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, whole, is_guarded, hang_timeout):
+    def workers():
+        return {pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::RayTrainWorker")}
+
+    stopped, failures, of_others = [], [], workers()  # which end just now
 
     def stop_one(event):
         failures.extend([event["what"]] if event["event"] == "failure" else [])
-        while event["event"] == "starting" and not stopped:
-            names = descendants(os.getpid())
-            made = [pid for pid in names if names[pid] in ("ray::RayTrainWorker", "ray::RayTrainWorker.get_metadata")]
-            for pid in made[:1]:
+        give_up = time.monotonic() + TIMEOUT
+        while event["event"] == "starting" and not stopped and time.monotonic() < give_up:
+            new = workers() - of_others
+            guards = {child for pid in new for child in descendants(pid)}  # for a moment they have their parent's name
+            for pid in [pid for pid in new - guards if bool(descendants(pid)) == is_guarded][:1]:
                 os.kill(pid, signal.SIGSTOP)
                 stopped.append(pid)
 
-    train(settings(tmp_path, "unharmed"), on_event=stop_one)
+    train(settings(tmp_path, "unharmed", hang_timeout=hang_timeout), on_event=stop_one)
     assert len(failures) == 1
     assert re.search("lost while it started|worker [01] was lost: ", failures[0])
     assert history(tmp_path, "unharmed") == whole[0]
