@@ -33,35 +33,35 @@ def make_job(out: Path, name: str, size: int, **sections: Any) -> Job:
 
 # Trained completely by every world size; the tests compare the folders.
 RUNS: dict[str, dict[str, Any]] = {
-    "uneven": {"data": {"source": "user_code:arrays"}, "model": {"name": "mlp", "dropout": 0, "l2": 0.01}},
+    "uneven": {"data": {"source": "user_data:arrays"}, "model": {"name": "mlp", "dropout": 0, "l2": 0.01}},
     "one_row_left": {
-        "data": {"source": "user_code:short_arrays"},
+        "data": {"source": "user_data:short_arrays"},
         "model": {"name": "mlp", "dropout": 0, "l2": 0.01},
     },
-    "clipped": {"data": {"source": "user_code:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
-    "batch_norm": {"data": {"source": "user_code:arrays"}, "model": {"name": "user_code:batch_norm"}},
-    "input_norm": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:input_norm"}},
+    "clipped": {"data": {"source": "user_data:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
+    "batch_norm": {"data": {"source": "user_data:arrays"}, "model": {"name": "user_code:batch_norm"}},
+    "input_norm": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:input_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
-    "own_loss": {"data": {"source": "user_code:short_arrays"}, "model": {"name": "user_code:own_loss"}},
+    "own_loss": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:own_loss"}},
     # Half is held out: every worker validates in several batches.
-    "mse": {"data": {"source": "user_code:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
+    "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
     "float16": {
-        "data": {"source": "user_code:arrays"},
+        "data": {"source": "user_data:arrays"},
         "model": {"dropout": 0},
         "train": {"precision": "mixed_float16"},
     },
-    "bfloat16": {"data": {"source": "user_code:arrays"}, "train": {"precision": "mixed_bfloat16"}},
-    "dropout": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
-    "again": {"data": {"source": "user_code:short_arrays"}, "train": {"epochs": 3}},
+    "bfloat16": {"data": {"source": "user_data:arrays"}, "train": {"precision": "mixed_bfloat16"}},
+    "dropout": {"data": {"source": "user_data:short_arrays"}, "train": {"epochs": 3}},
+    "again": {"data": {"source": "user_data:short_arrays"}, "train": {"epochs": 3}},
     "callbacks": {
-        "data": {"source": "user_code:arrays"},
+        "data": {"source": "user_data:arrays"},
         "model": {"dropout": 0},
         "optimizer": {"learning_rate": 0.1},
         "train": {"epochs": 9, "callbacks": "user_code:callbacks"},
     },
     "patience": {
-        "data": {"source": "user_code:arrays"},
+        "data": {"source": "user_data:arrays"},
         "optimizer": {"learning_rate": 3.0},
         "train": {"epochs": 30, "early_stopping_patience": 2},
     },

@@ -36,12 +36,12 @@ def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
     best = min(range(len(history)), key=lambda i: history[i]["val_loss"])
     assert len(history) == best + 3  # so the best epoch is not the last
     import keras
-    import user_code
+    import user_data
 
     from nn_train.datasets import Examples
     from nn_train.datasets.examples import hold_out
 
-    (x, y), _ = user_code.arrays()
+    (x, y), _ = user_data.arrays()
     _, validation = hold_out(Examples(x=x, y=y), 0.1)
     model = keras.models.load_model(outcome(size).folder / "patience" / "model.keras")
     saved = model.evaluate(validation.x, validation.y, verbose=0, return_dict=True)

@@ -318,7 +318,7 @@ def test_searches_pipelines_and_reports_are_refused_too(tmp_path, living):
     from nn_train.search import search
     from nn_train.training import train
 
-    sections = {"data": {"source": "user_code:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
+    sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
     sections |= {"run": {"storage_path": str(tmp_path), "loggers": []}, "name": "job"}
     space = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-4, 1e-2]}}}}
     other = left_by(RunFolder(str(tmp_path), "job"), **living)
@@ -340,7 +340,7 @@ def test_searches_pipelines_and_reports_are_refused_too(tmp_path, living):
 
 def job(folder, *words):
     run = ["--run.storage_path", str(folder), "--name", "run", "--scaling.num_workers", "1"]
-    data = ["--data.source", "user_code:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
+    data = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
     command = [sys.executable, "-m", "jobs.train", *run, *data, *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

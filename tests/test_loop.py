@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import user_code
+import user_data
 
 pytestmark = pytest.mark.dist
 
@@ -47,7 +48,7 @@ def test_a_worker_without_rows_is_among_the_cases():
     from nn_train.config import DataConfig
     from nn_train.datasets import load_data
 
-    assert load_data(DataConfig(source="user_code:short_arrays")).train.size % 16 == 1
+    assert load_data(DataConfig(source="user_data:short_arrays")).train.size % 16 == 1
 
 
 @pytest.mark.parametrize("run", ["mse", "float16", "bfloat16"])
@@ -67,7 +68,7 @@ def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     from nn_train.datasets import Examples
     from nn_train.datasets.examples import hold_out
 
-    (x, y), _ = user_code.two_inputs() if run == "clipped" else user_code.arrays()
+    (x, y), _ = user_data.two_inputs() if run == "clipped" else user_data.arrays()
     _, validation = hold_out(Examples(x=x, y=y), 0.5 if run == "mse" else 0.1)  # mse: several batches a worker
     assert validation.size % 3 != 0  # uneven over three workers
     targets = tf.one_hot(validation.y, 3).numpy() if run == "mse" else validation.y
@@ -88,7 +89,7 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome):
     from nn_train.optimizers import compile_model
 
     # Dropout on: the masks must be the same too. The batches are those of the loop, the last one short.
-    config = config_from_dict({"seed": 3, "data": {"source": "user_code:short_arrays"}, "train": {"batch_size": 16}})
+    config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
     data = load_data(config.data)
     keras.utils.set_random_seed(3)
     model = build_model(config, (6,), 3)
@@ -112,7 +113,7 @@ def test_penalties_count_once_and_not_once_per_worker(outcome):
 
     model = keras.models.load_model(outcome(3).folder / "uneven" / "model.keras")
     penalty = float(sum(model.losses))
-    (x, y), _ = user_code.arrays()
+    (x, y), _ = user_data.arrays()
     _, validation = hold_out(Examples(x=x, y=y), 0.1)
     data_loss = float(np.mean(keras.losses.sparse_categorical_crossentropy(validation.y, model(validation.x))))
     best = min(outcome(3).history("uneven"), key=lambda row: row["val_loss"])
@@ -146,7 +147,7 @@ def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, 
     import keras
 
     model_file = outcome(2).folder / "uneven" / "model.keras"
-    (_, _), (x, _) = user_code.arrays()
+    (_, _), (x, _) = user_data.arrays()
     np.save(tmp_path / "x.npy", x)
     script = (
         "import sys; sys.modules['nn_train'] = None\n"  # importing this package fails

@@ -8,39 +8,18 @@ import threading
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 # Before Keras 3.14 activity penalties are sums over the rows, which several workers refuse. Python 3.10 gets 3.12.
 AVERAGED_PENALTY = "l2" if tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14) else None
 
 
-def digits(count, classes=3, seed=5):
-    """Separable examples [N, 6] float32 with labels [N]."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, count).astype(np.int32)
-    centres = np.random.default_rng(0).normal(size=(classes, 6))
-    return (centres[labels] + generator.normal(size=(count, 6))).astype(np.float32), labels
-
-
-def arrays():
-    return digits(101), digits(40, seed=6)
-
-
-def short_arrays():
-    """11 of 108 are held out; 97 = 6 * 16 + 1: the last batch of 16 has one row, other workers get none."""
-    return digits(108), digits(40, seed=6)
-
-
 def streams():
+    from user_data import arrays  # here: as `tests.user_code` this module has no other beside it
+
     (x, y), (x_test, y_test) = arrays()
     train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(200)  # without a seed, as users write it
     return train, tf.data.Dataset.from_tensor_slices((x_test, y_test))
-
-
-def two_inputs():
-    (x, y), (x_test, y_test) = arrays()
-    return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)
 
 
 @keras.saving.register_keras_serializable("user_code")
@@ -217,25 +196,6 @@ def hang_once(folder):
 
 def broken_model():
     raise KeyError("a mistake in the user's own code")
-
-
-def dies_once():
-    """The arrays, but the first process that asks for them dies."""
-    return struck_once("dies", signal.SIGKILL)
-
-
-def stops_once():
-    """The arrays, but the first process that asks for them stands still from then on."""
-    return struck_once("stops", signal.SIGSTOP)
-
-
-def struck_once(name, how):
-    try:
-        Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
-    except FileExistsError:
-        return arrays()
-    os.kill(os.getpid(), how)
-    return arrays()
 
 
 def three_streams():

@@ -134,14 +134,14 @@ def test_a_source_that_is_not_there_is_refused(source, said):
 
 
 def test_arrays_of_the_users_own(monkeypatch):
-    import user_code  # noqa: F401 - must be importable, as from a job's working directory
+    import user_data  # noqa: F401 - must be importable, as from a job's working directory
 
-    data = load_data(DataConfig(source="user_code:arrays"))
+    data = load_data(DataConfig(source="user_data:arrays"))
     assert (data.train.size, data.validation.size, data.num_classes) == (91, 10, 3)
-    data = load_data(DataConfig(source="user_code:two_inputs"))
+    data = load_data(DataConfig(source="user_data:two_inputs"))
     assert set(data.train.x) == {"left", "right"}
     with pytest.raises(RequestError, match="must return"):
-        load_data(DataConfig(source="user_code:not_a_model"))
+        load_data(DataConfig(source="user_data:not_an_array"))
 
 
 def test_holding_out_copies_matching_rows():

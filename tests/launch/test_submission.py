@@ -93,7 +93,7 @@ def training(folder, *more):
         "--scaling.num_workers",
         "1",
     ]
-    words += ["--data.source", "tests.user_code:arrays", "--train.callbacks", "tests.user_code:hang_once"]
+    words += ["--data.source", "tests.user_data:arrays", "--train.callbacks", "tests.user_code:hang_once"]
     return [*words, "--train.batch_size", "16", "--train.epochs", "5", *more]
 
 

@@ -81,7 +81,7 @@ def test_any_number_of_workers_gives_the_same_bytes(image_runs, tmp_path):
 @pytest.mark.parametrize("strike", ["dies", "stops"])
 def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, monkeypatch, strike):
     monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 8.0)
-    run = write_run(tmp_path, strike, f"user_code:{strike}_once", (6,), 0)
+    run = write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0)
     marker = Path(os.environ["STRUCK_MARKER"] + strike)
     assert not marker.exists()
     evaluate_runs([run], tmp_path / "first", ScalingConfig(num_workers=2, cpus_per_worker=0.5))

@@ -54,7 +54,7 @@ def test_a_single_score_becomes_two_columns():
 
 def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     import keras
-    import user_code
+    import user_data
 
     from nn_train.prediction.scorer import score
 
@@ -68,10 +68,10 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
             return self.dense(inputs)
 
     model = Hidden()
-    (_, _), (x, y) = user_code.arrays()
+    (_, _), (x, y) = user_data.arrays()
     probabilities = np.asarray(model(x))
     model.save(tmp_path / "model.keras")
-    scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_code:arrays"}}, 0, 1)
+    scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, 0, 1)
     assert scores.output == "log_probabilities"
     assert scores.num_examples == 40
     np.testing.assert_allclose(np.exp(scores.logits), probabilities, rtol=1e-4)
@@ -87,7 +87,7 @@ def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
     model.save(tmp_path / "model.keras")
     content = (tmp_path / "model.keras").read_bytes()
-    arrays = score(content, {"data": {"source": "user_code:arrays"}}, 0, 1)
+    arrays = score(content, {"data": {"source": "user_data:arrays"}}, 0, 1)
     streams = score(content, {"data": {"source": "user_code:three_streams"}}, 0, 1)
     np.testing.assert_array_equal(arrays.logits, streams.logits)
     np.testing.assert_array_equal(arrays.example_id, streams.example_id)

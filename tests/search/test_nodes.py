@@ -16,7 +16,7 @@ def make(folder, callbacks=None, **search_section):
     return config_from_dict(
         {
             "name": "nodes",
-            "data": {"source": "user_code:arrays"},
+            "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 16, "epochs": 2, "callbacks": callbacks},
             "scaling": {"num_workers": 1},
             "run": {"storage_path": str(folder), "loggers": []},

@@ -21,7 +21,7 @@ LEARNING_RATE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
 
 def make(folder, name="s", workers=1, epochs=3, space=None, **sections):
     searched = {"space": space or LEARNING_RATE, "num_trials": 4, "scheduler": "none", **sections.pop("search", {})}
-    base = {"data": {"source": "user_code:arrays"}, "scaling": {"num_workers": workers}, **sections}
+    base = {"data": {"source": "user_data:arrays"}, "scaling": {"num_workers": workers}, **sections}
     base["train"] = {"batch_size": 16, "epochs": epochs, **base.get("train", {})}
     base["run"] = {"storage_path": str(folder), "loggers": [], **base.get("run", {})}
     return config_from_dict({"name": name, "search": searched, **base})

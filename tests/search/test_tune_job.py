@@ -20,7 +20,7 @@ HERE = Path(__file__).parents[1]
 def command(folder, *words):
     return [
         *(sys.executable, "-m", "jobs.tune", "--name", "killed", "--run.storage_path", str(folder)),
-        *("--data.source", "user_code:arrays", "--scaling.num_workers", "1", "--train.batch_size", "16"),
+        *("--data.source", "user_data:arrays", "--scaling.num_workers", "1", "--train.batch_size", "16"),
         *("--train.epochs", "2", "--search.scheduler", "none", "--search.num_trials", "6"),
         *("--search.space", "optimizer.learning_rate: {loguniform: [1e-3, 1e-1]}", *words),
     ]

@@ -35,7 +35,7 @@ def replicas():
 def make(sections, **train):
     from nn_train.config import config_from_dict
 
-    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections = {"data": {"source": "user_data:arrays"}, **sections}
     sections["train"] = {"batch_size": 16, "epochs": 2, **sections.get("train", {}), **train}
     return config_from_dict({"scaling": {"num_workers": 1}, **sections})
 

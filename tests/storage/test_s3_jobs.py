@@ -45,7 +45,7 @@ def ray(s3, tmp_path_factory):
 
 
 def make(name, workers=1, storage="s3://bucket/results", **sections):
-    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections = {"data": {"source": "user_data:arrays"}, **sections}
     sections["train"] = {"batch_size": 16, "epochs": 3, **sections.get("train", {})}
     run = {"storage_path": storage, "loggers": [], **sections.pop("run", {})}
     return config_from_dict({"name": name, "scaling": {"num_workers": workers}, "run": run, **sections})
@@ -199,7 +199,7 @@ def job(module, *words, folder, **more):
 def test_a_pipeline_leaves_its_report_in_the_bucket(s3):
     models = {"plain": {"model": {"hidden_units": 4}}}
     run = {"storage_path": "s3://bucket/results", "loggers": []}
-    sections = {"data": {"source": "user_code:arrays"}, "train": {"epochs": 1, "batch_size": 16}, "run": run}
+    sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}, "run": run}
     config = config_from_dict({"name": "all", "pipeline": {"models": models, "seeds": 1}, **sections})
     result = run_pipeline(config)
     assert result.report == "s3://bucket/results/all/report/report.html"

@@ -46,7 +46,7 @@ def settings(folder, model, callbacks=None, **changes):
         {
             "name": model,
             "model": {"name": f"struck_models:{model}"},
-            "data": {"source": "user_code:arrays"},
+            "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
             "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 8, **changes},
         }

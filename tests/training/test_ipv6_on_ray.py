@@ -29,7 +29,7 @@ ip address delete 127.0.0.1/8 dev lo
 "$1"/ray start --address='[fd00::1]:6379' --node-ip-address=fd00::2 --num-cpus=1
 RAY_ADDRESS='[fd00::1]:6379' "$1"/python -m jobs.train $2
 """
-WORDS = "--data.source user_code:arrays --train.batch_size 16 --train.epochs 1 --name six --run.loggers none"
+WORDS = "--data.source user_data:arrays --train.batch_size 16 --train.epochs 1 --name six --run.loggers none"
 
 
 def test_two_nodes_with_ipv6_addresses_only_train_together(tmp_path):

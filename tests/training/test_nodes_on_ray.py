@@ -69,7 +69,7 @@ def run(folder, model, events, **scaling_section):
         {
             "name": model,
             "model": {"name": f"struck_models:{model}"},
-            "data": {"source": "user_code:arrays"},
+            "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 8, "epochs": 4, "checkpoint_every_seconds": 1e-3},
             "optimizer": {"schedule": "cosine"},
             "scaling": {"num_workers": 2, **scaling_section},

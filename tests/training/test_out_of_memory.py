@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.ray]
 MARGIN = 3 * 2**30  # bytes that may be taken beyond what is used now: workers need about 1 GB each
 WORDS = {
     "--model.name": "struck_models:eats_memory",
-    "--data.source": "user_code:arrays",
+    "--data.source": "user_data:arrays",
     "--train.batch_size": "8",
     "--name": "hungry",
     "--run.loggers": "none",

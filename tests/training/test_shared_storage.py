@@ -15,7 +15,7 @@ from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
-CONTENT = {"data": {"source": "user_code:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
+CONTENT = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
 SPACE = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}, "num_trials": 1}}
 
 

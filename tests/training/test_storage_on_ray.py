@@ -59,7 +59,7 @@ def run(place, model, name, **changes):
     config = {
         "name": name,
         "model": {"name": f"struck_models:{model}"},
-        "data": {"source": "user_code:arrays"},
+        "data": {"source": "user_data:arrays"},
         "train": {"batch_size": 8, "epochs": 2, "checkpoint_every_seconds": 1e-3},
         "run": {"storage_path": str(place), "loggers": [], **changes},
     }

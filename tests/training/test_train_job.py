@@ -49,7 +49,7 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
 
 
 def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
-    words = ["--data.source", "user_code:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
+    words = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
     done = run(tmp_path, *words, "--train.callbacks", "user_code:kill_once")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -76,7 +76,7 @@ def test_the_driver_never_imports_tensorflow(tmp_path):
     script = (
         "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
         f"run = {{'storage_path': {str(tmp_path)!r}, 'loggers': []}}\n"
-        "sections = {'data': {'source': 'user_code:arrays'}, 'train': {'epochs': 1, 'batch_size': 16}, 'run': run}\n"
+        "sections = {'data': {'source': 'user_data:arrays'}, 'train': {'epochs': 1, 'batch_size': 16}, 'run': run}\n"
         "train(config_from_dict({'name': 'light', **sections}))\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )

@@ -36,7 +36,7 @@ def ray(tmp_path_factory):
 
 
 def make(folder, name, workers=2, **sections):
-    sections = {"data": {"source": "user_code:arrays"}, **sections}
+    sections = {"data": {"source": "user_data:arrays"}, **sections}
     sections["train"] = {"batch_size": 16, "epochs": 3, **sections.get("train", {})}
     sections["run"] = {"storage_path": str(folder), "loggers": [], **sections.get("run", {})}
     return config_from_dict({"name": name, "scaling": {"num_workers": workers}, **sections})
@@ -180,7 +180,7 @@ def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
 )
 def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
     began = time.monotonic()
-    sections = {"data": {"source": "user_code:arrays"}, "train": {"batch_size": 20000}, "scaling": scaling}
+    sections = {"data": {"source": "user_data:arrays"}, "train": {"batch_size": 20000}, "scaling": scaling}
     with pytest.raises(RequestError, match=said):
         train(config_from_dict({"name": "big", "run": {"storage_path": str(tmp_path)}, **sections}))
     assert time.monotonic() - began < 15

@@ -1,0 +1,54 @@
+"""Data as a user would write them, named in configs as ``user_data:function``; without TensorFlow, as most are."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+
+def digits(count, classes=3, seed=5):
+    """Separable examples [N, 6] float32 with labels [N]."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count).astype(np.int32)
+    centres = np.random.default_rng(0).normal(size=(classes, 6))
+    return (centres[labels] + generator.normal(size=(count, 6))).astype(np.float32), labels
+
+
+def arrays():
+    return digits(101), digits(40, seed=6)
+
+
+def short_arrays():
+    """11 of 108 are held out; 97 = 6 * 16 + 1: the last batch of 16 has one row, other workers get none."""
+    return digits(108), digits(40, seed=6)
+
+
+def two_inputs():
+    (x, y), (x_test, y_test) = arrays()
+    return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)
+
+
+def dies_once():
+    """The arrays, but the first process that asks for them dies."""
+    return struck_once("dies", signal.SIGKILL)
+
+
+def stops_once():
+    """The arrays, but the first process that asks for them stands still from then on."""
+    return struck_once("stops", signal.SIGSTOP)
+
+
+def struck_once(name, how):
+    try:
+        Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
+    except FileExistsError:
+        return arrays()
+    os.kill(os.getpid(), how)
+    return arrays()
+
+
+def not_an_array():
+    return "arrays"
