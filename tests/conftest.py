@@ -1,4 +1,4 @@
-"""What several test modules share: the outcomes of the scenarios, run once for each world size."""
+"""What several test modules share: the outcomes of the scenarios, each run once for a world size."""
 
 from __future__ import annotations
 
@@ -10,49 +10,56 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import run_workers
+from processes import WorkerGroup
 
+pytest_plugins = ["tiers", "time_limit", "costs"]
 SCENARIOS = Path(__file__).parent / "scenarios.py"
 TIMES = ("seconds", "samples_per_second", "world_size")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The files that one world size left."""
+    """What one world size makes of the scenarios; each is run when first asked for."""
 
-    folder: Path
-    size: int
+    group: WorkerGroup
+
+    def folder(self, run: str) -> Path:
+        """The folder of a run."""
+        self.group.ensure(run)
+        return self.group.out / run
 
     def history(self, run: str) -> list[dict[str, Any]]:
         """The rows of ``metrics.jsonl``, times and world size aside."""
-        lines = (self.folder / run / "metrics.jsonl").read_text().splitlines()
+        lines = (self.folder(run) / "metrics.jsonl").read_text().splitlines()
         return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
     def variables(self, run: str) -> list[np.ndarray]:
         """Weights, optimizer state and seeds after the last epoch."""
-        newest = max((self.folder / run / "checkpoints").iterdir())
+        newest = max((self.folder(run) / "checkpoints").iterdir())
         from nn_train.checkpoints import unpack
 
         return unpack(newest.read_bytes()).variables
 
-    def described(self) -> list[dict[str, Any]]:
-        """What each worker said of itself."""
-        return [json.loads((self.folder / f"describe-{rank}.json").read_text()) for rank in range(self.size)]
+    def told(self, task: str) -> list[Any]:
+        """What each worker wrote down besides."""
+        self.group.ensure(task)
+        files = [self.group.out / f"{task}-{rank}.json" for rank in range(len(self.group.processes))]
+        return [json.loads(file.read_text()) for file in files]
 
 
 @pytest.fixture(scope="session")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Outcome]:
-    """``outcome(size)``: all scenarios on ``size`` real workers, run when first asked for."""
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Outcome]]:
+    """``outcome(size)``: the scenarios on ``size`` real workers."""
     made: dict[int, Outcome] = {}
 
     def get(size: int) -> Outcome:
         if size not in made:
-            folder = tmp_path_factory.mktemp(f"workers-{size}")
-            run_workers(size, folder, SCENARIOS)
-            made[size] = Outcome(folder, size)
+            made[size] = Outcome(WorkerGroup(size, tmp_path_factory.mktemp(f"workers-{size}"), SCENARIOS))
         return made[size]
 
-    return get
+    yield get
+    for one in made.values():
+        one.group.end()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from nn_train.training.addresses import free_addresses, tf_config
 
@@ -17,17 +18,28 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
 
 
-def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1") -> None:
-    """Run ``script RANK SIZE OUT`` as ``size`` processes of one strategy; raise with the log of a failed one."""
+def start_workers(size: int, out: Path, script: Path, host: str, **popen: Any) -> list[subprocess.Popen[bytes]]:
+    """Start ``script RANK SIZE OUT`` as ``size`` processes of one strategy; each has its log in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     addresses = free_addresses(host, size)
-    logs = [(out / f"worker-{rank}.log").open("w+") for rank in range(size)]
     processes = []
-    for rank, log in enumerate(logs):
+    for rank in range(size):
         environment = {**os.environ, "TF_CONFIG": tf_config(addresses, rank), "TF_CPP_MIN_LOG_LEVEL": "2"}
         environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in (script.parent.parent, script.parent))
         command = [sys.executable, str(script), str(rank), str(size), str(out)]
-        processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        with log_of(out, rank).open("wb") as log:
+            streams = {"stdout": log, "stderr": log, **popen}
+            processes.append(subprocess.Popen(command, env=environment, **streams))
+    return processes
+
+
+def log_of(out: Path, rank: int) -> Path:
+    return out / f"worker-{rank}.log"
+
+
+def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1") -> None:
+    """Start workers and wait until they have ended; raise with the log of a failed one."""
+    processes = start_workers(size, out, script, host)
     try:
         codes = wait_for_all(processes)
     finally:
@@ -35,8 +47,47 @@ def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1") -> 
             process.kill()
     failed = [rank for rank, code in enumerate(codes) if code != 0]
     if failed:
-        logs[failed[0]].seek(0)
-        raise AssertionError(f"worker {failed[0]} of {size} failed:\n{logs[failed[0]].read()[-5000:]}")
+        raise AssertionError(f"worker {failed[0]} of {size} failed:\n{log_of(out, failed[0]).read_text()[-5000:]}")
+
+
+class WorkerGroup:
+    """The processes of one strategy, which do one task after another: those that are asked for, in that order.
+
+    ``script`` reads names of tasks from its standard input, and answers each with a line on its standard output.
+    """
+
+    def __init__(self, size: int, out: Path, script: Path) -> None:
+        self.out = out
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.processes = start_workers(size, out, script, "127.0.0.1", **pipes)
+        self.done: set[str] = set()
+
+    def ensure(self, task: str) -> None:
+        """Return once every process has done it."""
+        if task in self.done:
+            return
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{task}\n".encode())
+            process.stdin.flush()
+        waiting = dict(enumerate(self.processes))
+        deadline = time.monotonic() + TIMEOUT
+        while waiting:
+            streams = {process.stdout: rank for rank, process in waiting.items()}
+            ready, _, _ = select.select(list(streams), [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"{task}: the workers did not end within {TIMEOUT} s")
+            for stream in ready:
+                rank = streams[stream]
+                if stream.readline() != f"{task}\n".encode():
+                    raise AssertionError(f"{task}: worker {rank} failed:\n{log_of(self.out, rank).read_text()[-5000:]}")
+                del waiting[rank]
+        self.done.add(task)
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
 
 
 def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:

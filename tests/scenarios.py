@@ -1,11 +1,12 @@
-"""What the processes of the ``dist`` tests do: every scenario once, its outcome in files for the tests to read.
+"""What the processes of the ``dist`` tests do: scenarios, each once, the outcome in files for the tests to read.
 
-Called as ``scenarios.py RANK SIZE OUT`` by ``processes.run_workers``.
+Called as ``scenarios.py RANK SIZE OUT`` by ``processes.WorkerGroup``, which asks for one after another by name.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -96,6 +97,7 @@ def continued_within(out: Path, replicas: Replicas, name: str) -> None:
     sections = RUNS[WITHIN[name]]
     train = {**sections.get("train", {}), "checkpoint_every_seconds": 1e-9}
     job = make_job(out, name, replicas.size, **{**sections, "train": train})
+    normal = pauses.SHARE, pauses.FIRST_STEPS
     pauses.SHARE, pauses.FIRST_STEPS = 1e9, 1  # whatever it costs
     whole, made = pauses.TimedPauses.pause, [0]
 
@@ -112,6 +114,7 @@ def continued_within(out: Path, replicas: Replicas, name: str) -> None:
     except InterruptedTrainingError:
         pauses.TimedPauses.pause = whole  # type: ignore[method-assign]
         train_replica(job, replicas, Surroundings(report=resumed.append))
+    pauses.SHARE, pauses.FIRST_STEPS = normal
     start = next(event for event in resumed if event["event"] == "start")
     (out / f"{name}-{replicas.rank}.json").write_text(json.dumps([start["resumed_after"], start["resumed_step"]]))
 
@@ -146,16 +149,29 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     }
 
 
+def do(name: str, out: Path, replicas: Replicas) -> None:
+    if name in RUNS:
+        train_replica(make_job(out, name, replicas.size, **RUNS[name]), replicas, Surroundings())
+    elif name in CONTINUED:
+        continued(out, replicas, name)
+    elif name in WITHIN:
+        continued_within(out, replicas, name)
+    else:
+        (out / f"{name}-{replicas.rank}.json").write_text(json.dumps(DESCRIBED[name](out, replicas)))
+
+
+DESCRIBED = {"describe": describe}
+
+
 def main(rank: int, size: int, out: Path) -> None:
+    # What is printed goes to the log; the answers alone to whom they are for.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     configure_tensorflow(threads=1, use_gpu=False)
     replicas = join_strategy(rank, size, whole_gpu=False)
-    for name, sections in RUNS.items():
-        train_replica(make_job(out, name, size, **sections), replicas, Surroundings())
-    for name in CONTINUED:
-        continued(out, replicas, name)
-    for name in WITHIN:
-        continued_within(out, replicas, name)
-    (out / f"describe-{rank}.json").write_text(json.dumps(describe(out, replicas)))
+    for line in sys.stdin:
+        do(line.strip(), out, replicas)
+        print(line.strip(), file=answers, flush=True)
 
 
 if __name__ == "__main__":

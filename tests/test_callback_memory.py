@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
@@ -14,22 +12,9 @@ from nn_train.config import Config
 pytestmark = pytest.mark.tf
 
 
-class Counts(keras.callbacks.Callback):
-    """Remembers values of every kind."""
-
-    def __init__(self, start=0):
-        super().__init__()
-        self.start, self.seen, self.arrays, self.lock = start, {}, [], threading.Lock()
-
-    def on_train_begin(self, logs=None):
-        self.seen = {}
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seen[epoch] = (logs["loss"], np.float32(logs["loss"]), None)
-        self.arrays.append(np.full((2, epoch), epoch))
-
-
 def chief(model, callbacks):
+    import keras
+
     from nn_train.callbacks import ChiefCallbacks
 
     made = ChiefCallbacks(Config(), model, SimpleNamespace(), "folder")
@@ -45,11 +30,16 @@ def written(memories):
 
 
 def make_callbacks():
+    import keras
+    from user_code import Counts
+
     early = keras.callbacks.EarlyStopping(monitor="loss", patience=2, min_delta=0.01, restore_best_weights=True)
     return [early, keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=2), Counts()]
 
 
 def make_model():
+    import keras
+
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     return model
@@ -94,6 +84,8 @@ def test_the_wish_to_stop_comes_back():
 
 
 def test_what_the_users_code_sets_is_not_overruled():
+    from user_code import Counts
+
     first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
     first.on_train_begin(resumed=False)
     end_epochs(first, [1.0])
@@ -104,6 +96,8 @@ def test_what_the_users_code_sets_is_not_overruled():
 
 
 def test_other_callbacks_begin_anew_and_say_so():
+    from user_code import Counts
+
     first, second = chief(make_model(), make_callbacks()), chief(make_model(), [Counts()])
     first.on_train_begin(resumed=False)
     assert second.recall(written(first.memories())) == [
@@ -113,15 +107,10 @@ def test_other_callbacks_begin_anew_and_say_so():
     assert second.callbacks.callbacks[0].seen == {}
 
 
-class SetsTheRate(keras.callbacks.Callback):
-    """Like BackupAndRestore it changes the model when training begins."""
-
-    def on_train_begin(self, logs=None):
-        self.model.optimizer.learning_rate = 0.5
-
-
 @pytest.mark.parametrize(("resumed", "rate"), [(False, 0.5), (True, 0.001)])
 def test_what_callbacks_change_when_training_begins_does_not_undo_a_checkpoint(resumed, rate):
+    from user_code import SetsTheRate
+
     model = make_model()
     model.optimizer.build(model.trainable_variables)
     chief(model, [SetsTheRate()]).on_train_begin(resumed=resumed)
@@ -129,10 +118,14 @@ def test_what_callbacks_change_when_training_begins_does_not_undo_a_checkpoint(r
 
 
 def test_a_metric_that_keras_cannot_judge_does_not_matter_before_it_is_asked():
+    import keras
+
     chief(make_model(), [keras.callbacks.ModelCheckpoint("x.keras", monitor="gain")]).on_train_begin(resumed=False)
 
 
 def test_large_attributes_are_not_copied():
+    import keras
+
     class Holds(keras.callbacks.Callback):
         examples = None
 

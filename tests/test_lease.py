@@ -15,7 +15,9 @@ import pytest
 from clocks import Clock
 from storage.conftest import s3  # noqa: F401 - a fixture
 
+from jobs.train import main
 from nn_train import lease
+from nn_train.config.cli import run_job
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.lease import Lease, hold
 from nn_train.processes import identity, is_alive, started
@@ -338,34 +340,35 @@ def test_searches_pipelines_and_reports_are_refused_too(tmp_path, living):
     assert list(tmp_path.iterdir()) == []
 
 
-def job(folder, *words):
-    run = ["--run.storage_path", str(folder), "--name", "run", "--scaling.num_workers", "1"]
-    data = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
-    command = [sys.executable, "-m", "jobs.train", *run, *data, *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
-
-
+@pytest.mark.ray
 @pytest.mark.e2e
-def test_the_second_of_two_jobs_is_refused_and_goes_on_once_the_first_is_killed(tmp_path):
-    words = ["--train.callbacks", "user_code:hang_once"]
-    first = job(tmp_path, *words)
-    assert first.stdout is not None
-    for line in first.stdout:
-        if line.startswith("epoch 3/5"):
-            break
-    second = job(tmp_path, *words)
-    errors = second.communicate(timeout=300)[1]
-    assert second.returncode == 2, errors
+@pytest.mark.usefixtures("local_ray")
+def test_the_second_of_two_jobs_is_refused_and_goes_on_once_the_first_is_killed(tmp_path, capsys):
+    import ray
+
+    run = ["--run.storage_path", str(tmp_path), "--name", "run", "--train.callbacks", "user_code:hang_once"]
+    data = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
+    words = [*run, *data, "--scaling.num_workers", "1"]
+    here = {"PYTHONPATH": str(ROOT / "tests"), "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    first = subprocess.Popen(
+        [sys.executable, "-m", "jobs.train", *words],
+        cwd=ROOT,
+        env={**os.environ, **here},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert any(line.startswith("epoch 3/5") for line in first.stdout)
+    assert run_job("", words, main) == 2
+    errors = capsys.readouterr().err
     assert f"run is in use by another job, process {first.pid} on " in errors
     assert len(errors.splitlines()) == 1
     first.kill()
     first.communicate(timeout=300)
     assert json.loads((tmp_path / ".run.lease").read_text())["pid"] == first.pid
-    third = job(tmp_path, *words)
-    said, errors = third.communicate(timeout=300)
-    assert third.returncode == 0, errors
+    code = run_job("", words, main)
+    said, errors = capsys.readouterr()
+    assert code == 0, errors
     assert "waiting for" not in said
     assert "continuing after epoch" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

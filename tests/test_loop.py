@@ -5,40 +5,39 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import user_code
 import user_data
 
 pytestmark = pytest.mark.dist
 
 SAME_MATHEMATICS = ["uneven", "one_row_left", "clipped", "own_loss", "stream", "callbacks"]
+THREE = pytest.param(3, marks=pytest.mark.long)
+ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS] + [("uneven", 3), ("one_row_left", 3)]
+ON_SEVERAL += [pytest.param(run, 3, marks=pytest.mark.long) for run in SAME_MATHEMATICS[2:]]
 
 
-@pytest.mark.parametrize("run", SAME_MATHEMATICS)
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
 def test_the_number_of_workers_does_not_change_the_metrics(outcome, run, size):
     for one, several in zip(outcome(1).history(run), outcome(size).history(run), strict=True):
         assert several == pytest.approx(one, rel=1e-4)
 
 
-@pytest.mark.parametrize("run", SAME_MATHEMATICS)
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
 def test_the_number_of_workers_does_not_change_the_weights(outcome, run, size):
     for one, several in zip(outcome(1).variables(run), outcome(size).variables(run), strict=True):
         np.testing.assert_allclose(several, one, rtol=2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, THREE])
 def test_the_same_seed_twice_gives_the_same_metrics_and_weights(outcome, size):
     assert outcome(size).history("dropout") == outcome(size).history("again")
     for one, other in zip(outcome(size).variables("dropout"), outcome(size).variables("again"), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, THREE])
 def test_loss_scaling_does_not_depend_on_the_number_of_workers(outcome, size):
     for one, several in zip(outcome(1).history("float16"), outcome(size).history("float16"), strict=True):
         assert several == pytest.approx(one, rel=1e-3)
@@ -52,14 +51,14 @@ def test_a_worker_without_rows_is_among_the_cases():
 
 
 @pytest.mark.parametrize("run", ["mse", "float16", "bfloat16"])
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, THREE])
 def test_other_losses_and_precisions_learn(outcome, run, size):
     first, last = outcome(size).history(run)[0], outcome(size).history(run)[-1]
     assert np.isfinite(last["loss"])
     assert last["loss"] < first["loss"]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, THREE])
 @pytest.mark.parametrize("run", ["uneven", "batch_norm", "clipped", "mse"])
 def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     import keras
@@ -72,7 +71,7 @@ def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     _, validation = hold_out(Examples(x=x, y=y), 0.5 if run == "mse" else 0.1)  # mse: several batches a worker
     assert validation.size % 3 != 0  # uneven over three workers
     targets = tf.one_hot(validation.y, 3).numpy() if run == "mse" else validation.y
-    model = keras.models.load_model(outcome(size).folder / run / "model.keras")
+    model = keras.models.load_model(outcome(size).folder(run) / "model.keras")
     expected = model.evaluate(validation.x, targets, batch_size=validation.size, verbose=0, return_dict=True)
     history = outcome(size).history(run)
     best = min(history, key=lambda row: row["val_loss"])
@@ -111,7 +110,7 @@ def test_penalties_count_once_and_not_once_per_worker(outcome):
     from nn_train.datasets import Examples
     from nn_train.datasets.examples import hold_out
 
-    model = keras.models.load_model(outcome(3).folder / "uneven" / "model.keras")
+    model = keras.models.load_model(outcome(3).folder("uneven") / "model.keras")
     penalty = float(sum(model.losses))
     (x, y), _ = user_data.arrays()
     _, validation = hold_out(Examples(x=x, y=y), 0.1)
@@ -123,6 +122,7 @@ def test_penalties_count_once_and_not_once_per_worker(outcome):
 
 def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_rows():
     import keras
+    import user_code
 
     from nn_train.errors import RequestError
     from nn_train.steps import check_spreadable
@@ -146,7 +146,7 @@ def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_r
 def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, tmp_path):
     import keras
 
-    model_file = outcome(2).folder / "uneven" / "model.keras"
+    model_file = outcome(2).folder("uneven") / "model.keras"
     (_, _), (x, _) = user_data.arrays()
     np.save(tmp_path / "x.npy", x)
     script = (
@@ -161,7 +161,7 @@ def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, 
 
 
 def test_the_result_tells_what_was_trained(outcome):
-    folder = Path(outcome(2).folder) / "uneven"
+    folder = outcome(2).folder("uneven")
     record = json.loads((folder / "result.json").read_text())
     assert record["status"] == "finished"
     assert record["epochs"] == 2

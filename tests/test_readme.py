@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 TIMEOUT = 400  # seconds
@@ -62,6 +61,9 @@ def test_every_command_for_python_is_run_here_or_elsewhere():
     assert {shlex.split(command, comments=True)[2] for command in COMMANDS} <= {*ADDED, *ELSEWHERE, "benchmarks"}
 
 
+@pytest.mark.e2e
+@pytest.mark.long
+@pytest.mark.limit(2 * TIMEOUT)
 def test_the_commands_work_one_after_another(folder):
     """In the order of the README: later ones need what earlier ones leave."""
     shown = []
@@ -80,6 +82,8 @@ def test_the_commands_work_one_after_another(folder):
     assert Path(folder, last).exists()
 
 
+@pytest.mark.e2e
+@pytest.mark.long
 def test_the_code_for_python_works(folder):
     (code,) = [block for language, block in BLOCKS if language == "python" and not block.startswith("# ")]
     code = code.replace('"train": {"epochs": 3}', '"train": {"epochs": 1}, "data": {"source": "mnist.npz"}')

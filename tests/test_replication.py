@@ -12,7 +12,7 @@ pytestmark = pytest.mark.dist
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_every_worker_runs_keras_3_under_a_strategy_of_the_asked_size(outcome, size):
-    for worker in outcome(size).described():
+    for worker in outcome(size).told("describe"):
         assert worker["keras"].startswith("3.")
         assert worker["tf_keras_is_keras_3"]
         assert worker["strategy"] == "CollectiveAllReduceStrategy"  # the class behind MultiWorkerMirroredStrategy
@@ -30,24 +30,24 @@ def test_the_strategy_is_the_public_one():
     ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), (3, [True, False, False])]
 )
 def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agreed):
-    for worker in outcome(size).described():
+    for worker in outcome(size).told("describe"):
         assert worker["agreed"] == agreed
 
 
 def test_replicas_draw_different_dropout_masks(outcome):
-    masks = [np.array(worker["mask"]) for worker in outcome(3).described()]
+    masks = [np.array(worker["mask"]) for worker in outcome(3).told("describe")]
     for one, other in itertools.combinations(masks, 2):
         assert 0 < np.count_nonzero(one) < one.size
         assert (one != other).any()
 
 
 def test_the_first_replica_draws_as_without_a_strategy(outcome):
-    assert outcome(1).described()[0]["mask"] == outcome(3).described()[0]["mask"]
+    assert outcome(1).told("describe")[0]["mask"] == outcome(3).told("describe")[0]["mask"]
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
-    first, *others = outcome(size).described()
+    first, *others = outcome(size).told("describe")
     assert np.abs(np.array(first["statistics"][0])).max() > 0.01  # they moved from their initial zeros
     for other in others:
         assert other["statistics"] == first["statistics"]

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 # Before Keras 3.14 activity penalties are sums over the rows, which several workers refuse. Python 3.10 gets 3.12.
@@ -238,3 +239,36 @@ def note_node(config, folder):
 
     (Path(config.run.storage_path) / f"node-{ray.get_runtime_context().get_node_id()}").write_text("")
     return []
+
+
+def one_until_told(config, folder):
+    """The first trial of a search that gets here runs; the others wait until there is a file ``go_on``."""
+    place = Path(config.run.storage_path)
+    try:
+        (place / "first").touch(exist_ok=False)
+    except FileExistsError:
+        while not (place / "go_on").exists():
+            threading.Event().wait(0.1)
+    return []
+
+
+class Counts(keras.callbacks.Callback):
+    """Remembers values of every kind."""
+
+    def __init__(self, start=0):
+        super().__init__()
+        self.start, self.seen, self.arrays, self.lock = start, {}, [], threading.Lock()
+
+    def on_train_begin(self, logs=None):
+        self.seen = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen[epoch] = (logs["loss"], np.float32(logs["loss"]), None)
+        self.arrays.append(np.full((2, epoch), epoch))
+
+
+class SetsTheRate(keras.callbacks.Callback):
+    """Like BackupAndRestore it changes the model when training begins."""
+
+    def on_train_begin(self, logs=None):
+        self.model.optimizer.learning_rate = 0.5

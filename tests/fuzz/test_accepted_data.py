@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from npz_mutations import data_file
-from outcomes import ending
+from outcomes import ending, quarters
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
@@ -15,7 +15,8 @@ CASES = 150
 NOT_FINITE = ("the loss is ", "the validation loss is ", "weights are NaN or infinite")  # of huge numbers
 
 
-def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere):
+@pytest.mark.parametrize("numbers", quarters(CASES))
+def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere, numbers):
     import tensorflow as tf
 
     from nn_train.replication import Replicas
@@ -23,7 +24,7 @@ def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere):
 
     replicas = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
     finished, failed, faults = 0, 0, []
-    for number in range(CASES):
+    for number in numbers:
         content, told = data_file(number)
         (elsewhere / "data.npz").write_bytes(content)
         if ending("train", ["--data.source", "data.npz"])[0] != 0:
@@ -48,4 +49,4 @@ def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere):
         if problem:
             faults.append(f"data_file({number}), {told}: {problem[:500]}")
     assert not faults, "\n".join([f"{len(faults)} faults; the first:", *faults[:5]])
-    assert finished > CASES / 20
+    assert finished > len(numbers) / 20

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 from mutations import command_line
-from outcomes import JOBS, Tally
+from outcomes import JOBS, Tally, quarters
 
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import field_types
 from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError
 
-CASES, PORTION = 2000, 500
+CASES = 2000
 
 
-@pytest.mark.parametrize("first", range(0, CASES, PORTION))
-def test_a_mutated_command_line_is_taken_or_refused_in_one_line(elsewhere, first):
+@pytest.mark.parametrize("numbers", quarters(CASES))
+def test_a_mutated_command_line_is_taken_or_refused_in_one_line(elsewhere, numbers):
     fields, tally = list(field_types()), Tally()
-    for number in range(first, first + PORTION):
+    for number in numbers:
         words = command_line(number, fields)
         job = list(JOBS)[number % len(JOBS)]
         tally.add(f"{job}, command_line({number}) = {[word[:200] for word in words]}", job, words)

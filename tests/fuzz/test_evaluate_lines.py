@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 from mutations import LONG, NUMBERS, RAW, SEED, WORDS
-from outcomes import TooLong, fault, time_limit
+from outcomes import TooLong, fault, quarters, time_limit
 
 from jobs.evaluate import SCALING, main
 from nn_train.config.cli import exit_code
@@ -49,11 +49,11 @@ def evaluate_line(number: int) -> list[str]:
     return right
 
 
-@pytest.mark.parametrize("first", range(0, CASES, 250))
-def test_a_mutated_line_is_refused_in_one_line_and_leaves_nothing(elsewhere, monkeypatch, first):
+@pytest.mark.parametrize("numbers", quarters(CASES))
+def test_a_mutated_line_is_refused_in_one_line_and_leaves_nothing(elsewhere, monkeypatch, numbers):
     monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
     faults = []
-    for number in range(first, first + 250):
+    for number in numbers:
         told, words = io.StringIO(), evaluate_line(number)
         try:
             with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()), time_limit():

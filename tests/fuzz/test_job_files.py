@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 from mutations import job_file
-from outcomes import JOBS, Tally
+from outcomes import JOBS, Tally, quarters
 
-CASES, PORTION = 1200, 150  # each for three jobs
+CASES = 1200  # each for three jobs
 
 
-@pytest.mark.parametrize("first", range(0, CASES, PORTION))
-def test_a_mutated_job_file_is_taken_or_refused_in_one_line(elsewhere, first):
+@pytest.mark.parametrize("numbers", quarters(CASES))
+def test_a_mutated_job_file_is_taken_or_refused_in_one_line(elsewhere, numbers):
     file, tally = elsewhere / "job.yaml", Tally()
-    for number in range(first, first + PORTION):
+    for number in numbers:
         content = job_file(number)
         file.write_bytes(content)
         for job in JOBS:

@@ -16,15 +16,19 @@ import numpy as np
 import pytest
 from processes import LOOPBACK, listening
 
+from cluster.local import main
 from cluster.local_nodes import marked
+from nn_train.config.cli import exit_code
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cluster.local needs Linux: /proc"),
-]
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds
 RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def on_nodes(test):
+    if not sys.platform.startswith("linux"):
+        return pytest.mark.skip(reason="cluster.local needs Linux: /proc")(test)
+    return pytest.mark.ray(pytest.mark.long(test))
 
 
 class Place:
@@ -68,6 +72,8 @@ def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
+@on_nodes
+@pytest.mark.limit(TIMEOUT)
 def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
     up = place.local("up", "--nodes", "2", "--cpus", "1")
     assert up.returncode == 0, up.stderr
@@ -112,6 +118,7 @@ def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
     assert status.stdout.startswith("nothing is up; start with: python -m cluster.local up")
 
 
+@on_nodes
 def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
     long = Path(place.folder) / ("long" * 25)  # longer than the path of a socket may be
     long.mkdir()
@@ -126,8 +133,10 @@ def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
 @pytest.mark.parametrize(
     "words", [["up", "--nodes", "0"], ["up", "--cpus", "two"], ["up", "--nodes", "65"], ["left"], []]
 )
-def test_wrong_commands_are_refused(place, words):
-    run = place.local(*words)
-    assert run.returncode == 2
-    assert "usage:" in run.stderr
-    assert not list(Path(place.folder).iterdir())
+def test_wrong_commands_are_refused(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        exit_code(lambda: main(words))
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

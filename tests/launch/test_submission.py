@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,11 +18,9 @@ from zipfile import ZipFile
 import pytest
 from tools import need
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.e2e,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cluster.local needs Linux: /proc"),
-]
+from jobs.submit import main
+from nn_train.config.cli import exit_code
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds
 SUBMIT = [sys.executable, "-m", "jobs.submit"]
@@ -69,6 +68,15 @@ class Cluster:
         return sum(not job.status.is_terminal() for job in jobs)
 
 
+def on_cluster(test):
+    """What is submitted to real nodes: a minute each."""
+    if not sys.platform.startswith("linux"):
+        return pytest.mark.skip(reason="cluster.local needs Linux: /proc")(test)
+    for mark in (pytest.mark.ray, pytest.mark.e2e, pytest.mark.long):
+        test = mark(test)
+    return test
+
+
 @pytest.fixture(scope="module")
 def cluster():
     folder = tempfile.mkdtemp(prefix="nn-", dir="/tmp")  # short: Ray's sockets lie below it
@@ -97,6 +105,8 @@ def training(folder, *more):
     return [*words, "--train.batch_size", "16", "--train.epochs", "5", *more]
 
 
+@on_cluster
+@pytest.mark.limit(2 * TIMEOUT)
 def test_a_run_that_is_stopped_either_way_goes_on_and_is_shown_as_if_it_ran_here(cluster, tmp_path):
     words, waited = training(tmp_path), tmp_path / "small" / "waited"
     process = cluster.start([*SUBMIT, "train", *words])
@@ -109,7 +119,7 @@ def test_a_run_that_is_stopped_either_way_goes_on_and_is_shown_as_if_it_ran_here
     assert "Traceback" not in said
     assert cluster.unfinished() == 0
 
-    waited.unlink()  # so that it waits again
+    waited.unlink(missing_ok=True)  # so that it waits again
     process = cluster.start([*RAY_SUBMIT, "--submission-id", "stopped", "--", "python", "-m", "jobs.train", *words])
     until(process, "continuing after epoch 3")
     stopped = cluster.run(["ray", "job", "stop", "stopped"])
@@ -140,41 +150,72 @@ def until(process, wanted):
     raise AssertionError("".join(said))
 
 
+@on_cluster
 def test_a_job_that_fails_ends_with_its_own_code(cluster, tmp_path):
     done = cluster.submit("train", *training(tmp_path, "--model.name", "tests.user_code:broken_model"))
     assert done.returncode == 1
     assert "a mistake in the user's own code" in done.stdout
 
 
+@on_cluster
 def test_a_request_that_the_job_refuses_ends_with_2(cluster):
     done = cluster.submit("train", "--train.epoch", "3")
     assert done.returncode == 2
     assert "\nerror: --train.epoch: no such field; did you mean 'train.epochs'?\n" in done.stdout
 
 
+@on_cluster
 @pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"RAY_API_SERVER_ADDRESS": None}, "RAY_API_SERVER_ADDRESS: is not set; set it to .* http://HEAD:8265"),
-        ({"RAY_API_SERVER_ADDRESS": "head:8265"}, "RAY_API_SERVER_ADDRESS: head:8265; set it to .* http://HEAD:8265"),
-        ({"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1"}, "no Ray answers at http://127.0.0.1:1 "),
-        ({"RAY_AUTH_TOKEN": "f" * 64}, "refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"),
-        ({"RAY_AUTH_MODE": "disabled"}, "refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"),
-    ],
-    ids=["no address", "no URL", "nothing answers", "wrong token", "no token"],
+    "changes", [{"RAY_AUTH_TOKEN": "f" * 64}, {"RAY_AUTH_MODE": "disabled"}], ids=["wrong token", "no token"]
 )
-def test_without_a_cluster_that_takes_it_one_message_says_the_way_out(cluster, changes, said):
+def test_a_cluster_that_refuses_the_token_is_one_message_with_the_way_out(cluster, changes):
     done = cluster.submit("train", **changes)
     assert done.returncode == 2
     assert done.stdout == ""
+    said = "refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
     assert re.fullmatch(f"error: .*{said}.*\n", done.stderr), done.stderr
 
 
+@pytest.fixture
+def kept_logging():
+    """A submission silences the process that it has for itself."""
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (None, "RAY_API_SERVER_ADDRESS: is not set; set it to .* http://HEAD:8265"),
+        ("head:8265", "RAY_API_SERVER_ADDRESS: head:8265; set it to .* http://HEAD:8265"),
+        ("http://127.0.0.1:1", "no Ray answers at http://127.0.0.1:1 "),
+    ],
+    ids=["no address", "no URL", "nothing answers"],
+)
+def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatch, capsys, address, said):
+    for name in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS", *OTHER_CLUSTER):
+        monkeypatch.delenv(name, raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", address)
+    assert exit_code(lambda: main(["train"])) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(f"error: .*{said}.*\n", told.err), told.err
+
+
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 0), (["trian"], 2)])
-def test_the_job_is_named(words, code):
-    done = subprocess.run([*SUBMIT, *words], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode == code
-    assert "train, tune, evaluate, pipeline, doctor" in (done.stderr if code else done.stdout)
+def test_the_job_is_named(capsys, words, code):
+    assert exit_code(lambda: main(words)) == code
+    told = capsys.readouterr()
+    assert "train, tune, evaluate, pipeline, doctor" in (told.err if code else told.out)
+
+
+@pytest.mark.e2e
+def test_a_wrong_job_ends_with_code_2_and_one_line():
+    done = subprocess.run([*SUBMIT, "trian"], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: 'trian': is no job; known: train, tune, evaluate, pipeline, doctor\n"
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +225,7 @@ def clone(tmp_path_factory):
     return made
 
 
+@on_cluster
 def test_ray_job_submit_works_from_a_fresh_clone(cluster, clone, tmp_path):
     words = ["--name", "cloned", "--run.storage_path", str(tmp_path), "--train.epochs", "1", "--run.loggers", "none"]
     done = cluster.run([*RAY_SUBMIT, "--", "python", "-m", "jobs.train", *words], folder=clone)

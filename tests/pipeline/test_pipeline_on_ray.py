@@ -75,6 +75,7 @@ def test_a_finished_one_is_not_run_again(finished):
     assert events == []
 
 
+@pytest.mark.long
 def test_only_what_is_missing_is_run(finished, tmp_path):
     folder = tmp_path / "p"
     shutil.copytree(finished[0], folder)
@@ -87,6 +88,7 @@ def test_only_what_is_missing_is_run(finished, tmp_path):
     assert all(name in page for name in [*RUNS, "plain_seed2", "tuned_seed2"])
 
 
+@pytest.mark.long
 def test_a_report_that_is_gone_is_written_again(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "p")
     (tmp_path / "p" / "report" / "report.html").unlink()
@@ -95,6 +97,7 @@ def test_a_report_that_is_gone_is_written_again(finished, tmp_path):
     assert times(tmp_path / "p") == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [2, 3])
 def test_interrupted_in_any_stage_it_goes_on_there(finished, tmp_path, stage):
     def interrupt(event):

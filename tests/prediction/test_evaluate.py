@@ -14,24 +14,34 @@ import pytest
 
 from jobs.evaluate import main
 from nn_train.config import config_from_dict, dump_yaml
+from nn_train.config.cli import exit_code
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
 from nn_train.training.cluster import ray_session
 
-pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 EXACT = ("metrics.json", "confusion.csv", "curves.csv")
 
 
-@pytest.fixture(scope="module", autouse=True)
+def on_ray(test):
+    return pytest.mark.ray(pytest.mark.usefixtures("ray")(test))
+
+
+@pytest.fixture(scope="module")
 def ray(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests"))
         patch.setenv("STRUCK_MARKER", str(tmp_path_factory.mktemp("marker") / "struck_"))
         with ray_session(verbose=False):
             yield
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Whoever asks for a Ray has failed."""
+    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
 
 
 def write_run(folder, name, source, input_shape, seed):
@@ -66,21 +76,34 @@ def image_runs(tmp_path_factory):
     return [write_run(folder, f"run{seed}", str(folder / "images.npz"), (12, 12, 1), seed) for seed in (0, 1)]
 
 
-def test_any_number_of_workers_gives_the_same_bytes(image_runs, tmp_path):
-    reports = {}
-    for workers in (1, 2, 3, 7):
-        output = tmp_path / str(workers)
-        evaluate_runs(image_runs, output, ScalingConfig(num_workers=workers, cpus_per_worker=0.25))
-        files = [*(output / "predictions").glob("*.npz"), *(output / name for name in EXACT)]
-        assert len(files) == 5
-        reports[workers] = {file.name: file.read_bytes() for file in files}
-    for workers in (2, 3, 7):
-        assert reports[workers] == reports[1]
+@pytest.fixture(scope="module")
+def report(ray, image_runs, tmp_path_factory):
+    """What one worker finds out about them."""
+    output = tmp_path_factory.mktemp("report")
+    evaluate_runs(image_runs, output, ScalingConfig(num_workers=1))
+    return output
 
 
-@pytest.mark.parametrize("strike", ["dies", "stops"])
+def exact(output):
+    """The files of a report that hold no times."""
+    files = [*(output / "predictions").glob("*.npz"), *(output / name for name in EXACT)]
+    assert len(files) == 5
+    return {file.name: file.read_bytes() for file in files}
+
+
+@on_ray
+@pytest.mark.parametrize(
+    "workers", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(7, marks=pytest.mark.long)]
+)
+def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path, workers):
+    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=workers, cpus_per_worker=0.25))
+    assert exact(tmp_path / "out") == exact(report)
+
+
+@on_ray
+@pytest.mark.parametrize("strike", ["dies", pytest.param("stops", marks=pytest.mark.long)])
 def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, monkeypatch, strike):
-    monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 8.0)
+    monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 30.0)  # while TensorFlow loads nobody is told
     run = write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0)
     marker = Path(os.environ["STRUCK_MARKER"] + strike)
     assert not marker.exists()
@@ -91,18 +114,27 @@ def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, mo
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_the_page_is_written_again_without_the_runs(image_runs, tmp_path):
-    page = evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=1))
+@on_ray
+def test_the_page_is_written_again_without_the_runs(report, no_ray):
+    page = report / "report.html"
     before = page.read_bytes()
     page.unlink()
-    assert evaluate_runs([], tmp_path / "out").read_bytes() == before
+    assert evaluate_runs([], report) == page
+    assert page.read_bytes() == before
 
 
-def test_every_number_is_the_one_that_scikit_learn_gives(image_runs, tmp_path):
-    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=1))
-    command = [sys.executable, "-m", "benchmarks.check_report", str(tmp_path / "out")]
+@on_ray
+def test_every_number_is_the_one_that_scikit_learn_gives(report):
+    command = [sys.executable, "-m", "benchmarks.check_report", str(report)]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def job(*words, folder):
+    """The job by its command line, on a Ray of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-m", "jobs.evaluate", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def write_search(folder, best=None):
@@ -118,6 +150,7 @@ def write_search(folder, best=None):
     return folder
 
 
+@on_ray
 def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
     meant, shown = write_search(tmp_path / "meant", image_runs[0]), write_search(tmp_path / "shown", image_runs[0])
     evaluate_runs([meant, image_runs[1]], tmp_path / "out", searches=[shown, str(meant)])
@@ -126,27 +159,32 @@ def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
     assert [search.name for search in inputs.searches] == ["meant", "shown"]
 
 
-def test_the_job_takes_several_searches(image_runs, tmp_path):
+@on_ray
+@pytest.mark.e2e
+def test_the_job_takes_several_searches_and_two_workers(report, image_runs, tmp_path):
     places = [str(write_search(tmp_path / f"search{seed}", run)) for seed, run in enumerate(image_runs)]
-    assert main(["--runs", *places, "--output", str(tmp_path / "out")]) == 0
+    done = job("--runs", *places, "--output", "out", "--scaling.num_workers", "2", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == str(Path("out") / "report.html")
+    assert exact(tmp_path / "out") == exact(report)
     inputs = load_inputs(tmp_path / "out")
     assert [record.name for record in inputs.runs] == ["run0", "run1"]
     assert [search.name for search in inputs.searches] == ["search0", "search1"]
 
 
-def test_searches_without_a_run_are_refused(tmp_path):
+def test_searches_without_a_run_are_refused(no_ray, tmp_path):
     with pytest.raises(RequestError, match="at least one run"):
         evaluate_runs([], tmp_path / "out", searches=[write_search(tmp_path / "search")])
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_a_run_is_refused(tmp_path):
+def test_what_is_not_a_run_is_refused(no_ray, tmp_path):
     with pytest.raises(RequestError, match=r"has no model.keras"):
         evaluate_runs([tmp_path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -157,9 +195,21 @@ def test_what_is_not_a_run_is_refused(tmp_path):
         (["--output", "out", "--runz", "x"], "--runz"),
     ],
 )
-def test_a_wrong_command_line_ends_with_code_2(tmp_path, words, said):
-    command = [sys.executable, "-m", "jobs.evaluate", *words]
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(
+    no_ray, tmp_path, monkeypatch, capsys, words, said
+):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(lambda: main(words)) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert len(told.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.e2e
+def test_a_wrong_command_line_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
+    refused = job("--output", "out", "--runs", "nowhere", folder=tmp_path)
     assert refused.returncode == 2
-    assert said in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "has no model.keras" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import pytest
 from nn_train.config import config_from_dict
 from nn_train.search import search
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 
 def make(folder, callbacks=None, **search_section):
@@ -30,12 +30,12 @@ def make(folder, callbacks=None, **search_section):
 
 
 @pytest.fixture
-def user_code(monkeypatch):
-    """Makes ``user_code`` known to the nodes' workers."""
+def modules(monkeypatch):
+    """Makes the modules of users known to the nodes' workers."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
-def test_a_lost_node_costs_no_trial(tmp_path, user_code):
+def test_a_lost_node_costs_no_trial(tmp_path, modules):
     import ray
     from ray.cluster_utils import Cluster
 
@@ -59,7 +59,7 @@ def test_a_lost_node_costs_no_trial(tmp_path, user_code):
     assert {record.status for record in outcome.records} == {"completed"}
 
 
-def test_a_search_uses_a_node_that_comes_later(tmp_path, user_code):
+def test_a_search_uses_a_node_that_comes_later(tmp_path, modules):
     import ray
     from ray.cluster_utils import Cluster
 
@@ -70,10 +70,13 @@ def test_a_search_uses_a_node_that_comes_later(tmp_path, user_code):
     def grow(event):
         if event["event"] == "trial" and not grown:
             grown.append(cluster.add_node(num_cpus=1))
+        if len(list(tmp_path.glob("node-*"))) == 2:
+            raise KeyboardInterrupt  # that is what was to be seen
 
+    config = make(tmp_path, callbacks="user_code:note_node", num_trials=100)
     try:
-        search(make(tmp_path, callbacks="user_code:note_node", num_trials=100), on_event=grow)
+        with pytest.raises(KeyboardInterrupt):
+            search(config, on_event=grow)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert len(list(tmp_path.glob("node-*"))) == 2

@@ -60,6 +60,7 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
     assert trained.metrics["val_accuracy"] == outcome.best.value("val_accuracy")
 
 
+@pytest.mark.long
 def test_the_model_that_is_kept_is_the_one_that_was_measured(tmp_path):
     import keras
     import numpy as np
@@ -87,6 +88,7 @@ def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path):
         search(make(tmp_path, epochs=5, train={"batch_size": 8}))
 
 
+@pytest.mark.long
 def test_optuna_knows_the_trials_of_the_session_before(tmp_path, monkeypatch):
     import nn_train.search.algorithms as algorithms
 
@@ -111,7 +113,9 @@ def test_a_grid_runs_every_combination_each_with_its_threads(tmp_path):
     assert len({tuple(record.values.values()) for record in outcome.records}) == 6
 
 
-@pytest.mark.parametrize("scheduler", ["hyperband", "median", "pbt"])
+@pytest.mark.parametrize(
+    "scheduler", [*(pytest.param(name, marks=pytest.mark.long) for name in ("hyperband", "median")), "pbt"]
+)
 def test_schedulers_that_pause_trials_run_them_to_an_end(tmp_path, scheduler):
     outcome = search(make(tmp_path, epochs=4, search={"scheduler": scheduler, "num_trials": 4}))
     assert len(outcome.records) == 4
@@ -149,6 +153,7 @@ def test_failed_trials_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
     assert outcome.summary["trials"] == {"completed": 2, "stopped": 0, "failed": 4}
 
 
+@pytest.mark.long
 def test_the_search_ends_when_too_many_trials_failed(tmp_path):
     config = make(tmp_path, model={"name": "user_code:broken_model"}, search={"num_trials": 6, "max_failed_trials": 2})
     with pytest.raises(TrainingError, match=r"no trial has val_accuracy: .*a mistake in the user's own code"):
@@ -161,6 +166,7 @@ def test_the_search_ends_when_too_many_trials_failed(tmp_path):
     assert not (tmp_path / "s" / "best.yaml").exists()
 
 
+@pytest.mark.long
 def test_the_search_ends_at_its_target(tmp_path):
     reached = search(make(tmp_path, "target", search={"num_trials": 50, "target": 0.34}))
     assert reached.ran < 50
@@ -177,6 +183,7 @@ def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
     assert {row["world_size"] for row in outcome.best.rows} == {2}
 
 
+@pytest.mark.long
 def test_the_best_are_confirmed_with_other_seeds(tmp_path):
     outcome = search(make(tmp_path, epochs=1, search={"num_trials": 4, "confirm": {"top": 2, "seeds": 2}}))
     seeds = [record for record in outcome.records if record.phase == "confirm"]
@@ -188,10 +195,11 @@ def test_the_best_are_confirmed_with_other_seeds(tmp_path):
     assert names == {f"{outcome.best.trial}-s1", f"{outcome.best.trial}-s2"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("model", ["trial_waiting_in_a_step", "trial_stopped_in_a_step"])
 def test_a_trial_that_hangs_is_run_again(tmp_path, model, workers):
-    sections = {"model": {"name": f"struck_models:{model}"}, "run": {"hang_timeout": 8}}
+    sections = {"model": {"name": f"struck_models:{model}"}, "run": {"hang_timeout": 30}}
     outcome = search(make(tmp_path, workers=workers, epochs=2, search={"num_trials": 2}, **sections))
     assert (tmp_path / "s" / "struck").exists()
     assert outcome.ran == 2

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import jobs.tune
+from nn_train.config.cli import run_job
 from nn_train.training.progress import counted
 
-pytestmark = pytest.mark.e2e
 HERE = Path(__file__).parents[1]
 
 
-def command(folder, *words):
+def settings(folder, *words):
     return [
-        *(sys.executable, "-m", "jobs.tune", "--name", "killed", "--run.storage_path", str(folder)),
+        *("--name", "killed", "--run.storage_path", str(folder)),
         *("--data.source", "user_data:arrays", "--scaling.num_workers", "1", "--train.batch_size", "16"),
         *("--train.epochs", "2", "--search.scheduler", "none", "--search.num_trials", "6"),
         *("--search.space", "optimizer.learning_rate: {loguniform: [1e-3, 1e-1]}", *words),
@@ -28,8 +29,9 @@ def command(folder, *words):
 
 def start(words):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    command = [sys.executable, "-m", "jobs.tune", *words]
     return subprocess.Popen(
-        words, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -40,17 +42,20 @@ def journal(folder):
     return lines
 
 
+@pytest.mark.e2e
 def test_a_killed_search_goes_on_where_it_was(tmp_path):
-    first = start(command(tmp_path))
+    words = settings(tmp_path, "--train.callbacks", "user_code:one_until_told")
+    first = start(words)
     for line in first.stdout:
         if line.startswith("trial "):
             break
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=60)
     before = journal(tmp_path)
-    assert 1 <= len(before) < 6
+    assert len(before) == 1  # the others wait
     assert not (tmp_path / "killed" / "search.json").exists()
-    second = start(command(tmp_path))
+    (tmp_path / "go_on").touch()
+    second = start(words)
     out, err = second.communicate(timeout=400)
     assert second.returncode == 0, err
     after = journal(tmp_path)
@@ -71,12 +76,25 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
         (["--search.space", "{}"], "search.space: is empty"),
         (["--search.algorithm", "annealing"], "'annealing' is not known"),
         (["--search.metric", "val_accuracy", "--data.validation_fraction", "0", "--data.source", "mnist"], "needs val"),
+        (["--data.source", "missing.npz"], "cannot be read"),
     ],
 )
-def test_a_wrong_request_is_refused_in_one_message(tmp_path, words, said):
-    process = start(command(tmp_path, *words))
+@pytest.mark.parametrize("flags", [[], ["--dry_run"]], ids=["search", "dry run"])
+def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capsys, words, said, flags):
+    monkeypatch.setattr("nn_train.search.ray_tune.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    assert run_job("", settings(tmp_path, *words, *flags), jobs.tune.main, ("search",), jobs.tune.FLAGS) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert len(told.err.splitlines()) == 1
+    assert "searching" not in told.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.e2e
+def test_a_wrong_request_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
+    process = start(settings(tmp_path, "--search.space", "{}", "--dry_run"))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert said in err
-    assert len(err.strip().splitlines()) == 1
-    assert not (tmp_path / "killed").exists()
+    assert "search.space: is empty" in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

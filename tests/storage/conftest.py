@@ -11,9 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from pyarrow import fs
-from werkzeug.serving import make_server
 
 
 class Service:
@@ -25,6 +23,8 @@ class Service:
     """
 
     def __init__(self) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
         self.application = DomainDispatcherApplication(create_backend_app)
         self.refused: str | None = None
         self.left = math.inf
@@ -68,6 +68,9 @@ class Bucket:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Bucket]:
     """The service, as a person points a job at it: by ``AWS_ENDPOINT_URL``."""
+    pytest.importorskip("moto.moto_server.werkzeug_app", reason="needs the extra dev: moto[s3] and flask-cors")
+    from werkzeug.serving import make_server
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for every request
     service = Service()
     server = make_server("127.0.0.1", 0, service, threaded=True)

@@ -11,13 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from ray_nodes import cluster_of
 
 import jobs.train
-from jobs.evaluate import main as evaluate
+from jobs.evaluate import main as evaluate_main
 from nn_train import train
 from nn_train.checkpoints import load_newest
 from nn_train.config import config_from_dict, config_to_dict
@@ -30,18 +29,27 @@ from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
 from nn_train.runs import RunFolder
 
-pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "samples_per_second")
 
 
-@pytest.fixture(scope="module", autouse=True)
+def on_ray(test):
+    return pytest.mark.ray(pytest.mark.usefixtures("ray")(test))
+
+
+@pytest.fixture(scope="module")
 def ray(s3, tmp_path_factory):
     """A cluster of two nodes for workers; these inherit the credentials and where S3 is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KILL_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "killed"))
         with cluster_of(head_cpus=0, nodes=2):
             yield
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Whoever asks for a Ray has failed."""
+    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
 
 
 def make(name, workers=1, storage="s3://bucket/results", **sections):
@@ -74,15 +82,41 @@ def source(s3):
 
 
 @pytest.fixture(scope="module")
-def runs(source):
+def runs(ray, source):
     """Two runs in the bucket, on data in the bucket."""
     made = [make(name, data={"source": source}, seed=seed) for seed, name in enumerate(("one", "two"))]
     return [train(config).folder for config in made]
 
 
-def test_a_run_is_complete_and_readable(s3, tmp_path):
-    config = make("whole", workers=2, run={"loggers": ["tensorboard"]})
-    result = train(config)
+@pytest.fixture(scope="module")
+def whole(ray):
+    """A run on two workers that are killed in the second epoch: its config, its events, its result."""
+    events = []
+    callbacks = {"callbacks": "user_code:kill_once_marked"}
+    config = make("whole", workers=2, run={"loggers": ["tensorboard"]}, train=callbacks)
+    return config, events, train(config, on_event=events.append)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray):
+    """The same to which nothing happens."""
+    return RunFolder(train(make("undisturbed", workers=2)).folder)
+
+
+def assert_equal_runs(ours, theirs):
+    assert history(ours) == history(theirs)
+    pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (ours, theirs)), strict=True)
+    for our, their in pairs:
+        np.testing.assert_array_equal(our, their)
+
+
+@on_ray
+def test_a_run_whose_workers_are_replaced_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
+    import keras
+
+    config, events, result = whole
+    assert "failure" in [event["event"] for event in events]
+    assert resumed(events) == [0, 1]
     assert result.folder == "s3://bucket/results/whole"
     found = s3.objects("results/whole")
     names = {name.removeprefix("results/whole/") for name in found}
@@ -106,34 +140,26 @@ def test_a_run_is_complete_and_readable(s3, tmp_path):
     assert again.record == result.record
 
 
-def test_a_killed_worker_is_replaced_and_changes_nothing():
-    events = []
-    first = make("killed", workers=2, train={"callbacks": "user_code:kill_once_marked"})
-    train(first, on_event=events.append)
-    assert "failure" in [event["event"] for event in events]
-    assert resumed(events) == [0, 1]
-    train(make("alive", workers=2, train={"callbacks": "user_code:kill_once_marked"}))
-    killed, alive = (RunFolder("s3://bucket/results", name) for name in ("killed", "alive"))
-    assert history(killed) == history(alive)
-    pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (killed, alive)), strict=True)
-    for ours, theirs in pairs:
-        np.testing.assert_array_equal(ours, theirs)
+@on_ray
+@pytest.mark.long
+def test_a_killed_worker_is_replaced_and_changes_nothing(whole, undisturbed):
+    assert_equal_runs(RunFolder(whole[2].folder), undisturbed)
 
 
-def test_a_spell_of_503_while_training_changes_nothing(s3):
+@on_ray
+@pytest.mark.long
+def test_a_spell_of_503_while_training_changes_nothing(s3, undisturbed):
     events = []
     s3.service.refused, s3.service.left = "spell/checkpoints/epoch-000002", 12  # pyarrow gives up after 3, in workers
     train(make("spell", workers=2), on_event=events.append)
     s3.service.refused, left, s3.service.left = None, s3.service.left, math.inf
     assert left == 0
     assert "failure" not in [event["event"] for event in events]
-    train(make("well", workers=2))
-    spell, well = (RunFolder("s3://bucket/results", name) for name in ("spell", "well"))
-    assert history(spell) == history(well)
-    pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (spell, well)), strict=True)
-    assert all((ours == theirs).all() for ours, theirs in pairs)
+    assert_equal_runs(RunFolder("s3://bucket/results/spell"), undisturbed)
 
 
+@on_ray
+@pytest.mark.long
 def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
     events, again = [], []
     config = make("gone", train={"epochs": 4, "callbacks": "user_code:impatient"})
@@ -152,11 +178,13 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     assert [row["epoch"] for row in history(RunFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
 
 
-def test_a_bucket_that_is_not_there_is_refused_before_anything_starts():
+def test_a_bucket_that_is_not_there_is_refused_before_anything_starts(s3, no_ray):
     with pytest.raises(RequestError, match="no bucket 'nowhere'"):
         train(make("run", storage="s3://nowhere/results"))
 
 
+@on_ray
+@pytest.mark.long
 def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, runs, tmp_path):
     for name, content in s3.objects("results").items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +198,8 @@ def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, run
     assert reports[0] == reports[1]
 
 
+@on_ray
+@pytest.mark.long
 def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
     for rank, name in ((2, "one"), (1, "two")):
         for key, content in s3.objects(f"results/{name}").items():
@@ -195,7 +225,8 @@ def job(module, *words, folder, **more):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
-@pytest.mark.e2e
+@on_ray
+@pytest.mark.long
 def test_a_pipeline_leaves_its_report_in_the_bucket(s3):
     models = {"plain": {"model": {"hidden_units": 4}}}
     run = {"storage_path": "s3://bucket/results", "loggers": []}
@@ -216,6 +247,9 @@ def logs():
         yield Path(folder)
 
 
+@pytest.mark.ray
+@pytest.mark.e2e
+@pytest.mark.long
 def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
     words = ["--run.storage_path", "s3://bucket/told", "--data.source", source, "--name", "run"]
     words += ["--train.epochs", 1, "--train.batch_size", 16, "--scaling.num_workers", 1]
@@ -238,7 +272,11 @@ def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
             assert secret.encode() not in content, name
 
 
-@pytest.mark.e2e
+def run_here(module, words):
+    """The exit code of a job that is refused: in this process."""
+    return run_job("", words, jobs.train.main) if module == "train" else exit_code(lambda: evaluate_main(words))
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
@@ -248,13 +286,14 @@ def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
         ("evaluate", ["--runs", "s3://bucket/run", "--output", "s3://{key}:{secret}@bucket/report"]),
     ],
 )
-def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, tmp_path, module, words):
-    refused = job(module, *(word.format(key=s3.key, secret=s3.secret) for word in words), folder=tmp_path)
-    assert refused.returncode == 2
-    assert "the URI holds credentials" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, no_ray, tmp_path, monkeypatch, capsys, module, words):
+    monkeypatch.chdir(tmp_path)
+    assert run_here(module, [word.format(key=s3.key, secret=s3.secret) for word in words]) == 2
+    told = capsys.readouterr()
+    assert "the URI holds credentials" in told.err
+    assert len(told.err.splitlines()) == 1
     for secret in (s3.key, *s3.secret.split("/")):
-        assert secret not in refused.stdout + refused.stderr
+        assert secret not in told.out + told.err
     assert not list(tmp_path.iterdir())
     assert not [name for name in s3.objects() if "embedded" in name]
 
@@ -268,21 +307,23 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, tmp_path, module,
     ],
 )
 def test_a_service_that_answers_503_ends_a_job_with_code_1_and_one_line(
-    answers, tmp_path, monkeypatch, capsys, module, words, said
+    answers, no_ray, tmp_path, monkeypatch, capsys, module, words, said
 ):
     answers(lambda number: 503)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
-    assert (run_job("", words, jobs.train.main) if module == "train" else exit_code(lambda: evaluate(words))) == 1
+    assert run_here(module, words) == 1
     failed = capsys.readouterr().err
     assert said in failed
     assert "HTTP status 503" in failed
     assert len(failed.splitlines()) == 1
 
 
-@pytest.mark.e2e
-def test_a_report_is_not_written_to_a_uri(tmp_path):
-    refused = job("evaluate", "--runs", "s3://bucket/x", "--output", "s3://bucket/report", folder=tmp_path)
-    assert refused.returncode == 2
-    assert "--output: s3://bucket/report is a URI" in refused.stderr
+def test_a_report_is_not_written_to_a_uri(s3, no_ray, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_here("evaluate", ["--runs", "s3://bucket/x", "--output", "s3://bucket/report"]) == 2
+    told = capsys.readouterr()
+    assert "--output: s3://bucket/report is a URI" in told.err
+    assert len(told.err.splitlines()) == 1
+    assert not [name for name in s3.objects() if name.startswith("report")]
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,6 @@ from ray_nodes import cluster_of
 
 from benchmarks.chaos import descendants
 from nn_train import train
-from nn_train.checkpoints import load_newest, unpack
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import evaluate_runs
@@ -25,6 +24,7 @@ from nn_train.runs import RunFolder
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nodes")]
 TIMES = ("seconds", "samples_per_second")
 TIMEOUT = 300  # seconds
+PATIENCE = 15  # seconds: more than a start of TensorFlow keeps a process from answering on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def settings(folder, model, callbacks=None, **changes):
             "model": {"name": f"struck_models:{model}"},
             "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
-            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": 8, **changes},
+            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": PATIENCE, **changes},
         }
     )
 
@@ -63,6 +63,8 @@ def job(folder, model, nodes):
 
 
 def weights(folder, model):
+    from nn_train.checkpoints import unpack
+
     newest = max((folder / model / "checkpoints").glob("*.ckpt"))
     return [array.tobytes() for array in unpack(newest.read_bytes()).variables]
 
@@ -83,12 +85,13 @@ def whole(nodes, tmp_path_factory):
     ("model", "lost"),
     [
         ("killed_in_a_step", "worker 1 was lost: killed"),
-        ("stopped_in_a_step", "worker 1 was lost: the connection to it broke"),  # TensorFlow's heartbeats end first
+        # Whoever notices first names it: TensorFlow's heartbeats, or Ray Train's question.
+        pytest.param("stopped_in_a_step", "worker 1 was lost: ", marks=pytest.mark.long),
         ("waiting_in_a_step", r"lost: its training has stopped moving \(nothing of it has ended for "),
     ],
 )
 def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model, lost):
-    events = run(tmp_path, model, hang_timeout=40 if model == "stopped_in_a_step" else 8)
+    events = run(tmp_path, model, hang_timeout=40 if model == "stopped_in_a_step" else PATIENCE)
     assert (tmp_path / model / "struck").exists()
     (failure,) = [event for event in events if event["event"] == "failure"]
     assert re.search(lost, failure["what"])
@@ -100,6 +103,7 @@ def test_a_worker_that_is_lost_in_a_step_changes_nothing(tmp_path, whole, model,
     assert weights(tmp_path, model) == whole[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "callbacks", "goes_on"),
     [
@@ -119,9 +123,11 @@ def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_pat
     assert weights(tmp_path, model) == whole[1]
 
 
+@pytest.mark.long
+@pytest.mark.limit(400)
 @pytest.mark.parametrize(
     ("is_guarded", "hang_timeout"),
-    [(True, 8), (False, 4)],  # without its guard it is found after ten times as long
+    [(True, PATIENCE), (False, 10)],  # without its guard it is found after ten times as long
 )
 def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, whole, is_guarded, hang_timeout):
     def workers():
@@ -146,6 +152,7 @@ def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, wh
     assert weights(tmp_path, "unharmed") == whole[1]
 
 
+@pytest.mark.long
 def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
     events = run(tmp_path, "killed_again_and_again")
     failures = [event for event in events if event["event"] == "failure"]
@@ -158,6 +165,7 @@ def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole)
     assert weights(tmp_path, "killed_again_and_again") == whole[1]
 
 
+@pytest.mark.long
 def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_damaged_checkpoint(tmp_path, whole):
     with pytest.raises(TrainingError, match=r"worker 1 was lost.*no restart is left.*goes on from the last checkpoint"):
         run(tmp_path, "killed_in_a_step", max_failures=0)
@@ -180,6 +188,7 @@ def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_d
     assert weights(tmp_path, "killed_in_a_step") == whole[1]
 
 
+@pytest.mark.long
 def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp_path, whole):
     import ray
 
@@ -199,6 +208,7 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     assert weights(tmp_path, "unharmed") == whole[1]
 
 
+@pytest.mark.long
 def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole):
     model = "waiting_in_the_second_epoch"  # until it is killed, the first time
     command = job(tmp_path, model, nodes)
@@ -216,12 +226,14 @@ def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("diverges", "the loss is nan in epoch 2, step 10"),
-        ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
+        pytest.param("diverges", "the loss is nan in epoch 2, step 10", marks=pytest.mark.long),
+        pytest.param("diverges_to_infinity", "the loss is inf in epoch 2, step 10", marks=pytest.mark.long),
         ("diverges_unseen", "weights are NaN or infinite, seen after epoch 2, step 1[012] "),
     ],
 )
 def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, model, said):
+    from nn_train.checkpoints import load_newest
+
     with pytest.raises(TrainingError, match=said):
         run(tmp_path, model)
     record = json.loads((tmp_path / model / "result.json").read_text())
@@ -232,6 +244,7 @@ def test_what_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_good
     assert all(np.isfinite(array).all() for array in kept.variables)
 
 
+@pytest.mark.long
 def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path, nodes):
     done = subprocess.run(**job(tmp_path, "mistaken", nodes), timeout=TIMEOUT)
     assert done.returncode == 1

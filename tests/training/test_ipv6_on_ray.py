@@ -15,6 +15,7 @@ import pytest
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.ray,
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2"),
 ]
 HERE = Path(__file__).parents[1]  # where user_code is

@@ -10,13 +10,13 @@ import pytest
 from ray_nodes import cluster_of
 
 from nn_train import train
-from nn_train.checkpoints import load_newest, unpack
 from nn_train.config import config_from_dict
 from nn_train.errors import TrainingError
 from nn_train.runs import RunFolder
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount disks"),
 ]
 TIMES = ("seconds", "samples_per_second")
@@ -69,6 +69,8 @@ def run(place, model, name, **changes):
 
 def result(place, name):
     """What must not differ: the lines of ``metrics.jsonl`` without times, and all variables."""
+    from nn_train.checkpoints import unpack
+
     lines = (place / name / "metrics.jsonl").read_text().splitlines()
     rows = [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
     newest = max((place / name / "checkpoints").glob("*.ckpt"))
@@ -92,6 +94,8 @@ def test_what_is_well_again_in_a_moment_is_waited_for(disk, whole, damage):
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.items())
 def test_what_stays_is_one_message_and_the_run_goes_on_from_its_last_checkpoint(disk, whole, damage, said):
+    from nn_train.checkpoints import load_newest
+
     with pytest.raises(TrainingError, match=rf"cannot be written: {said}.*; tried for \d s") as caught:
         run(disk, damage, "for_good")
     assert "Traceback" not in str(caught.value)

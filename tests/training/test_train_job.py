@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.e2e
+import jobs.train
+from nn_train.config.cli import run_job
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds; a job takes 20 on a quiet machine
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}  # where user_code is
@@ -28,6 +30,7 @@ def run(folder, *words):
     )
 
 
+@pytest.mark.e2e
 def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path):
     done = run(tmp_path, "--train.epochs", "1")
     assert done.returncode == 0, done.stderr
@@ -48,6 +51,8 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
     assert "already finished" in again.stdout
 
 
+@pytest.mark.e2e
+@pytest.mark.long
 def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
     words = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
     done = run(tmp_path, *words, "--train.callbacks", "user_code:kill_once")
@@ -62,6 +67,8 @@ def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
     assert len(lines) == 8
 
 
+@pytest.mark.e2e
+@pytest.mark.long
 def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
     words = ["--data.source", write_npz(tmp_path), "--train.batch_size", "4", "--train.epochs", "1"]
     done = run(tmp_path / "out", *words, "--verbose")
@@ -72,17 +79,19 @@ def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
     assert "coordination_service" in shown  # TensorFlow's own, in C++
 
 
+@pytest.mark.e2e
 def test_the_driver_never_imports_tensorflow(tmp_path):
     script = (
         "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
         f"run = {{'storage_path': {str(tmp_path)!r}, 'loggers': []}}\n"
         "sections = {'data': {'source': 'user_data:arrays'}, 'train': {'epochs': 1, 'batch_size': 16}, 'run': run}\n"
-        "train(config_from_dict({'name': 'light', **sections}))\n"
+        "train(config_from_dict({'name': 'light', 'scaling': {'num_workers': 1}, **sections}))\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=ENVIRONMENT, timeout=TIMEOUT)
 
 
+@pytest.mark.e2e
 def test_interrupted_and_started_again_it_goes_on(tmp_path):
     words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
     process = subprocess.Popen(
@@ -100,6 +109,7 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path):
     assert process.returncode == 130, errors
     assert "goes on from the last checkpoint with the same command" in errors
     assert "Traceback" not in errors
+    (tmp_path / "mnist_mlp" / "waited").touch()  # it may have been interrupted before it was there
     continued = run(tmp_path, *words)
     assert continued.returncode == 0, continued.stderr
     assert "continuing after epoch" in continued.stdout
@@ -107,6 +117,7 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.e2e
 def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started_in(tmp_path):
     write_npz(tmp_path, x_train=np.random.default_rng(0).integers(0, 256, (20, 8, 8)).astype(np.uint8))
     (tmp_path / "my_module.py").write_text(
@@ -116,9 +127,8 @@ def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started
         "    return keras.Sequential([keras.Input(input_shape), *layers])\n"
     )
     words = ["--model.name", "my_module:build", "--data.source", "data.npz", "--train.batch_size", "4"]
-    done = subprocess.run(
-        command("out", *words, "--train.epochs", "1"), cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
-    )
+    words += ["--train.epochs", "1", "--scaling.num_workers", "1"]
+    done = subprocess.run(command("out", *words), cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "data_build" / "result.json").read_text())
     assert record["model"] == {"name": "my_module:build", "parameters": 8 * 8 * 2 + 2}
@@ -136,20 +146,27 @@ def write_npz(folder, **changes):
     [
         (["--train.epoch", "3"], "did you mean"),
         (["--data.source", "missing.npz"], "cannot be read"),
+        (["--data.source", "data.npz"], "unequal lengths"),
         (["--run.loggers", "tensorboard,wandb"], "not known"),
     ],
 )
-def test_a_wrong_request_ends_with_code_2_and_leaves_nothing(tmp_path, words, said):
-    refused = run(tmp_path / "out", *words)
-    assert refused.returncode == 2
-    assert said in refused.stderr
-    assert "Traceback" not in refused.stderr
+def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    write_npz(tmp_path, y_train=np.arange(19) % 2)
+    monkeypatch.chdir(tmp_path)
+    assert run_job("", ["--run.storage_path", "out", *words], jobs.train.main) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert len(told.err.splitlines()) == 1
+    assert "starting" not in told.out
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_arrays_are_refused_before_ray_starts(tmp_path):
+@pytest.mark.e2e
+def test_a_wrong_request_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
     source = write_npz(tmp_path, y_train=np.arange(19) % 2)
     refused = run(tmp_path / "out", "--data.source", source)
     assert refused.returncode == 2
     assert "unequal lengths" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()

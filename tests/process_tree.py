@@ -1,0 +1,49 @@
+"""A process and those it has started: which there are, what they cost, where they stand. Linux."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")  # per second, of the times in /proc/PID/stat
+DUMP_WITHIN = 20  # seconds
+
+
+def tree_of(pid: int) -> list[int]:
+    """``pid`` and all below it."""
+    found, new = [], [pid]
+    while new:
+        found.append(new.pop())
+        for task in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # it ended
+                new += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Processor time of processes, and of those that they have started and seen end."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])  # user and system, of its own and of its children
+    return ticks / TICKS
+
+
+def stacks(pids: list[int]) -> str:
+    """Where the threads of each Python process stand."""
+    py_spy = Path(sys.executable).with_name("py-spy")
+    texts = []
+    for pid in pids:
+        try:
+            command = [str(py_spy), "dump", "--nonblocking", "--pid", str(pid)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=DUMP_WITHIN)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            texts.append(f"process {pid}: {error}")
+            continue
+        if done.returncode == 0:
+            texts.append(done.stdout)
+    return "\n".join(texts)
