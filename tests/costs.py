@@ -7,6 +7,7 @@ that were started, and the tests that a missing tool has left out, which is an e
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,20 +30,36 @@ def pytest_configure(config: pytest.Config) -> None:
 class Processors:
     """Where tests run: notes the processor seconds of each phase, those of its processes with it.
 
-    Not counted is the rest of what a process has used whose parent has ended before it.
+    It looks once a second and after each phase: Ray ends processes of which no parent would know later what they used.
     """
 
     def __init__(self) -> None:
-        self.until_now = 0.0
+        self.seen: dict[int, float] = {}
+        self.total = self.until_now = 0.0
+        self.lock = threading.Lock()
+        threading.Thread(target=self.keep_looking, daemon=True, name="costs").start()
+
+    def keep_looking(self) -> None:
+        while True:
+            time.sleep(1.0)
+            self.look()
+
+    def look(self) -> float:
+        """The processor seconds until now."""
+        with self.lock:
+            seen = cpu_seconds(tree_of(os.getpid()))
+            self.total += sum(max(0.0, seconds - self.seen.get(pid, 0.0)) for pid, seconds in seen.items())
+            self.seen = seen
+            return self.total
 
     def pytest_collection_finish(self) -> None:
-        self.until_now = cpu_seconds(tree_of(os.getpid()))
+        self.until_now = self.look()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[None]:
         report = yield
-        now = cpu_seconds(tree_of(os.getpid()))
-        report.cpu_seconds, self.until_now = max(0.0, now - self.until_now), now
+        now = self.look()
+        report.cpu_seconds, self.until_now = now - self.until_now, now
         return report
 
 

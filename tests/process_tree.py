@@ -23,14 +23,14 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """Processor time of processes, and of those that they have started and seen end."""
-    ticks = 0
+def cpu_seconds(pids: list[int]) -> dict[int, float]:
+    """Processor time of each process."""
+    found = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])  # user and system, of its own and of its children
-    return ticks / TICKS
+            found[pid] = (int(fields[11]) + int(fields[12])) / TICKS  # user and system
+    return found
 
 
 def stacks(pids: list[int]) -> str:

@@ -164,19 +164,6 @@ def mistaken(config):
     return model_with(config, 1, lambda: {}["a mistake of the user"])
 
 
-def eats_memory(config):
-    """Worker 1 takes up to 6 GB, a part at a time, and waits to be killed for it."""
-    return model_with(config, 1, eat)
-
-
-def eat():
-    taken = []
-    while len(taken) < 96:
-        taken.append(b"\1" * 2**26)
-        threading.Event().wait(0.02)
-    threading.Event().wait()
-
-
 def until_asked(config):
     """Waits within the first chunk until the workers are asked to leave, once."""
     return model_with(config, 0, wait_until_asked, dropout=0, step=5)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from tiers import long
 
 from nn_train.runs import RunFolder
 
-THREE = pytest.param(3, marks=pytest.mark.long)
+CONTINUED = [("continued", "dropout"), ("continued_even", "mse"), ("continued_stream", "stream_dropout")]
+WITHIN = [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm")]
+WITHIN += [("within_stream", "stream_dropout"), ("within_callbacks", "callbacks")]
+
+
+def with_sizes(pairs: list[tuple[str, str]], *soon: tuple[str, int]) -> list[Any]:
+    """The runs on 1, 2 and 3 workers; only those of ``soon`` are not long."""
+    all_sizes = [(*pair, size) for pair in pairs for size in (1, 2, 3)]
+    return [one if (one[0], one[2]) in soon else long(*one) for one in all_sizes]
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("size", [1, 2, THREE])
-@pytest.mark.parametrize(
-    ("continued", "whole"),
-    [("continued", "dropout"), ("continued_even", "mse"), ("continued_stream", "stream_dropout")],
-)
+@pytest.mark.parametrize(("continued", "whole", "size"), with_sizes(CONTINUED, ("continued", 2), ("continued_even", 1)))
 def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
     # Dropout on, with and without a last batch that leaves workers without a row: the draws must come back as well.
     assert outcome(size).history(continued) == outcome(size).history(whole)
@@ -26,16 +32,8 @@ def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("size", [1, 2, THREE])
 @pytest.mark.parametrize(
-    ("continued", "whole"),
-    [
-        ("within", "dropout"),
-        ("within_even", "mse"),
-        ("within_norm", "batch_norm"),
-        ("within_stream", "stream_dropout"),
-        ("within_callbacks", "callbacks"),
-    ],
+    ("continued", "whole", "size"), with_sizes(WITHIN, ("within", 2), ("within_callbacks", 2), ("within_even", 1))
 )
 def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continued, whole):
     # Nor does it matter where an epoch is interrupted: the whole run was not, the other one after every step.
@@ -46,7 +44,7 @@ def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continu
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("size", [1, 2, THREE])
+@pytest.mark.parametrize("size", [1, long(2), long(3)])
 def test_early_stopping_and_the_best_epoch_so_far_are_continued(outcome, size):
     import keras
 

@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 import user_data
+from tiers import long
 
 pytestmark = pytest.mark.dist
 
 SAME_MATHEMATICS = ["uneven", "one_row_left", "clipped", "own_loss", "stream", "callbacks"]
-THREE = pytest.param(3, marks=pytest.mark.long)
 ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS] + [("uneven", 3), ("one_row_left", 3)]
-ON_SEVERAL += [pytest.param(run, 3, marks=pytest.mark.long) for run in SAME_MATHEMATICS[2:]]
+ON_SEVERAL += [long(run, 3) for run in SAME_MATHEMATICS[2:]]
 
 
 @pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
@@ -30,14 +30,14 @@ def test_the_number_of_workers_does_not_change_the_weights(outcome, run, size):
         np.testing.assert_allclose(several, one, rtol=2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 2, THREE])
+@pytest.mark.parametrize("size", [long(1), 2, long(3)])
 def test_the_same_seed_twice_gives_the_same_metrics_and_weights(outcome, size):
     assert outcome(size).history("dropout") == outcome(size).history("again")
     for one, other in zip(outcome(size).variables("dropout"), outcome(size).variables("again"), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("size", [2, THREE])
+@pytest.mark.parametrize("size", [long(2), long(3)])
 def test_loss_scaling_does_not_depend_on_the_number_of_workers(outcome, size):
     for one, several in zip(outcome(1).history("float16"), outcome(size).history("float16"), strict=True):
         assert several == pytest.approx(one, rel=1e-3)
@@ -51,18 +51,25 @@ def test_a_worker_without_rows_is_among_the_cases():
 
 
 @pytest.mark.parametrize("run", ["mse", "float16", "bfloat16"])
-@pytest.mark.parametrize("size", [1, 2, THREE])
+@pytest.mark.parametrize("size", [1, long(2), long(3)])
 def test_other_losses_and_precisions_learn(outcome, run, size):
     first, last = outcome(size).history(run)[0], outcome(size).history(run)[-1]
     assert np.isfinite(last["loss"])
     assert last["loss"] < first["loss"]
 
 
-@pytest.mark.parametrize("size", [1, 2, THREE])
-@pytest.mark.parametrize("run", ["uneven", "batch_norm", "clipped", "mse"])
+@pytest.mark.parametrize(
+    ("run", "size"),
+    [
+        *(("uneven", 2), ("batch_norm", 2), ("clipped", 2), ("mse", 1)),
+        *(long("uneven", 1), long("batch_norm", 1), long("clipped", 1), long("mse", 2)),
+        *(long(run, 3) for run in ("uneven", "batch_norm", "clipped", "mse")),
+    ],
+)
 def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     import keras
     import tensorflow as tf
+    import user_code  # noqa: F401 - makes its classes known to Keras
 
     from nn_train.datasets import Examples
     from nn_train.datasets.examples import hold_out

@@ -120,8 +120,8 @@ def test_a_tier_that_starts_more_than_its_budget_fails(suite, tmp_path, tier, ex
 
 
 def test_the_processor_seconds_of_a_test_are_those_of_its_processes_too(suite):
-    work = "import time\nwhile time.process_time() < 1: pass"
+    work = "import time\nwhile time.process_time() < 3: pass"
     code = f"import subprocess, sys\ndef test_works():\n    subprocess.run([sys.executable, '-c', {work!r}])\n"
     _, said = suite(code)
     (line,) = [line for line in said.splitlines() if "call     test_it.py::test_works" in line]
-    assert float(line.split()[2]) >= 0.9
+    assert float(line.split()[2]) >= 1.5  # seen once a second

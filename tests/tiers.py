@@ -35,6 +35,13 @@ TIERS = {
     "long": Tier("long and not launch", ray_workers=1000, tensorflow=1000),
     "launch": Tier("launch", ray_workers=1000, tensorflow=1000),
 }
+
+
+def long(*values: Any) -> Any:
+    """A set of parameters that is left to the long tier."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 SLOW_FIRST = ("ray", "e2e", "dist", "tf", "browser")
 # These files ask for the same scenarios (conftest.py), which one lane runs once.
 SCENARIOS = {f"tests/test_{name}.py" for name in ("callbacks", "checkpoints", "loop", "replication")}

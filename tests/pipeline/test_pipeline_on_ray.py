@@ -20,6 +20,7 @@ RUNS = ["plain_seed0", "plain_seed1", "tuned_seed0", "tuned_seed1"]
 def make(folder, **pipeline):
     models = {"tuned": {"search": {"space": SPACE, "num_trials": 2, "keep_best": 0}}, "plain": {"seed": 0}}
     sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 2, "batch_size": 16}}
+    sections["scaling"] = {"num_workers": 1}
     run = {"storage_path": str(folder), "loggers": []}
     return config_from_dict(
         {"name": "p", "run": run, "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections}

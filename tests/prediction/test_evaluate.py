@@ -101,7 +101,8 @@ def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path
 
 
 @on_ray
-@pytest.mark.parametrize("strike", ["dies", pytest.param("stops", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("strike", ["dies", "stops"])
 def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, monkeypatch, strike):
     monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 30.0)  # while TensorFlow loads nobody is told
     run = write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0)
@@ -151,6 +152,7 @@ def write_search(folder, best=None):
 
 
 @on_ray
+@pytest.mark.long
 def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
     meant, shown = write_search(tmp_path / "meant", image_runs[0]), write_search(tmp_path / "shown", image_runs[0])
     evaluate_runs([meant, image_runs[1]], tmp_path / "out", searches=[shown, str(meant)])

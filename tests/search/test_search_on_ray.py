@@ -74,6 +74,7 @@ def test_the_model_that_is_kept_is_the_one_that_was_measured(tmp_path):
     assert accuracy == pytest.approx(outcome.best.value("val_accuracy"), abs=1e-6)
 
 
+@pytest.mark.long
 def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path):
     first = search(make(tmp_path, search={"num_trials": 3}))
     assert search(make(tmp_path, search={"num_trials": 3})).ran == 0
@@ -105,6 +106,7 @@ def test_optuna_knows_the_trials_of_the_session_before(tmp_path, monkeypatch):
     assert len({record.trial for record in outcome.records}) == 4
 
 
+@pytest.mark.long
 def test_a_grid_runs_every_combination_each_with_its_threads(tmp_path):
     space = {"optimizer.learning_rate": {"grid": [0.01, 0.1]}, "optimizer.name": {"choice": ["adam", "sgd", "rmsprop"]}}
     noted = {"train": {"callbacks": "user_code:note_threads"}}

@@ -107,7 +107,7 @@ def test_memory_does_not_grow_from_trial_to_trial(replicas):
     held_then = [trials(range(first, first + count)) for first in range(0, 6 * count, count)]
     objects, functions, in_use = zip(*held_then, strict=True)
     assert objects[-1] - objects[0] < 5 * count / 2  # not even one of each trial
-    assert functions[-1] == functions[0]
+    assert functions[-1] <= functions[0]
     # Bytes. A leak shows every time, what TensorFlow makes once does not: 14 kB a trial remain, and less later on.
     grown = sorted(later - earlier for earlier, later in pairwise(in_use))[1]
     assert grown < 28e3 * count

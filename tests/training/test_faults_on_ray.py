@@ -84,7 +84,7 @@ def whole(nodes, tmp_path_factory):
 @pytest.mark.parametrize(
     ("model", "lost"),
     [
-        ("killed_in_a_step", "worker 1 was lost: killed"),
+        pytest.param("killed_in_a_step", "worker 1 was lost: killed", marks=pytest.mark.long),
         # Whoever notices first names it: TensorFlow's heartbeats, or Ray Train's question.
         pytest.param("stopped_in_a_step", "worker 1 was lost: ", marks=pytest.mark.long),
         ("waiting_in_a_step", r"lost: its training has stopped moving \(nothing of it has ended for "),

@@ -111,6 +111,7 @@ def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_
     assert weights(tmp_path, "until_asked") == whole[1]
     assert not events.of("failure", "what")
     leaving = {f"the machine of worker {rank} is about to leave the cluster" for rank in (0, 1)}
+    assert events.of("leaving", "why")
     assert set(events.of("leaving", "why")) <= leaving
     resumed = list(zip(events.of("start", "resumed_after"), events.of("start", "resumed_step"), strict=True))
     assert resumed[:2] == [(0, 0), (0, FIRST_STEPS)]  # it was asked within the first chunk

@@ -48,7 +48,7 @@ def memory():
 
 
 def threshold():
-    """The share of the memory that may be used: far from what is used now, and from all, as others take and free some."""
+    """The share of the memory that may be used: far from all, and from what is now, as others take and free some."""
     total, available = memory()
     if available < LEAST:
         pytest.skip("needs 10 GB of free memory")

@@ -80,6 +80,7 @@ def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 def test_the_driver_never_imports_tensorflow(tmp_path):
     script = (
         "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
@@ -94,6 +95,7 @@ def test_the_driver_never_imports_tensorflow(tmp_path):
 @pytest.mark.e2e
 def test_interrupted_and_started_again_it_goes_on(tmp_path):
     words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
+    words += ["--scaling.num_workers", "1"]
     process = subprocess.Popen(
         command(tmp_path, *words),
         # A shell that starts tests in the background lets them ignore this signal; the job must not inherit that.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -46,36 +47,59 @@ def history(folder, name):
     return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
-def test_a_run_reports_and_leaves_its_files(tmp_path):
-    events = []
-    config = make(tmp_path, "run", model={"name": "user_code:keras_3"}, run={"loggers": ["tensorboard"]})
-    result = train(config, on_event=events.append)
+KERAS_3 = {"model": {"name": "user_code:keras_3"}}
+
+
+@pytest.fixture(scope="module")
+def finished(ray, tmp_path_factory):
+    """A run that nothing happens to: its folder, config, result and events."""
+    folder, events = tmp_path_factory.mktemp("finished"), []
+    loggers = {"run": {"loggers": ["tensorboard", "mlflow"]}}
+    config = make(folder, "run", train={"callbacks": "user_code:never_kill"}, **KERAS_3, **loggers)
+    return folder, config, train(config, on_event=events.append), events
+
+
+def test_a_run_reports_and_leaves_its_files(finished):
+    folder, config, result, events = finished
     assert [event["event"] for event in events] == ["starting", "start", "epoch", "epoch", "epoch", "done"]
     assert result.trained
     assert result.record["status"] == "finished"
     assert result.record["world_size"] == 2
-    files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", "tensorboard"}
+    files = {path.name for path in (folder / "run").iterdir()}
+    of_loggers = {"tensorboard", "mlflow_run_id"}
+    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", *of_loggers}
     assert [event["row"]["epoch"] for event in events[2:5]] == [1, 2, 3]
     again = train(config)
     assert not again.trained
     assert again.record == result.record
 
 
-def test_tensorboard_reads_the_same_numbers(tmp_path):
+def test_tensorboard_reads_the_same_numbers(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
-    train(make(tmp_path, "board", workers=1, run={"loggers": ["tensorboard"]}))
-    events = EventAccumulator(str(tmp_path / "board" / "tensorboard" / "validation"))
+    folder, *_ = finished
+    events = EventAccumulator(str(folder / "run" / "tensorboard" / "validation"))
     events.Reload()
     values = [float(make_ndarray(entry.tensor_proto)) for entry in events.Tensors("epoch_loss")]
-    assert values == pytest.approx([row["val_loss"] for row in history(tmp_path, "board")])
+    assert values == pytest.approx([row["val_loss"] for row in history(folder, "run")])
 
 
-def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
+def test_mlflow_gets_the_metrics_when_asked(finished):
+    import mlflow
+
+    folder, *_ = finished
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("nn_train")
+    (run,) = client.search_runs([experiment.experiment_id])
+    logged = client.get_metric_history(run.info.run_id, "val_loss")
+    assert [metric.value for metric in logged] == [row["val_loss"] for row in history(folder, "run")]
+    assert run.data.params["train.batch_size"] == "16"
+
+
+def test_a_killed_worker_is_replaced_and_changes_nothing(finished, tmp_path):
     events = []
-    killed = make(tmp_path, "killed", train={"callbacks": "user_code:kill_once"})
+    killed = make(tmp_path, "killed", train={"callbacks": "user_code:kill_once"}, **KERAS_3)
     train(killed, on_event=events.append)
     assert (tmp_path / "killed" / "killed").exists()
     told = [e for e in events if e["event"] != "epoch"]  # the first epoch's may die with the worker
@@ -84,8 +108,7 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path):
     assert (told[2]["restart"], told[2]["restarts"]) == (1, 3)
     assert told[4]["resumed_after"] == 1
     assert [e["row"]["epoch"] for e in events if e["event"] == "epoch"][-2:] == [2, 3]
-    train(make(tmp_path, "alive", train={"callbacks": "user_code:never_kill"}))
-    assert history(tmp_path, "killed") == history(tmp_path, "alive")
+    assert history(tmp_path, "killed") == history(finished[0], "run")
 
 
 def test_a_local_ray_is_reached_from_this_machine_alone():
@@ -135,7 +158,7 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
 
 def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path):
     configs = [
-        make(tmp_path, name, train={"callbacks": f"user_code:{call}"})
+        make(tmp_path, name, workers=1, train={"callbacks": f"user_code:{call}"})
         for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
     ]
     events = []
@@ -222,22 +245,11 @@ def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
     assert [event["event"] for event in events] == ["starting"]  # no second try
 
 
-def test_mlflow_gets_the_metrics_when_asked(tmp_path):
-    import mlflow
-
-    train(make(tmp_path, "tracked", workers=1, run={"loggers": ["mlflow"]}))
-    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
-    experiment = client.get_experiment_by_name("nn_train")
-    (run,) = client.search_runs([experiment.experiment_id])
-    logged = client.get_metric_history(run.info.run_id, "val_loss")
-    assert [metric.value for metric in logged] == [row["val_loss"] for row in history(tmp_path, "tracked")]
-    assert run.data.params["train.batch_size"] == "16"
-
-
-def test_a_folder_of_another_config_is_refused_with_the_way_out(tmp_path):
-    train(make(tmp_path, "taken", workers=1))
+def test_a_folder_of_another_config_is_refused_with_the_way_out(finished, tmp_path):
+    shutil.copytree(finished[0] / "run", tmp_path / "taken")
+    more = {"train": {"epochs": 4, "callbacks": "user_code:never_kill"}, **KERAS_3}
     with pytest.raises(RequestError, match=r"train.epochs: 3 → 4.*--run.overwrite true"):
-        train(make(tmp_path, "taken", workers=1, train={"epochs": 4}))
+        train(make(tmp_path, "taken", **more))
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
     for overwrite in (False, True):
