@@ -229,7 +229,7 @@ def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
 def test_what_only_the_workers_can_see_is_refused_without_a_trace(tmp_path, sections, said):
     events = []
     with pytest.raises(RequestError, match=said):
-        train(make(tmp_path, "refused", **sections), on_event=events.append)
+        train(make(tmp_path, "refused", workers=1, **sections), on_event=events.append)
     assert not (tmp_path / "refused").exists()
     assert "start" not in [event["event"] for event in events]
 
