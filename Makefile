@@ -17,7 +17,7 @@ LANES = -n 2 --no-loadscope-reorder --dist loadscope
 test: setup browser ## every kind of behaviour, met on the real thing: twelve minutes on 2 cores
 	$(BIN)/python -m pytest --tier test $(LANES)
 
-test-long: setup ## machines that die, repeated kills, minutes of patience, whole pipelines, all fuzzing
+test-long: setup ## machines that die, repeated kills, minutes of patience, whole pipelines, most of the fuzzing
 	$(BIN)/python -m pytest --tier long $(LANES)
 
 test-quick: setup ## the tests that need neither TensorFlow nor Ray
@@ -40,7 +40,7 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-browser: ## the tests look at the report in a headless Chromium; without it they say that they did not
+browser: ## the tests look at the report in a headless Chromium; without it these tests are skipped, and the run says so
 	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing chromium"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 		else echo "no chromium, and no root on a Debian to install it: the tests of the page are left out"; fi

@@ -3,7 +3,7 @@
 ``python -m benchmarks.mutants`` does every mutant of ``tests/mutants/*.json``: it replaces a text of a module in this
 working tree, runs the tests that are likely to fail, then their whole files, and puts the text back. A mutant that no
 test has noticed shows what is not tested, or cannot be. Name mutants or modules to do only those; ``--marks`` is
-pytest's ``-m``: ``"not long"`` asks what `make test` notices. The result is ``--json FILE``, and what stands in it
+pytest's ``-m``: ``"not (long or launch)"`` asks what `make test` notices. The result is ``--json FILE``, and what stands in it
 already is not done again.
 
 A mutant: ``id``; ``file``; ``old``, which must occur in it once; ``new``; ``breaks``, what goes wrong; ``tests``.
@@ -23,8 +23,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "tests" / "mutants"
 PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider"]
-FAILED, TIME_OUT = 1, "time-out"
-LIMIT = 600  # seconds for the tests of one call; a mutant that hangs is noticed as well
+FAILED = (1, 2, 3)  # exit codes of pytest: a test, the collection or pytest itself has failed
+UNKNOWN, TIME_OUT = 4, "time-out"
+LIMIT = 3600  # seconds for the tests of one call; what hangs fails by the limit of a test
 
 
 def read_mutants(wanted: list[str]) -> list[dict[str, Any]]:
@@ -34,7 +35,10 @@ def read_mutants(wanted: list[str]) -> list[dict[str, Any]]:
 
 
 def noticed_by(mutant: dict[str, Any], marks: str) -> str | None:
-    """The test that fails with a mutant; None: there is none, and "stale" where its text is not there (once)."""
+    """The test that fails with a mutant. None: no test does.
+
+    "stale": its text does not occur exactly once; "time-out": nothing is known.
+    """
     path = ROOT / mutant["file"]
     text = path.read_text() if path.exists() else ""
     if text.count(mutant["old"]) != 1:
@@ -44,7 +48,11 @@ def noticed_by(mutant: dict[str, Any], marks: str) -> str | None:
         files = [test.partition("::")[0] for test in mutant["tests"]]
         for test in dict.fromkeys([*mutant["tests"], *files]):
             code, said = run([*PYTEST, "-m", marks, test])
-            if code in (FAILED, TIME_OUT):
+            if code == TIME_OUT:
+                return TIME_OUT
+            if code == UNKNOWN and "::" in test:
+                print(f"{mutant['id']}: there is no test {test}")
+            if code in FAILED:
                 failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
                 return failed[0] if failed else test
         return None
@@ -63,6 +71,9 @@ def run(command: list[str]) -> tuple[int | str, str]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return TIME_OUT, process.communicate()[0]
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def main() -> int:

@@ -6,10 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # per second, of the times in /proc/PID/stat
-DUMP_WITHIN = 20  # seconds
+DUMP_WITHIN, ALL_WITHIN = 20, 60  # seconds: for the stacks of one process, and of all
 
 
 def tree_of(pid: int) -> list[int]:
@@ -36,8 +37,11 @@ def cpu_seconds(pids: list[int]) -> dict[int, float]:
 def stacks(pids: list[int]) -> str:
     """Where the threads of each Python process stand."""
     py_spy = Path(sys.executable).with_name("py-spy")
-    texts = []
+    texts, deadline = [], time.monotonic() + ALL_WITHIN
     for pid in pids:
+        if time.monotonic() > deadline:
+            texts.append(f"and more processes: {pids[pids.index(pid) :]}")
+            break
         try:
             command = [str(py_spy), "dump", "--nonblocking", "--pid", str(pid)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=DUMP_WITHIN)
@@ -46,4 +50,6 @@ def stacks(pids: list[int]) -> str:
             continue
         if done.returncode == 0:
             texts.append(done.stdout)
+        elif "ermission" in done.stderr:
+            texts.append(f"process {pid}: {done.stderr.strip().splitlines()[-1]}")  # it is not Python's otherwise
     return "\n".join(texts)

@@ -15,7 +15,7 @@ from typing import Any
 from nn_train.training.addresses import free_addresses, tf_config
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}  # as the kernel has it
-TIMEOUT = 300  # seconds; a hang is a failure, not a wait for ever
+TIMEOUT = 200  # seconds, less than the limit of a test; a hang is a failure, not a wait for ever
 
 
 def start_workers(size: int, out: Path, script: Path, host: str, **popen: Any) -> list[subprocess.Popen[bytes]]:
@@ -61,11 +61,14 @@ class WorkerGroup:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.processes = start_workers(size, out, script, "127.0.0.1", **pipes)
         self.done: set[str] = set()
+        self.broken = ""  # the task that did not end
 
     def ensure(self, task: str) -> None:
         """Return once every process has done it."""
         if task in self.done:
             return
+        assert not self.broken, f"{self.broken} has not ended; these workers are not asked again"
+        self.broken = task
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.write(f"{task}\n".encode())
@@ -82,6 +85,7 @@ class WorkerGroup:
                 if stream.readline() != f"{task}\n".encode():
                     raise AssertionError(f"{task}: worker {rank} failed:\n{log_of(self.out, rank).read_text()[-5000:]}")
                 del waiting[rank]
+        self.broken = ""
         self.done.add(task)
 
     def end(self) -> None:

@@ -7,9 +7,11 @@ import sys
 class Finder:
     """Finds nothing; sees TensorFlow being looked for."""
 
+    seen = False
+
     def find_spec(self, name, path=None, target=None):
-        if name == "tensorflow":
-            sys.meta_path.remove(self)
+        if name == "tensorflow" and not self.seen:
+            self.seen = True
             note("tensorflow")
 
 

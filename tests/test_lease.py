@@ -371,19 +371,14 @@ def test_the_second_of_two_jobs_is_refused_and_goes_on_once_the_first_is_killed(
     data = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
     words = [*run, *data, "--scaling.num_workers", "1"]
     here = {"PYTHONPATH": str(ROOT / "tests"), "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    first = subprocess.Popen(
-        [sys.executable, "-m", "jobs.train", *words],
-        cwd=ROOT,
-        env={**os.environ, **here},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    command = [sys.executable, "-m", "jobs.train", *words]
+    shared = {"cwd": ROOT, "env": {**os.environ, **here}, "text": True, "stdout": subprocess.PIPE}
+    first = subprocess.Popen(command, stderr=subprocess.STDOUT, **shared)
     assert any(line.startswith("epoch 3/5") for line in first.stdout)
-    assert run_job("", words, main) == 2
-    errors = capsys.readouterr().err
-    assert f"run is in use by another job, process {first.pid} on " in errors
-    assert len(errors.splitlines()) == 1
+    second = subprocess.run(command, stderr=subprocess.PIPE, timeout=300, **shared)
+    assert second.returncode == 2
+    assert f"run is in use by another job, process {first.pid} on " in second.stderr
+    assert len(second.stderr.splitlines()) == 1
     first.kill()
     first.communicate(timeout=300)
     assert json.loads((tmp_path / ".run.lease").read_text())["pid"] == first.pid

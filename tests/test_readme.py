@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 TIMEOUT = 400  # seconds
+NOT_OF_USERS = ("RAY_ADDRESS", "PYTHONPATH", "RAY_worker_niceness")  # the last two are of tiers.py
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
 COMMANDS = [
     line for _, block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.startswith("python ")
@@ -51,7 +52,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, words):
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_OF_USERS}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

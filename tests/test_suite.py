@@ -47,7 +47,7 @@ import pytest
 
 CHILD = "import threading\\ndef child_waits(): threading.Event().wait()\\nchild_waits()"
 
-@pytest.mark.limit(3)
+@pytest.mark.limit(10)
 def test_hangs():
     child = subprocess.Popen([sys.executable, "-c", CHILD])
     try:
@@ -65,7 +65,7 @@ def test_a_test_that_hangs_fails_with_the_stacks_of_its_processes_and_the_others
     code, said = suite(HANGING, *lanes)
     assert code == 1
     assert "1 failed, 1 passed" in said
-    assert "it has not ended within 3 s" in said
+    assert "it has not ended within 10 s" in said
     assert "test_hangs (test_it.py" in said
     assert "child_waits (<string>" in said
 

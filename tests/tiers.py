@@ -53,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if tier := config.getoption("tier"):
-        config.option.markexpr = TIERS[tier].marks
+        given = config.option.markexpr
+        config.option.markexpr = f"({TIERS[tier].marks}) and ({given})" if given else TIERS[tier].marks
     if hasattr(config, "workerinput"):
         return
     # Processes of the tests find sitecustomize.py, and count themselves.
@@ -78,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Lanes(LoadScopeScheduling):
     """A file is run by one lane: its fixtures, such as a Ray, are made once.
 
-    A test that brought its lane's process down is not tried again, as it is by pytest-xdist.
+    A test that brought its lane's process down is not tried again, unlike with pytest-xdist's own scheduler.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -98,6 +99,7 @@ class Lanes(LoadScopeScheduling):
         return crashed
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
 

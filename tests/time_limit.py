@@ -2,7 +2,7 @@
 
 A plugin. Each of a test's three phases has the limit: what it prepares, what it does, what it tidies up.
 ``@pytest.mark.limit(seconds)`` gives another. Where Python itself cannot be interrupted, in a call of C's that does not
-return, the process is ended half a minute later, and pytest-xdist takes another for the tests that are left.
+return, the process is ended a minute and a half later, and pytest-xdist takes another for the tests that are left.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -18,8 +17,8 @@ import pytest
 from process_tree import stacks, tree_of
 
 LIMIT = 240.0  # seconds, ten times what the slowest takes; a busy machine is no fault
-THEN = 90.0  # seconds until the process is ended that cannot be interrupted: dumping takes a while
-shown = ""
+THEN = 90.0  # seconds until the process is ended that cannot be interrupted: looking at the stacks takes a while
+shown, stderr = "", 2
 
 
 class TimeLimitError(BaseException):
@@ -27,6 +26,8 @@ class TimeLimitError(BaseException):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    global stderr
+    stderr = os.dup(2)  # pytest will put a file in its place
     signal.signal(signal.SIGUSR2, fail)
 
 
@@ -34,24 +35,32 @@ def fail(number: int, frame: object) -> None:
     raise TimeLimitError(shown)
 
 
-def interrupt(seconds: float) -> None:
+def interrupt(seconds: float, ended: threading.Event) -> None:
     """In another thread: look first, since the tests' clean-up ends the processes."""
     global shown
-    shown = f"it has not ended within {seconds:g} s\n{stacks(tree_of(os.getpid()))}"
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+    shown = f"it has not ended within {seconds:g} s\n"
+    try:
+        shown += stacks(tree_of(os.getpid()))
+    finally:
+        if not ended.is_set():
+            os.write(stderr, shown.encode())  # where the process cannot be interrupted nothing else would tell
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
 
 
 def limited(item: pytest.Item) -> Iterator[None]:
     mark = item.get_closest_marker("limit")
     seconds = mark.args[0] if mark else LIMIT
-    timer = threading.Timer(seconds, interrupt, args=(seconds,))
+    ended = threading.Event()
+    timer = threading.Timer(seconds, interrupt, args=(seconds, ended))
     timer.daemon = True
     timer.start()
-    faulthandler.dump_traceback_later(seconds + THEN, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + THEN, exit=True, file=stderr)
     try:
         return (yield)
     finally:
+        ended.set()
         timer.cancel()
+        timer.join()  # it may be looking at stacks already; the next test must not be interrupted for this one
         faulthandler.cancel_dump_traceback_later()
 
 

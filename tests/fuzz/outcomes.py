@@ -20,6 +20,7 @@ from nn_train.config.cli import Arguments, run_job
 from nn_train.config.parse import STAGES, parse_yaml
 
 LONGEST = 5.0  # seconds of a processor; a case takes a hundredth of one
+WAITS = 60.0  # seconds, for cases that wait for something
 WIDEST = 3000  # letters of a message: a name is repeated, a file is not
 
 
@@ -131,11 +132,14 @@ def fault(code: int | None, message: str) -> str:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """TooLong after ``LONGEST`` seconds of a processor, or of sleep. A busy machine is no fault."""
+    """TooLong after ``LONGEST`` seconds of a processor, or of sleep, and after ``WAITS`` in all.
+
+    A busy machine is no fault.
+    """
     slept, sleep = 0.0, time.sleep
 
     def stop(number: int, frame: object) -> None:
-        raise TooLong(f"not done after {LONGEST} s")
+        raise TooLong(f"not done after {LONGEST} s of a processor, or {WAITS} s")
 
     def count(seconds: float) -> None:
         nonlocal slept
@@ -145,15 +149,18 @@ def time_limit() -> Iterator[None]:
         if slept > LONGEST:
             raise TooLong(f"it sleeps for more than {LONGEST} s")
 
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, LONGEST), signal.SIGALRM: (signal.ITIMER_REAL, WAITS)}
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     time.sleep = count
     try:
         yield
     finally:
         time.sleep = sleep
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 @contextlib.contextmanager

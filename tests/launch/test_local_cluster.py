@@ -133,10 +133,10 @@ def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
 @pytest.mark.parametrize(
     "words", [["up", "--nodes", "0"], ["up", "--cpus", "two"], ["up", "--nodes", "65"], ["left"], []]
 )
-def test_wrong_commands_are_refused(tmp_path, monkeypatch, capsys, words):
+def test_wrong_commands_are_refused(tmp_path, monkeypatch, capfd, words):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as ended:
         exit_code(lambda: main(words))
     assert ended.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    assert "usage:" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -192,21 +192,21 @@ def kept_logging():
     ],
     ids=["no address", "no URL", "nothing answers"],
 )
-def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatch, capsys, address, said):
+def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatch, capfd, address, said):
     for name in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS", *OTHER_CLUSTER):
         monkeypatch.delenv(name, raising=False)
     if address is not None:
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", address)
     assert exit_code(lambda: main(["train"])) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert told.out == ""
     assert re.fullmatch(f"error: .*{said}.*\n", told.err), told.err
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 0), (["trian"], 2)])
-def test_the_job_is_named(capsys, words, code):
+def test_the_job_is_named(capfd, words, code):
     assert exit_code(lambda: main(words)) == code
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert "train, tune, evaluate, pipeline, doctor" in (told.err if code else told.out)
 
 

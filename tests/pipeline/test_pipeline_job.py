@@ -77,11 +77,11 @@ def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensor
         (["--data.source", "missing.npz"], "cannot be read"),
     ],
 )
-def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capsys, words, said):
+def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
     monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
     monkeypatch.chdir(tmp_path)
     assert run_job("", [*FILE, *words], jobs.pipeline.main, ("search", "pipeline"), jobs.pipeline.FLAGS) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert told.out == ""

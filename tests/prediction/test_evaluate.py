@@ -116,11 +116,11 @@ def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, mo
 
 
 @on_ray
-def test_the_page_is_written_again_without_the_runs(report, no_ray):
-    page = report / "report.html"
+def test_the_page_is_written_again_without_the_runs(report, no_ray, tmp_path):
+    page = shutil.copytree(report, tmp_path / "out") / "report.html"
     before = page.read_bytes()
     page.unlink()
-    assert evaluate_runs([], report) == page
+    assert evaluate_runs([], tmp_path / "out") == page
     assert page.read_bytes() == before
 
 
@@ -198,11 +198,11 @@ def test_what_is_not_a_run_is_refused(no_ray, tmp_path):
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(
-    no_ray, tmp_path, monkeypatch, capsys, words, said
+    no_ray, tmp_path, monkeypatch, capfd, words, said
 ):
     monkeypatch.chdir(tmp_path)
     assert exit_code(lambda: main(words)) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())

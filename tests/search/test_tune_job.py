@@ -80,10 +80,10 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--dry_run"]], ids=["search", "dry run"])
-def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capsys, words, said, flags):
+def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said, flags):
     monkeypatch.setattr("nn_train.search.ray_tune.ray_session", lambda verbose: pytest.fail("Ray is started"))
     assert run_job("", settings(tmp_path, *words, *flags), jobs.tune.main, ("search",), jobs.tune.FLAGS) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert "searching" not in told.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from itertools import pairwise
 
 import pytest
@@ -105,9 +106,10 @@ def test_memory_does_not_grow_from_trial_to_trial(replicas):
 
     count = 5
     held_then = [trials(range(first, first + count)) for first in range(0, 6 * count, count)]
-    objects, functions, in_use = zip(*held_then, strict=True)
+    objects, functions, in_use, blocks = zip(*held_then, strict=True)
     assert objects[-1] - objects[0] < 5 * count / 2  # not even one of each trial
     assert functions[-1] <= functions[0]
+    assert blocks[-1] - blocks[0] < 50 * 5 * count  # of Python's small ones; a dozen a trial were seen
     # Bytes. A leak shows every time, what TensorFlow makes once does not: 14 kB a trial remain, and less later on.
     grown = sorted(later - earlier for earlier, later in pairwise(in_use))[1]
     assert grown < 28e3 * count
@@ -115,7 +117,7 @@ def test_memory_does_not_grow_from_trial_to_trial(replicas):
 
 
 def held():
-    """What this process holds: Python's objects, TensorFlow's functions, and bytes that were asked for.
+    """What this process holds: Python's objects, TensorFlow's functions, bytes that were asked for, small blocks.
 
     Those do not depend on what else the machine does, as what is resident would; 0 where the C library does not count.
     """
@@ -127,7 +129,7 @@ def held():
         library.mallinfo2.restype = type("Counts", (ctypes.Structure,), {"_fields_": COUNTS})
         counts = library.mallinfo2()
         in_use = counts.uordblks + counts.hblkhd
-    return len(gc.get_objects()), len(context.context().list_function_names()), in_use
+    return len(gc.get_objects()), len(context.context().list_function_names()), in_use, sys.getallocatedblocks()
 
 
 def test_examples_in_shared_memory_are_not_copied():

@@ -100,7 +100,10 @@ def whole(ray):
 @pytest.fixture(scope="module")
 def undisturbed(ray):
     """The same to which nothing happens."""
-    return RunFolder(train(make("undisturbed", workers=2)).folder)
+    events = []
+    result = train(make("undisturbed", workers=2), on_event=events.append)
+    assert [event["event"] for event in events] == ["starting", "start", *["epoch"] * 3, "done"]
+    return RunFolder(result.folder)
 
 
 def assert_equal_runs(ours, theirs):
@@ -286,10 +289,10 @@ def run_here(module, words):
         ("evaluate", ["--runs", "s3://bucket/run", "--output", "s3://{key}:{secret}@bucket/report"]),
     ],
 )
-def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, no_ray, tmp_path, monkeypatch, capsys, module, words):
+def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, no_ray, tmp_path, monkeypatch, capfd, module, words):
     monkeypatch.chdir(tmp_path)
     assert run_here(module, [word.format(key=s3.key, secret=s3.secret) for word in words]) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert "the URI holds credentials" in told.err
     assert len(told.err.splitlines()) == 1
     for secret in (s3.key, *s3.secret.split("/")):
@@ -307,22 +310,22 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, no_ray, tmp_path,
     ],
 )
 def test_a_service_that_answers_503_ends_a_job_with_code_1_and_one_line(
-    answers, no_ray, tmp_path, monkeypatch, capsys, module, words, said
+    answers, no_ray, tmp_path, monkeypatch, capfd, module, words, said
 ):
     answers(lambda number: 503)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
     assert run_here(module, words) == 1
-    failed = capsys.readouterr().err
+    failed = capfd.readouterr().err
     assert said in failed
     assert "HTTP status 503" in failed
     assert len(failed.splitlines()) == 1
 
 
-def test_a_report_is_not_written_to_a_uri(s3, no_ray, tmp_path, monkeypatch, capsys):
+def test_a_report_is_not_written_to_a_uri(s3, no_ray, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert run_here("evaluate", ["--runs", "s3://bucket/x", "--output", "s3://bucket/report"]) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert "--output: s3://bucket/report is a URI" in told.err
     assert len(told.err.splitlines()) == 1
     assert not [name for name in s3.objects() if name.startswith("report")]

@@ -116,6 +116,7 @@ def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_
     resumed = list(zip(events.of("start", "resumed_after"), events.of("start", "resumed_step"), strict=True))
     assert resumed[:2] == [(0, 0), (0, FIRST_STEPS)]  # it was asked within the first chunk
     assert resumed == sorted(set(resumed))
+    assert len(resumed) <= 3
     assert set(events.of("starting", "workers")) == {2}
 
 
@@ -130,6 +131,7 @@ def test_a_lost_node_is_done_without_until_there_is_another(whole, cluster, tmp_
     history = run(tmp_path, "node_killed", events, num_workers=4, min_workers=1)
     sizes = events.of("starting", "workers")
     assert sizes[0] == sizes[-1] == 2  # four would be welcome
+    assert len(sizes) <= 5
     assert 1 in sizes  # in between; a start may meet the node that is lost but not yet known to be
     assert events.of("failure", "what")[0].startswith("worker 1 was lost: ")
     assert set(events.of("leaving", "why")) == {"there is room for 2 workers"}
@@ -140,5 +142,5 @@ def test_without_a_least_number_a_lost_node_is_waited_for(whole, cluster, tmp_pa
     events = Events(waiting=lambda event: cluster.add_node(num_cpus=1))
     assert run(tmp_path, "node_killed", events) == whole[0]
     assert weights(tmp_path, "node_killed") == whole[1]
-    assert events.of("failure", "what")
+    assert 1 <= len(events.of("failure", "what")) <= 2
     assert set(events.of("starting", "workers")) == {2}

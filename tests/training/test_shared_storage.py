@@ -63,9 +63,9 @@ def test_a_folder_of_one_machine_is_refused_and_left_as_it_was(unshared, job, se
 
 
 @pytest.mark.ray
-def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers_start(unshared, capsys):
+def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers_start(unshared, capfd):
     assert run_job("", ["--run.storage_path", str(unshared)], jobs.train.main) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert told.err.startswith("error: run.storage_path: ")
     assert len(told.err.splitlines()) == 1
     assert "starting" not in told.out

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiers import long
 
 import jobs.train
 from nn_train.config.cli import run_job
@@ -86,16 +87,17 @@ def test_the_driver_never_imports_tensorflow(tmp_path):
         "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
         f"run = {{'storage_path': {str(tmp_path)!r}, 'loggers': []}}\n"
         "sections = {'data': {'source': 'user_data:arrays'}, 'train': {'epochs': 1, 'batch_size': 16}, 'run': run}\n"
-        "train(config_from_dict({'name': 'light', 'scaling': {'num_workers': 1}, **sections}))\n"
+        "train(config_from_dict({'name': 'light', **sections}))\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=ENVIRONMENT, timeout=TIMEOUT)
 
 
 @pytest.mark.e2e
-def test_interrupted_and_started_again_it_goes_on(tmp_path):
+@pytest.mark.parametrize("workers", ["1", long("2")])
+def test_interrupted_and_started_again_it_goes_on(tmp_path, workers):
     words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
-    words += ["--scaling.num_workers", "1"]
+    words += ["--scaling.num_workers", workers]
     process = subprocess.Popen(
         command(tmp_path, *words),
         # A shell that starts tests in the background lets them ignore this signal; the job must not inherit that.
@@ -120,7 +122,8 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path):
 
 
 @pytest.mark.e2e
-def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started_in(tmp_path):
+@pytest.mark.parametrize("workers", ["1", long("2")])
+def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started_in(tmp_path, workers):
     write_npz(tmp_path, x_train=np.random.default_rng(0).integers(0, 256, (20, 8, 8)).astype(np.uint8))
     (tmp_path / "my_module.py").write_text(
         "import keras\n\n"
@@ -129,8 +132,13 @@ def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started
         "    return keras.Sequential([keras.Input(input_shape), *layers])\n"
     )
     words = ["--model.name", "my_module:build", "--data.source", "data.npz", "--train.batch_size", "4"]
-    words += ["--train.epochs", "1", "--scaling.num_workers", "1"]
-    done = subprocess.run(command("out", *words), cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    words += ["--train.epochs", "1", "--scaling.num_workers", workers]
+    # As a user has it, and not as tiers.py sets it for the tests.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_worker_niceness")
+    }
+    pipes = {"capture_output": True, "text": True, "timeout": TIMEOUT}
+    done = subprocess.run(command("out", *words), cwd=tmp_path, env=environment, **pipes)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "data_build" / "result.json").read_text())
     assert record["model"] == {"name": "my_module:build", "parameters": 8 * 8 * 2 + 2}
@@ -152,12 +160,12 @@ def write_npz(folder, **changes):
         (["--run.loggers", "tensorboard,wandb"], "not known"),
     ],
 )
-def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capsys, words, said):
+def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
     monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
     write_npz(tmp_path, y_train=np.arange(19) % 2)
     monkeypatch.chdir(tmp_path)
     assert run_job("", ["--run.storage_path", "out", *words], jobs.train.main) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert "starting" not in told.out

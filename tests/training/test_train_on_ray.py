@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import LOOPBACK, listening
+from tiers import long
 
 from benchmarks.chaos import descendants
 from nn_train import train
@@ -156,9 +157,10 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
         assert all((a == b).all() for a, b in zip(weights, expected_weights, strict=True))
 
 
-def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path):
+@pytest.mark.parametrize("workers", [1, long(2)])
+def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path, workers):
     configs = [
-        make(tmp_path, name, workers=1, train={"callbacks": f"user_code:{call}"})
+        make(tmp_path, name, workers=workers, train={"callbacks": f"user_code:{call}"})
         for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
     ]
     events = []
@@ -229,7 +231,7 @@ def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
 def test_what_only_the_workers_can_see_is_refused_without_a_trace(tmp_path, sections, said):
     events = []
     with pytest.raises(RequestError, match=said):
-        train(make(tmp_path, "refused", workers=1, **sections), on_event=events.append)
+        train(make(tmp_path, "refused", **sections), on_event=events.append)
     assert not (tmp_path / "refused").exists()
     assert "start" not in [event["event"] for event in events]
 
