@@ -132,6 +132,7 @@ def test_schedulers_that_pause_trials_run_them_to_an_end(tmp_path, scheduler):
         assert len(set(beginnings)) < len(beginnings), "no trial took over another's weights"
 
 
+@pytest.mark.long
 def test_failed_trials_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
     space = {"model.hidden_units": {"grid": [4, 5, 6]}, "optimizer.learning_rate": {"grid": [0.01, 1e38]}}
     config = make(

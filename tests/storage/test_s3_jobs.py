@@ -90,20 +90,10 @@ def runs(ray, source):
 
 @pytest.fixture(scope="module")
 def whole(ray):
-    """A run on two workers that are killed in the second epoch: its config, its events, its result."""
+    """A run on two workers: its config, its events, its result."""
     events = []
-    callbacks = {"callbacks": "user_code:kill_once_marked"}
-    config = make("whole", workers=2, run={"loggers": ["tensorboard"]}, train=callbacks)
+    config = make("whole", workers=2, run={"loggers": ["tensorboard"]})
     return config, events, train(config, on_event=events.append)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(ray):
-    """The same to which nothing happens."""
-    events = []
-    result = train(make("undisturbed", workers=2), on_event=events.append)
-    assert [event["event"] for event in events] == ["starting", "start", *["epoch"] * 3, "done"]
-    return RunFolder(result.folder)
 
 
 def assert_equal_runs(ours, theirs):
@@ -114,12 +104,11 @@ def assert_equal_runs(ours, theirs):
 
 
 @on_ray
-def test_a_run_whose_workers_are_replaced_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
+def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
     import keras
 
     config, events, result = whole
-    assert "failure" in [event["event"] for event in events]
-    assert resumed(events) == [0, 1]
+    assert [event["event"] for event in events] == ["starting", "start", *["epoch"] * 3, "done"]
     assert result.folder == "s3://bucket/results/whole"
     found = s3.objects("results/whole")
     names = {name.removeprefix("results/whole/") for name in found}
@@ -145,20 +134,25 @@ def test_a_run_whose_workers_are_replaced_is_complete_readable_and_not_repeated(
 
 @on_ray
 @pytest.mark.long
-def test_a_killed_worker_is_replaced_and_changes_nothing(whole, undisturbed):
-    assert_equal_runs(RunFolder(whole[2].folder), undisturbed)
+def test_a_killed_worker_is_replaced_and_changes_nothing(whole):
+    events = []
+    config = make("killed", workers=2, train={"callbacks": "user_code:kill_once_marked"})
+    result = train(config, on_event=events.append)
+    assert "failure" in [event["event"] for event in events]
+    assert resumed(events) == [0, 1]
+    assert_equal_runs(RunFolder(result.folder), RunFolder(whole[2].folder))
 
 
 @on_ray
 @pytest.mark.long
-def test_a_spell_of_503_while_training_changes_nothing(s3, undisturbed):
+def test_a_spell_of_503_while_training_changes_nothing(s3, whole):
     events = []
     s3.service.refused, s3.service.left = "spell/checkpoints/epoch-000002", 12  # pyarrow gives up after 3, in workers
     train(make("spell", workers=2), on_event=events.append)
     s3.service.refused, left, s3.service.left = None, s3.service.left, math.inf
     assert left == 0
     assert "failure" not in [event["event"] for event in events]
-    assert_equal_runs(RunFolder("s3://bucket/results/spell"), undisturbed)
+    assert_equal_runs(RunFolder("s3://bucket/results/spell"), RunFolder(whole[2].folder))
 
 
 @on_ray
