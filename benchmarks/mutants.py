@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.mutants`` does every mutant of ``tests/mutants/*.json``: it replaces a text of a module in this
 working tree, runs the tests that are likely to fail, then their whole files, and puts the text back. A mutant that no
-test has noticed shows what is not tested, or cannot be. Name mutants or modules to do only those; ``--marks`` is
-pytest's ``-m``: ``"not (long or launch)"`` asks what `make test` notices. The result is ``--json FILE``, and what stands in it
-already is not done again.
+test has noticed shows what is not tested, or cannot be. Name mutants or modules to do only those. ``--marks`` is
+pytest's ``-m``: ``"not (long or launch)"`` asks what `make test` notices. The result is ``--json FILE``; what stands
+in it already is not done again.
 
 A mutant: ``id``; ``file``; ``old``, which must occur in it once; ``new``; ``breaks``, what goes wrong; ``tests``.
 """
