@@ -18,7 +18,6 @@ from ray_nodes import cluster_of
 import jobs.train
 from jobs.evaluate import main as evaluate_main
 from nn_train import train
-from nn_train.checkpoints import load_newest
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.cli import exit_code, run_job
 from nn_train.config.parse import parse_yaml
@@ -97,6 +96,8 @@ def whole(ray):
 
 
 def assert_equal_runs(ours, theirs):
+    from nn_train.checkpoints import load_newest
+
     assert history(ours) == history(theirs)
     pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (ours, theirs)), strict=True)
     for our, their in pairs:
@@ -106,6 +107,8 @@ def assert_equal_runs(ours, theirs):
 @on_ray
 def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
     import keras
+
+    from nn_train.checkpoints import load_newest
 
     config, events, result = whole
     assert [event["event"] for event in events] == ["starting", "start", *["epoch"] * 3, "done"]
@@ -158,6 +161,8 @@ def test_a_spell_of_503_while_training_changes_nothing(s3, whole):
 @on_ray
 @pytest.mark.long
 def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
+    from nn_train.checkpoints import load_newest
+
     events, again = [], []
     config = make("gone", train={"epochs": 4, "callbacks": "user_code:impatient"})
     s3.service.refused = "gone/checkpoints/epoch-000003"
