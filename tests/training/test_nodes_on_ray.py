@@ -11,7 +11,6 @@ from ray_nodes import cluster_of
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.training import scaling
-from nn_train.training.pauses import FIRST_STEPS
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 TIMES = ("seconds", "samples_per_second", "world_size")
@@ -101,6 +100,7 @@ def announce_end(node):
 
 
 def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_repeated(whole, cluster, tmp_path):
+    from nn_train.training.pauses import FIRST_STEPS
 
     def announce(event):
         cluster.add_node(num_cpus=1)  # not before: each of the two nodes must have a worker
