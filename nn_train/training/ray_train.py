@@ -34,6 +34,7 @@ from nn_train.training.failures import (
 from nn_train.training.leaving import LeavingError, is_asked_to_leave
 from nn_train.training.record import read_finished
 from nn_train.training.rendezvous import MwmsConfig, begun_before
+from nn_train.training.reports import report
 from nn_train.training.shared_storage import check_shared
 from nn_train.training.tracebacks import own_traceback
 from nn_train.training.trainer import Trainer
@@ -57,7 +58,7 @@ def train_function(settings: dict[str, Any]) -> None:
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
-        surroundings = Surroundings(ray.train.report, tell_hang, is_asked_to_leave, begun_before())
+        surroundings = Surroundings(report, tell_hang, is_asked_to_leave, begun_before())
         run_worker(settings["jobs"], rank, size, surroundings)
     except (RequestError, TrainingError, LeavingError):
         raise

@@ -25,6 +25,7 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.guard import Guard
 from nn_train.training.events import Handler
 from nn_train.training.failures import RetryLostWorkers
+from nn_train.training.reports import leave_barrier_out
 from nn_train.training.scaling import RoomPolicy
 from nn_train.training.watchdog import PATIENT
 
@@ -94,6 +95,7 @@ class Controller(TrainController):
         }
         given = {name: value for name, value in settings.items() if name not in os.environ}
         os.environ.update(given)
+        leave_barrier_out()
         try:
             super().__init__(**arguments)
         finally:
