@@ -160,7 +160,48 @@ def do(name: str, out: Path, replicas: Replicas) -> None:
         (out / f"{name}-{replicas.rank}.json").write_text(json.dumps(DESCRIBED[name](out, replicas)))
 
 
-DESCRIBED = {"describe": describe}
+def diverged(out: Path, replicas: Replicas) -> dict[str, Any]:
+    """What each worker says when a loss or a weight is not finite, how many epochs are kept, and whether these are."""
+    from nn_train.checkpoints import load_newest
+    from nn_train.errors import TrainingError
+
+    told = {}
+    for model in ("diverges", "diverges_to_infinity", "diverges_unseen"):
+        sections = {"data": RUNS["uneven"]["data"], "model": {"name": f"struck_models:{model}"}}
+        train = {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3}
+        job = make_job(
+            out, model, replicas.size, train=train, run={"loggers": [], "storage_path": str(out)}, **sections
+        )
+        try:
+            train_replica(job, replicas, Surroundings())
+        except TrainingError as error:
+            kept = load_newest(job.folder, warn=print)
+            finite = all(np.isfinite(array).all() for array in kept.variables)
+            told[model] = [str(error), len(kept.history), finite]
+    return told
+
+
+def refused(out: Path, replicas: Replicas) -> list[Any]:
+    """What each worker says of jobs that cannot be trained, and which of them left a folder."""
+    from nn_train.errors import RequestError
+
+    data, said = RUNS["uneven"]["data"], []
+    for number, sections in enumerate(REFUSED):
+        job = make_job(out, f"refused{number}", replicas.size, **{"data": data, **sections})
+        try:
+            train_replica(job, replicas, Surroundings())
+        except RequestError as error:
+            said.append([str(error), job.folder.exists()])
+    return said
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"model": {"name": "user_code:too_few_outputs"}},
+    {"model": {"name": "user_code:not_a_model"}},
+    {"model": {"name": "cnn"}},
+    {"data": {"source": "user_code:no_such_function"}},
+]
+DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
 
 
 def main(rank: int, size: int, out: Path) -> None:

@@ -52,8 +52,12 @@ class AtStep(keras.layers.Layer):
         return {}
 
 
+def folder_of(config):
+    return Path(config.run.storage_path) / config.name
+
+
 def marker_of(config, name="struck"):
-    return Path(config.run.storage_path) / config.name / name
+    return folder_of(config) / name
 
 
 def model_with(config, rank, action, step=10, dropout=0.3, name="struck", **options):
@@ -71,9 +75,8 @@ def killed_in_a_step(config):
 
 def killed_again_and_again(config):
     """Worker 1 in its first step, the chief while it writes a checkpoint, worker 1 in the last of three epochs."""
-    folder = Path(config.run.storage_path) / config.name
     strikes = [(1, kill, 1), (0, kill_at_the_next_checkpoint, 10), (1, kill, 4 + 12 + 3)]
-    done = len(list(folder.glob("struck_*")))
+    done = len(list(folder_of(config).glob("struck_*")))
     return model_with(config, *(strikes[done] if done < 3 else NOTHING), name=f"struck_{done}")
 
 
@@ -112,14 +115,13 @@ def trial_stopped_in_a_step(config):
     return model_with(config, config.scaling.num_workers - 1, lambda: os.kill(os.getpid(), signal.SIGSTOP))
 
 
-def waiting_in_the_first_step(config):
-    """A moment of which nobody knows how long it takes."""
-    return model_with(config, 1, lambda: threading.Event().wait(), step=1)
-
-
-def waiting_in_validation(config):
-    """Such a moment is also the validation after the first epoch."""
-    return model_with(config, 1, lambda: threading.Event().wait(), step=2, while_training=False)
+def waiting_again_and_again(config):
+    """Worker 1 waits for ever at moments of which nobody knows how long they take: its first step, a validation."""
+    moments = [{"step": 1}, {"step": 2, "while_training": False}]
+    done = len(list(folder_of(config).glob("struck_*")))
+    if done < len(moments):
+        return model_with(config, 1, lambda: threading.Event().wait(), name=f"struck_{done}", **moments[done])
+    return unharmed(config)
 
 
 def waiting_in_the_second_epoch(config):
@@ -140,7 +142,9 @@ class WaitOnce(keras.callbacks.Callback):
 
 
 def waiting_callback(folder):
-    watchdog.PATIENT = 1
+    """Comes after ``waiting_again_and_again``, whose moments end before the callbacks."""
+    if len(list(Path(folder).glob("struck_*"))) == 2:
+        watchdog.PATIENT = 1
     return [WaitOnce(Path(folder) / "struck")]
 
 
@@ -193,22 +197,45 @@ def wait_until_asked():
 
 
 def disk_full(config):
-    """The chief's disk has no room from the middle of the first epoch on: see ``damaged``."""
-    filler = Path(config.run.storage_path) / "filler"
-    return damaged(config, lambda: fill(filler), filler.unlink)
+    """The chief's disk has no room from the middle of the first epoch on, until the run ends for it."""
+    return damaged_for_good(config, "disk_full")
 
 
 def disk_read_only(config):
-    mount = ["mount", "-o", "remount,bind,{}", config.run.storage_path]
-    return damaged(config, *(lambda how=how: run([word.format(how) for word in mount]) for how in ("ro", "rw")))
+    return damaged_for_good(config, "disk_read_only")
 
 
 def disk_gone(config):
-    """Unmounted; it comes back from where it is mounted as well."""
+    return damaged_for_good(config, "disk_gone")
+
+
+def damaged_in_many_ways(config):
+    """Each damage once, in an epoch of its own, and mended in the first pause of who tries again."""
+    layers = []
+    for step, (name, (damage, mend)) in zip((10, 12 + 10, 2 * 12 + 10), how_to_damage(config).items(), strict=True):
+
+        def strike(damage=damage, mend=mend):
+            damage()
+            runs.time = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: mend())
+
+        layers.append(AtStep(marker_of(config, f"struck_{name}"), 0, strike, step))
+    model = unharmed(config)
+    return keras.Sequential([keras.Input((6,)), *layers, *model.layers])
+
+
+def how_to_damage(config):
+    """What damages the disk of the results, and what mends it; unmounted, it is still mounted elsewhere."""
     place = config.run.storage_path
-    return damaged(
-        config, lambda: run(["umount", "--lazy", place]), lambda: run(["mount", "--bind", f"{place}.kept", place])
-    )
+    filler, remount = Path(place) / "filler", ["mount", "-o", "remount,bind,{}", place]
+    read_only, writable = ([word.format(how) for word in remount] for how in ("ro", "rw"))
+    return {
+        "disk_full": (lambda: fill(filler), filler.unlink),
+        "disk_read_only": (lambda: run(read_only), lambda: run(writable)),
+        "disk_gone": (
+            lambda: run(["umount", "--lazy", place]),
+            lambda: run(["mount", "--bind", f"{place}.kept", place]),
+        ),
+    }
 
 
 def disk_gone_and_killed(config):
@@ -222,15 +249,13 @@ def disk_gone_and_killed(config):
     return model_with(config, 0, strike, step=12 + 10)
 
 
-def damaged(config, damage, mend):
-    """In step 10 the storage is damaged; in the first pause of who tries again it is mended, or he gives up soon."""
+def damaged_for_good(config, name):
+    """In step 10 the storage is damaged; who tries again gives up soon."""
+    damage, _ = how_to_damage(config)[name]
 
     def strike():
         damage()
-        if config.name == "for_a_while":
-            runs.time = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: mend())
-        else:
-            runs.PATIENCE = 2
+        runs.PATIENCE = 2
 
     return model_with(config, 0, strike)
 

@@ -17,9 +17,9 @@ WITHIN += [("within_stream", "stream_dropout"), ("within_callbacks", "callbacks"
 
 
 def with_sizes(pairs: list[tuple[str, str]], *soon: tuple[str, int]) -> list[Any]:
-    """The runs on 1, 2 and 3 workers; only those of ``soon`` are not long."""
-    all_sizes = [(*pair, size) for pair in pairs for size in (1, 2, 3)]
-    return [one if (one[0], one[2]) in soon else long(*one) for one in all_sizes]
+    """The runs of ``soon`` on those many workers, and all of them on three in the long tests."""
+    named = dict(pairs)
+    return [(run, named[run], size) for run, size in soon] + [long(*pair, 3) for pair in pairs]
 
 
 @pytest.mark.dist

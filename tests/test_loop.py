@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -84,6 +85,20 @@ def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     best = min(history, key=lambda row: row["val_loss"])
     for name, value in expected.items():
         assert best[f"val_{name}"] == pytest.approx(value, rel=2e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("diverges", "the loss is nan in epoch 2, step 10"),
+        ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
+        ("diverges_unseen", "weights are NaN or infinite, seen after epoch 2, step 1[012] "),
+    ],
+)
+def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_good_checkpoint(outcome, model, said):
+    for message, epochs, finite in (worker[model] for worker in outcome(2).told("diverged")):
+        assert re.match(said, message)
+        assert (epochs, finite) == (1, True)
 
 
 def test_one_worker_follows_the_trajectory_of_model_fit(outcome):

@@ -26,6 +26,16 @@ def test_the_strategy_is_the_public_one():
     assert issubclass(tf.distribute.MultiWorkerMirroredStrategy, CollectiveAllReduceStrategy)
 
 
+def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_written(outcome):
+    for worker in outcome(2).told("refused"):
+        said, left = zip(*worker, strict=True)
+        assert "2 outputs, but the labels need 3" in said[0]
+        assert "not a keras.Model" in said[1]
+        assert "needs images [N, H, W, C]" in said[2]
+        assert "no function 'no_such_function'" in said[3]
+        assert not any(left)
+
+
 @pytest.mark.parametrize(
     ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), (3, [True, False, False])]
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiers import long
 
 from jobs.evaluate import main
 from nn_train.config import config_from_dict, dump_yaml
@@ -92,9 +93,7 @@ def exact(output):
 
 
 @on_ray
-@pytest.mark.parametrize(
-    "workers", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(7, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("workers", [3, long(7)])  # two: the job below
 def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path, workers):
     evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=workers, cpus_per_worker=0.25))
     assert exact(tmp_path / "out") == exact(report)
@@ -102,17 +101,18 @@ def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path
 
 @on_ray
 @pytest.mark.long
-@pytest.mark.parametrize("strike", ["dies", "stops"])
-def test_a_worker_that_is_lost_is_started_again_and_changes_nothing(tmp_path, monkeypatch, strike):
+def test_workers_that_are_lost_are_started_again_and_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 30.0)  # while TensorFlow loads nobody is told
-    run = write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0)
-    marker = Path(os.environ["STRUCK_MARKER"] + strike)
-    assert not marker.exists()
-    evaluate_runs([run], tmp_path / "first", ScalingConfig(num_workers=2, cpus_per_worker=0.5))
-    assert marker.exists()
-    evaluate_runs([run], tmp_path / "second", ScalingConfig(num_workers=1))
-    first, second = (tmp_path / name / "predictions" / f"{strike}.npz" for name in ("first", "second"))
-    assert first.read_bytes() == second.read_bytes()
+    strikes = ("dies", "stops")
+    runs = [write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0) for strike in strikes]
+    markers = [Path(os.environ["STRUCK_MARKER"] + strike) for strike in strikes]
+    assert [marker.exists() for marker in markers] == [False] * 2
+    evaluate_runs(runs, tmp_path / "first", ScalingConfig(num_workers=2, cpus_per_worker=0.5))
+    assert [marker.exists() for marker in markers] == [True] * 2
+    evaluate_runs(runs, tmp_path / "second", ScalingConfig(num_workers=1))
+    for strike in strikes:
+        first, second = (tmp_path / name / "predictions" / f"{strike}.npz" for name in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
 
 
 @on_ray

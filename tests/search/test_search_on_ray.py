@@ -40,6 +40,18 @@ def statuses(folder):
     return [row["status"] for row in rows_of(folder)]
 
 
+def accuracy_of(folder, config):
+    """That of a model that was kept, over the validation examples."""
+    import keras
+    import numpy as np
+
+    from nn_train.datasets import load_data
+
+    held_out = load_data(config.data).validation
+    predicted = keras.models.load_model(folder / "model.keras").predict(held_out.x, verbose=0)
+    return np.mean(predicted.argmax(-1) == held_out.y)
+
+
 def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_path):
     space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.0, 0.5]}, "train.batch_size": {"choice": [8, 16]}}
     config = make(tmp_path, space=space, search={"num_trials": 6, "scheduler": "asha", "keep_best": 2})
@@ -53,6 +65,9 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
     kept = sorted(path.name for path in (tmp_path / "s" / "best").iterdir())
     assert kept[0] == f"1_{outcome.best.trial}"
     assert len(kept) == 2
+    assert accuracy_of(tmp_path / "s" / "best" / kept[0], config) == pytest.approx(
+        outcome.best.value("val_accuracy"), abs=1e-6
+    )
     best = read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"})
     trained = train(best)
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
@@ -61,58 +76,33 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
 
 
 @pytest.mark.long
-def test_the_model_that_is_kept_is_the_one_that_was_measured(tmp_path):
-    import keras
-    import numpy as np
+def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path, monkeypatch):
+    import nn_train.search.algorithms as algorithms
 
-    from nn_train.datasets import load_data
+    def tpe(trials, **more):
+        return {"search": {"algorithm": "tpe", "num_trials": trials, **more}}
 
-    outcome = search(make(tmp_path, search={"num_trials": 2, "keep_best": 1}))
-    model = keras.models.load_model(next((tmp_path / "s" / "best").iterdir()) / "model.keras")
-    held_out = load_data(make(tmp_path).data).validation
-    accuracy = np.mean(model.predict(held_out.x, verbose=0).argmax(-1) == held_out.y)
-    assert accuracy == pytest.approx(outcome.best.value("val_accuracy"), abs=1e-6)
+    first = search(make(tmp_path, **tpe(3)))
+    assert search(make(tmp_path, **tpe(3))).ran == 0
+    learned, add = [], algorithms.NamedOptunaSearch.add_evaluated_point
 
+    def note(self, draws, value, **state):
+        learned.append((draws, value))
+        return add(self, draws, value, **state)
 
-@pytest.mark.long
-def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path):
-    first = search(make(tmp_path, search={"num_trials": 3}))
-    assert search(make(tmp_path, search={"num_trials": 3})).ran == 0
+    monkeypatch.setattr(algorithms.NamedOptunaSearch, "add_evaluated_point", note)
     wider = {"optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]}}
-    more = search(make(tmp_path, space=wider, search={"num_trials": 5}))
+    more = search(make(tmp_path, space=wider, **tpe(5)))
     assert more.ran == 2
     assert more.records[:3] == first.records
-    longer = search(make(tmp_path, space=wider, epochs=5, search={"num_trials": 5, "keep_best": 2}))
+    assert len({record.trial for record in more.records}) == 5
+    # Optuna knows the trials of the session before.
+    assert learned == [(record.draws, record.value("val_accuracy")) for record in first.records]
+    longer = search(make(tmp_path, space=wider, epochs=5, **tpe(5, keep_best=2)))
     assert [record.trial.partition("-")[2] for record in longer.records[5:]] == ["e5", "e5"]
     assert [len(record.rows) for record in longer.records[5:]] == [5, 5]
     with pytest.raises(RequestError, match=r"train.batch_size: 16 → 8.*--run.overwrite true"):
         search(make(tmp_path, epochs=5, train={"batch_size": 8}))
-
-
-@pytest.mark.long
-def test_optuna_knows_the_trials_of_the_session_before(tmp_path, monkeypatch):
-    import nn_train.search.algorithms as algorithms
-
-    search(make(tmp_path, search={"algorithm": "tpe", "num_trials": 3}))
-    learned = []
-    monkeypatch.setattr(
-        algorithms.NamedOptunaSearch,
-        "add_evaluated_point",
-        lambda self, draws, value, **state: learned.append((draws, value)),
-    )
-    outcome = search(make(tmp_path, search={"algorithm": "tpe", "num_trials": 4}))
-    assert outcome.ran == 1
-    assert learned == [(record.draws, record.value("val_accuracy")) for record in outcome.records[:3]]
-    assert len({record.trial for record in outcome.records}) == 4
-
-
-@pytest.mark.long
-def test_a_grid_runs_every_combination_each_with_its_threads(tmp_path):
-    space = {"optimizer.learning_rate": {"grid": [0.01, 0.1]}, "optimizer.name": {"choice": ["adam", "sgd", "rmsprop"]}}
-    noted = {"train": {"callbacks": "user_code:note_threads"}}
-    outcome = search(make(tmp_path, epochs=1, space=space, search={"algorithm": "grid"}, **noted))
-    assert {file.read_text() for file in tmp_path.glob("threads-*")} == {"(1, 1)"}
-    assert len({tuple(record.values.values()) for record in outcome.records}) == 6
 
 
 @pytest.mark.parametrize(
@@ -133,17 +123,19 @@ def test_schedulers_that_pause_trials_run_them_to_an_end(tmp_path, scheduler):
 
 
 @pytest.mark.long
-def test_failed_trials_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
-    space = {"model.hidden_units": {"grid": [4, 5, 6]}, "optimizer.learning_rate": {"grid": [0.01, 1e38]}}
+def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
+    space = {"model.hidden_units": {"choice": [4, 5, 6]}, "optimizer.learning_rate": {"grid": [0.01, 1e38]}}
     config = make(
         tmp_path,
         epochs=1,
         space=space,
         model={"name": "user_code:breaks_with_five_units"},
         optimizer={"name": "sgd"},
+        train={"callbacks": "user_code:note_threads"},
         search={"algorithm": "grid"},
     )
     outcome = search(config)
+    assert {file.read_text() for file in tmp_path.glob("threads-*")} == {"(1, 1)"}
     causes = {
         (record.values["model.hidden_units"], record.values["optimizer.learning_rate"]): record.cause
         for record in outcome.records

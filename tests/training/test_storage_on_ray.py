@@ -60,7 +60,7 @@ def run(place, model, name, **changes):
         "name": name,
         "model": {"name": f"struck_models:{model}"},
         "data": {"source": "user_data:arrays"},
-        "train": {"batch_size": 8, "epochs": 2, "checkpoint_every_seconds": 1e-3},
+        "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3},
         "run": {"storage_path": str(place), "loggers": [], **changes},
     }
     train(config_from_dict(config), on_event=events.append)
@@ -84,11 +84,10 @@ def whole(nodes, tmp_path_factory):
     return result(folder, "whole")
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_well_again_in_a_moment_is_waited_for(disk, whole, damage):
-    events = run(disk, damage, "for_a_while")
-    assert (disk / "for_a_while" / "struck").exists()
-    assert [event["event"] for event in events] == ["starting", "start", "epoch", "epoch", "done"]
+def test_what_is_well_again_in_a_moment_is_waited_for(disk, whole):
+    events = run(disk, "damaged_in_many_ways", "for_a_while")
+    assert {file.name for file in (disk / "for_a_while").glob("struck_*")} == {f"struck_{name}" for name in DAMAGES}
+    assert [event["event"] for event in events] == ["starting", "start", "epoch", "epoch", "epoch", "done"]
     assert result(disk, "for_a_while") == whole
 
 
@@ -103,7 +102,9 @@ def test_what_stays_is_one_message_and_the_run_goes_on_from_its_last_checkpoint(
     assert load_newest(RunFolder(str(kept), "for_good"), warn=pytest.fail).partial.step in (8, 9)
     if damage == "disk_gone":
         assert list(disk.iterdir()) == []
-    (kept / "filler").unlink(missing_ok=True)
+    if damage != "disk_full":
+        return  # it went on in the same way from the same files
+    (kept / "filler").unlink()
     events = run(kept, damage, "for_good")
     (start,) = [event for event in events if event["event"] == "start"]
     assert start["resumed_after"] == 0
@@ -117,6 +118,8 @@ def test_workers_that_start_again_without_the_disk_do_not_begin_anew_on_another(
     with pytest.raises(TrainingError, match=r"its folder was there before and is gone"):
         run(disk, "disk_gone_and_killed", "restarted", overwrite=overwrite)
     assert list(disk.iterdir()) == []
+    if overwrite:
+        return  # nothing was begun; how it goes on does not depend on it
     mount("--bind", kept, disk)
     run(disk, "disk_gone_and_killed", "restarted")
     assert result(disk, "restarted") == whole
