@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
@@ -36,6 +37,9 @@ def run(head: bool, gcs_port: int, dashboard_port: int, cpus: int, folder: str) 
         max_worker_port=0,
         dashboard_agent_listen_port=0,
         temp_dir=folder,
+        # The nodes share a session's folder. In one for all, a node that fetches the working directory of a job
+        # replaces the one that the job's process runs from.
+        runtime_env_dir_name=f"runtime_resources_{os.getpid()}",
         include_dashboard=head,
         dashboard_host=HOST,
         dashboard_port=dashboard_port,

@@ -79,6 +79,8 @@ def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
     assert up.returncode == 0, up.stderr
     exported = dict(re.findall(r"(RAY_\w+)=(\S+)", up.stdout))
     mark = place.state()["mark"]
+    # A node that fetches a job's working directory must not replace the one on another node.
+    assert len(list(Path(place.folder).glob("nn_train-*/session_2*/runtime_resources_*"))) == 2
     addresses = listening(marked(mark))
     assert addresses
     assert addresses <= LOOPBACK
