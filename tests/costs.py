@@ -18,6 +18,7 @@ from process_tree import cpu_seconds, tree_of
 from tiers import TIERS, started
 
 SHOWN = 20
+SHOWN_OF_A_FAILURE = 1500  # letters, the last ones: the error and where it was raised
 EVERY = 60.0  # seconds
 
 
@@ -81,6 +82,8 @@ class Account:
         self.phases.append((report.duration, getattr(report, "cpu_seconds", 0.0), f"{report.when:8} {report.nodeid}"))
         if report.skipped and not hasattr(report, "wasxfail"):
             self.left_out[report.longrepr[2].removeprefix("Skipped: ")] += 1
+        if report.failed:  # with several lanes pytest shows it at the end
+            self.write(f"\nfailed: {report.nodeid}\n{str(report.longrepr)[-SHOWN_OF_A_FAILURE:]}\n")
         if report.when in ("teardown", "???"):  # the latter where a lane's process was brought down
             self.running.pop(report.nodeid, None)
             self.ended += 1

@@ -66,6 +66,7 @@ def test_a_test_that_hangs_fails_with_the_stacks_of_its_processes_and_the_others
     assert code == 1
     assert "1 failed, 1 passed" in said
     assert "it has not ended within 10 s" in said
+    assert "failed: test_it.py::test_hangs" in said.partition("= FAILURES =")[0]  # told at once
     assert "test_hangs (test_it.py" in said
     assert "child_waits (<string>" in said
 
