@@ -15,6 +15,10 @@ class RequestError(ValueError):
     """
 
 
+class OtherWorkerError(RequestError):
+    """A request that another worker cannot meet, whose own message says more."""
+
+
 class TrainingError(RuntimeError):
     """Training began and failed (exit code 1). The message says why and how to go on."""
 

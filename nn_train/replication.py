@@ -6,6 +6,7 @@ every step: weights, optimizer state and moving statistics. Not shared: the rand
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -161,16 +162,25 @@ def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
     inner._all_reduce_sum_gradients = list
 
 
-def same_on_all(value: int, replicas: Replicas) -> bool:
-    """Whether every worker has the same ``value``. Collective; the answer is the same on all."""
+def same_on_all(replicas: Replicas, *values: int) -> bool:
+    """Whether every worker has the same ``values``, below 10**7. Collective; the answer is the same on all."""
+    if replicas.size == 1:
+        return True
+    total, squares = sums_over_replicas(replicas.strategy)(tf.constant(values, tf.float64))
+    return bool(tf.reduce_all(squares * replicas.size == total * total))
 
-    def in_replica() -> tuple[Any, Any]:
-        own = tf.constant(float(value), tf.float64)
+
+@functools.lru_cache(maxsize=1)
+def sums_over_replicas(strategy: tf.distribute.Strategy) -> Any:
+    """A function of a float64 vector [N], traced once: the sums over the replicas of its elements and their squares."""
+
+    def in_replica(own: tf.Tensor) -> tuple[Any, Any]:
+        own = tf.identity(own)  # on this replica's device, which the ring asks for
         total, squares = all_reduce_sum([own, own * own])
         return total, squares
 
-    total, squares = tf.function(lambda: replicas.strategy.run(in_replica))()
-    return bool(squares * replicas.size == total * total)
+    vector = tf.TensorSpec([None], tf.float64)
+    return tf.function(lambda own: strategy.run(in_replica, args=(own,)), input_signature=[vector])
 
 
 def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np.ndarray]:

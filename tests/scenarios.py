@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "tf_keras_is_keras_3": tf.keras.Model is keras.Model,
         "strategy": type(replicas.strategy).__name__,
         "replicas": replicas.strategy.num_replicas_in_sync,
-        "agreed": [same_on_all(value, replicas) for value in (7, replicas.rank, int(replicas.is_chief))],
+        "agreed": [same_on_all(replicas, 7, value) for value in (7, replicas.rank, int(replicas.is_chief))],
         "mask": np.asarray(masks).ravel().tolist(),
         "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
@@ -195,6 +196,69 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
     return said
 
 
+def unreadable_run(out: Path, replicas: Replicas) -> list[str]:
+    """What each worker says when the last one cannot read the checkpoint of a run, does not see it, or cannot look."""
+    job, new = (make_job(out, f"unreadable_{name}", replicas.size, **RUNS["dropout"]) for name in ("run", "new"))
+    train_replica(job, replicas, Surroundings())
+    said = [error_of(train_replica, job, replicas, Surroundings()) for _ in each_fault(replicas)]
+    whole = RunFolder.names
+    if replicas.rank == replicas.size - 1:
+        RunFolder.names = None  # type: ignore[assignment]
+    said.append(error_of(train_replica, new, replicas, Surroundings()))
+    RunFolder.names = whole  # type: ignore[method-assign]
+    return said
+
+
+def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
+    """The same of a trial: what ``begin`` says and ``epoch`` gives; then how it goes on once all can read."""
+    from nn_train.search import trial
+
+    trial.join_process = lambda *place: replicas
+    trial.CHECKPOINT_SECONDS = 0.0
+    job, values = make_job(out, "unreadable_trial", replicas.size, **RUNS["dropout"]), {"seed": 3}
+    worker = trial.TrialWorker(replicas.rank, replicas.size)
+    worker.join(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"], job.config.scaling)
+    assert worker.begin(job.config, job.folder, values) == ""
+    trained = [len(worker.epoch().rows) for _ in range(2)]  # of three
+    said = []
+    for _ in each_fault(replicas):
+        cause = worker.begin(job.config, job.folder, values)
+        after = worker.epoch()
+        said.append([cause, after.cause, after.done, after.rows])
+    assert worker.begin(job.config, job.folder, values) == ""
+    return {"trained": trained, "said": said, "went_on": len(worker.epoch().rows)}
+
+
+def each_fault(replicas: Replicas) -> Iterator[None]:
+    """Twice: the last worker cannot read checkpoints; it does not see the newest one."""
+    from nn_train.errors import StorageError
+
+    read, names, is_last = RunFolder.read, RunFolder.names, replicas.rank == replicas.size - 1
+
+    def fail(self: RunFolder, name: str) -> bytes:
+        if name.endswith(".ckpt"):
+            raise StorageError(f"{name} cannot be read: Permission denied")
+        return read(self, name)
+
+    if is_last:
+        RunFolder.read = fail  # type: ignore[method-assign]
+    yield
+    if is_last:
+        RunFolder.read = read  # type: ignore[method-assign]
+        RunFolder.names = lambda self, name: names(self, name)[:-1]  # type: ignore[method-assign]
+    yield
+    RunFolder.names = names  # type: ignore[method-assign]
+
+
+def error_of(action: Callable[..., Any], *arguments: Any) -> str:
+    """``Kind: message`` of what it raises."""
+    try:
+        action(*arguments)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
+
+
 REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:too_few_outputs"}},
     {"model": {"name": "user_code:not_a_model"}},
@@ -202,6 +266,7 @@ REFUSED: list[dict[str, Any]] = [
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
+DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial}
 
 
 def main(rank: int, size: int, out: Path) -> None:

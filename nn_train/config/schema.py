@@ -90,7 +90,7 @@ class TrainConfig(Section):
         None, "epochs without a lower val_loss before stopping; none: never", minimum=1
     )
     checkpoint_every_seconds: float = option(
-        60.0, "seconds between checkpoints within an epoch (arrays in memory); after every epoch there is one", above=0
+        60.0, "seconds between checkpoints within an epoch; after every epoch there is one", above=0
     )
     callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks")
 

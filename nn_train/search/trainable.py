@@ -8,6 +8,7 @@ or none, so that coordinators cannot hold what workers wait for.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from nn_train.runs import RunFolder
 from nn_train.search.journal import trial_folder
 from nn_train.search.trial import VALUES, Outcome, TrialWorker
 from nn_train.selection import best_epoch
+from nn_train.training.agreement import OTHER
 from nn_train.training.cluster import resources_per_worker
 from nn_train.training.rendezvous import free_address
 from nn_train.training.watchdog import PATIENT
@@ -93,7 +95,7 @@ class TrialRunner(tune.Trainable):
         except RequestError as error:  # each value is allowed, but not all of them together
             self.refused = str(error)
             return
-        self.workers.begin(job, trial_folder(self.settings.folder, config["trial"]), self.values)
+        self.refused = self.workers.begin(job, trial_folder(self.settings.folder, config["trial"]), self.values)
 
     def step(self) -> dict[str, Any]:
         """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it."""
@@ -150,23 +152,29 @@ class Together:
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
 
-    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
-        ray.get([worker.begin.remote(config, folder, values) for worker in self.workers])
+    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> str:
+        """Why a worker cannot train the trial, else an empty text."""
+        causes = self.answers([worker.begin.remote(config, folder, values) for worker in self.workers], bool)
+        # One that only knows that another could not go on says least.
+        return max(causes, key=lambda cause: (cause != "", cause != OTHER.format(location=folder.location)))
 
     def epoch(self) -> Outcome:
         """The chief's outcome, or that of the worker that failed."""
-        calls = [worker.epoch.remote() for worker in self.workers]
+        outcomes = self.answers([worker.epoch.remote() for worker in self.workers], lambda one: one.cause != "")
+        return next((outcome for outcome in outcomes if outcome.cause), outcomes[0])
+
+    def answers(self, calls: list[Any], failed: Callable[[Any], bool]) -> list[Any]:
+        """What the workers answer; of the one that failed alone, when the others then wait for it: they are ended."""
         ready, waiting = ray.wait(calls, num_returns=1)
         first = ray.get(ready[0])
-        if first.cause and waiting:
+        if failed(first) and waiting:
             _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=self.PATIENCE)
-            if waiting:  # they wait for the one that failed: end them
+            if waiting:
                 self.broken = True
                 for worker in self.workers:
                     ray.kill(worker)
-                return first
-        outcomes = ray.get(calls)
-        return next((outcome for outcome in outcomes if outcome.cause), outcomes[0])
+                return [first]
+        return ray.get(calls)
 
     def worn(self) -> bool:
         return ray.get(self.workers[0].worn.remote())
@@ -186,9 +194,10 @@ class RemoteWorker(TrialWorker):
         """End this process when it stands still; soon once it has joined its strategy and has the examples."""
         self.guard = Guard(timeout)
 
-    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
-        super().begin(config, folder, values)
+    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> str:
+        refused = super().begin(config, folder, values)
         self.guard.change(config.run.hang_timeout)
+        return refused
 
     def address(self, port_range: str | None) -> str:
         """``host:port`` of this process. Raises RequestError when no port of the range is free."""

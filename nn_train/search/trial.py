@@ -95,24 +95,30 @@ class TrialWorker:
         watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
         self.pauses = TimedPauses(math.inf, replicas, save=refuse, watch=watch, asked_to_leave=lambda: False)
 
-    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> None:
-        """Make ready for the trial that sets ``values``; one that was lost goes on from its last checkpoint."""
+    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> str:
+        """Make ready for the trial that sets ``values``; one that was lost goes on from its last checkpoint.
+
+        Collective. Returns why the trial cannot be trained, else an empty text.
+        """
         from nn_train import checkpoints
+
+        def newest() -> checkpoints.Checkpoint | None:
+            checkpoint = checkpoints.load_newest(folder, lambda warning: None)
+            return checkpoint if checkpoint is not None and folder.read_json(VALUES) == values else None
 
         self.training, self.refused = None, ""
         try:
             data = self.load(config)
             self.model = self.models.get(config, data)
-            self.training = TrialTraining(config, data, self.model.loop, folder, values)
+            training = TrialTraining(config, data, self.model.loop, folder, values)
             self.pauses.watch.timeout = config.run.hang_timeout
             self.pauses.forget()
-            self.training.pauses = self.pauses
-            self.rows = self.training.epochs()
-            checkpoint = checkpoints.load_newest(folder, lambda warning: None)
-            if checkpoint is not None and folder.read_json(VALUES) == values:
-                self.go_on_from(checkpoint)
+            training.pauses = self.pauses
+            training.resume(newest)
+            self.training, self.rows = training, training.epochs()
         except Exception as error:
             self.refused = cause_of(error)
+        return self.refused
 
     def worn(self) -> bool:
         """Whether this process holds so much that it should be replaced."""
@@ -162,19 +168,9 @@ class TrialWorker:
         checkpoint = checkpoints.unpack(content)
         assert self.training is not None
         assert checkpoint is not None
-        self.go_on_from(checkpoint)
+        self.training.go_on_from(checkpoint)
         if of_other:
             self.model.turn(self.training.config)
-
-    def go_on_from(self, checkpoint: Any) -> None:
-        from nn_train import checkpoints
-        from nn_train.replication import separate_seeds
-
-        assert self.training is not None
-        checkpoints.restore(self.training.model, checkpoint)
-        separate_seeds(self.training.model, self.training.replicas)
-        self.training.history = checkpoint.history
-        self.training.callbacks.recall(list(checkpoint.memories))
 
 
 def refuse(partial: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nn_train.config import Config
 from nn_train.errors import TrainingError
 from nn_train.selection import History, should_stop
+from nn_train.training.agreement import found_by_all
 
 
 class Training(ABC):
@@ -34,10 +35,34 @@ class Training(ABC):
         from nn_train.callbacks import ChiefCallbacks
 
         self.config, self.model, self.data, self.loop = config, model, data, loop
-        self.replicas = loop.replicas
+        self.replicas, self.location = loop.replicas, location
         self.history: History = []
         self.partial: Any = None
         self.callbacks = ChiefCallbacks(config, model, self.replicas, location)
+
+    def resume(self, find: Callable[[], Any]) -> list[str]:
+        """Go on from the ``Checkpoint`` that ``find`` gives, or begin; all workers alike. Collective.
+
+        Returns:
+            Warnings about what of it is not used.
+
+        Raises:
+            RequestError: the workers find different ones, or one of them cannot read it.
+            Exception: what ``find`` raises; ValueError, when the checkpoint is another model's.
+        """
+        checkpoint = found_by_all(find, position, self.replicas, self.location)
+        return self.go_on_from(checkpoint) if checkpoint is not None else []
+
+    def go_on_from(self, checkpoint: Any) -> list[str]:
+        """Take over everything of a ``Checkpoint``. Returns warnings about what of it is not used."""
+        from nn_train import checkpoints
+        from nn_train.replication import separate_seeds
+
+        checkpoints.restore(self.model, checkpoint)
+        separate_seeds(self.model, self.replicas)
+        self.history, self.partial = checkpoint.history, checkpoint.partial
+        self.loop.pass_over(len(self.history))
+        return self.callbacks.recall(list(checkpoint.memories))
 
     @property
     def complete(self) -> bool:
@@ -94,6 +119,13 @@ class Training(ABC):
             "samples_per_second": round((examples - before) / (trained - began), 1),
             "world_size": self.replicas.size,
         }
+
+
+def position(checkpoint: Any) -> tuple[int, int]:
+    """Epochs, and steps of the next one, that are behind a ``Checkpoint``, or None."""
+    if checkpoint is None:
+        return 0, 0
+    return checkpoint.epochs, checkpoint.partial.step if checkpoint.partial is not None else 0
 
 
 def learning_rate_of(optimizer: Any) -> float:

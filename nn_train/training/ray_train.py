@@ -15,7 +15,7 @@ from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
 from ray.util.placement_group import PlacementGroup
 
-from nn_train.errors import RequestError, TrainingError
+from nn_train.errors import OtherWorkerError, RequestError, TrainingError
 from nn_train.training import local_ray
 from nn_train.training.cluster import check_placeable, resources_per_worker
 from nn_train.training.driver import OnEvent, scratch_folder
@@ -151,8 +151,8 @@ def explain(error: Exception, what_goes_on: str, restarts: int) -> Exception:
         failures = {0: cause}
     else:
         what = f"{describe_losses(failures)}, and no restart is left (run.max_failures {restarts})"
-    for failure in failures.values():
-        cause = cause_of(failure)
+    # One that only knows that another could not go on says least.
+    for cause in sorted(map(cause_of, failures.values()), key=lambda one: isinstance(one, OtherWorkerError)):
         if isinstance(cause, RequestError | TrainingError):
             return cause
     advice = advice_for(failures.values())

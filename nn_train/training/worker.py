@@ -19,18 +19,13 @@ from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import DataConfig, ScalingConfig
-from nn_train.errors import RequestError
 from nn_train.import_tensorflow import import_tensorflow
 from nn_train.runs import RunFolder
 from nn_train.selection import best_epoch
 from nn_train.training.addresses import release_addresses
+from nn_train.training.agreement import found_by_all
 from nn_train.training.epochs import Training
 from nn_train.training.record import finished_record, read_finished, sizes
-
-NOT_SHARED = (
-    "run.storage_path: the workers do not see the same {location}; on several machines it must be a shared folder "
-    "(NFS) or a URI such as s3://bucket/results"
-)
 
 
 @dataclass(frozen=True)
@@ -93,12 +88,11 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, surroundings: Surround
 
 def is_finished(job: Job, replicas: Any) -> bool:
     """Whether a run needs nothing more. Collective; the answer is the same on all workers."""
-    from nn_train.replication import same_on_all
 
-    done = read_finished(job.folder) is not None and not job.config.run.overwrite
-    if not same_on_all(int(done), replicas):
-        raise RequestError(NOT_SHARED.format(location=job.folder.location))
-    return done
+    def look() -> bool:
+        return read_finished(job.folder) is not None and not job.config.run.overwrite
+
+    return found_by_all(look, lambda done: [int(done or False)], replicas, job.folder.location)
 
 
 def join_process(scaling: ScalingConfig, rank: int, size: int) -> Any:
@@ -180,7 +174,7 @@ class Run(Training):
 
         if self.replicas.is_chief:
             self.begin_folder()
-        warnings = self.resume()
+        warnings = self.resume_newest()
         self.report(self.start_event(warnings))
         if self.replicas.is_chief:
             is_new = not self.history and self.partial is None
@@ -209,25 +203,16 @@ class Run(Training):
         if not self.folder.exists(runs.CONFIG):
             self.folder.write(runs.CONFIG, dump_yaml(self.config).encode())
 
-    def resume(self) -> list[str]:
-        """Load the newest intact checkpoint, on all workers alike. Returns warnings about damaged ones."""
+    def resume_newest(self) -> list[str]:
+        """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""
         from nn_train import checkpoints
-        from nn_train.replication import same_on_all, separate_seeds
 
-        warnings: list[str] = []
-        checkpoint = checkpoints.load_newest(self.folder, warnings.append)
-        if checkpoint is not None:
-            checkpoints.restore(self.model, checkpoint)
-            separate_seeds(self.model, self.replicas)
-            self.history, self.partial = checkpoint.history, checkpoint.partial
-            self.loop.pass_over(len(self.history))
-            warnings += self.callbacks.recall(list(checkpoint.memories))
-        # Also a barrier: now the chief has written its file.
-        step = self.partial.step if self.partial is not None else 0
-        seen = same_on_all(len(self.history), self.replicas) and same_on_all(step, self.replicas)
-        if not (seen and same_on_all(int(self.folder.exists(runs.CONFIG)), self.replicas)):
-            raise RequestError(NOT_SHARED.format(location=self.folder.location))
-        return warnings
+        damaged: list[str] = []
+        warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
+        # What was before is a barrier too: now the chief has written its file.
+        there = self.folder
+        found_by_all(lambda: there.exists(runs.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location)
+        return damaged + warnings
 
     def keep_epoch(self, row: dict[str, Any]) -> None:
         """``metrics.jsonl``, and ``model.keras`` when this epoch is the best so far."""

@@ -20,11 +20,12 @@ class Workers:
 
     broken = False
 
-    def __init__(self, *outcomes):
-        self.outcomes, self.begun = list(outcomes), []
+    def __init__(self, *outcomes, refused=""):
+        self.outcomes, self.begun, self.refused = list(outcomes), [], refused
 
     def begin(self, config, folder, values):
         self.begun.append((config, folder.name, values))
+        return self.refused
 
     def epoch(self):
         return self.outcomes.pop(0)
@@ -48,6 +49,13 @@ def epochs(*pairs):
     return [
         {"epoch": epoch, "val_loss": loss, "val_accuracy": value} for epoch, (loss, value) in enumerate(pairs, start=1)
     ]
+
+
+def test_a_trial_that_its_workers_refuse_has_failed_and_is_not_trained(tmp_path):
+    one = runner(tmp_path, Workers(refused="the model does not fit"))
+    one.start({"trial": "t00000", "draws": {"optimizer.learning_rate": 0.01}})
+    result = one.step()
+    assert (result["cause"], result["done"], result["rows"]) == ("the model does not fit", True, [])
 
 
 def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
