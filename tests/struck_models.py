@@ -105,14 +105,14 @@ def waiting_in_a_step(config):
     return model_with(config, 1, lambda: threading.Event().wait())
 
 
-def trial_waiting_in_a_step(config):
-    """Of the trials of a search one waits for ever, once; ``config.name`` is that of the search."""
-    return model_with(config, 0, lambda: threading.Event().wait())
-
-
-def trial_stopped_in_a_step(config):
-    """Of the trials of a search the process of one stands still, once."""
-    return model_with(config, config.scaling.num_workers - 1, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+def trial_struck_twice(config):
+    """Of the trials of a search one waits for ever, then the process of one stands still; named by the search."""
+    strikes = [
+        (0, lambda: threading.Event().wait()),
+        (config.scaling.num_workers - 1, lambda: os.kill(os.getpid(), signal.SIGSTOP)),
+    ]
+    done = len(list(folder_of(config).glob("struck_*")))
+    return model_with(config, *(strikes[done] if done < 2 else NOTHING), name=f"struck_{done}")
 
 
 def waiting_again_and_again(config):

@@ -31,7 +31,7 @@ def test_a_learning_rate_set_by_a_callback_holds_on_every_worker(outcome):
     assert list((files / "own_tensorboard").rglob("events*"))
 
 
-@pytest.mark.parametrize("size", [1, long(2)])
+@pytest.mark.parametrize("size", [1, long(3)])
 def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
     history = outcome(size).history("patience")
     best = min(range(len(history)), key=lambda i: history[i]["val_loss"])
@@ -49,7 +49,7 @@ def test_patience_stops_and_the_best_epoch_is_what_was_saved(outcome, size):
     assert saved["loss"] == pytest.approx(history[best]["val_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("size", [long(1), 2, long(3)])
+@pytest.mark.parametrize("size", [2, long(3)])
 def test_callbacks_go_on_with_what_they_knew(outcome, size):
     """Had EarlyStopping forgotten the first epoch, it would have stopped one later; CSVLogger kept its rows."""
     assert outcome(size).history("continued_callbacks") == outcome(size).history("callbacks")

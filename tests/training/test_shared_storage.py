@@ -50,7 +50,12 @@ def run_pipeline(config):
     run_pipeline(config)
 
 
-@pytest.mark.ray
+def on_nodes(test):
+    """With a node whose disk is another one: needs root, or namespaces of one's own."""
+    return pytest.mark.ray(pytest.mark.long(test))
+
+
+@on_nodes
 @pytest.mark.parametrize(
     ("job", "sections"),
     [(run_train, {}), (run_search, SPACE), (run_pipeline, {"pipeline": {"models": {"mlp": {}}}})],
@@ -62,7 +67,7 @@ def test_a_folder_of_one_machine_is_refused_and_left_as_it_was(unshared, job, se
     assert list(unshared.iterdir()) == []
 
 
-@pytest.mark.ray
+@on_nodes
 def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers_start(unshared, capfd):
     assert run_job("", ["--run.storage_path", str(unshared)], jobs.train.main) == 2
     told = capfd.readouterr()
@@ -72,7 +77,7 @@ def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers
     assert list(unshared.iterdir()) == []
 
 
-@pytest.mark.ray
+@on_nodes
 def test_nodes_on_one_machine_share_its_disk(unshared, tmp_path):
     """Only the folder above is hidden from the second node."""
     from nn_train.runs import RunFolder
@@ -82,7 +87,7 @@ def test_nodes_on_one_machine_share_its_disk(unshared, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.ray
+@on_nodes
 def test_a_node_without_room_for_a_worker_need_not_see_the_folder(unshared):
     from nn_train.runs import RunFolder
     from nn_train.training.shared_storage import check_shared

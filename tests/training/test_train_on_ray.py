@@ -17,11 +17,13 @@ from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
+from nn_train.runs import RunFolder
 from nn_train.training import train_all
 from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
 TIMES = ("seconds", "samples_per_second")
+KERAS_3 = "user_code:keras_3"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,7 +50,8 @@ def history(folder, name):
     return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
-KERAS_3 = {"model": {"name": "user_code:keras_3"}}
+UNHARMED = {"model": {"name": "struck_models:unharmed"}}
+TWELVE_STEPS = {"batch_size": 8, "checkpoint_every_seconds": 1e-3}  # an epoch; a checkpoint at every pause
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def finished(ray, tmp_path_factory):
     """A run that nothing happens to: its folder, config, result and events."""
     folder, events = tmp_path_factory.mktemp("finished"), []
     loggers = {"run": {"loggers": ["tensorboard", "mlflow"]}}
-    config = make(folder, "run", train={"callbacks": "user_code:never_kill"}, **KERAS_3, **loggers)
+    config = make(folder, "run", train={"callbacks": "user_code:never_kill", **TWELVE_STEPS}, **UNHARMED, **loggers)
     return folder, config, train(config, on_event=events.append), events
 
 
@@ -95,21 +98,35 @@ def test_mlflow_gets_the_metrics_when_asked(finished):
     (run,) = client.search_runs([experiment.experiment_id])
     logged = client.get_metric_history(run.info.run_id, "val_loss")
     assert [metric.value for metric in logged] == [row["val_loss"] for row in history(folder, "run")]
-    assert run.data.params["train.batch_size"] == "16"
+    assert run.data.params["train.batch_size"] == "8"
 
 
-def test_a_killed_worker_is_replaced_and_changes_nothing(finished, tmp_path):
+def test_a_worker_that_hangs_and_one_that_is_killed_are_replaced_and_change_nothing(finished, tmp_path):
     events = []
-    killed = make(tmp_path, "killed", train={"callbacks": "user_code:kill_once"}, **KERAS_3)
-    train(killed, on_event=events.append)
-    assert (tmp_path / "killed" / "killed").exists()
-    told = [e for e in events if e["event"] != "epoch"]  # the first epoch's may die with the worker
-    assert [e["event"] for e in told] == ["starting", "start", "failure", "starting", "start", "done"]
-    assert told[2]["what"].startswith("worker 0 was lost: killed")
-    assert (told[2]["restart"], told[2]["restarts"]) == (1, 3)
-    assert told[4]["resumed_after"] == 1
-    assert [e["row"]["epoch"] for e in events if e["event"] == "epoch"][-2:] == [2, 3]
-    assert history(tmp_path, "killed") == history(finished[0], "run")
+    train_section = {"callbacks": "user_code:kill_once", **TWELVE_STEPS}
+    model = {"name": "struck_models:waiting_in_a_step"}
+    train(make(tmp_path, "run", train=train_section, model=model, run={"hang_timeout": 15}), on_event=events.append)
+    assert all((tmp_path / "run" / marker).exists() for marker in ("struck", "killed"))
+    told = [event for event in events if event["event"] != "epoch"]  # the first epoch's may die with the worker
+    a_start = ["starting", "start"]
+    assert [event["event"] for event in told] == [*a_start, "failure", *a_start, "failure", *a_start, "done"]
+    hung, killed = [event for event in told if event["event"] == "failure"]
+    assert "lost: its training has stopped moving (nothing of it has ended for " in hung["what"]
+    assert killed["what"].startswith("worker 0 was lost: killed")
+    assert [(failure["restart"], failure["restarts"]) for failure in (hung, killed)] == [(1, 3), (2, 3)]
+    starts = [(event["resumed_after"], event["resumed_step"]) for event in told if event["event"] == "start"]
+    assert starts[:2] == [(0, 0), (0, 8)]  # from within the epoch in which it hung
+    assert starts[2][0] == 1
+    assert [event["row"]["epoch"] for event in events if event["event"] == "epoch"][-2:] == [2, 3]
+    assert history(tmp_path, "run") == history(finished[0], "run")
+    assert variables(tmp_path, "run") == variables(finished[0], "run")
+
+
+def variables(folder, name):
+    from nn_train.checkpoints import load_newest
+
+    newest = load_newest(RunFolder(str(folder), name), warn=pytest.fail)
+    return [array.tobytes() for array in newest.variables]
 
 
 def test_a_local_ray_is_reached_from_this_machine_alone():
@@ -160,7 +177,7 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
 @pytest.mark.parametrize("workers", [1, long(2)])
 def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path, workers):
     configs = [
-        make(tmp_path, name, workers=workers, train={"callbacks": f"user_code:{call}"})
+        make(tmp_path, name, workers=workers, train={"callbacks": f"user_code:{call}"}, model={"name": KERAS_3})
         for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
     ]
     events = []
@@ -235,7 +252,7 @@ def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
 
 def test_a_folder_of_another_config_is_refused_with_the_way_out(finished, tmp_path):
     shutil.copytree(finished[0] / "run", tmp_path / "taken")
-    more = {"train": {"epochs": 4, "callbacks": "user_code:never_kill"}, **KERAS_3}
+    more = {"train": {"epochs": 4, "callbacks": "user_code:never_kill", **TWELVE_STEPS}, **UNHARMED}
     with pytest.raises(RequestError, match=r"train.epochs: 3 → 4.*--run.overwrite true"):
         train(make(tmp_path, "taken", **more))
     (tmp_path / "thesis").mkdir()
