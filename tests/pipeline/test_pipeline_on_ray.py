@@ -60,11 +60,12 @@ def test_every_model_is_trained_from_every_seed_with_what_its_search_found(finis
 
 @pytest.mark.long
 def test_runs_and_trials_of_two_workers_make_a_pipeline_too(tmp_path):
-    result = run_pipeline(make(tmp_path, workers=2))
+    result = run_pipeline(make(tmp_path, workers=2, seeds=1))
     assert result.ran
-    records = [json.loads((tmp_path / "p" / name / "result.json").read_text()) for name in RUNS]
-    assert [record["world_size"] for record in records] == [2] * 4
-    assert all(name in Path(result.report).read_text() for name in RUNS)
+    runs = [name for name in RUNS if name.endswith("seed0")]
+    records = [json.loads((tmp_path / "p" / name / "result.json").read_text()) for name in runs]
+    assert [record["world_size"] for record in records] == [2] * 2
+    assert all(name in Path(result.report).read_text() for name in runs)
 
 
 def test_the_report_shows_every_run_and_the_search(finished):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiers import long
 
 from jobs.evaluate import main
 from nn_train.config import config_from_dict, dump_yaml
@@ -67,7 +66,7 @@ def write_run(folder, name, source, input_shape, seed):
 
 @pytest.fixture(scope="module")
 def image_runs(tmp_path_factory):
-    """Two runs on 1,234 test images: three blocks, the last one short; seven workers leave some without any."""
+    """Two runs on 1,234 test images: three blocks, the last one short."""
     folder = tmp_path_factory.mktemp("runs")
     generator = np.random.default_rng(0)
     parts = {"train": 40, "test": 1234}
@@ -93,9 +92,9 @@ def exact(output):
 
 
 @on_ray
-@pytest.mark.parametrize("workers", [3, long(7)])  # two: the job below
-def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path, workers):
-    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=workers, cpus_per_worker=0.25))
+def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path):
+    """Of four one has nothing to predict. Two: the job below."""
+    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=4, cpus_per_worker=0.25))
     assert exact(tmp_path / "out") == exact(report)
 
 
