@@ -83,6 +83,7 @@ def test_a_metric_that_is_not_there_fails_the_trial_and_names_those_that_are(tmp
     result = one.step()
     assert result["done"]
     assert result["cause"] == "search.metric: no val_auc in the epochs' rows; there: epoch, val_loss, val_accuracy"
+    assert result["ended"]
 
 
 def test_values_that_do_not_go_together_fail_their_trial_alone(tmp_path):
