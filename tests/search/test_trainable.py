@@ -11,8 +11,9 @@ from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
 from nn_train.runs import RunFolder
 from nn_train.search import export
-from nn_train.search.trainable import TrialSettings, for_search, resources_of_trial
+from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial import Outcome
+from nn_train.training.agreement import OTHER
 
 
 class Workers:
@@ -56,6 +57,32 @@ def test_a_trial_that_its_workers_refuse_has_failed_and_is_not_trained(tmp_path)
     one.start({"trial": "t00000", "draws": {"optimizer.learning_rate": 0.01}})
     result = one.step()
     assert (result["cause"], result["done"], result["rows"]) == ("the model does not fit", True, [])
+
+
+def workers_that_answer(*answers):
+    """The workers of a trial, without their processes."""
+    made = object.__new__(Together)
+    made.workers, made.answers = [], lambda calls, failed: list(answers)
+    return made
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_the_outcome_of_a_trial_is_that_of_the_worker_that_failed_else_the_chiefs(failed):
+    outcomes = [Outcome(rows=epochs((0.2, 0.7)), done=False), Outcome(rows=[], done=True)]
+    assert workers_that_answer(*outcomes).epoch() is outcomes[0]
+    outcomes[failed] = Outcome(rows=[], done=True, cause="out of memory")
+    assert workers_that_answer(*outcomes).epoch() is outcomes[failed]
+
+
+@pytest.mark.parametrize(
+    ("causes", "said"),
+    [(["", ""], ""), (["", "why"], "why"), (["another", "why"], "why"), (["why", "another"], "why")],
+)
+def test_why_a_trial_is_refused_is_told_by_the_worker_that_knows(tmp_path, causes, said):
+    folder = RunFolder(str(tmp_path))
+    another = OTHER.format(location=folder.location)
+    given = [another if cause == "another" else cause for cause in causes]
+    assert workers_that_answer(*given).begin(job(tmp_path), folder, {}) == said
 
 
 def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
