@@ -42,6 +42,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
                 "model.name: the model overrides train_step, which cannot be spread over workers exactly; "
                 "override compute_loss or add_loss instead"
             )
+        if type(model).test_step is not keras.Model.test_step:
+            raise RequestError(
+                "model.name: the model overrides test_step, which is not called; compile it with metrics"
+            )
         if not model.built:
             build_by_calling(model, x)
         check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
@@ -49,6 +53,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
         depth = one_hot_depth(config, model)
         if depth is not None:
             y = tf.one_hot(y, depth)
+        if getattr(getattr(model.optimizer, "inner_optimizer", model.optimizer), "use_ema", False):
+            raise RequestError(
+                "model.name: the optimizer averages weights (use_ema), which is not supported; turn it off"
+            )
         if getattr(model.optimizer, "gradient_accumulation_steps", None):
             raise RequestError(
                 "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"

@@ -139,6 +139,11 @@ def check_spreadable(model: keras.Model, predicted: Any) -> None:
             "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
             "train it with --scaling.num_workers 1"
         )
+    if any(isinstance(layer, keras.layers.Embedding) and layer.trainable for layer in model._flatten_layers()):
+        raise RequestError(
+            "model.name: the model trains an Embedding, whose gradients are single rows, which workers cannot add "
+            "up yet; train it with --scaling.num_workers 1"
+        )
     # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
     averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
     penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())

@@ -263,6 +263,9 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:too_few_outputs"}},
     {"model": {"name": "user_code:not_a_model"}},
     {"model": {"name": "cnn"}},
+    {"model": {"name": "user_code:own_test_step"}},
+    {"model": {"name": "user_code:averages_weights"}},
+    {"data": {"source": "user_data:tokens"}, "model": {"name": "user_code:embedding"}},
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}

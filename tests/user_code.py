@@ -117,6 +117,28 @@ def own_train_step():
     return OwnStep(inputs, keras.layers.Dense(3)(inputs))
 
 
+class OwnTestStep(keras.Model):
+    def test_step(self, data):
+        return {}
+
+
+def own_test_step():
+    inputs = keras.Input((6,))
+    return OwnTestStep(inputs, keras.layers.Dense(3)(inputs))
+
+
+def averages_weights():
+    model = plain()
+    model.compile(keras.optimizers.Adam(use_ema=True), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def embedding():
+    """Its gradients are rows of a table, other ones on each worker."""
+    layers = [keras.layers.Embedding(50, 8), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((12,)), *layers])
+
+
 def not_a_model():
     return "model"
 

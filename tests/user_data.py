@@ -50,5 +50,12 @@ def struck_once(name, how):
     return arrays()
 
 
+def tokens():
+    """Sequences [N, 12] of numbers of words, each of one of three classes."""
+    generator = np.random.default_rng(4)
+    x, y = generator.integers(0, 50, (141, 12)).astype("float32"), np.arange(141) % 3
+    return (x[:101], y[:101]), (x[101:], y[101:])
+
+
 def not_an_array():
     return "arrays"
