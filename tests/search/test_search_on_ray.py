@@ -36,6 +36,10 @@ def numbers(rows):
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
+def epochs(record):
+    return [row["epoch"] for row in record.rows]
+
+
 def statuses(folder):
     return [row["status"] for row in rows_of(folder)]
 
@@ -105,21 +109,25 @@ def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path, monkey
         search(make(tmp_path, epochs=5, train={"batch_size": 8}))
 
 
-@pytest.mark.parametrize(
-    "scheduler", [*(pytest.param(name, marks=pytest.mark.long) for name in ("hyperband", "median")), "pbt"]
-)
-def test_schedulers_that_pause_trials_run_them_to_an_end(tmp_path, scheduler):
+@pytest.mark.long
+@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
+def test_schedulers_that_stop_trials_leave_one_that_ran_to_its_end(tmp_path, scheduler):
     outcome = search(make(tmp_path, epochs=4, search={"scheduler": scheduler, "num_trials": 4}))
     assert len(outcome.records) == 4
     assert max(len(record.rows) for record in outcome.records) == 4
-    assert all(
-        [row["epoch"] for row in record.rows] == list(range(1, len(record.rows) + 1)) for record in outcome.records
-    )
-    if scheduler == "pbt":
-        rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
-        assert max(len(rate) for rate in rates) > 1, "no trial went on with other numbers"
-        beginnings = [json.dumps(numbers(record.rows)[0]) for record in outcome.records]
-        assert len(set(beginnings)) < len(beginnings), "no trial took over another's weights"
+    assert all(epochs(record) == list(range(1, len(record.rows) + 1)) for record in outcome.records)
+
+
+def test_a_trial_takes_over_the_weights_of_a_better_one_and_changes_its_numbers(tmp_path):
+    # The lower learning rate is the worse by definition, and the better of two trials that run cannot end before
+    # the other has been compared with it.
+    found_better = {"scheduler": "pbt", "num_trials": 4, "metric": "learning_rate"}
+    outcome = search(make(tmp_path, epochs=4, search=found_better, train={"callbacks": "user_code:two_abreast"}))
+    assert [epochs(record) for record in outcome.records] == [[1, 2, 3, 4]] * 4
+    rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
+    assert max(len(rate) for rate in rates) > 1, "no trial went on with other numbers"
+    beginnings = [json.dumps(numbers(record.rows)[0]) for record in outcome.records]
+    assert len(set(beginnings)) < len(beginnings), "no trial took over another's weights"
 
 
 @pytest.mark.long
