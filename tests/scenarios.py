@@ -209,6 +209,22 @@ def unreadable_run(out: Path, replicas: Replicas) -> list[str]:
     return said
 
 
+def replaced_run(out: Path, replicas: Replicas) -> list[str]:
+    """A run that replaces one of three epochs, whose chief takes its time to clear the folder: what each says."""
+    sections = {**RUNS["dropout"], "run": {"loggers": [], "overwrite": True}}
+    job, clear = make_job(out, "replaced_run", replicas.size, **sections), RunFolder.clear
+    train_replica(job, replicas, Surroundings())
+
+    def clear_late(self: RunFolder) -> None:
+        time.sleep(0.5)
+        clear(self)
+
+    RunFolder.clear = clear_late  # type: ignore[method-assign]
+    said = [error_of(train_replica, job, replicas, Surroundings())]
+    RunFolder.clear = clear  # type: ignore[method-assign]
+    return said
+
+
 def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
     """The same of a trial: what ``begin`` says and ``epoch`` gives; then how it goes on once all can read."""
     from nn_train.search import trial
@@ -269,7 +285,7 @@ REFUSED: list[dict[str, Any]] = [
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
-DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial}
+DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}
 
 
 def main(rank: int, size: int, out: Path) -> None:

@@ -74,6 +74,12 @@ def test_a_worker_that_cannot_read_the_checkpoint_or_reads_another_stops_all_of_
 
 
 @pytest.mark.dist
+def test_a_run_that_replaces_another_does_not_begin_before_that_is_gone(outcome):
+    assert outcome(2).told("replaced_run") == [["none"], ["none"]]
+    assert outcome(2).history("replaced_run") == outcome(2).history("dropout")
+
+
+@pytest.mark.dist
 def test_a_trial_of_which_a_worker_cannot_read_the_checkpoint_is_not_trained(outcome):
     chief, other = outcome(2).told("unreadable_trial")
     for worker in (chief, other):

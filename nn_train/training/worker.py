@@ -172,8 +172,7 @@ class Run(Training):
         """The same, while another thread sees that it goes on."""
         from nn_train.loggers import Loggers
 
-        if self.replicas.is_chief:
-            self.begin_folder()
+        self.begin_together()
         warnings = self.resume_newest()
         self.report(self.start_event(warnings))
         if self.replicas.is_chief:
@@ -194,6 +193,13 @@ class Run(Training):
             self.folder.write_json(runs.RESULT, result)
         self.report({"event": "done", "result": result, "warnings": warnings})
 
+    def begin_together(self) -> None:
+        """The chief begins the folder; the others look into it when it has, and must see what it wrote. Collective."""
+        begin = self.begin_folder if self.replicas.is_chief else (lambda: None)
+        found_by_all(begin, lambda _: [0], self.replicas, self.location)
+        there = self.folder
+        found_by_all(lambda: there.exists(runs.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location)
+
     def begin_folder(self) -> None:
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
         if self.config.run.overwrite and not self.begun:
@@ -209,9 +215,6 @@ class Run(Training):
 
         damaged: list[str] = []
         warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
-        # What was before is a barrier too: now the chief has written its file.
-        there = self.folder
-        found_by_all(lambda: there.exists(runs.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location)
         return damaged + warnings
 
     def keep_epoch(self, row: dict[str, Any]) -> None:
