@@ -41,7 +41,7 @@ class Counts:
                 results[name] = float(array)
         return results
 
-    @tf.function
+    @tf.function(autograph=False)
     def results(self) -> dict[str, tf.Tensor]:
         """Those of the model's metrics whose value does not depend on how the rows were dealt out."""
         results = self.model.get_metrics_result()

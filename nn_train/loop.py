@@ -134,7 +134,7 @@ class Loop:
         if not bool(self.weights_are_finite()):
             raise FloatingPointError(f"weights are NaN or infinite, seen after {moment} (the loss is {loss:.4g})")
 
-    @tf.function
+    @tf.function(autograph=False)
     def weights_are_finite(self) -> tf.Tensor:
         """Bool. Over those that are trained, which are the same on all replicas."""
         values = [weight.value for weight in self.model.trainable_variables]
@@ -177,7 +177,7 @@ class Loop:
         """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
         return self.validation.evaluate(self.batch_size, pauses or Uninterrupted())
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run_arrays(
         self,
         tensors: Any,
@@ -192,18 +192,22 @@ class Loop:
         Returns:
             steps and examples that were done, ``loss_sum`` with theirs, and the last loss.
         """
-        total, began, examples = tf.shape(order)[0], step, tf.constant(0)
-        loss = tf.constant(0.0)
-        while step < stop and tf.math.is_finite(loss):
+        total = tf.shape(order)[0]
+
+        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(step < stop, tf.math.is_finite(loss))
+
+        def train(step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
             first = step * batch_size
             rows = tf.minimum(batch_size, total - first)
             low, high = self.replicas.rows(rows)
             x, y = gather(tensors, order[first + low : first + high])
             loss = self.replicas.strategy.run(self.steps.train, args=((*self.batches.prepare(x, y), None), rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
-            examples += rows
-            step += 1
-        return step - began, examples, loss_sum, loss
+            return step + 1, examples + rows, loss_sum, loss
+
+        reached, examples, loss_sum, loss = tf.while_loop(more, train, (step, 0, loss_sum, 0.0))
+        return reached - step, examples, loss_sum, loss
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: Any, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -180,7 +180,7 @@ def sums_over_replicas(strategy: tf.distribute.Strategy) -> Any:
         return total, squares
 
     vector = tf.TensorSpec([None], tf.float64)
-    return tf.function(lambda own: strategy.run(in_replica, args=(own,)), input_signature=[vector])
+    return tf.function(lambda own: strategy.run(in_replica, args=(own,)), input_signature=[vector], autograph=False)
 
 
 def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np.ndarray]:
@@ -195,7 +195,7 @@ def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np
         place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
         return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]])[0]
 
-    gather = tf.function(lambda: replicas.strategy.run(in_replica))
+    gather = tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)
     return lambda: np.asarray(gather())
 
 
@@ -208,7 +208,7 @@ def put_on_each(variables: list[Any], values: np.ndarray, replicas: Replicas) ->
         for variable, part in zip(variables, parts, strict=True):
             variable.assign(tf.cast(tf.reshape(tf.constant(part), variable.shape), variable.dtype))
 
-    tf.function(lambda: replicas.strategy.run(in_replica))()
+    tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)()
 
 
 def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
@@ -216,7 +216,7 @@ def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
     if replicas.size == 1:
         return lambda values: values
 
-    @tf.function
+    @tf.function(autograph=False)
     def share(values: Any) -> Any:
         return replicas.strategy.run(lambda: all_reduce_sum([tf.identity(values)])[0])
 
@@ -240,7 +240,7 @@ def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], N
         for variable, value in zip(variables, all_reduce_sum([tf.identity(value) for value in own]), strict=True):
             variable.assign(value)
 
-    @tf.function
+    @tf.function(autograph=False)
     def share() -> None:
         replicas.strategy.run(in_replica)
 

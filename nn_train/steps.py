@@ -39,6 +39,7 @@ class ReplicaSteps:
         if model.optimizer is not None:
             apply_without_reduction(model.optimizer)
 
+    @tf.autograph.experimental.do_not_convert
     def train(self, batch: Batch, global_rows: Any) -> Any:
         """Update the weights from one global batch. In replica context.
 
@@ -79,6 +80,7 @@ class ReplicaSteps:
         """What a replica without rows adds."""
         return [tf.zeros_like(variable.value) for variable in self.model.trainable_variables], tf.constant(0.0)
 
+    @tf.autograph.experimental.do_not_convert
     def evaluate(self, batch: Batch) -> Any:
         """Update the metrics with this replica's rows. In replica context, without communication.
 

@@ -86,18 +86,19 @@ class Validation:
             first = False
         return total, loss_sum
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run_arrays(
         self, tensors: Any, batch_rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor, loss_sum: tf.Tensor
     ) -> tf.Tensor:
         """``loss_sum`` with the losses of the rows from ``first`` to before ``last``."""
-        while first < last:
+
+        def evaluate(first: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             stop = tf.minimum(first + batch_rows, last)
             batch = (*self.batches.prepare(*rows_of(tensors, first, stop)), None)
             loss = self.replicas.strategy.run(self.steps.evaluate, args=(batch,))
-            loss_sum += tf.cast(loss, tf.float64)
-            first = stop
-        return loss_sum
+            return stop, loss_sum + tf.cast(loss, tf.float64)
+
+        return tf.while_loop(lambda first, _: first < last, evaluate, (first, loss_sum))[1]
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: Any, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -113,7 +114,7 @@ class Validation:
                 break
         return done, total, loss_sum
 
-    @tf.function
+    @tf.function(autograph=False)
     def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
         """Collective."""
         strategy = self.replicas.strategy

@@ -137,7 +137,7 @@ def logits_model(model: Any) -> tuple[Any, str]:
             model = keras.Model(model.inputs, last.input)
         elif getattr(last, "activation", None) in squashing:
             last.activation = keras.activations.linear
-    return tf.function(lambda x: model(x, training=False), reduce_retracing=True), kind
+    return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False), kind
 
 
 def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
