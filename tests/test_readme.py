@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 TIMEOUT = 400  # seconds
 NOT_OF_USERS = ("RAY_ADDRESS", "PYTHONPATH", "RAY_worker_niceness")  # the last two are of tiers.py
+WITHOUT_TENSORFLOW = "\nimport sys; assert not {'tensorflow', 'keras'} & set(sys.modules)"
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
 COMMANDS = [
     line for _, block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.startswith("python ")
@@ -85,8 +86,10 @@ def test_the_commands_work_one_after_another(folder):
 
 @pytest.mark.e2e
 @pytest.mark.long
-def test_the_code_for_python_works(folder):
+def test_the_code_for_python_works_and_does_not_import_tensorflow_where_it_is_called(folder):
     (code,) = [block for language, block in BLOCKS if language == "python" and not block.startswith("# ")]
     code = code.replace('"train": {"epochs": 3}', '"train": {"epochs": 1}, "data": {"source": "mnist.npz"}')
     assert "mnist.npz" in code
-    assert re.fullmatch(r".*/results/mnist_cnn 0\.\d+\n", run(folder, [sys.executable, "-c", code]))
+    assert re.fullmatch(
+        r".*/results/mnist_cnn 0\.\d+\n", run(folder, [sys.executable, "-c", code + WITHOUT_TENSORFLOW])
+    )

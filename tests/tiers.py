@@ -45,6 +45,7 @@ def long(*values: Any) -> Any:
 SLOW_FIRST = ("ray", "e2e", "dist", "tf", "browser")
 # These files ask for the same scenarios (conftest.py), which one lane runs once.
 SCENARIOS = {f"tests/test_{name}.py" for name in ("callbacks", "checkpoints", "loop", "replication")}
+TWO_NODES = "tests/training/two_nodes/"  # and these for the same Ray
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,6 +85,8 @@ class Lanes(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith(TWO_NODES):
+            return TWO_NODES
         return "scenarios" if file in SCENARIOS else file
 
     def remove_node(self, node: Any) -> str | None:

@@ -110,9 +110,8 @@ def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path, monkey
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
-def test_schedulers_that_stop_trials_leave_one_that_ran_to_its_end(tmp_path, scheduler):
-    outcome = search(make(tmp_path, epochs=4, search={"scheduler": scheduler, "num_trials": 4}))
+def test_trials_that_hyperband_pauses_go_on_or_end(tmp_path):
+    outcome = search(make(tmp_path, epochs=4, search={"scheduler": "hyperband", "num_trials": 4}))
     assert len(outcome.records) == 4
     assert max(len(record.rows) for record in outcome.records) == 4
     assert all(epochs(record) == list(range(1, len(record.rows) + 1)) for record in outcome.records)

@@ -81,20 +81,6 @@ def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
 
 
 @pytest.mark.e2e
-@pytest.mark.long
-def test_the_driver_never_imports_tensorflow(tmp_path):
-    script = (
-        "import sys\nfrom nn_train.config import config_from_dict\nfrom nn_train import train\n"
-        f"run = {{'storage_path': {str(tmp_path)!r}, 'loggers': []}}\n"
-        "sections = {'data': {'source': 'user_data:arrays'}, 'train': {'epochs': 1, 'batch_size': 16}, 'run': run}\n"
-        "sections |= {'scaling': {'num_workers': 1}}\n"
-        "train(config_from_dict({'name': 'light', **sections}))\n"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=ENVIRONMENT, timeout=TIMEOUT)
-
-
-@pytest.mark.e2e
 def test_interrupted_and_started_again_it_goes_on(tmp_path):
     words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
     process = subprocess.Popen(

@@ -11,72 +11,25 @@ import sys
 import time
 
 import pytest
-from ray_nodes import cluster_of
+from struck_runs import PATIENCE, run, settings, what_must_not_differ
 
 from benchmarks.chaos import descendants
 from nn_train import train
-from nn_train.config import config_from_dict, dump_yaml
+from nn_train.config import dump_yaml
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import evaluate_runs
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("nodes")]
-TIMES = ("seconds", "samples_per_second")
 TIMEOUT = 300  # seconds
-PATIENCE = 15  # seconds: more than a start of TensorFlow keeps a process from answering on a busy machine
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    """A worker on each of two nodes, and a head that has room for none."""
-    with cluster_of(head_cpus=0, nodes=2) as cluster:
-        yield cluster
-
-
-def run(folder, model, **changes):
-    """Two workers, twelve steps an epoch, a checkpoint at every pause. Returns the events."""
-    events = []
-    train(settings(folder, model, **changes), on_event=events.append)
-    return events
-
-
-def settings(folder, model, callbacks=None, **changes):
-    return config_from_dict(
-        {
-            "name": model,
-            "model": {"name": f"struck_models:{model}"},
-            "data": {"source": "user_data:arrays"},
-            "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
-            "run": {"storage_path": str(folder), "loggers": [], "hang_timeout": PATIENCE, **changes},
-        }
-    )
 
 
 def job(folder, model, nodes):
     """The same as a command; what ``subprocess`` needs to start it."""
     file = folder / "job.yaml"
-    file.write_text(dump_yaml(settings(folder, model)))
+    file.write_text(dump_yaml(settings(folder, model, hang_timeout=PATIENCE)))
     command = [sys.executable, "-m", "jobs.train", "--config", str(file)]
     environment = {**os.environ, "RAY_ADDRESS": nodes.address}
     return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-
-def weights(folder, model):
-    from nn_train.checkpoints import unpack
-
-    newest = max((folder / model / "checkpoints").glob("*.ckpt"))
-    return [array.tobytes() for array in unpack(newest.read_bytes()).variables]
-
-
-def history(folder, model):
-    lines = (folder / model / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
-
-
-@pytest.fixture(scope="module")
-def whole(nodes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    run(folder, "unharmed")
-    return history(folder, "unharmed"), weights(folder, "unharmed")
 
 
 def test_a_worker_that_stands_still_in_a_step_changes_nothing(tmp_path, whole):
@@ -90,20 +43,18 @@ def test_a_worker_that_stands_still_in_a_step_changes_nothing(tmp_path, whole):
     assert starts[0] == (0, 0)
     assert starts[1][0] == 0
     assert starts[1][1] >= 8  # from within the epoch in which it was struck
-    assert history(tmp_path, "stopped_in_a_step") == whole[0]
-    assert weights(tmp_path, "stopped_in_a_step") == whole[1]
+    assert what_must_not_differ(tmp_path, "stopped_in_a_step") == whole
 
 
 def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole):
-    events = run(tmp_path, "waiting_again_and_again", callbacks="struck_models:waiting_callback")
+    events = run(tmp_path, "waiting_again_and_again", hang_timeout=PATIENCE, callbacks="struck_models:waiting_callback")
     failures = [event["what"] for event in events if event["event"] == "failure"]
     assert len(failures) == 3
     assert all("lost: its training has stopped moving (nothing of it has ended for " in what for what in failures)
     starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
     # In the first step; in the validation after an epoch; in a callback. An epoch is kept once the latter have run.
     assert starts == [(0, 0), (0, 0), (0, 8), (0, 8)]
-    assert history(tmp_path, "waiting_again_and_again") == whole[0]
-    assert weights(tmp_path, "waiting_again_and_again") == whole[1]
+    assert what_must_not_differ(tmp_path, "waiting_again_and_again") == whole
 
 
 def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, whole):
@@ -120,11 +71,10 @@ def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, wh
                 os.kill(pid, signal.SIGSTOP)
                 stopped.append(pid)
 
-    train(settings(tmp_path, "unharmed"), on_event=stop_one_that_has_its_guard)
+    train(settings(tmp_path, "unharmed", hang_timeout=PATIENCE), on_event=stop_one_that_has_its_guard)
     assert len(failures) == 1
     assert re.search("lost while it started|worker [01] was lost: ", failures[0])
-    assert history(tmp_path, "unharmed") == whole[0]
-    assert weights(tmp_path, "unharmed") == whole[1]
+    assert what_must_not_differ(tmp_path, "unharmed") == whole
 
 
 def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
@@ -134,9 +84,8 @@ def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole)
     starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
     # In the first step; while the checkpoint of the first epoch was written; in the last epoch.
     assert starts == [(0, 0), (0, 0), (0, 8), (2, 0)]
-    assert history(tmp_path, "killed_again_and_again") == whole[0]
+    assert what_must_not_differ(tmp_path, "killed_again_and_again") == whole
     assert not list(tmp_path.rglob("*.part"))  # of the file that was being written
-    assert weights(tmp_path, "killed_again_and_again") == whole[1]
 
 
 def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_damaged_checkpoint(tmp_path, whole):
@@ -157,8 +106,7 @@ def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_d
     assert [newest.name in warning for warning in start["warnings"]] == [True]
     assert (start["resumed_after"], start["resumed_step"]) == (0, 0)  # there was none before it
     assert json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())["status"] == "finished"
-    assert history(tmp_path, "killed_in_a_step") == whole[0]
-    assert weights(tmp_path, "killed_in_a_step") == whole[1]
+    assert what_must_not_differ(tmp_path, "killed_in_a_step") == whole
 
 
 def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp_path, whole):
@@ -176,8 +124,7 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     events = run(tmp_path, "unharmed")
     (start,) = [event for event in events if event["event"] == "start"]
     assert start["resumed_after"] >= 1
-    assert history(tmp_path, "unharmed") == whole[0]
-    assert weights(tmp_path, "unharmed") == whole[1]
+    assert what_must_not_differ(tmp_path, "unharmed") == whole
 
 
 def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole):
@@ -190,8 +137,7 @@ def test_a_killed_driver_is_continued_by_the_same_command(tmp_path, nodes, whole
     again = subprocess.run(**command, timeout=TIMEOUT)
     assert again.returncode == 0, again.stderr
     assert "continuing " in again.stdout
-    assert history(tmp_path, model) == whole[0]
-    assert weights(tmp_path, model) == whole[1]
+    assert what_must_not_differ(tmp_path, model) == whole
 
 
 def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path, nodes):
