@@ -205,7 +205,7 @@ def descendants(root: int) -> dict[int, str]:
 
 def digest_of(folder: Path) -> str:
     """Of everything that must not differ, times left out."""
-    from nn_train.checkpoints import unpack
+    from nn_train.runs.checkpoints import unpack
 
     digest = hashlib.sha256()
     if (folder / "trials.csv").exists():

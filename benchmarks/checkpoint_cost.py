@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config.schema import TrainConfig
-from nn_train.training.addresses import free_addresses, tf_config
+from nn_train.engine.addresses import free_addresses, tf_config
+from nn_train.events import EpochEnded, Event
 
 WORKERS = 2
 TARGET = 0.03
@@ -95,17 +96,17 @@ def measure(number: int, epochs: int | None) -> list[dict[str, Any]]:
 def train_here(case: Case, rank: int, folder: str, epochs: int | None) -> list[dict[str, Any]]:
     """Train as worker ``rank``; of each epoch its seconds, and those of its checkpoints, within and at the end."""
     from nn_train.config import config_from_dict
-    from nn_train.runs import RunFolder
-    from nn_train.training import pauses, worker
+    from nn_train.runs import chunk_hooks, worker
+    from nn_train.storage.folder import ResultsFolder
 
     within: list[float] = []
     at_end: list[float] = []
     rows: list[dict[str, Any]] = []
-    pause, keep_state = pauses.TimedPauses.pause, worker.Run.keep_state
+    pause, keep_state = chunk_hooks.TimedHooks.pause, worker.Run.keep_state
 
-    def timed_pause(self: Any, loop: Any, step: int, loss_sum: float) -> None:
+    def timed_pause(self: Any, gather: Any, step: int, loss_sum: float) -> None:
         began, saved = time.perf_counter(), self.saved
-        pause(self, loop, step, loss_sum)
+        pause(self, gather, step, loss_sum)
         if self.saved != saved:
             within.append(time.perf_counter() - began)
 
@@ -114,13 +115,13 @@ def train_here(case: Case, rank: int, folder: str, epochs: int | None) -> list[d
         keep_state(self)
         at_end.append(time.perf_counter() - began)
 
-    def report(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
-            rows.append({"seconds": event["row"]["seconds"], "within": [*within], "at_end": sum(at_end)})
+    def report(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            rows.append({"seconds": event.row["seconds"], "within": [*within], "at_end": sum(at_end)})
             within.clear()
             at_end.clear()
 
-    setattr(pauses.TimedPauses, "pause", timed_pause)  # noqa: B010 - a plain assignment is no method to mypy
+    setattr(chunk_hooks.TimedHooks, "pause", timed_pause)  # noqa: B010 - a plain assignment is no method to mypy
     setattr(worker.Run, "keep_state", timed_keep_state)  # noqa: B010
     training = {"epochs": epochs or EPOCHS[case.model], "batch_size": BATCH_SIZE[case.model]}
     sections = {
@@ -130,8 +131,8 @@ def train_here(case: Case, rank: int, folder: str, epochs: int | None) -> list[d
         "scaling": {"num_workers": WORKERS},
         "run": {"storage_path": folder, "loggers": []},
     }
-    job = worker.Job(config_from_dict({"name": "run", **sections}), RunFolder(folder, "run"), (), time.time())
-    worker.run_worker([job], rank, WORKERS, worker.Surroundings(report=report))
+    job = worker.Job(config_from_dict({"name": "run", **sections}), ResultsFolder(folder, "run"), (), time.time())
+    worker.run_worker([job], rank, WORKERS, worker.WorkerContext(report=report))
     return rows
 
 

@@ -78,7 +78,7 @@ def run(command: list[str]) -> tuple[int | str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wanted", nargs="*", help="ids of mutants, or modules such as nn_train/lease.py")
+    parser.add_argument("wanted", nargs="*", help="ids of mutants, or modules such as nn_train/storage/lease.py")
     parser.add_argument("--marks", default="not launch", help="which tests may be run, as for pytest -m")
     parser.add_argument("--json", type=Path, help="the result: which test has noticed which mutant")
     arguments = parser.parse_args()

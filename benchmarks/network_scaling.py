@@ -30,7 +30,7 @@ from typing import IO, Any
 
 from benchmarks.network_model import Point, Terms, fit, largest_gradients, predicted
 from benchmarks.two_hosts import Host, Link, two_hosts
-from nn_train.training.addresses import tf_config
+from nn_train.engine.addresses import tf_config
 
 CASES = (("mlp", 128), ("mlp", 1024), ("cnn", 128), ("cnn", 512))  # model, global batch
 SPEEDS_OF_LINK = (None, 10.0, 1.0)  # Gbit/s
@@ -158,9 +158,9 @@ def work(model: str, batch: int, rank: int) -> None:
     """A worker: answers questions until its input ends."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.loop import Loop
-    from nn_train.preparation import prepare_model
-    from nn_train.replication import configure_tensorflow, join_strategy
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.engine.strategy import configure_tensorflow, join_strategy
 
     addresses = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
     configure_tensorflow(1, use_gpu=False)

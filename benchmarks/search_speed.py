@@ -25,6 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nn_train.events import Event, TrialEnded
+
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-4, 1e-2]}, "model.dropout": {"uniform": [0.1, 0.4]}}
 EPOCHS, FACTOR, BATCH = 8, 4, 128
 # Measurement, how it is compared, and its limit.
@@ -99,10 +101,10 @@ def overhead(count: int) -> dict[str, float]:
     ends: list[float] = []
     training: list[float] = []
 
-    def note(event: dict[str, Any]) -> None:
-        if event["event"] == "trial":
+    def note(event: Event) -> None:
+        if isinstance(event, TrialEnded):
             ends.append(time.perf_counter())
-            training.append(sum(row["seconds"] for row in event["record"].rows))
+            training.append(sum(row["seconds"] for row in event.rows))
 
     with tempfile.TemporaryDirectory() as folder:
         search(make_config(folder, count, data={"validation_fraction": 0.1}), on_event=note)
@@ -175,8 +177,8 @@ def simulated(count: int) -> dict[str, float]:
 
     ends: list[float] = []
 
-    def note(event: dict[str, Any]) -> None:
-        if event["event"] == "trial":
+    def note(event: Event) -> None:
+        if isinstance(event, TrialEnded):
             ends.append(time.perf_counter())
 
     base = make_simulated()
@@ -206,16 +208,17 @@ def make_simulated() -> type:
     import math
 
     from nn_train.search.trainable import TrialRunner
-    from nn_train.search.trial import Outcome
+    from nn_train.search.trial_worker import Outcome
 
     class Formula:
-        """Stands for the workers of a trial."""
+        """Stands for the workers of a trial, as far as ASHA needs them."""
 
         broken = False
 
-        def begin(self, config: Any, folder: Any, values: dict[str, Any]) -> None:
+        def begin(self, config: Any, folder: Any, values: dict[str, Any]) -> str:
             self.rows: list[dict[str, Any]] = []
             self.config = config
+            return ""
 
         def epoch(self) -> Outcome:
             distance = abs(math.log10(self.config.optimizer.learning_rate) + 3)
@@ -224,12 +227,12 @@ def make_simulated() -> type:
             self.rows.append(row)
             return Outcome(rows=self.rows, done=len(self.rows) >= self.config.train.epochs)
 
-        def worn(self) -> bool:
+        def should_recycle(self) -> bool:
             return False
 
     class Runner(TrialRunner):
         def start(self, config: dict[str, Any]) -> None:
-            self.workers = self.workers or Formula()
+            self.workers = getattr(self, "workers", Formula())  # type: ignore[arg-type]
             super().start(config)
 
     return Runner

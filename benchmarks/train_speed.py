@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nn_train.training.addresses import free_addresses, tf_config
+from nn_train.engine.addresses import free_addresses, tf_config
 
 ROUNDS = 3
 
@@ -117,9 +117,9 @@ def ours(case: Case, rank: int) -> list[float]:
     """This package's engine."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.loop import Loop
-    from nn_train.preparation import prepare_model
-    from nn_train.replication import configure_tensorflow, join_strategy
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.engine.strategy import configure_tensorflow, join_strategy
 
     configure_tensorflow(case.threads, use_gpu=False)
     replicas = join_strategy(rank, case.workers, whole_gpu=False)

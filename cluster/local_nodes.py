@@ -19,8 +19,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from nn_train.engine.addresses import free_addresses
 from nn_train.errors import RequestError, TrainingError
-from nn_train.training.addresses import free_addresses
 
 HOST = "127.0.0.1"
 MARK = "NN_TRAIN_LOCAL_CLUSTER"

@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     job, *options = argv
     if job not in JOBS:
         raise RequestError(f"{job!r}: is no job; known: {', '.join(JOBS)}")
-    from nn_train.submission import submit
+    from nn_train.ray_cluster.submission import submit
 
     return submit([f"jobs.{job}", *options])
 

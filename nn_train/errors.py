@@ -25,3 +25,8 @@ class TrainingError(RuntimeError):
 
 class StorageError(TrainingError):
     """A folder, bucket or service cannot be read or written, after the retries of whoever talks to it."""
+
+
+def first_line(error: Exception) -> str:
+    """What happened, without the lines for programmers that pyarrow adds."""
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -36,7 +36,7 @@ class Outcome:
     def variables(self, run: str) -> list[np.ndarray]:
         """Weights, optimizer state and seeds after the last epoch."""
         newest = max((self.folder(run) / "checkpoints").iterdir())
-        from nn_train.checkpoints import unpack
+        from nn_train.runs.checkpoints import unpack
 
         return unpack(newest.read_bytes()).variables
 
@@ -65,7 +65,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int]
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One Ray for a module, whose workers find ``user_code``."""
-    from nn_train.training.cluster import ray_session
+    from nn_train.ray_cluster.session import ray_session
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))

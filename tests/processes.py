@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nn_train.training.addresses import free_addresses, tf_config
+from nn_train.engine.addresses import free_addresses, tf_config
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}  # as the kernel has it
 TIMEOUT = 200  # seconds, less than the limit of a test; a hang is a failure, not a wait for ever

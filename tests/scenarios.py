@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from nn_train.config import config_from_dict
-from nn_train.replication import Replicas, configure_tensorflow, join_strategy
-from nn_train.runs import RunFolder
-from nn_train.training.worker import Job, Surroundings, train_replica
+from nn_train.engine.strategy import Replicas, configure_tensorflow, join_strategy
+from nn_train.events import EpochEnded, Started
+from nn_train.runs.worker import Job, WorkerContext, train_replica
+from nn_train.storage.folder import ResultsFolder
 
 
 class InterruptedTrainingError(Exception):
@@ -30,7 +31,7 @@ def make_job(out: Path, name: str, size: int, **sections: Any) -> Job:
     content["scaling"] = {"num_workers": size}
     content["train"] = {"epochs": 2, "batch_size": 16, **sections.get("train", {})}
     config = config_from_dict(content)
-    return Job(config=config, folder=RunFolder(str(out), name), command=("test",), started_at=time.time())
+    return Job(config=config, folder=ResultsFolder(str(out), name), command=("test",), started_at=time.time())
 
 
 # Trained completely by every world size; the tests compare the folders.
@@ -82,42 +83,42 @@ def continued(out: Path, replicas: Replicas, name: str) -> None:
     job = make_job(out, name, replicas.size, **RUNS[CONTINUED[name]])
 
     def die_after_one_epoch(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
+        if isinstance(event, EpochEnded):
             raise InterruptedTrainingError
 
     try:
-        train_replica(job, replicas, Surroundings(report=die_after_one_epoch))
+        train_replica(job, replicas, WorkerContext(report=die_after_one_epoch))
     except InterruptedTrainingError:
-        train_replica(job, replicas, Surroundings())
+        train_replica(job, replicas, WorkerContext())
 
 
 def continued_within(out: Path, replicas: Replicas, name: str) -> None:
     """The run ``WITHIN[name]`` again with a checkpoint after every step, ended within the second epoch, continued."""
-    from nn_train.training import pauses
+    from nn_train.runs import chunk_hooks
 
     sections = RUNS[WITHIN[name]]
     train = {**sections.get("train", {}), "checkpoint_every_seconds": 1e-9}
     job = make_job(out, name, replicas.size, **{**sections, "train": train})
-    normal = pauses.SHARE, pauses.FIRST_STEPS
-    pauses.SHARE, pauses.FIRST_STEPS = 1e9, 1  # whatever it costs
-    whole, made = pauses.TimedPauses.pause, [0]
+    normal = chunk_hooks.SHARE, chunk_hooks.FIRST_STEPS
+    chunk_hooks.SHARE, chunk_hooks.FIRST_STEPS = 1e9, 1  # whatever it costs
+    whole, made = chunk_hooks.TimedHooks.pause, [0]
 
-    def die_in_the_second_epoch(self: Any, loop: Any, step: int, loss_sum: float) -> None:
-        whole(self, loop, step, loss_sum)
+    def die_in_the_second_epoch(self: Any, gather: Any, step: int, loss_sum: float) -> None:
+        whole(self, gather, step, loss_sum)
         made[0] += 1
         if step == 2 and made[0] > 2:
             raise InterruptedTrainingError
 
-    pauses.TimedPauses.pause = die_in_the_second_epoch  # type: ignore[method-assign]
+    chunk_hooks.TimedHooks.pause = die_in_the_second_epoch  # type: ignore[method-assign]
     resumed: list[dict[str, Any]] = []
     try:
-        train_replica(job, replicas, Surroundings())
+        train_replica(job, replicas, WorkerContext())
     except InterruptedTrainingError:
-        pauses.TimedPauses.pause = whole  # type: ignore[method-assign]
-        train_replica(job, replicas, Surroundings(report=resumed.append))
-    pauses.SHARE, pauses.FIRST_STEPS = normal
-    start = next(event for event in resumed if event["event"] == "start")
-    (out / f"{name}-{replicas.rank}.json").write_text(json.dumps([start["resumed_after"], start["resumed_step"]]))
+        chunk_hooks.TimedHooks.pause = whole  # type: ignore[method-assign]
+        train_replica(job, replicas, WorkerContext(report=resumed.append))
+    chunk_hooks.SHARE, chunk_hooks.FIRST_STEPS = normal
+    start = next(event for event in resumed if isinstance(event, Started))
+    (out / f"{name}-{replicas.rank}.json").write_text(json.dumps([start.resumed_after, start.resumed_step]))
 
 
 def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
@@ -126,9 +127,9 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     import tensorflow as tf
 
     from nn_train.datasets import load_data
-    from nn_train.loop import Loop
-    from nn_train.preparation import prepare_model
-    from nn_train.replication import moving_statistics, same_on_all
+    from nn_train.engine.collectives import moving_statistics, same_on_all
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.preparation import prepare_model
 
     job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
     model = prepare_model(job.config, load_data(job.config.data), replicas)
@@ -152,7 +153,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 
 def do(name: str, out: Path, replicas: Replicas) -> None:
     if name in RUNS:
-        train_replica(make_job(out, name, replicas.size, **RUNS[name]), replicas, Surroundings())
+        train_replica(make_job(out, name, replicas.size, **RUNS[name]), replicas, WorkerContext())
     elif name in CONTINUED:
         continued(out, replicas, name)
     elif name in WITHIN:
@@ -163,18 +164,18 @@ def do(name: str, out: Path, replicas: Replicas) -> None:
 
 def diverged(out: Path, replicas: Replicas) -> dict[str, Any]:
     """What each worker says when a loss or a weight is not finite, how many epochs are kept, and whether these are."""
-    from nn_train.checkpoints import load_newest
     from nn_train.errors import TrainingError
+    from nn_train.runs.checkpoints import load_newest
 
     told = {}
     for model in ("diverges", "diverges_to_infinity", "diverges_unseen"):
-        sections = {"data": RUNS["uneven"]["data"], "model": {"name": f"struck_models:{model}"}}
+        sections = {"data": RUNS["uneven"]["data"], "model": {"name": f"failing_models:{model}"}}
         train = {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3}
         job = make_job(
             out, model, replicas.size, train=train, run={"loggers": [], "storage_path": str(out)}, **sections
         )
         try:
-            train_replica(job, replicas, Surroundings())
+            train_replica(job, replicas, WorkerContext())
         except TrainingError as error:
             kept = load_newest(job.folder, warn=print)
             finite = all(np.isfinite(array).all() for array in kept.variables)
@@ -190,7 +191,7 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
     for number, sections in enumerate(REFUSED):
         job = make_job(out, f"refused{number}", replicas.size, **{"data": data, **sections})
         try:
-            train_replica(job, replicas, Surroundings())
+            train_replica(job, replicas, WorkerContext())
         except RequestError as error:
             said.append([str(error), job.folder.exists()])
     return said
@@ -199,35 +200,35 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
 def unreadable_run(out: Path, replicas: Replicas) -> list[str]:
     """What each worker says when the last one cannot read the checkpoint of a run, does not see it, or cannot look."""
     job, new = (make_job(out, f"unreadable_{name}", replicas.size, **RUNS["dropout"]) for name in ("run", "new"))
-    train_replica(job, replicas, Surroundings())
-    said = [error_of(train_replica, job, replicas, Surroundings()) for _ in each_fault(replicas)]
-    whole = RunFolder.names
+    train_replica(job, replicas, WorkerContext())
+    said = [error_of(train_replica, job, replicas, WorkerContext()) for _ in each_fault(replicas)]
+    whole = ResultsFolder.names
     if replicas.rank == replicas.size - 1:
-        RunFolder.names = None  # type: ignore[assignment]
-    said.append(error_of(train_replica, new, replicas, Surroundings()))
-    RunFolder.names = whole  # type: ignore[method-assign]
+        ResultsFolder.names = None  # type: ignore[assignment]
+    said.append(error_of(train_replica, new, replicas, WorkerContext()))
+    ResultsFolder.names = whole  # type: ignore[method-assign]
     return said
 
 
 def replaced_run(out: Path, replicas: Replicas) -> list[str]:
     """A run that replaces one of three epochs, whose chief takes its time to clear the folder: what each says."""
     sections = {**RUNS["dropout"], "run": {"loggers": [], "overwrite": True}}
-    job, clear = make_job(out, "replaced_run", replicas.size, **sections), RunFolder.clear
-    train_replica(job, replicas, Surroundings())
+    job, clear = make_job(out, "replaced_run", replicas.size, **sections), ResultsFolder.clear
+    train_replica(job, replicas, WorkerContext())
 
-    def clear_late(self: RunFolder) -> None:
+    def clear_late(self: ResultsFolder) -> None:
         time.sleep(0.5)
         clear(self)
 
-    RunFolder.clear = clear_late  # type: ignore[method-assign]
-    said = [error_of(train_replica, job, replicas, Surroundings())]
-    RunFolder.clear = clear  # type: ignore[method-assign]
+    ResultsFolder.clear = clear_late  # type: ignore[method-assign]
+    said = [error_of(train_replica, job, replicas, WorkerContext())]
+    ResultsFolder.clear = clear  # type: ignore[method-assign]
     return said
 
 
 def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
     """The same of a trial: what ``begin`` says and ``epoch`` gives; then how it goes on once all can read."""
-    from nn_train.search import trial
+    from nn_train.search import trial_worker as trial
 
     trial.join_process = lambda *place: replicas
     trial.CHECKPOINT_SECONDS = 0.0
@@ -249,21 +250,21 @@ def each_fault(replicas: Replicas) -> Iterator[None]:
     """Twice: the last worker cannot read checkpoints; it does not see the newest one."""
     from nn_train.errors import StorageError
 
-    read, names, is_last = RunFolder.read, RunFolder.names, replicas.rank == replicas.size - 1
+    read, names, is_last = ResultsFolder.read, ResultsFolder.names, replicas.rank == replicas.size - 1
 
-    def fail(self: RunFolder, name: str) -> bytes:
+    def fail(self: ResultsFolder, name: str) -> bytes:
         if name.endswith(".ckpt"):
             raise StorageError(f"{name} cannot be read: Permission denied")
         return read(self, name)
 
     if is_last:
-        RunFolder.read = fail  # type: ignore[method-assign]
+        ResultsFolder.read = fail  # type: ignore[method-assign]
     yield
     if is_last:
-        RunFolder.read = read  # type: ignore[method-assign]
-        RunFolder.names = lambda self, name: names(self, name)[:-1]  # type: ignore[method-assign]
+        ResultsFolder.read = read  # type: ignore[method-assign]
+        ResultsFolder.names = lambda self, name: names(self, name)[:-1]  # type: ignore[method-assign]
     yield
-    RunFolder.names = names  # type: ignore[method-assign]
+    ResultsFolder.names = names  # type: ignore[method-assign]
 
 
 def error_of(action: Callable[..., Any], *arguments: Any) -> str:

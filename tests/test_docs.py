@@ -24,7 +24,7 @@ PATH = re.compile(rf"(?<![\w./:-])(?:{'|'.join(FOLDERS)})/[\w./-]*")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`]+)`")
 FIELD = rf"(?:{'|'.join(SECTIONS)})(?:\.[A-Za-z_]\w*)+"
-# [`loop.py`](../nn_train/loop.py) `Loop.prepare`: `a line of it`
+# [`loop.py`](../nn_train/engine/loop.py) `Loop.prepare`: `a line of it`
 FUNCTION_OF_LINK = re.compile(r"\]\(([^)\s]+\.py)\)\s`([A-Za-z_][\w.]*)`(?::\s`([^`]+)`)?")
 FUNCTION_IN_PATH = re.compile(r"`([A-Za-z_][\w.]*)`\s+(?:in\s+|\()`([\w./]+\.py)`")
 
@@ -86,7 +86,7 @@ def is_quoted(line, source):
 
 def result_fields():
     """``section.field`` names in result.json that look like fields of the config."""
-    tree = ast.parse((ROOT / "nn_train" / "training" / "record.py").read_text())
+    tree = ast.parse((ROOT / "nn_train" / "runs" / "record.py").read_text())
     function = next(node for node in tree.body if "finished_record" in names_of(node))
     record = next(node.value for node in ast.walk(function) if isinstance(node, ast.Return))
     for key, value in zip(record.keys, record.values, strict=True):

@@ -44,7 +44,8 @@ def long(*values: Any) -> Any:
 
 SLOW_FIRST = ("ray", "e2e", "dist", "tf", "browser")
 # These files ask for the same scenarios (conftest.py), which one lane runs once.
-SCENARIOS = {f"tests/test_{name}.py" for name in ("callbacks", "checkpoints", "loop", "replication")}
+SCENARIOS = {f"tests/runs/test_{name}.py" for name in ("callbacks", "checkpoints")}
+SCENARIOS |= {f"tests/engine/test_{name}.py" for name in ("collectives", "loop")}
 TWO_NODES = "tests/training/two_nodes/"  # and these for the same Ray
 
 

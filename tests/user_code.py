@@ -191,9 +191,9 @@ def kill_once_marked():
 
 def impatient():
     """None, but this worker waits a few seconds only for storage that fails."""
-    from nn_train import runs
+    from nn_train.storage import retry
 
-    runs.PATIENCE = 3.0
+    retry.PATIENCE = 3.0
     return []
 
 

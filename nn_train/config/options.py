@@ -12,7 +12,7 @@ from nn_train.errors import RequestError
 
 
 def option(
-    default: Any,
+    default: object,
     help: str,
     *,
     choices: tuple[str, ...] = (),
@@ -52,7 +52,7 @@ class Section:
             check_value(spec, getattr(self, spec.name), f"{self.section_name()}.{spec.name}")
 
 
-def check_value(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
+def check_value(spec: dataclasses.Field[Any], value: object, path: str) -> None:
     """Raise RequestError when ``value`` is outside the choices or the range of its field."""
     if value is None:
         return
@@ -94,6 +94,6 @@ def nearest(name: Any, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def is_entry_point(value: Any) -> bool:
+def is_entry_point(value: object) -> bool:
     """Whether ``value`` is written as ``module:function``."""
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None

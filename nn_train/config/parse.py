@@ -85,7 +85,7 @@ def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
     return dump(config_to_dict(config, stages))
 
 
-def as_plain(value: Any) -> Any:
+def as_plain(value: object) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -126,6 +126,13 @@ def config_from_flat(flat: Mapping[str, Any]) -> Config:
     return Config(**top, **made)
 
 
+def read_section(section: str, values: Mapping[str, Any]) -> Any:
+    """A section by itself, such as a ``ScalingConfig``, from its fields' values. Raises RequestError."""
+    hints = field_types()
+    given = {name: coerce(f"{section}.{name}", value, hints[f"{section}.{name}"]) for name, value in values.items()}
+    return SECTIONS[section](**given)
+
+
 def unknown_field(path: str, known: list[str]) -> str:
     """The message for a misspelt field, with the nearest name or the section's fields."""
     hint = nearest(path, known)
@@ -137,7 +144,7 @@ def unknown_field(path: str, known: list[str]) -> str:
     return f"{path}: no such field{hint}"
 
 
-def coerce(path: str, value: Any, hint: Any) -> Any:
+def coerce(path: str, value: object, hint: object) -> Any:
     """``value`` as the declared type. Text from a command line and YAML's own types are both taken."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() in ("none", "null"))):
@@ -155,7 +162,7 @@ def coerce(path: str, value: Any, hint: Any) -> Any:
         raise RequestError(f"{path}: {value!r} is not {KIND_NAMES[kind]}") from None
 
 
-def coerce_tuple(path: str, value: Any) -> tuple[str, ...]:
+def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
@@ -165,7 +172,7 @@ def coerce_tuple(path: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def coerce_mapping(path: str, value: Any) -> dict[str, Any]:
+def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
     content = parse_yaml(value, path) if isinstance(value, str) else value
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
@@ -188,14 +195,14 @@ def to_float(value: Any) -> float:
     return float(value)  # also the text "1e-3", which YAML 1.1 does not take for a number
 
 
-def to_bool(value: Any) -> bool:
+def to_bool(value: object) -> bool:
     text = str(value).lower()
     if text not in ("true", "false"):
         raise ValueError
     return text == "true"
 
 
-def to_str(value: Any) -> str:
+def to_str(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError
     if not value.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):

@@ -189,7 +189,7 @@ class Config:
             )
 
     @property
-    def title(self) -> str:
+    def job_name(self) -> str:
         """The run's name, never empty."""
         return str(self.name)
 

@@ -101,7 +101,7 @@ def parse_space(given: Mapping[str, Any], base: Config) -> Space:
     return space
 
 
-def parse_field(field: str, spec: Any, given: Mapping[str, Any]) -> Domain | Times | By:
+def parse_field(field: str, spec: object, given: Mapping[str, Any]) -> Domain | Times | By:
     """One line of the space; values are not yet checked against their ranges."""
     path = f"search.space.{field}"
     known = field_types()
@@ -118,7 +118,7 @@ def parse_field(field: str, spec: Any, given: Mapping[str, Any]) -> Domain | Tim
     return parse_domain(path, field, kind, content)
 
 
-def kind_of(path: str, spec: Any) -> tuple[str, Any]:
+def kind_of(path: str, spec: object) -> tuple[str, Any]:
     """``{kind: content}``."""
     kinds = (*RANGES, *LISTS, *DEPENDENT)
     if not isinstance(spec, Mapping) or len(spec) != 1:
@@ -129,7 +129,7 @@ def kind_of(path: str, spec: Any) -> tuple[str, Any]:
     return kind, content
 
 
-def parse_domain(path: str, field: str, kind: str, content: Any) -> Domain:
+def parse_domain(path: str, field: str, kind: str, content: object) -> Domain:
     """A range or a list of values."""
     hint = field_types()[field]
     whole = "int" in str(hint)
@@ -168,7 +168,7 @@ def is_multiple(value: float, step: float) -> bool:
     return math.isfinite(steps) and abs(steps - round(steps)) <= 1e-9
 
 
-def parse_by(field: str, content: Any, given: Mapping[str, Any]) -> By:
+def parse_by(field: str, content: object, given: Mapping[str, Any]) -> By:
     """``{other field: {value: specification, …}}``; every value that the other field can take has a branch."""
     path = f"search.space.{field}.by"
     if not isinstance(content, Mapping) or len(content) != 1 or not isinstance(next(iter(content.values())), Mapping):
@@ -184,7 +184,7 @@ def parse_by(field: str, content: Any, given: Mapping[str, Any]) -> By:
             f"{', '.join(map(str, domain.values))}"
         )
 
-    def branch(spec: Any) -> Domain | Fixed:
+    def branch(spec: object) -> Domain | Fixed:
         if not isinstance(spec, Mapping):
             return Fixed(value=coerce(path, spec, field_types()[field]))
         kind, values = kind_of(path, spec)
@@ -195,7 +195,7 @@ def parse_by(field: str, content: Any, given: Mapping[str, Any]) -> By:
     return By(other=other, branches=tuple((key, branch(spec)) for key, spec in parsed.items()))
 
 
-def parse_times(field: str, content: Any, given: Mapping[str, Any]) -> Times:
+def parse_times(field: str, content: object, given: Mapping[str, Any]) -> Times:
     """``[other field, factor]``."""
     path = f"search.space.{field}.times"
     if not isinstance(content, list | tuple) or len(content) != 2:
@@ -209,7 +209,7 @@ def parse_times(field: str, content: Any, given: Mapping[str, Any]) -> Times:
     return Times(other=content[0], factor=factor)
 
 
-def governing(path: str, other: Any, given: Mapping[str, Any]) -> Domain:
+def governing(path: str, other: object, given: Mapping[str, Any]) -> Domain:
     """The domain of a field that another one depends on."""
     if not isinstance(other, str) or other not in given:
         raise RequestError(f"{path}: {other!r} is not in search.space{nearest(other, given)}")
@@ -252,7 +252,7 @@ def drawn(space: Space) -> dict[str, Domain]:
     return domains
 
 
-def branch_name(field: str, key: Any) -> str:
+def branch_name(field: str, key: object) -> str:
     """The name under which a branch is drawn."""
     return f"{field}|{key}"
 
@@ -277,7 +277,7 @@ def resolve(space: Space, draws: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def plain(value: Any, whole: bool) -> Any:
+def plain(value: object, whole: bool) -> Any:
     """Python's own number for numpy's."""
     value = value.item() if hasattr(value, "item") else value
     return round(value) if whole and isinstance(value, float) else value

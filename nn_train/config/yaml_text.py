@@ -34,7 +34,7 @@ def load(text: str) -> Any:
         raise YamlError(str(error), None) from error
 
 
-def dump(content: Any) -> str:
+def dump(content: object) -> str:
     """The text that stands for plain values."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

@@ -6,16 +6,16 @@ import io
 import warnings
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nn_train.config import DataConfig
+from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.examples import Examples, SplitData, digest, hold_out, leaves
-from nn_train.entry_points import call_entry_point
-from nn_train.errors import RequestError, StorageError
-from nn_train.runs import first_line, open_uri, patiently, read_object
+from nn_train.errors import RequestError, StorageError, first_line
+from nn_train.storage.retry import patiently
+from nn_train.storage.uris import open_uri, read_object
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
@@ -206,7 +206,7 @@ def check_labels(y: np.ndarray, name: str, source: str) -> None:
         )
 
 
-def check_lengths(x: Any, y: Any, part: str, source: str) -> None:
+def check_lengths(x: object, y: object, part: str, source: str) -> None:
     lengths = {len(array) for tree in (x, y) for array in leaves(tree)}
     if len(lengths) != 1:
         raise RequestError(
@@ -250,7 +250,7 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
     )
 
 
-def classes_of(*targets: Any) -> int | None:
+def classes_of(*targets: object) -> int | None:
     """C when every target is one int array of labels from 0 to C-1, else None."""
     labels = [y for y in targets if isinstance(y, np.ndarray) and y.dtype.kind in "ui" and y.ndim == 1 and y.size]
     if len(labels) != len(targets) or min(int(y.min()) for y in labels) < 0:

@@ -15,8 +15,7 @@ from nn_train.doctor.ports import check_ports
 from nn_train.doctor.reach import check_reach
 from nn_train.doctor.storage import check_storage
 from nn_train.doctor.versions import check_versions
-from nn_train.errors import RequestError
-from nn_train.runs import first_line
+from nn_train.errors import RequestError, first_line
 
 Check = Callable[[Sequence[Node], Config], Finding]
 CHECKS: dict[str, Check] = {

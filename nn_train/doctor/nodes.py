@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nn_train.doctor.findings import Finding, judged
-from nn_train.runs import first_line
+from nn_train.errors import first_line
 
 T = TypeVar("T")
 ANSWER_WITHIN = 60.0  # seconds, to start a process and run a check in it
@@ -35,7 +36,7 @@ class Node:
     gpus: float
     examiner: Any
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """A reference to what the function returns there."""
         return self.examiner.call.remote(function, *arguments)
 
@@ -60,17 +61,15 @@ class Answers(Generic[T]):
 class Examiner:
     """Runs functions. Lives until the job ends, so that a function can leave a port open."""
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """What the function returns."""
         return function(*arguments)
 
 
 def start_examiners() -> list[Node]:
     """One on every living node. They take no CPU, so that a busy cluster can be examined."""
-    import nn_train.doctor
-
     # A node where this package is missing can still say so, and what else it lacks.
-    ray.cloudpickle.register_pickle_by_value(nn_train.doctor)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__package__])
     living = [node for node in ray.nodes() if node["Alive"]]
     times = Counter(node["NodeManagerAddress"] for node in living)
     placed = ray.remote(num_cpus=0, max_concurrency=CALLS_AT_ONCE)(Examiner)
@@ -83,7 +82,9 @@ def start_examiners() -> list[Node]:
     return nodes
 
 
-def ask(nodes: Sequence[Node], function: Callable[..., T], *arguments: Any, limit: float = ANSWER_WITHIN) -> Answers[T]:
+def ask(
+    nodes: Sequence[Node], function: Callable[..., T], *arguments: object, limit: float = ANSWER_WITHIN
+) -> Answers[T]:
     """Call a function on all nodes at once. A node that has not answered after ``limit`` seconds has a problem."""
     calls = {node.label: node.call(function, *arguments) for node in nodes}
     values, problems = {}, {}

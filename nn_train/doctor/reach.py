@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from nn_train.doctor.findings import FAILED, OK, Finding
-from nn_train.errors import RequestError
-from nn_train.runs import first_line
-from nn_train.training.cluster import ray_session
+from nn_train.errors import RequestError, first_line
+from nn_train.ray_cluster.session import ray_session
 
 ADVICE = (
     "RAY_ADDRESS is the address and port (6379) of a head that runs and that this machine reaches; a local Ray needs "
@@ -20,7 +19,7 @@ def check_reach(stack: contextlib.ExitStack, verbose: bool) -> Finding:
     import ray
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
-    from nn_train.training import local_ray
+    from nn_train.ray_cluster import local_ray
 
     try:
         stack.enter_context(ray_session(verbose))

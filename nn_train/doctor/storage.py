@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from nn_train.doctor.findings import Finding, judged
 from nn_train.doctor.nodes import Node, ask
 from nn_train.errors import StorageError
-from nn_train.runs import RunFolder
-from nn_train.training.shared_storage import SHARE_IT, existing, refuse_temporary
+from nn_train.ray_cluster.shared_storage import SHARE_IT, nearest_existing, refuse_temporary
+from nn_train.storage.folder import ResultsFolder
 
 ADVICE = (
     f"{SHARE_IT}; a shared folder must be mounted on every machine and writable for the account that Ray runs as, for "
@@ -19,12 +19,12 @@ ADVICE = (
 
 def check_storage(nodes: Sequence[Node], storage_path: str) -> Finding:
     """Everybody writes a file and looks for the driver's; the driver looks for theirs. All are removed again."""
-    folder = RunFolder(storage_path)
+    folder = ResultsFolder(storage_path)
     place = folder.location
     if folder.is_local:
         refuse_temporary("run.storage_path", folder.root)
-        place = existing(folder.root)  # nothing is created
-        folder = RunFolder(place)
+        place = nearest_existing(folder.root)  # nothing is created
+        folder = ResultsFolder(place)
     mark = f".nn-train-{uuid.uuid4().hex}"
     try:
         folder.write(f"{mark}-driver", b"")
@@ -47,9 +47,9 @@ def write_and_look(place: str, mark: str) -> tuple[str, bool]:
 
     import ray
 
-    from nn_train.runs import RunFolder
+    from nn_train.storage.folder import ResultsFolder
 
-    folder = RunFolder(place)
+    folder = ResultsFolder(place)
     if folder.is_local and not os.path.isdir(folder.root):
         raise FileNotFoundError(f"there is no folder {place}")  # writing would make it
     node = ray.get_runtime_context().get_node_id()
@@ -61,9 +61,9 @@ def remove(place: str, mark: str) -> None:
     """Remove what this node wrote; only it sees it where the folder is not shared."""
     import ray
 
-    from nn_train.runs import RunFolder
+    from nn_train.storage.folder import ResultsFolder
 
-    RunFolder(place).delete(f"{mark}-{ray.get_runtime_context().get_node_id()}")
+    ResultsFolder(place).delete(f"{mark}-{ray.get_runtime_context().get_node_id()}")
 
 
 def unshared(seen: Mapping[str, bool], written: Mapping[str, bool]) -> list[str]:

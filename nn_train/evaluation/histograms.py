@@ -55,7 +55,7 @@ def bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def histogram_curves(predictions: Predictions) -> Iterator[Curve]:
-    """As ``exact_curves``, from portions of the rows, with bounds on the areas."""
+    """The curves of all classes, then the micro curve, from portions of the rows; areas have bounds."""
     histogram = ScoreHistogram.empty(predictions.classes)
     for start in range(0, len(predictions), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)

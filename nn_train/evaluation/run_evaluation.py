@@ -22,14 +22,13 @@ EXACT_ROWS = 1_000_000  # above it curves come from histograms
 
 
 @dataclass(frozen=True)
-class RunEvaluation:
-    """One run on one test set.
+class Aggregates:
+    """What one run reached on one test set; nothing here grows with that.
 
     Attributes:
         confusion: int64 [C, C].
         per_class: for every class its ``precision``, ``recall``, ``f1``, ``roc_auc``, ``average_precision``.
         numbers: what describes the whole run, by name.
-        scores: one row per example; drop it to keep only the aggregates.
     """
 
     confusion: NDArray[np.int64]
@@ -37,6 +36,12 @@ class RunEvaluation:
     numbers: dict[str, Number]
     calibration: Calibration
     coverage: Coverage
+
+
+@dataclass(frozen=True)
+class RunEvaluation(Aggregates):
+    """The aggregates of a run, and its ``scores``: one row per example."""
+
     scores: RowScores
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.evaluation.predictions import PredictionError, Predictions
+from nn_train.storage.atomic import write_whole
 
 SCHEMA = 1
 ARRAYS = ("example_id", "y_true", "logits")
@@ -63,8 +63,8 @@ def store_predictions(
         seconds=seconds,
     )
     directory.mkdir(parents=True, exist_ok=True)
-    replace_file(directory / f"{stem}.npz", content)
-    replace_file(directory / f"{stem}.json", (json.dumps(asdict(note), indent=2) + "\n").encode())
+    write_whole(directory / f"{stem}.npz", content)
+    write_whole(directory / f"{stem}.json", (json.dumps(asdict(note), indent=2) + "\n").encode())
     return note
 
 
@@ -97,10 +97,3 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
             info.create_system = 3  # else it tells the operating system
             archive.writestr(info, member.getvalue())
     return buffer.getvalue()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, then move: readers see the old content or the new, never a part."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from nn_train.events import Handler, StageStarted
 
 # Seconds of an epoch of MNIST on one CPU, until the model's own are measured (Intel Xeon and AMD EPYC, 2 cores).
 FIRST_GUESS = {"mlp": 0.5, "cnn": 10.0}
@@ -46,10 +47,10 @@ class Clock:
 
     Args:
         stages: all, in their order.
-        on_event: given ``{"event": "stage", "title", "number", "of", "left": seconds or None}``.
+        on_event: given ``StageStarted``.
     """
 
-    def __init__(self, stages: Sequence[Stage], on_event: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, stages: Sequence[Stage], on_event: Handler) -> None:
         self.stages, self.on_event = stages, on_event
         self.begun = 0
         self.paces: dict[str, float] = {}
@@ -59,8 +60,7 @@ class Clock:
         """The next stage begins."""
         stage, left = self.stages[self.begun], self.left()
         self.begun += 1
-        told = {"title": stage.title, "number": self.begun, "of": len(self.stages), "left": left}
-        self.on_event({"event": "stage", **told})
+        self.on_event(StageStarted(stage.title, self.begun, len(self.stages), left))
 
     def learn(self, model: str, seconds: Sequence[float]) -> None:
         """Take what epochs of one worker of ``model`` took; the fastest, since others hold the tracing."""

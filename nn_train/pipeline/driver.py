@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
-from nn_train.lease import hold
+from nn_train.events import About, Event, Handler, Line, SearchEnded, Started, unheard
 from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
 from nn_train.pipeline.stages import REPORT, ModelStages, model_stages, pipeline_config, pipeline_folder
-from nn_train.runs import CONFIG, SEARCH, RunFolder
+from nn_train.runs.preflight import check_early
+from nn_train.runs.record import read_finished
 from nn_train.search import SearchOutcome, search
 from nn_train.search.driver import check_search
+from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import CONFIG, SEARCH
+from nn_train.storage.lease import hold
 from nn_train.training import TrainResult, train_all
-from nn_train.training.driver import check_early
-from nn_train.training.progress import counted
-from nn_train.training.record import read_finished
+from nn_train.wording import counted
 
-OnEvent = Callable[[dict[str, Any]], None]
 RECORD = "pipeline.json"
 NO_OVERRIDES: Mapping[str, Any] = {}
 
@@ -50,7 +51,7 @@ def run_pipeline(
     config: Config,
     overrides: Mapping[str, Any] = NO_OVERRIDES,
     quick: bool = False,
-    on_event: OnEvent = lambda event: None,
+    on_event: Handler = unheard,
     verbose: bool = False,
 ) -> PipelineResult:
     """Search for each model, train it with what was found from several seeds, evaluate all runs, report.
@@ -59,8 +60,8 @@ def run_pipeline(
         config: the job; its section ``pipeline`` names the models.
         overrides: ``section.field`` to a value that holds for all models, whatever their entries say.
         quick: with the smaller budgets of ``pipeline.quick``.
-        on_event: called with every event: ``stage`` where one begins, ``found`` for a finished search, ``line`` of
-            the evaluation, and those of ``search`` and ``train``, which hold their ``config``.
+        on_event: called with every event: ``StageStarted``, ``SearchEnded``, ``Line`` of the evaluation, and those of
+            ``search`` and ``train`` in ``About``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Raises:
@@ -69,7 +70,7 @@ def run_pipeline(
     """
     whole = pipeline_config(config, overrides, quick)
     models = model_stages(config, overrides, quick)
-    folder = RunFolder(pipeline_folder(whole))
+    folder = ResultsFolder(pipeline_folder(whole))
     settings = config_to_dict(whole, stages=("search", "pipeline"))
     record, page = folder.read_json(RECORD), f"{REPORT}/report.html"
     finished_before = record is not None and record.get("config") == settings and folder.exists(page)
@@ -78,11 +79,11 @@ def run_pipeline(
     if folder.exists(CONFIG):
         raise RequestError(f"name: {folder.location} holds a run or a search, not a pipeline; give another --name")
     folder.is_empty()  # RequestError where there is no bucket
-    check(models)
+    check_models(models)
     began = time.time()
 
     def say(text: str) -> None:
-        on_event({"event": "line", "text": f"waiting for {text}"})
+        on_event(Line(f"waiting for {text}"))
 
     with hold([folder], say):
         try:
@@ -100,7 +101,7 @@ def run_pipeline(
     return PipelineResult(folder.location, folder.path(page), finished, ran=True)
 
 
-def check(models: list[ModelStages]) -> None:
+def check_models(models: list[ModelStages]) -> None:
     """Refuse before Ray starts what can be seen without it."""
     for model in models:
         check_early(model.base)
@@ -109,10 +110,11 @@ def check(models: list[ModelStages]) -> None:
 
 
 def run_stages(
-    models: list[ModelStages], folder: RunFolder, on_event: OnEvent, verbose: bool
+    models: list[ModelStages], folder: ResultsFolder, on_event: Handler, verbose: bool
 ) -> tuple[list[TrainResult], list[SearchOutcome]]:
     """Everything, on one Ray: all searches, then all trainings on workers that start once, then the report."""
-    from nn_train.training.cluster import check_placeable, ray_session, trials_at_a_time
+    from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
+    from nn_train.ray_cluster.session import ray_session
 
     with ray_session(verbose):
         for model in models:
@@ -127,21 +129,21 @@ def run_stages(
             found: dict[str, Any] = {}
             if model.search is not None:
                 clock.begin()
-                outcome = search(model.search, about(model.search, on_event), verbose)
-                on_event({"event": "found", "config": model.search, "outcome": outcome})
+                outcome = search(model.search, with_config(model.search, on_event), verbose)
+                on_event(search_ended(model.search, outcome))
                 alone = on_workers(1, model.search.scaling.num_workers)  # a row is of all workers of a trial
                 clock.learn(model.name, [row["seconds"] / alone for one in outcome.records for row in one.rows])
                 outcomes.append(outcome)
                 found = outcome.best.values
             configs += model.trainings(found)
         clock.begin()
-        results = train_all(configs, about_runs(configs, on_event), verbose)
+        results = train_all(configs, with_configs(configs, on_event), verbose)
         clock.begin()
         write_report(results, outcomes, folder, models[0].base.scaling, on_event, verbose)
     return results, outcomes
 
 
-def planned(models: list[ModelStages], folder: RunFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
+def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
     """The stages in their order, and what is left to do in each."""
     from nn_train.search.planning import make_plan
     from nn_train.search.schedulers import rungs
@@ -152,10 +154,10 @@ def planned(models: list[ModelStages], folder: RunFolder, at_a_time: Mapping[str
         if job is not None:
             plan = make_plan(job, rungs(job), job.search.num_trials, at_a_time[model.name])
             epochs = on_workers(plan.epochs_expected, job.scaling.num_workers) / at_a_time[model.name]
-            ended = folder.exists(f"{job.title}/{SEARCH}")
+            ended = folder.exists(f"{job.job_name}/{SEARCH}")
             stages.append(Stage(f"search for {model.name}", [] if ended else [Work(model.name, kind, epochs)]))
         epochs = on_workers(model.base.train.epochs, model.base.scaling.num_workers)
-        runs = [RunFolder(folder.path(config.title)) for config in model.trainings({})]
+        runs = [ResultsFolder(folder.path(config.job_name)) for config in model.trainings({})]
         trainings += [Work(model.name, kind, epochs) for run in runs if read_finished(run) is None]
     names = ", ".join(model.name for model in models)
     whole = sum(model.seeds for model in models)
@@ -163,20 +165,29 @@ def planned(models: list[ModelStages], folder: RunFolder, at_a_time: Mapping[str
     return [*stages, Stage("evaluate and report", [PREDICTION] * whole)]
 
 
-def about(config: Config, on_event: OnEvent) -> OnEvent:
+def search_ended(config: Config, outcome: SearchOutcome) -> SearchEnded:
+    """What a search has found."""
+    best, metric = outcome.best, config.search.metric
+    value = best.value(metric)
+    assert value is not None
+    return SearchEnded(len(outcome.records), outcome.ran, best.trial, metric, value, best.values)
+
+
+def with_config(config: Config, on_event: Handler) -> Handler:
     """Adds to each event the config that it is about."""
-    return lambda event: on_event({**event, "config": config})
+    return lambda event: on_event(About(config, event))
 
 
-def about_runs(configs: list[Config], on_event: OnEvent) -> OnEvent:
-    """The same for trainings: a ``start`` event names its run, those after it are of the same one."""
-    by_name = {config.title: config for config in configs}
+def with_configs(configs: list[Config], on_event: Handler) -> Handler:
+    """Adds to each event of several trainings its config: ``Started`` names the run, what follows is about that one."""
+    by_name = {config.job_name: config for config in configs}
     now = configs[0]
 
-    def tell(event: dict[str, Any]) -> None:
+    def tell(event: Event) -> None:
         nonlocal now
-        now = by_name.get(event.get("run", ""), now)
-        on_event({**event, "config": now})
+        if isinstance(event, Started):
+            now = by_name[event.run]
+        on_event(About(now, event))
 
     return tell
 
@@ -184,16 +195,16 @@ def about_runs(configs: list[Config], on_event: OnEvent) -> OnEvent:
 def write_report(
     results: list[TrainResult],
     outcomes: list[SearchOutcome],
-    folder: RunFolder,
+    folder: ResultsFolder,
     scaling: ScalingConfig,
-    on_event: OnEvent,
+    on_event: Handler,
     verbose: bool,
 ) -> None:
     """Evaluate all runs into ``report/``; on an object store by way of a temporary folder."""
     from nn_train.prediction.driver import evaluate_runs
 
     def say(text: str) -> None:
-        on_event({"event": "line", "text": text})
+        on_event(Line(text))
 
     runs, searches = [one.folder for one in results], [one.folder for one in outcomes]
     if folder.is_local:

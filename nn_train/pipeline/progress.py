@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 from nn_train.config import Config
+from nn_train.events import (
+    About,
+    Event,
+    Line,
+    PhaseStarted,
+    SearchEnded,
+    StageStarted,
+    Started,
+    TrialEnded,
+    WritingModels,
+)
 from nn_train.pipeline.driver import PipelineResult
 from nn_train.search import progress as search_progress
 from nn_train.training import progress as training_progress
-from nn_train.training.progress import counted, duration
+from nn_train.wording import counted, duration
 
 
 class Progress:
@@ -18,45 +29,41 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stdout
         self.config: Config | None = None  # whose events are coming
-        self.inner: Any = None
+        self.inner: search_progress.Progress | training_progress.Progress | None = None
         self.announced: set[str] = set()
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Print one event."""
-        kind = event["event"]
-        if kind == "stage":
-            left = f"  about {duration(event['left'])} left in all" if event["left"] is not None else ""
-            self.print(f"\n[{event['number']}/{event['of']}] {event['title']}{left}")
+        if isinstance(event, StageStarted):
+            left = f"  about {duration(event.left)} left in all" if event.left is not None else ""
+            self.print(f"\n[{event.number}/{event.of}] {event.title}{left}")
             self.config = None
-        elif kind == "line":
-            self.print(event["text"])
-        elif kind == "found":
-            self.found(event)
-        else:
-            self.pass_on(event)
+        elif isinstance(event, Line):
+            self.print(event.text)
+        elif isinstance(event, SearchEnded):
+            self.search_ended(event)
+        elif isinstance(event, About):
+            self.pass_on(event.config, event.event)
 
-    def pass_on(self, event: dict[str, Any]) -> None:
+    def pass_on(self, config: Config, event: Event) -> None:
         """An event of a search or of a training, to the one that prints those."""
-        config = event["config"]
         if config != self.config or self.inner is None:
             self.config = config
-            of_search = event["event"] in ("phase", "trial", "models")
+            of_search = isinstance(event, PhaseStarted | TrialEnded | WritingModels)
             self.inner = (search_progress if of_search else training_progress).Progress(config, self.stream)
         # Workers start once for many runs: which one it is, is said when it starts.
-        if event["event"] in ("start", "phase") and config.title not in self.announced:
-            self.announced.add(config.title)
+        if isinstance(event, Started | PhaseStarted) and config.job_name not in self.announced:
+            self.announced.add(config.job_name)
             self.inner.announce()
         self.inner(event)
 
-    def found(self, event: dict[str, Any]) -> None:
+    def search_ended(self, event: SearchEnded) -> None:
         """What a search chose."""
-        config, best, ran = event["config"], event["outcome"].best, event["outcome"].ran
-        values = "  ".join(f"{name} {search_progress.shown(value)}" for name, value in best.values.items())
-        number = best.value(config.search.metric)
-        before = "" if ran else "already finished; "
+        values = "  ".join(f"{name} {search_progress.shown(value)}" for name, value in event.values.items())
+        before = "" if event.ran else "already finished; "
         self.print(
-            f"{before}best of {counted(len(event['outcome'].records), 'trial')}: {best.trial}  "
-            f"{config.search.metric} {number:.4f}  {values}"
+            f"{before}best of {counted(event.trials, 'trial')}: {event.best}  "
+            f"{event.metric} {event.value:.4f}  {values}"
         )
 
     def finish(self, result: PipelineResult) -> None:

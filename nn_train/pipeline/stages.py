@@ -85,7 +85,7 @@ def model_stages(config: Config, overrides: Mapping[str, Any], quick: bool) -> l
 def pipeline_folder(config: Config) -> str:
     """The path or URI under which everything of the pipeline lies."""
     place, mark, options = config.run.storage_path.partition("?")
-    return f"{place.rstrip('/')}/{config.title}{mark}{options}"
+    return f"{place.rstrip('/')}/{config.job_name}{mark}{options}"
 
 
 def named(path: str, fields: Mapping[str, Any]) -> Config:

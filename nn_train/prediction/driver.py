@@ -10,11 +10,12 @@ from typing import Any
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
-from nn_train.evaluation import Shard, merge_shards, store_predictions
-from nn_train.guard import Guard
-from nn_train.lease import hold
+from nn_train.evaluation import merge_shards, store_predictions
+from nn_train.ray_cluster.guard import Guard
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
-from nn_train.runs import MODEL, RESULT, RunFolder
+from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import MODEL, RESULT
+from nn_train.storage.lease import hold
 
 Say = Callable[[str], None]
 HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
@@ -50,7 +51,7 @@ def evaluate_runs(
             the runs does not answer.
     """
     workers = scaling or ScalingConfig(num_workers=1)
-    with hold([RunFolder(str(output), "report.html")], lambda text: say(f"waiting for {text}"), "--output"):
+    with hold([ResultsFolder(str(output), "report.html")], lambda text: say(f"waiting for {text}"), "--output"):
         images = predict_all(run_dirs, searches, output, workers, say, verbose) if run_dirs or searches else None
         say("writing the report")
         return render(load_inputs(output), output, images=images)
@@ -65,14 +66,14 @@ def predict_all(
     verbose: bool,
 ) -> Any:
     """Predict with every run; returns the test images, where there are any."""
-    from nn_train.training.shared_storage import refuse_temporary
+    from nn_train.ray_cluster.shared_storage import refuse_temporary
 
     refuse_temporary("--output", str(output))
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
     records = collect_runs(folders, output, [*among, *searches])
-    from nn_train.training.cluster import check_placeable, ray_session
-    from nn_train.training.scaling import size_for_room
+    from nn_train.ray_cluster.placement import check_placeable, size_for_room
+    from nn_train.ray_cluster.session import ray_session
 
     with ray_session(verbose):
         import ray
@@ -94,7 +95,7 @@ def predict_all(
     return test_images(records[0].config)
 
 
-def read_model(folder: RunFolder) -> bytes:
+def read_model(folder: ResultsFolder) -> bytes:
     """``model.keras`` of a finished run."""
     record = folder.read_json(RESULT) or {}
     if record.get("status") == "failed":
@@ -144,8 +145,7 @@ def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say:
         raise TrainingError(f"{record.name}: a worker failed:\n{error}") from error
     except ray.exceptions.RayError as error:
         raise TrainingError(f"{record.name}: the workers died too often: {error}") from error
-    shards = [Shard(part.example_id, part.y_true, part.logits) for part in parts]
-    predictions = merge_shards(shards, parts[0].num_examples)
+    predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)
     accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())

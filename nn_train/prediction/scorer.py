@@ -19,30 +19,29 @@ from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
 from nn_train.config.options import is_entry_point
+from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
-from nn_train.import_tensorflow import import_tensorflow
+from nn_train.evaluation.predictions import Shard
 
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scored:
     """What one worker predicted for one run.
 
     Attributes:
-        example_id: int64 [n]; y_true: int64 [n]; logits: float32 [n, C].
+        shard: its rows.
         num_examples: size of the whole test set.
         output: ``logits``, or ``log_probabilities`` where the model does not show its pre-activation.
     """
 
-    example_id: NDArray[np.int64]
-    y_true: NDArray[np.int64]
-    logits: NDArray[np.float32]
+    shard: Shard
     num_examples: int
     output: str
 
 
-def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Scores:
+def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Scored:
     """Predict this worker's blocks of the test set: those whose index modulo ``size`` is ``rank``.
 
     Args:
@@ -67,26 +66,20 @@ def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Score
             labels.append(y)
             logits.append(as_columns(np.asarray(network(x), dtype=np.float32)))
     if not ids:
-        return Scores(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), total, output)
+        empty = np.empty(0, np.int64)
+        return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output)
     values = np.concatenate(logits)
     if output == "probabilities":
         from nn_train.evaluation import log_probabilities
 
         values, output = log_probabilities(values), "log_probabilities"
-    return Scores(np.concatenate(ids), np.concatenate(labels), values, total, output)
+    return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output)
 
 
 def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
     """The test set in blocks of ``BLOCK`` rows: inputs as the model sees them, and labels int64 [n]."""
-    import tensorflow as tf
-
     from nn_train.datasets.examples import Examples, map_leaves
-
-    def seen(array: Any) -> Any:
-        tensor = tf.convert_to_tensor(array)
-        if data.divisor is not None:
-            return tf.cast(tensor, tf.float32) / data.divisor
-        return tf.cast(tensor, tf.float32) if tensor.dtype == tf.float64 else tensor
+    from nn_train.engine.tensors import as_input
 
     if isinstance(data.test, Examples):
         slices = (slice(start, start + BLOCK) for start in range(0, data.test.size, BLOCK))
@@ -99,7 +92,7 @@ def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
             raise RequestError(
                 f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
             )
-        yield tf.nest.map_structure(seen, x), labels.astype(np.int64)
+        yield as_input(x, data.divisor), labels.astype(np.int64)
 
 
 def load_model(content: bytes, name: str) -> Any:
@@ -149,6 +142,6 @@ def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def prepare_process(threads: int, use_gpu: bool) -> None:
     """Give TensorFlow its threads before its first use in this process."""
     import_tensorflow()
-    from nn_train.replication import configure_tensorflow
+    from nn_train.engine.strategy import configure_tensorflow
 
     configure_tensorflow(threads, use_gpu)

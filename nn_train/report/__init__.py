@@ -3,8 +3,8 @@
 ``collect_runs`` begins an evaluation in a folder, ``load_inputs`` reads it back, ``render`` writes the report.
 """
 
-from nn_train.report.inputs import ReportInputs, RunRecord, collect_runs, load_inputs
+from nn_train.report.inputs.run_folders import find_runs
+from nn_train.report.inputs.runs import ReportInputs, RunRecord, collect_runs, load_inputs
 from nn_train.report.render import render
-from nn_train.report.run_folders import find_runs
 
 __all__ = ["ReportInputs", "RunRecord", "collect_runs", "find_runs", "load_inputs", "render"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from nn_train.evaluation import Number
 
@@ -44,7 +43,7 @@ def p_value(value: float | None) -> str:
     return f"<{NBSP}0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
-def general(value: Any) -> str:
+def general(value: object) -> str:
     """Any setting or result: at most four significant digits for a float, ``–`` for None."""
     if value is None:
         return DASH

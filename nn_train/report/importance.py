@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
-from nn_train.report.search_results import SearchResult, Trial
+from nn_train.report.inputs.search_results import SearchResult, Trial
 
 LEAST_TRIALS = 8  # below it a forest has nothing to learn from
 TRIALS_PER_PARAM = 10

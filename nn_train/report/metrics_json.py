@@ -10,7 +10,7 @@ from typing import Any
 
 from nn_train.evaluation import Comparison, Number
 from nn_train.evaluation.intervals import LEVEL, mean_over_seeds
-from nn_train.report.grouping import SELECTION_METRICS, Group, best_validation
+from nn_train.report.inputs.grouping import SELECTION_METRICS, Group, best_validation
 from nn_train.report.summary import EvaluatedRun, ReportSummary, RunSummary
 
 SCHEMA = 1

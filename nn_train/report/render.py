@@ -10,22 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.evaluation.run_evaluation import EXACT_ROWS
-from nn_train.evaluation.storage import npz_bytes, replace_file
+from nn_train.evaluation.storage import npz_bytes
 from nn_train.report import tables
-from nn_train.report.figures_confidence import confidence_panels
-from nn_train.report.figures_cost import cost_panels
-from nn_train.report.figures_curves import class_curve_panels, run_curve_panels
-from nn_train.report.figures_learning import learning_panels
-from nn_train.report.figures_overview import accuracy_panel, class_panel
-from nn_train.report.figures_search import search_panels
+from nn_train.report.figures.confidence import confidence_panels
+from nn_train.report.figures.cost import cost_panels
+from nn_train.report.figures.curves import class_curve_panels, run_curve_panels
+from nn_train.report.figures.learning import learning_panels
+from nn_train.report.figures.overview import accuracy_panel, class_panel
+from nn_train.report.figures.search import search_panels
 from nn_train.report.importance import Importance, importance
-from nn_train.report.inputs import IMAGES, ReportInputs, write_json
+from nn_train.report.inputs.runs import IMAGES, ReportInputs, write_json
+from nn_train.report.inputs.search_results import SearchResult
 from nn_train.report.metrics_json import metrics
-from nn_train.report.model_card import model_card
-from nn_train.report.page import Panels, render_page
-from nn_train.report.page_mistakes import MistakeCard, mistake_cards
-from nn_train.report.search_results import SearchResult
+from nn_train.report.page.mistakes import MistakeCard, mistake_cards
+from nn_train.report.page.model_card import model_card
+from nn_train.report.page.page import Panels, render_page
 from nn_train.report.summary import ReportSummary, summarise
+from nn_train.storage.atomic import write_whole
 
 
 def render(
@@ -69,7 +70,7 @@ def render(
     }
     write_figures(figures, panels, cards)
     for name, text in texts.items():
-        replace_file(output_dir / name, text.encode())
+        write_whole(output_dir / name, text.encode())
     return output_dir / "report.html"
 
 
@@ -94,7 +95,7 @@ def keep_images(summary: ReportSummary, images: NDArray[Any], output_dir: Path) 
     mistakes = summary.shown.evaluation.mistakes if summary.shown and summary.shown.evaluation else ()
     ids = sorted(mistake.example_id for mistake in mistakes if mistake.example_id < len(images))
     kept = {"example_id": np.array(ids, np.int64), "image": np.asarray(images)[ids]}
-    replace_file(output_dir / IMAGES, npz_bytes(kept))
+    write_whole(output_dir / IMAGES, npz_bytes(kept))
     return {i: images[i] for i in ids}
 
 
@@ -104,7 +105,7 @@ def write_figures(folder: Path, panels: Panels, cards: Sequence[MistakeCard]) ->
         for old in folder.glob(pattern):
             old.unlink()
     for panel in panels.all():
-        replace_file(folder / f"{panel.key}.svg", panel.svg.encode())
+        write_whole(folder / f"{panel.key}.svg", panel.svg.encode())
     for card in cards:
         if card.png is not None:
-            replace_file(folder / f"mistake_{card.example_id}.png", card.png)
+            write_whole(folder / f"mistake_{card.example_id}.png", card.png)

@@ -11,27 +11,21 @@ from numpy.typing import NDArray
 
 from nn_train.errors import RequestError
 from nn_train.evaluation import Comparison, Curve, Number, PredictionNote, Predictions, compare, evaluate
-from nn_train.evaluation.calibration import Calibration
 from nn_train.evaluation.coverage import Coverage
-from nn_train.evaluation.run_evaluation import EXACT_ROWS
+from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates
 from nn_train.evaluation.storage import load_predictions
-from nn_train.report.grouping import Group, Selection, group_runs, select
-from nn_train.report.inputs import ReportInputs, RunRecord
+from nn_train.report.inputs.grouping import Group, Selection, group_runs, select
+from nn_train.report.inputs.runs import ReportInputs, RunRecord
 from nn_train.report.mistakes import Mistake, confident_mistakes
 
 DRAWN_POINTS = 2_000  # per micro curve kept for drawing; curves.csv has all of them
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluatedRun:
-    """The aggregates of one run; nothing here grows with the test set but one bit per example."""
+class EvaluatedRun(Aggregates):
+    """The aggregates of one run, and what is drawn of it; nothing here grows with the test set but a bit an example."""
 
     note: PredictionNote
-    confusion: NDArray[np.int64]
-    per_class: tuple[dict[str, Number], ...]
-    numbers: dict[str, Number]
-    calibration: Calibration
-    coverage: Coverage
     micro: Curve
     curves: tuple[Curve, ...]
     mistakes: tuple[Mistake, ...]
@@ -179,7 +173,7 @@ def thinned(curve: Curve) -> Curve:
 
 
 def thinned_coverage(coverage: Coverage) -> Coverage:
-    """As ``thinned``, for the coverage curve."""
+    """The coverage curve with at most ``DRAWN_POINTS`` of its points, for drawing."""
     picked = pick(len(coverage.answered))
     return Coverage(coverage.answered[picked], coverage.correct[picked], coverage.points, coverage.aurc)
 

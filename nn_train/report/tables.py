@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from nn_train.evaluation import Curve
 from nn_train.evaluation.intervals import mean_over_seeds
-from nn_train.report.inputs import RunRecord
+from nn_train.report.inputs.runs import RunRecord
 from nn_train.report.mistakes import is_doubtful
 from nn_train.report.summary import ReportSummary
 

@@ -13,9 +13,9 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
 
+from nn_train.config.entry_points import call_entry_point
 from nn_train.config.space import Domain
 from nn_train.config.stages import SearchConfig
-from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError
 
 Point = dict[str, Any]  # {"trial": its name, "draws": what was drawn, or "values": field to value}
@@ -135,5 +135,5 @@ class NamedOptunaSearch(OptunaSearch):
 
 
 def limited(searcher: NamedOptunaSearch, max_concurrent: int) -> ConcurrencyLimiter:
-    """As many trials at a time as can run: one that was drawn early would know less."""
+    """A searcher that draws no more trials than can run at a time: one that was drawn early would know less."""
     return ConcurrencyLimiter(searcher, max_concurrent=max_concurrent)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
-from nn_train.lease import hold
-from nn_train.runs import RunFolder
+from nn_train.events import Handler, Waiting, unheard
+from nn_train.runs.preflight import check_early, config_differences, earlier_config
 from nn_train.search.journal import Journal, Record
 from nn_train.search.results import choose, first_line, write_results
-from nn_train.training.driver import check_early, config_differences, earlier_config
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.lease import hold
 
-OnEvent = Callable[[dict[str, Any]], None]
+if TYPE_CHECKING:
+    from nn_train.search.ray_tune import Session
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class SearchOutcome:
     ran: int
 
 
-def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool = False) -> SearchOutcome:
+def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -> SearchOutcome:
     """Search the space of ``config.search``, or go on with the search of the same name.
 
     Args:
         config: the job that every trial varies; ``train.epochs`` is the most that a trial trains.
-        on_event: called with every event (``{"event": "phase" | "trial" | "models", …}``).
+        on_event: called with every event: ``PhaseStarted``, ``TrialEnded``, ``WritingModels``, ``Waiting``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Raises:
@@ -58,13 +59,13 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
     space = check_request(config)
 
     def say(text: str) -> None:
-        on_event({"event": "waiting", "for": text})
+        on_event(Waiting(text))
 
     with hold([search_folder(config)], say):
         session = begin_session(config, space, on_event, verbose)
         folder, journal = session.folder, session.journal
         known, began = len(journal.records), time.time()
-        summary = folder.read_json(runs.SEARCH)
+        summary = folder.read_json(layout.SEARCH)
         told = sum(summary["trials"].values()) if summary is not None else 0
         if summary is None or told < known or session.has_open_trials():  # told < known: killed before it was written
             summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
@@ -72,7 +73,7 @@ def search(config: Config, on_event: OnEvent = lambda event: None, verbose: bool
     if best is None:
         cause = first_line(journal.records[-1].cause) or f"its epochs have no {config.search.metric}"
         raise TrainingError(
-            f"no trial has {config.search.metric}: {cause}; all trials are in {folder.path(runs.TRIALS)}"
+            f"no trial has {config.search.metric}: {cause}; all trials are in {folder.path(layout.TRIALS)}"
         )
     return SearchOutcome(folder.location, journal.records, best, summary, len(journal.records) - known)
 
@@ -84,7 +85,7 @@ def plan(config: Config, verbose: bool = False) -> list[str]:
         return session.plan()
 
 
-def open_session(config: Config, on_event: OnEvent, verbose: bool) -> Any:
+def open_session(config: Config, on_event: Handler, verbose: bool) -> Session:
     """Check the request, and read what is known of the search. Raises RequestError."""
     return begin_session(config, check_request(config), on_event, verbose)
 
@@ -102,11 +103,11 @@ def check_request(config: Config) -> Space:
     return space
 
 
-def search_folder(config: Config) -> RunFolder:
-    return RunFolder(config.run.storage_path, config.title)
+def search_folder(config: Config) -> ResultsFolder:
+    return ResultsFolder(config.run.storage_path, config.job_name)
 
 
-def begin_session(config: Config, space: Space, on_event: OnEvent, verbose: bool) -> Any:
+def begin_session(config: Config, space: Space, on_event: Handler, verbose: bool) -> Session:
     """Read what is known of the search, or with ``run.overwrite`` remove it."""
     from nn_train.search.ray_tune import Session
 
@@ -117,7 +118,7 @@ def begin_session(config: Config, space: Space, on_event: OnEvent, verbose: bool
     return Session(config, space, folder, Journal(folder), on_event, verbose)
 
 
-def run_session(session: Any, seconds_before: float, began: float) -> dict[str, Any]:
+def run_session(session: Session, seconds_before: float, began: float) -> dict[str, Any]:
     """Run what is open; the results are written also when that is interrupted. Returns ``search.json``."""
     config, folder, journal = session.config, session.folder, session.journal
 
@@ -126,7 +127,7 @@ def run_session(session: Any, seconds_before: float, began: float) -> dict[str, 
 
     try:
         with session:
-            folder.write(runs.CONFIG, dump_yaml(config, stages=("search",)).encode())
+            folder.write(layout.CONFIG, dump_yaml(config, stages=("search",)).encode())
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
@@ -148,9 +149,9 @@ def check_search(config: Config) -> Space:
     return parse_space(config.search.space, config)
 
 
-def check_folder(folder: RunFolder, config: Config) -> None:
+def check_folder(folder: ResultsFolder, config: Config) -> None:
     """RequestError when the folder holds something else than this search, perhaps with fewer trials or epochs."""
-    if not folder.exists(runs.CONFIG):
+    if not folder.exists(layout.CONFIG):
         if not folder.is_empty():
             raise RequestError(f"name: {folder.location} exists and is not a search; give another --name")
         return

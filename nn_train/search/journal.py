@@ -1,4 +1,4 @@
-"""What became of every trial, written the moment it ends: the memory of a search that is killed or extended."""
+"""The record of every trial (``trial_ends`` says of what kind): the memory of a search that is killed or extended."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nn_train.runs import RunFolder
-from nn_train.selection import best_epoch
+from nn_train.runs.history import best_epoch
+from nn_train.storage.folder import ResultsFolder
 
 COMPLETED, STOPPED, FAILED = "completed", "stopped", "failed"
 JOURNAL = "journal"
@@ -53,7 +53,7 @@ class Record:
         return [row[metric] for row in best if metric in row]
 
 
-def trial_folder(search: RunFolder, trial: str) -> RunFolder:
+def trial_folder(search: ResultsFolder, trial: str) -> ResultsFolder:
     """Where a trial keeps its weights while the search needs them."""
     return search.inside(f"trials/{trial}")
 
@@ -61,7 +61,7 @@ def trial_folder(search: RunFolder, trial: str) -> RunFolder:
 class Journal:
     """The records in a search's folder, in the order in which the trials ended."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: ResultsFolder) -> None:
         self.folder = folder
         self.records: list[Record] = []
         for name in folder.names(JOURNAL):

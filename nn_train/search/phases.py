@@ -22,14 +22,14 @@ def trial_name(index: int) -> str:
 
 
 def open_points(draws: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
-    """Those of a known list of draws that have not ended."""
+    """The trials of a known list of draws that have not ended."""
     ended = {record.trial for record in records}
     points = [{"trial": trial_name(index), "draws": one} for index, one in enumerate(draws)]
     return [point for point in points if point["trial"] not in ended]
 
 
 def open_combinations(grid: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
-    """Those of a grid that have not ended, under whatever number when the grid was a smaller one."""
+    """The trials of a grid that have not ended, under whatever number when the grid was a smaller one."""
     ended = {json.dumps(record.draws, sort_keys=True) for record in of_phase(records, SEARCH)}
     left = [one for one in grid if json.dumps(one, sort_keys=True) not in ended]
     names = open_names(len(left) + len(records), records)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config import Config
-from nn_train.runs import RunFolder
 from nn_train.search.journal import Record
-from nn_train.training.progress import duration
+from nn_train.storage.folder import ResultsFolder
+from nn_train.wording import duration
 
 PROBE_EPOCHS = 3  # the first one traces
 FILES_PER_MODEL = 5  # weights alone once, and a model file with the two moments of its optimizer, about twice that
@@ -95,7 +95,7 @@ def pace_of(config: Config, records: list[Record], probe: Callable[[], Pace]) ->
     return Pace(10.0, seconds[len(seconds) // 2], 0, f"median of {len(known)} earlier trials")
 
 
-def measure(config: Config, folder: RunFolder, workers: Callable[[], Any]) -> Pace:
+def measure(config: Config, folder: ResultsFolder, workers: Callable[[], Any]) -> Pace:
     """Train the job itself, unvaried, for a few epochs. ``workers`` starts what one trial needs."""
     began = time.monotonic()
     started = workers()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TextIO
 
 from nn_train.config import Config
+from nn_train.events import Event, PhaseStarted, TrialEnded, Waiting, WritingModels
 from nn_train.search.driver import SearchOutcome
-from nn_train.search.journal import Record
 from nn_train.search.phases import contenders
-from nn_train.training.progress import counted, duration
+from nn_train.wording import counted, duration
 
 QUIET_SECONDS = 10.0  # between two lines that tell nothing but how far it is
 SHOWN = 5
@@ -38,30 +38,30 @@ class Progress:
         config, search = self.config, self.config.search
         each = f"{config.scaling.num_workers} workers" if config.scaling.num_workers > 1 else "1 worker"
         self.print(
-            f"{config.title}: {search.algorithm} search over {', '.join(search.space)}; {search.scheduler}, "
+            f"{config.job_name}: {search.algorithm} search over {', '.join(search.space)}; {search.scheduler}, "
             f"at most {counted(config.train.epochs, 'epoch')}, {each} a trial"
         )
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Print one event."""
-        if event["event"] == "phase":
+    def __call__(self, event: Event) -> None:
+        """Print one event; those of other jobs are for others."""
+        if isinstance(event, PhaseStarted):
             self.phase(event)
-        elif event["event"] == "trial":
-            self.trial(event["record"])
-        elif event["event"] == "waiting":
-            self.print(f"waiting for {event['for']}")
-        elif event["event"] == "models":
-            self.print(f"writing the {event['count']} best models" if event["count"] > 1 else "writing the best model")
+        elif isinstance(event, TrialEnded):
+            self.trial(event)
+        elif isinstance(event, Waiting):
+            self.print(f"waiting for {event.need}")
+        elif isinstance(event, WritingModels):
+            self.print(f"writing the {event.count} best models" if event.count > 1 else "writing the best model")
 
-    def phase(self, event: dict[str, Any]) -> None:
-        self.open, self.ended, self.began, self.said = event["open"], 0, self.clock(), self.clock()
-        self.print(PHASES[event["phase"]].format(open=counted(event["open"], "trial"), epochs=self.config.train.epochs))
-        if event["known"] and event["phase"] == "search":
-            self.print(f"{counted(event['known'], 'trial')} ended before; not run again")
+    def phase(self, event: PhaseStarted) -> None:
+        self.open, self.ended, self.began, self.said = event.open, 0, self.clock(), self.clock()
+        self.print(PHASES[event.phase].format(open=counted(event.open, "trial"), epochs=self.config.train.epochs))
+        if event.known and event.phase == "search":
+            self.print(f"{counted(event.known, 'trial')} ended before; not run again")
 
-    def trial(self, record: Record) -> None:
+    def trial(self, event: TrialEnded) -> None:
         self.ended += 1
-        value = record.value(self.config.search.metric)
+        value = event.value
         better = value is not None and (self.best is None or self.improves(value))
         if better:
             self.best = value
@@ -71,7 +71,7 @@ class Progress:
             mark = "  best so far" if better else f"  (best {self.best:.4f})" if self.best is not None else ""
             left = (self.open - self.ended) * (self.clock() - self.began) / self.ended
             pace = f"  {duration(left)} left" if TELLING <= self.ended < self.open else ""
-            self.print(f"trial {self.ended}/{self.open}  {record.trial}  {record.status}  {told}{mark}{pace}")
+            self.print(f"trial {self.ended}/{self.open}  {event.trial}  {event.status}  {told}{mark}{pace}")
 
     def improves(self, value: float) -> bool:
         assert self.best is not None
@@ -106,6 +106,6 @@ class Progress:
         print(line, file=self.stream, flush=True)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a table."""
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -20,7 +19,11 @@ from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
-from nn_train.runs import RunFolder
+from nn_train.events import Handler, PhaseStarted, WritingModels
+from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
+from nn_train.ray_cluster.session import ray_session
+from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search
 from nn_train.search.export import export_models
 from nn_train.search.journal import Journal, Record, trial_folder
@@ -39,11 +42,9 @@ from nn_train.search.phases import (
 )
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.schedulers import Fifo, make_scheduler, replay, rungs
-from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
-from nn_train.search.watcher import DRAWS, Watcher
-from nn_train.training.cluster import check_placeable, ray_session, resources_per_worker, trials_at_a_time
-from nn_train.training.driver import command_line
-from nn_train.training.shared_storage import check_shared
+from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
+from nn_train.search.trial_ends import DRAWS, Watcher
+from nn_train.storage.folder import ResultsFolder
 
 TUNE_FILES = "tune"  # what Ray Tune insists on writing; removed at the end
 ENVIRONMENT = {
@@ -63,9 +64,9 @@ class Session:
         self,
         config: Config,
         space: Space,
-        folder: RunFolder,
+        folder: ResultsFolder,
         journal: Journal,
-        on_event: Callable[[dict[str, Any]], None],
+        on_event: Handler,
         verbose: bool,
     ) -> None:
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
@@ -94,7 +95,7 @@ class Session:
             raise
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError, StorageError):
             self.folder.inside(TUNE_FILES).clear()
         self.context.close()
@@ -146,7 +147,7 @@ class Session:
         config, search = self.config, self.config.search
         known = (config, self.space, self.folder, self.journal)
         watcher = Watcher(*known, phase, self.deadline, self.on_event, last_attempt)
-        self.on_event({"event": "phase", "phase": phase, "open": len(points), "known": len(self.journal.records)})
+        self.on_event(PhaseStarted(phase, open=len(points), known=len(self.journal.records)))
         scheduler: Any = Fifo()
         if phase == SEARCH:
             scheduler = make_scheduler(config, self.domains)
@@ -199,7 +200,9 @@ class Session:
         def probe() -> Pace:
             with tempfile.TemporaryDirectory() as scratch:
                 return measure(
-                    config, RunFolder(scratch), lambda: Together(config.scaling, self.data, config.run.hang_timeout)
+                    config,
+                    ResultsFolder(scratch),
+                    lambda: RemoteTrial(config.scaling, self.data, config.run.hang_timeout),
                 )
 
         return plan_lines(config, plan, pace_of(config, records, probe))
@@ -207,7 +210,7 @@ class Session:
     def keep_models(self, records: list[Record]) -> None:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
         if records:
-            self.on_event({"event": "models", "count": len(records)})
+            self.on_event(WritingModels(len(records)))
             task = ray.remote(num_cpus=0, max_retries=3)(export_models)
             own_result(task.remote(self.config, self.folder, records, command_line()))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
@@ -231,7 +234,7 @@ def shared_data(config: Config) -> Any:
     return None if own_result(is_stream) else data
 
 
-def own_result(reference: Any) -> Any:
+def own_result(reference: object) -> Any:
     """What a task gives; where it raised, the error itself and not Ray's account of it."""
     try:
         return ray.get(reference)

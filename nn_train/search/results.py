@@ -8,14 +8,14 @@ import statistics
 from collections import Counter
 from typing import Any
 
-from nn_train import runs
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
-from nn_train.runs import RunFolder
+from nn_train.runs.history import best_epoch
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
 from nn_train.search.schedulers import rungs
-from nn_train.selection import best_epoch
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
 
 BEST = "best.yaml"
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -34,7 +34,9 @@ def choose(config: Config, journal: Journal) -> tuple[Record | None, list[Record
     return (best[0] if best else None), best[: config.search.keep_best]
 
 
-def write_results(config: Config, folder: RunFolder, journal: Journal, seconds: float, ended: str) -> dict[str, Any]:
+def write_results(
+    config: Config, folder: ResultsFolder, journal: Journal, seconds: float, ended: str
+) -> dict[str, Any]:
     """Write the three files (without a best trial no ``best.yaml``); returns the content of ``search.json``.
 
     Args:
@@ -43,13 +45,13 @@ def write_results(config: Config, folder: RunFolder, journal: Journal, seconds: 
     """
     best, _ = choose(config, journal)
     summary = summarise(config, journal, best, seconds, ended)
-    folder.write(runs.TRIALS, trials_csv(config, journal).encode())
+    folder.write(layout.TRIALS, trials_csv(config, journal).encode())
     if best is not None:
-        chosen = with_values(config, {**best.values, "name": f"{config.title}_best"[:100]})
+        chosen = with_values(config, {**best.values, "name": f"{config.job_name}_best"[:100]})
         value = f"{config.search.metric} {best.value(config.search.metric):.6g} on the validation examples"
-        header = f"# {best.trial} of the search {config.title}: {value}\n"
+        header = f"# {best.trial} of the search {config.job_name}: {value}\n"
         folder.write(BEST, (header + dump_yaml(chosen)).encode())
-    folder.write_json(runs.SEARCH, summary)
+    folder.write_json(layout.SEARCH, summary)
     return summary
 
 
@@ -61,7 +63,7 @@ def summarise(config: Config, journal: Journal, best: Record | None, seconds: fl
     told = best and {"trial": best.trial, "value": best.value(search.metric), "values": best.values}
     return {
         "schema": 1,
-        "name": config.title,
+        "name": config.job_name,
         "metric": search.metric,
         "mode": "min" if search.lower_is_better else "max",
         "algorithm": search.algorithm,
@@ -114,7 +116,7 @@ def trials_csv(config: Config, journal: Journal) -> str:
     return text.getvalue()
 
 
-def cell(value: Any) -> Any:
+def cell(value: object) -> Any:
     """Numbers as the shortest text that reads back the same; nothing for none."""
     return "" if value is None else repr(value) if isinstance(value, float) else value
 

@@ -119,7 +119,7 @@ def check_population(domains: dict[str, Domain]) -> None:
 def inside(draws: dict[str, Any], domains: dict[str, Domain]) -> dict[str, Any]:
     """Perturbed draws brought back into their ranges."""
 
-    def bring(value: Any, domain: Domain) -> Any:
+    def bring(value: object, domain: Domain) -> Any:
         if domain.kind in ("choice", "grid"):
             return value
         low, high = domain.values[:2]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray import tune
@@ -20,15 +20,15 @@ from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
-from nn_train.guard import Guard
-from nn_train.runs import RunFolder
+from nn_train.ray_cluster.addresses import free_address
+from nn_train.ray_cluster.guard import Guard
+from nn_train.ray_cluster.placement import resources_per_worker
+from nn_train.runs.agreement import OTHER
+from nn_train.runs.history import best_epoch
+from nn_train.runs.watchdog import PATIENT
 from nn_train.search.journal import trial_folder
-from nn_train.search.trial import VALUES, Outcome, TrialWorker
-from nn_train.selection import best_epoch
-from nn_train.training.agreement import OTHER
-from nn_train.training.cluster import resources_per_worker
-from nn_train.training.rendezvous import free_address
-from nn_train.training.watchdog import PATIENT
+from nn_train.search.trial_worker import VALUES, Outcome, TrialWorker
+from nn_train.storage.folder import ResultsFolder
 
 WORST = 1e30  # what schedulers see of a trial that failed; it never reaches a file
 STATE = "state.ckpt"
@@ -47,7 +47,7 @@ class TrialSettings:
 
     base: Config
     space: Space
-    folder: RunFolder
+    folder: ResultsFolder
     data: Any
 
 
@@ -66,7 +66,7 @@ class TrialRunner(tune.Trainable):
     """
 
     settings: TrialSettings  # set by ``for_search``
-    workers: Any = None
+    workers: TrialGroup  # made once for all trials
 
     def setup(self, config: dict[str, Any]) -> None:
         # TensorFlow's import and the joining of a strategy are a silence, on a slow disk a long one.
@@ -76,7 +76,7 @@ class TrialRunner(tune.Trainable):
         guard.change(hang_timeout)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self.workers.broken or self.workers.worn():
+        if self.workers.broken or self.workers.should_recycle():
             return False  # Tune then starts a new process
         self.start(new_config)
         return True
@@ -84,10 +84,12 @@ class TrialRunner(tune.Trainable):
     def start(self, config: dict[str, Any]) -> None:
         """Make ready for the trial of ``config``."""
         scaling = self.settings.base.scaling
-        if self.workers is None:
+        if not hasattr(self, "workers"):
             data = self.settings.data
             hang_timeout = self.settings.base.run.hang_timeout
-            self.workers = Alone(scaling, data) if scaling.num_workers == 1 else Together(scaling, data, hang_timeout)
+            self.workers = (
+                LocalTrial(scaling, data) if scaling.num_workers == 1 else RemoteTrial(scaling, data, hang_timeout)
+            )
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
         try:
@@ -127,23 +129,47 @@ def for_search(settings: TrialSettings) -> type[TrialRunner]:
     return type("TrialRunner", (TrialRunner,), {"settings": settings})
 
 
-class Alone:
+class TrialGroup(Protocol):
+    """The workers of a trial.
+
+    Attributes:
+        broken: a worker was lost or ended, and no other trial can have them.
+    """
+
+    broken: bool
+
+    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
+        """Make ready for a trial. Returns why it cannot be trained, else an empty text."""
+
+    def epoch(self) -> Outcome:
+        """Train one epoch more."""
+
+    def state(self) -> bytes:
+        """The whole state between two epochs."""
+
+    def restore(self, content: bytes, of_other: bool) -> None:
+        """Go on from what ``state`` gave, perhaps of a trial with other settings."""
+
+    def should_recycle(self) -> bool:
+        """Whether the processes hold so much that they should be replaced."""
+
+
+class LocalTrial(TrialWorker):
     """The one worker of a trial, in this process."""
 
-    def __init__(self, scaling: ScalingConfig, data: Any) -> None:
-        self.worker = TrialWorker(0, 1, None if data is None else ray.get(data))
-        self.worker.join([free_address(scaling.port_range)], scaling)
-        self.broken = False
-        self.begin, self.epoch = self.worker.begin, self.worker.epoch
-        self.state, self.restore, self.worn = self.worker.state, self.worker.restore, self.worker.worn
+    broken = False
+
+    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None) -> None:
+        super().__init__(0, 1, None if data is None else ray.get(data))
+        self.join([free_address(scaling.port_range)], scaling)
 
 
-class Together:
+class RemoteTrial:
     """The workers of a trial, each in its own process of this trial's placement group."""
 
-    PATIENCE = 10.0  # seconds between the first worker's failure and the end of waiting for the others
+    OTHERS_WITHIN = 10.0  # seconds between the first worker's failure and the end of waiting for the others
 
-    def __init__(self, scaling: ScalingConfig, data: Any, hang_timeout: float) -> None:
+    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, hang_timeout: float) -> None:
         actor = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=resources_per_worker(scaling).get("GPU", 0))
         size = scaling.num_workers
         self.broken = False
@@ -152,7 +178,7 @@ class Together:
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
 
-    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> str:
+    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
         """Why a worker cannot train the trial, else an empty text."""
         causes = self.answers([worker.begin.remote(config, folder, values) for worker in self.workers], bool)
         # One that only knows that another could not go on says least.
@@ -168,7 +194,7 @@ class Together:
         ready, waiting = ray.wait(calls, num_returns=1)
         first = ray.get(ready[0])
         if failed(first) and waiting:
-            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=self.PATIENCE)
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=self.OTHERS_WITHIN)
             if waiting:
                 self.broken = True
                 for worker in self.workers:
@@ -176,8 +202,8 @@ class Together:
                 return [first]
         return ray.get(calls)
 
-    def worn(self) -> bool:
-        return ray.get(self.workers[0].worn.remote())
+    def should_recycle(self) -> bool:
+        return ray.get(self.workers[0].should_recycle.remote())
 
     def state(self) -> bytes:
         return ray.get(self.workers[0].state.remote())
@@ -194,7 +220,7 @@ class RemoteWorker(TrialWorker):
         """End this process when it stands still; soon once it has joined its strategy and has the examples."""
         self.guard = Guard(timeout)
 
-    def begin(self, config: Config, folder: RunFolder, values: dict[str, Any]) -> str:
+    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
         refused = super().begin(config, folder, values)
         self.guard.change(config.run.hang_timeout)
         return refused

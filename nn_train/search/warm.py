@@ -1,7 +1,7 @@
 """Models that stay traced between the trials of one process.
 
 Building a model, and tracing its training and evaluation, takes longer than an epoch of a small one. Trials
-that differ in their dials only share all three: the variables are set back to where a new model begins.
+that differ in settable hyperparameters only share all three: the variables are set back to where a new model begins.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from nn_train.checkpoints import assign, state_variables
 from nn_train.config import Config
 from nn_train.datasets import SplitData
-from nn_train.loop import Loop
-from nn_train.preparation import one_hot_depth, prepare_model, total_steps
-from nn_train.replication import Replicas
-from nn_train.search.dials import Dials, traced_settings
+from nn_train.engine.batches import may_be_without_rows
+from nn_train.engine.loop import Loop
+from nn_train.engine.preparation import one_hot_depth, prepare_model, total_steps
+from nn_train.engine.strategy import Replicas
+from nn_train.runs.checkpoints import assign, state_variables
+from nn_train.search.settable import SettableHyperparameters, traced_settings
 
 KEPT_MODELS = 32
 # TensorFlow does not give back what a graph took: 4 MB for the MLP, measured over 48 models made and forgotten.
@@ -34,12 +35,12 @@ class WarmModel:
     """A traced model, and where its variables begin for each seed."""
 
     loop: Loop
-    dials: Dials
+    settable: SettableHyperparameters
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
 
     def turn(self, config: Config) -> None:
         """Set every number of ``config`` that was not traced."""
-        self.dials.set(config, total_steps(config, self.loop.data))
+        self.settable.set(config, total_steps(config, self.loop.data))
         self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
 
 
@@ -58,7 +59,7 @@ class WarmModels:
             RequestError: the model does not fit the data.
         """
         keras.utils.set_random_seed(config.seed)
-        key = (traced_settings(config), self.has_empty_shards(config, data))
+        key = (traced_settings(config), may_be_without_rows(data, config.train.batch_size, self.replicas))
         warm = self.models.pop(key, None)
         if warm is None:
             self.make_room()
@@ -75,13 +76,9 @@ class WarmModels:
         self.traced += 1
         model = prepare_model(config, data, self.replicas)
         loop = Loop(model, data, self.replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-        warm = WarmModel(loop=loop, dials=Dials(model, config))
+        warm = WarmModel(loop=loop, settable=SettableHyperparameters(model, config))
         remember(warm, config.seed, model)
         return warm
-
-    def has_empty_shards(self, config: Config, data: SplitData) -> bool:
-        """Whether a worker gets no row of the last batch, which is traced in another way."""
-        return data.in_memory and 0 < data.train.size % config.train.batch_size < self.replicas.size
 
     def make_room(self) -> None:
         """Forget the model that was not used for the longest time."""

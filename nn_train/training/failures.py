@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
@@ -15,24 +14,11 @@ from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
+from nn_train.engine.lost_peers import PeerLostError
 from nn_train.errors import RequestError, TrainingError
-from nn_train.training.leaving import LeavingError
-
-
-class PeerLostError(RuntimeError):
-    """A collective operation failed because another worker is gone. Training can go on with a new one.
-
-    Args:
-        text: for the logs.
-        peers: ranks of the workers that are gone, where TensorFlow names them.
-    """
-
-    def __init__(self, text: str, peers: tuple[int, ...] = ()) -> None:
-        super().__init__(text, peers)  # both, so that it can be pickled
-        self.peers = peers
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+from nn_train.events import Handler, WorkersLost
+from nn_train.runs.draining import DrainedError
+from nn_train.wording import numbered
 
 
 class HungError(RuntimeError):
@@ -44,16 +30,16 @@ class RetryLostWorkers(DefaultFailurePolicy):
 
     Args:
         failure_config: ``max_failures`` limits the restarts.
-        tell: called before each restart with the event ``failure``.
+        tell: called before each restart with ``WorkersLost``.
     """
 
-    def __init__(self, failure_config: FailureConfig, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, failure_config: FailureConfig, tell: Handler) -> None:
         super().__init__(failure_config)
         self.tell = tell
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         error = as_lost_worker(training_failed_error)
-        if is_leaving(getattr(error, "worker_failures", {})):
+        if is_drained(getattr(error, "worker_failures", {})):
             return FailureDecision.RETRY  # as they were asked to
         if is_final(getattr(error, "worker_failures", {})):
             return FailureDecision.RAISE
@@ -62,7 +48,7 @@ class RetryLostWorkers(DefaultFailurePolicy):
         if decision == FailureDecision.RETRY and hasattr(error, "worker_failures"):
             # Machines that a cloud takes back do not count.
             restart = self._worker_group_failures if self._worker_group_failures > counted else None
-            self.tell(failure_event(error.worker_failures, restart, self.failure_config.max_failures))
+            self.tell(workers_lost(error.worker_failures, restart, self.failure_config.max_failures))
         return decision
 
 
@@ -74,22 +60,20 @@ def as_lost_worker(error: Exception) -> Exception:
     return error
 
 
-def failure_event(failures: dict[int, Exception], restart: int | None, restarts: int) -> dict[str, Any]:
+def workers_lost(failures: dict[int, Exception], restart: int | None, restarts: int) -> WorkersLost:
     """What the driver is told of lost workers before they are started again.
 
     Args:
         failures: by rank; empty when a worker died before the ranks were known.
-        restart: the number of the restart that begins now, from 1; None for one that does not count.
-        restarts: how many there can be.
+        restart, restarts: as in the event.
     """
-    return {
-        "event": "failure",
-        "ranks": sorted(failures),
-        "what": describe_losses(failures),
-        "advice": advice_for(failures.values()),
-        "restart": restart,
-        "restarts": restarts,
-    }
+    return WorkersLost(
+        ranks=sorted(failures),
+        what=describe_losses(failures),
+        advice=advice_for(failures.values()),
+        restart=restart,
+        restarts=restarts,
+    )
 
 
 class Loss(enum.Enum):
@@ -109,8 +93,6 @@ MEMORY_ADVICE = (
     "to need less memory: a smaller train.batch_size, or fewer workers on a machine "
     "(a larger scaling.cpus_per_worker, a smaller scaling.num_workers)"
 )
-
-
 HANG_ADVICE = "if nothing hung and it was only slow: a larger run.hang_timeout"
 
 
@@ -177,13 +159,6 @@ def were_lost(ranks: list[int]) -> str:
     return f"{numbered(ranks)} {'was' if len(ranks) == 1 else 'were'} lost"
 
 
-def numbered(ranks: list[int]) -> str:
-    """``worker 1`` or ``workers 0, 1 and 3``."""
-    if len(ranks) == 1:
-        return f"worker {ranks[0]}"
-    return f"workers {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
-
-
 def memory_used(message: str) -> str:
     """The sizes in the message of Ray's memory monitor, in parentheses; empty where there are none."""
     found = re.search(r"was ([\d.]+ ?GB)(?: used)? / ([\d.]+ ?GB)", message)
@@ -195,28 +170,12 @@ def is_final(worker_failures: dict[int, Exception]) -> bool:
     return any(isinstance(cause_of(failure), RequestError | TrainingError) for failure in worker_failures.values())
 
 
-def is_leaving(worker_failures: dict[int, Exception]) -> bool:
+def is_drained(worker_failures: dict[int, Exception]) -> bool:
     """Whether the workers have kept a checkpoint and left, as they were asked to."""
-    return any(isinstance(cause_of(failure), LeavingError) for failure in worker_failures.values())
+    return any(isinstance(cause_of(failure), DrainedError) for failure in worker_failures.values())
 
 
 def cause_of(failure: Exception) -> Exception:
     """What a worker raised or died of, without Ray Train's wrapping."""
     inner = getattr(failure, "_base_exc", None) or getattr(failure, "health_check_failure", None)
     return inner if isinstance(inner, Exception) else failure
-
-
-def lost_peers(error: Exception, own_rank: int) -> tuple[int, ...]:
-    """The workers that TensorFlow's account of a lost peer names (``/job:worker/replica:0/task:1``)."""
-    ranks = {int(rank) for rank in re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", str(error))}
-    return tuple(sorted(ranks - {own_rank}))
-
-
-def is_lost_peer(error: Exception) -> bool:
-    """Whether TensorFlow says that another worker of the strategy cannot be reached any more."""
-    if "tensorflow" not in sys.modules:
-        return False
-    errors = sys.modules["tensorflow"].errors
-    return isinstance(error, errors.UnavailableError | errors.AbortedError | errors.CancelledError) or (
-        isinstance(error, errors.InternalError | errors.DeadlineExceededError) and "ollective" in str(error)
-    )

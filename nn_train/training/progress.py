@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 from nn_train.config import Config
+from nn_train.events import EpochEnded, Event, Finished, Leaving, Row, Started, Starting, Waiting, WorkersLost
 from nn_train.training.driver import TrainResult
+from nn_train.wording import counted, duration
 
 
 class Progress:
@@ -25,46 +28,45 @@ class Progress:
         epochs = counted(config.train.epochs, "epoch")
         at_least = f"{scaling.min_workers} to " if scaling.least_workers < scaling.num_workers else ""
         self.print(
-            f"{config.title}: {config.model.name} on {config.data.source}, "
+            f"{config.job_name}: {config.model.name} on {config.data.source}, "
             f"{at_least}{counted(scaling.num_workers, 'worker')} of {device}, "
             f"batch {config.train.batch_size}, {epochs}"
         )
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Print one event; unknown ones are for others."""
-        kind = event.get("event")
-        if kind == "starting":
-            if not self.restarting or event["workers"] != self.workers:
-                self.print(f"starting {counted(event['workers'], 'worker')}")
-            self.workers = event["workers"]
-        elif kind == "waiting":
-            self.print(f"waiting for {event['for']}")
-        elif kind == "start":
-            self.start(event)
-        elif kind == "epoch":
-            self.print(epoch_line(event["row"], event["epochs"]))
-            self.warn(event)
-        elif kind == "done":
-            self.warn(event)
-        elif kind == "leaving":
+    def __call__(self, event: Event) -> None:
+        """Print one event; those of other jobs are for others."""
+        if isinstance(event, Starting):
+            if not self.restarting or event.workers != self.workers:
+                self.print(f"starting {counted(event.workers, 'worker')}")
+            self.workers = event.workers
+        elif isinstance(event, Waiting):
+            self.print(f"waiting for {event.need}")
+        elif isinstance(event, Started):
+            self.started(event)
+        elif isinstance(event, EpochEnded):
+            self.print(epoch_line(event.row, event.epochs))
+            self.warn(event.warnings)
+        elif isinstance(event, Finished):
+            self.warn(event.warnings)
+        elif isinstance(event, Leaving):
             self.restarting = True
-            self.print(f"{event['why']}; going on with other workers once a checkpoint is kept")
-        elif kind == "failure":
+            self.print(f"{event.why}; going on with other workers once a checkpoint is kept")
+        elif isinstance(event, WorkersLost):
             self.restarting = True
-            for line in failure_lines(event):
+            for line in loss_lines(event):
                 self.print(line)
 
-    def start(self, event: dict[str, Any]) -> None:
-        self.warn(event)
-        examples, held = event["examples"]["train"], event["examples"]["validation"]
+    def started(self, event: Started) -> None:
+        self.warn(event.warnings)
+        examples, held = event.examples["train"], event.examples["validation"]
         shown = f"{examples:,} examples, {held or 0:,} held out, " if examples is not None else ""
         if not self.begun:
             self.print(
-                f"training {event['parameters']:,} parameters; {shown}{event['steps_per_epoch'] or '?'} steps an epoch"
+                f"training {event.parameters:,} parameters; {shown}{event.steps_per_epoch or '?'} steps an epoch"
             )
-        if event["resumed_after"] or event["resumed_step"]:
-            step = f" and {counted(event['resumed_step'], 'step')}" if event["resumed_step"] else ""
-            self.print(f"continuing after epoch {event['resumed_after']}{step}")
+        if event.resumed_after or event.resumed_step:
+            step = f" and {counted(event.resumed_step, 'step')}" if event.resumed_step else ""
+            self.print(f"continuing after epoch {event.resumed_after}{step}")
         elif self.begun:
             self.print("beginning again: nothing had been kept yet")
         self.begun = True
@@ -81,15 +83,15 @@ class Progress:
             self.print("to train it again: another --name, or --run.overwrite true")
         self.print(f"results in {result.folder}")
 
-    def warn(self, event: dict[str, Any]) -> None:
-        for warning in event["warnings"]:
+    def warn(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
             self.print(f"warning: {warning}")
 
     def print(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
 
 
-def epoch_line(row: dict[str, Any], epochs: int) -> str:
+def epoch_line(row: Row, epochs: int) -> str:
     """``epoch 2/5  loss 0.1994  …  27,500 examples/s  1.9 s  6 s left``."""
     hidden = ("epoch", "seconds", "samples_per_second", "world_size", "learning_rate")
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in hidden)
@@ -98,26 +100,11 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     return f"epoch {row['epoch']}/{epochs}  {metrics}  {pace}" + (f"  {duration(left)} left" if left else "")
 
 
-def failure_lines(event: dict[str, Any]) -> list[str]:
+def loss_lines(event: WorkersLost) -> list[str]:
     """``worker 1 was lost: …; restarting (1 of 3)``, and what to change where that is known.
 
     From which epoch it goes on only the workers find out: a dying one may have kept an epoch without telling.
     """
-    count = f" ({event['restart']} of {event['restarts']})" if event["restart"] else ""
-    line = f"{event['what']}; restarting{count}"
-    return [line, event["advice"]] if event["advice"] else [line]
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 worker`` or ``2 workers``."""
-    return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    count = f" ({event.restart} of {event.restarts})" if event.restart else ""
+    line = f"{event.what}; restarting{count}"
+    return [line, event.advice] if event.advice else [line]

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,30 +16,22 @@ from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
 from ray.util.placement_group import PlacementGroup
 
+from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
-from nn_train.training import local_ray
-from nn_train.training.cluster import check_placeable, resources_per_worker
-from nn_train.training.driver import OnEvent, scratch_folder
-from nn_train.training.events import AnnounceWorkers, ForwardReports, event_listener, send
-from nn_train.training.failures import (
-    HungError,
-    PeerLostError,
-    advice_for,
-    as_lost_worker,
-    cause_of,
-    describe_losses,
-    is_lost_peer,
-    loss_text,
-    lost_peers,
-)
-from nn_train.training.leaving import LeavingError, is_asked_to_leave
-from nn_train.training.record import read_finished
+from nn_train.events import Handler
+from nn_train.ray_cluster import local_ray
+from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
+from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.draining import DrainedError, is_asked_to_drain
+from nn_train.runs.record import read_finished
+from nn_train.runs.tracebacks import own_traceback
+from nn_train.runs.worker import Job, WorkerContext, run_worker
+from nn_train.training.announcements import AnnounceWorkers, ForwardReports
+from nn_train.training.event_socket import event_listener, send
+from nn_train.training.failures import HungError, advice_for, as_lost_worker, cause_of, describe_losses, loss_text
 from nn_train.training.rendezvous import MwmsConfig, begun_before
 from nn_train.training.reports import report
-from nn_train.training.shared_storage import check_shared
-from nn_train.training.tracebacks import own_traceback
 from nn_train.training.trainer import Trainer
-from nn_train.training.worker import Job, Surroundings, run_worker
 
 
 def train_function(settings: dict[str, Any]) -> None:
@@ -49,8 +42,8 @@ def train_function(settings: dict[str, Any]) -> None:
     """
     if settings["verbose"]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    context = ray.train.get_context()
-    rank, size = context.get_world_rank(), context.get_world_size()
+    here = ray.train.get_context()
+    rank, size = here.get_world_rank(), here.get_world_size()
     errors = get_train_context().execution_context.training_thread_runner.get_exception_queue()
 
     def tell_hang(seconds: float) -> None:
@@ -58,9 +51,9 @@ def train_function(settings: dict[str, Any]) -> None:
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
-        surroundings = Surroundings(report, tell_hang, is_asked_to_leave, begun_before())
-        run_worker(settings["jobs"], rank, size, surroundings)
-    except (RequestError, TrainingError, LeavingError):
+        context = WorkerContext(report, tell_hang, is_asked_to_drain, begun_before())
+        run_worker(settings["jobs"], rank, size, context)
+    except (RequestError, TrainingError, DrainedError):
         raise
     except Exception as error:
         if is_lost_peer(error):
@@ -69,7 +62,7 @@ def train_function(settings: dict[str, Any]) -> None:
         raise TrainingError(f"worker {rank} failed:\n{own_traceback(error)}") from None
 
 
-def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
+def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     """Train all jobs in turn on the workers that the first one asks for. See ``train`` for what is raised."""
     config = jobs[0].config
     check_placeable(config.scaling)
@@ -90,7 +83,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: OnEvent, verbose: bool) -> None:
                 resources_per_worker=resources_per_worker(config.scaling),
             ),
             run_config=ray.train.RunConfig(
-                name=config.title,
+                name=config.job_name,
                 storage_path=scratch,
                 failure_config=ray.train.FailureConfig(max_failures=config.run.max_failures),
                 callbacks=[ForwardReports(tell), AnnounceWorkers(config.scaling, tell)],
@@ -159,3 +152,8 @@ def explain(error: Exception, what_goes_on: str, restarts: int) -> Exception:
     return TrainingError(
         f"{what}{f'; {advice}' if advice else ''}. {what_goes_on} from the last checkpoint with the same command"
     )
+
+
+def scratch_folder() -> str:
+    """Where Ray Train keeps what it insists on writing; nothing of it is part of the run."""
+    return tempfile.mkdtemp(prefix="nn-train-")

@@ -10,8 +10,9 @@ from typing import Any
 import ray
 from ray.train.backend import Backend, BackendConfig
 
-from nn_train.training.addresses import hold_address, tf_config
-from nn_train.training.events import BEGUN
+from nn_train.engine.addresses import tf_config
+from nn_train.ray_cluster.addresses import free_address
+from nn_train.training.announcements import BEGUN
 
 BEGUN_BEFORE = "NN_TRAIN_BEGUN"
 
@@ -43,12 +44,6 @@ class MwmsBackend(Backend):
                 for rank in range(len(worker_group))
             ]
         )
-
-
-def free_address(port_range: str | None) -> str:
-    """``host:port`` of this worker: the address under which its node joined Ray, which the other nodes reach, and a
-    port that is kept free until it joins the strategy. Raises RequestError when there is none."""
-    return hold_address(ray.util.get_node_ip_address(), port_range)
 
 
 def set_environment(addresses: list[str], rank: int, begun: list[str]) -> None:

@@ -6,25 +6,27 @@ an actor: a process of 150 MB that takes two seconds of a processor at each star
 
 from __future__ import annotations
 
-from typing import Any
-
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.execution.training_report import _TrainingReport
 from ray.train.v2._internal.execution.worker_group import state, worker_group
 
+from nn_train.events import Event
 
-def report(event: dict[str, Any]) -> None:
+
+def report(event: Event) -> None:
     """In a worker: put ``event`` where the controller looks; blocks while the one before has not been taken."""
-    get_train_context().get_result_queue().put(_TrainingReport(checkpoint=None, metrics=event, validation=False))
+    get_train_context().get_result_queue().put(
+        _TrainingReport(checkpoint=None, metrics={"event": event}, validation=False)
+    )
 
 
 class NoBarrier:
     """In the place of the class of Ray Train's actor, and of its handle."""
 
-    def options(self, **placement: Any) -> NoBarrier:
+    def options(self, **placement: object) -> NoBarrier:
         return self
 
-    def remote(self, **limits: Any) -> NoBarrier:
+    def remote(self, **limits: object) -> NoBarrier:
         return self
 
 

@@ -1,15 +1,13 @@
 """How many workers a training has: between ``scaling.min_workers`` and ``scaling.num_workers``, as there is room.
 
 The controller looks at the cluster while workers train. When their machine announces its end (a drain, a spot notice),
-or when there is room for more of them, it asks them to leave (``nn_train.training.leaving``) and starts others.
+or when there is room for more of them, it asks them to leave (``nn_train.runs.draining``) and starts others.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
-from typing import Any
 
 import ray
 from ray._private.state import state
@@ -18,16 +16,20 @@ from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPo
 from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
 
 from nn_train.config.schema import ScalingConfig
-from nn_train.training.cluster import resources_per_worker, workers_on
-from nn_train.training.events import Handler
-from nn_train.training.failures import numbered
-from nn_train.training.leaving import ask_to_leave
+from nn_train.events import Handler, Leaving
+from nn_train.ray_cluster.placement import (
+    is_anyone_waiting,
+    resources_per_worker,
+    room_for_workers,
+    size_for_room,
+)
+from nn_train.runs.draining import ask_to_drain
+from nn_train.wording import numbered
 
 LOOK_EVERY = 1.0  # seconds
 # Seconds from the start of workers to a restart with more of them, which costs about ten.
 GROW_AFTER = 60.0
 ROOM_FOR = 10  # looks in a row at which there is room: that between two trials of a search beside is none
-ANSWER_WITHIN = 1.0  # seconds
 
 
 class RoomPolicy(FixedScalingPolicy):
@@ -52,7 +54,7 @@ class RoomPolicy(FixedScalingPolicy):
         self.looked = 0.0
         self.asked = False
 
-    def after_controller_start(self, train_run_context: Any) -> None:
+    def after_controller_start(self, train_run_context: object) -> None:
         if not self.is_local:
             super().after_controller_start(train_run_context)
 
@@ -61,7 +63,7 @@ class RoomPolicy(FixedScalingPolicy):
             super()._maybe_send_resource_request()
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
-        """As many as there is room for; where that is less than the least, the least, and so wait for it."""
+        """Start as many workers as there is room for, at least ``least_workers``: Ray then waits for their room."""
         self._maybe_send_resource_request()
         self.asked, self.seen_room = False, 0
         return ResizeDecision(
@@ -78,14 +80,14 @@ class RoomPolicy(FixedScalingPolicy):
             self.looked = now
             why = None
             with contextlib.suppress(Exception):  # a GCS that does not answer now is no reason to end a training
-                why = self.reason_to_leave(worker_group_state)
+                why = self.reason_to_drain(worker_group_state)
             if why:
                 self.asked = True
-                worker_group_state.workers[0].execute_async(ask_to_leave)
-                self.tell({"event": "leaving", "why": why})
+                worker_group_state.workers[0].execute_async(ask_to_drain)
+                self.tell(Leaving(why))
         return NoopDecision()
 
-    def reason_to_leave(self, workers: WorkerGroupState) -> str | None:
+    def reason_to_drain(self, workers: WorkerGroupState) -> str | None:
         """Why other workers should go on, or None."""
         leaving = state.get_draining_nodes()
         struck = [rank for rank, worker in enumerate(workers.workers) if worker.metadata.node_id in leaving]
@@ -100,42 +102,3 @@ class RoomPolicy(FixedScalingPolicy):
         if self.seen_room < self.room_for:
             return None
         return f"there is room for {min(size + more, self.scaling.num_workers)} workers"
-
-
-def size_for_room(scaling: ScalingConfig) -> int:
-    """How many workers to start: what there is room for, within the range."""
-    if scaling.least_workers == scaling.num_workers:
-        return scaling.num_workers
-    return max(scaling.least_workers, min(scaling.num_workers, room_for_workers(scaling)))
-
-
-def is_anyone_waiting() -> bool:
-    """Whether workers of some job have no room yet."""
-    return any(group["state"] == "PENDING" for group in ray.util.placement_group_table().values())
-
-
-def usable_nodes() -> list[dict[str, float]]:
-    """What is free on each node where workers can be placed."""
-    free, leaving = state.available_resources_per_node(), state.get_draining_nodes()
-    return [
-        free.get(node["NodeID"], {})
-        for node in ray.nodes()
-        if node["Alive"]
-        and node["NodeID"] not in leaving
-        and answers((node["NodeManagerAddress"], node["NodeManagerPort"]))
-    ]
-
-
-def answers(address: tuple[str, int]) -> bool:
-    """Whether a raylet is there. Ray itself takes a node for lost only after many seconds without a sign of life."""
-    try:
-        socket.create_connection(address, timeout=ANSWER_WITHIN).close()
-    except OSError:
-        return False
-    return True
-
-
-def room_for_workers(scaling: ScalingConfig) -> int:
-    """How many workers fit what is free."""
-    each = resources_per_worker(scaling)
-    return sum(workers_on(free, each) for free in usable_nodes())

@@ -22,12 +22,12 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
-from nn_train.guard import Guard
-from nn_train.training.events import Handler
+from nn_train.events import Handler
+from nn_train.ray_cluster.guard import Guard
+from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.reports import leave_barrier_out
 from nn_train.training.scaling import RoomPolicy
-from nn_train.training.watchdog import PATIENT
 
 # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
 # outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
@@ -48,7 +48,7 @@ class GuardedWorker(RayTrainWorker):
         super().__init__()
         self.guard = Guard(self.hang_timeout)
 
-    def run_train_fn(self, *arguments: Any, **named: Any) -> Any:
+    def run_train_fn(self, *arguments: object, **named: object) -> Any:
         self.guard.change(PATIENT * self.hang_timeout)  # from now on Ray Train asks it for a sign of life
         return super().run_train_fn(*arguments, **named)
 
@@ -68,8 +68,8 @@ class Workers(WorkerGroup):
         self._worker_cls = guarded_worker(run.hang_timeout)
         self.start_limit = PATIENT * run.hang_timeout
 
-    def _create_workers(self, num_workers: int, placement_group: Any, *arguments: Any, **named: Any) -> Any:
-        """The same within a limit: a process that stands still before its guard is there would be waited for for ever.
+    def _create_workers(self, num_workers: int, placement_group: object, *arguments: object, **named: object) -> Any:
+        """Create the workers within a limit: one that stands still before it has a guard is not noticed.
 
         What the processes have in common is their placement group. Without it Ray ends them.
         """
@@ -129,8 +129,8 @@ class Trainer(DataParallelTrainer):
         left_out = UNWANTED + (METRICS if self.is_local else ())
         return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
 
-    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        """The same as Ray Train does, but with ``Controller``, and Ctrl-C stays a KeyboardInterrupt."""
+    def _initialize_and_run_controller(self, **arguments: object) -> Any:
+        """Start ``Controller`` in the place of Ray Train's and wait for it; Ctrl-C stays a KeyboardInterrupt."""
         arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
         arguments["scaling_policy"] = RoomPolicy(self.scaling_config, self.scaling, self.tell, self.is_local)
         here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}

@@ -100,14 +100,14 @@ def test_a_name_that_would_leave_the_results_or_hide_in_them_is_refused(name, ca
 
 @pytest.mark.parametrize("name", ["x", "9", "a.b-c_d", "v1..2", "x-", "x_", "X" * 100])
 def test_other_names_are_taken(name):
-    assert parse_arguments(["--name", name]).config.title == name
+    assert parse_arguments(["--name", name]).config.job_name == name
 
 
 @pytest.mark.parametrize(
     "source", ["../x.npz", "/", "../..", "é/é.npz", "a/" + "x." * 99 + ".npz", "m:f", "s3://b/..", "./.npz"]
 )
 def test_the_name_of_a_run_without_one_is_always_a_folder(source):
-    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?", Config(data=DataConfig(source=source)).title)
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?", Config(data=DataConfig(source=source)).job_name)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def quarters(cases: int) -> list[Any]:
 
 def train(arguments: Arguments) -> int:
     """What jobs.train does until Ray starts."""
-    from nn_train.training.driver import check_early
+    from nn_train.runs.preflight import check_early
 
     check_written(arguments)
     check_early(arguments.config)
@@ -54,8 +54,8 @@ def tune(arguments: Arguments) -> int:
 def pipeline(arguments: Arguments) -> int:
     """What jobs.pipeline checks of its stages."""
     from nn_train.pipeline.stages import model_stages
+    from nn_train.runs.preflight import check_early
     from nn_train.search.driver import check_search
-    from nn_train.training.driver import check_early
 
     check_written(arguments)
     for stages in model_stages(arguments.config, arguments.overrides, "quick" in arguments.flags):

@@ -8,7 +8,7 @@ from outcomes import ending, quarters
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
-from nn_train.runs import RunFolder
+from nn_train.storage.folder import ResultsFolder
 
 pytestmark = pytest.mark.tf
 CASES = 150
@@ -19,8 +19,8 @@ NOT_FINITE = ("the loss is ", "the validation loss is ", "weights are NaN or inf
 def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere, numbers):
     import tensorflow as tf
 
-    from nn_train.replication import Replicas
-    from nn_train.training.worker import Job, Surroundings, train_replica
+    from nn_train.engine.strategy import Replicas
+    from nn_train.runs.worker import Job, WorkerContext, train_replica
 
     replicas = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
     finished, failed, faults = 0, 0, []
@@ -32,9 +32,9 @@ def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere, numbers):
         sections = {"model": {"hidden_units": 4}, "train": {"epochs": 1, "batch_size": 8}}
         run = {"storage_path": str(elsewhere), "loggers": []}
         config = config_from_dict({"name": f"run{number}", "data": {"source": "data.npz"}, "run": run, **sections})
-        folder = RunFolder(str(elsewhere), config.title)
+        folder = ResultsFolder(str(elsewhere), config.job_name)
         try:
-            train_replica(Job(config, folder, ("python",), 0.0), replicas, Surroundings())
+            train_replica(Job(config, folder, ("python",), 0.0), replicas, WorkerContext())
             finished += (folder.read_json("result.json") or {})["status"] == "finished"
         except RequestError:
             failed += 1

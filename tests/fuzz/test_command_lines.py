@@ -6,9 +6,9 @@ import pytest
 from mutations import command_line
 from outcomes import JOBS, Tally, quarters
 
+from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import field_types
-from nn_train.entry_points import call_entry_point
 from nn_train.errors import RequestError
 
 CASES = 2000

@@ -11,8 +11,9 @@ import pytest
 from mutations import LONG, NUMBERS, RAW, SEED, WORDS
 from outcomes import TooLong, fault, quarters, time_limit
 
-from jobs.evaluate import SCALING, main
+from jobs.evaluate import main
 from nn_train.config.cli import exit_code
+from nn_train.prediction.arguments import SCALING
 
 CASES = 1000
 OPTIONS = [
@@ -51,7 +52,7 @@ def evaluate_line(number: int) -> list[str]:
 
 @pytest.mark.parametrize("numbers", quarters(CASES))
 def test_a_mutated_line_is_refused_in_one_line_and_leaves_nothing(elsewhere, monkeypatch, numbers):
-    monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
+    monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
     faults = []
     for number in numbers:
         told, words = io.StringIO(), evaluate_line(number)

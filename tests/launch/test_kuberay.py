@@ -15,8 +15,8 @@ import yaml
 from kuberay_schema import read_validator
 from tools import absent
 
-from jobs import evaluate
 from nn_train.config.cli import parse_arguments
+from nn_train.prediction.arguments import read_arguments
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "cluster" / "kuberay").glob("*.yaml"))
@@ -167,8 +167,8 @@ def test_commands_are_what_the_jobs_take(name, monkeypatch):
     assert (python, m, module) == ("python", "-m", f"jobs.{OBJECTS[name]['metadata']['labels']['part']}")
     importlib.import_module(module)
     if module == "jobs.evaluate":
-        given = evaluate.make_parser().parse_args(words)
-        assert all(path.startswith(f"{RESULTS}/") for path in (*given.runs, given.output))
+        given = read_arguments(words, "")
+        assert all(path.startswith(f"{RESULTS}/") for path in (*given.runs, str(given.output)))
     else:
         assert parse_arguments(words, STAGES[module]).config.run.storage_path == RESULTS
 

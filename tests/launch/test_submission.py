@@ -238,7 +238,7 @@ def test_little_is_uploaded_from_a_fresh_clone(clone, tmp_path, way):
     from ray._private.runtime_env.packaging import create_package
     from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
-    from nn_train.submission import LEFT_HERE
+    from nn_train.ray_cluster.submission import LEFT_HERE
 
     package, left_here = tmp_path / "package.zip", LEFT_HERE if way == "jobs.submit" else []
     for made in (".venv/bin/python", "results/mnist/model.keras", "mlruns/0", "nn_train.egg-info/PKG-INFO"):

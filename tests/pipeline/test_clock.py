@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nn_train.events import StageStarted
 from nn_train.pipeline.clock import FIRST_GUESS, START, TRACING, Clock, Stage, Work, on_workers
 
 
@@ -30,10 +31,10 @@ def test_a_machine_that_is_slow_with_one_model_is_taken_to_be_slow_with_the_othe
 def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
     made, events = clock(Stage("search", [Work("own", "my:build", 1)]), Stage("train", [Work("own", "my:build", 3)]))
     made.begin()
-    assert events == [{"event": "stage", "title": "search", "number": 1, "of": 2, "left": None}]
+    assert events == [StageStarted("search", 1, 2, left=None)]
     made.learn("own", [5.0])
     made.begin()
-    assert events[1]["left"] == pytest.approx(START + TRACING + 15.0)
+    assert events[1].left == pytest.approx(START + TRACING + 15.0)
 
 
 def test_more_workers_take_less_time_but_not_in_proportion():

@@ -78,7 +78,7 @@ def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensor
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
-    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
     monkeypatch.chdir(tmp_path)
     assert run_job("", [*FILE, *words], jobs.pipeline.main, ("search", "pipeline"), jobs.pipeline.FLAGS) == 2
     told = capfd.readouterr()

@@ -10,6 +10,7 @@ import pytest
 
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError
+from nn_train.events import About, EpochEnded, StageStarted, Starting, TrialEnded
 from nn_train.pipeline import run_pipeline
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -25,6 +26,10 @@ def make(folder, workers=1, **pipeline):
     return config_from_dict(
         {"name": "p", "run": run, "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections}
     )
+
+
+def kinds(events):
+    return [type(event.event if isinstance(event, About) else event) for event in events]
 
 
 def times(folder):
@@ -53,9 +58,9 @@ def test_every_model_is_trained_from_every_seed_with_what_its_search_found(finis
     assert [configs[name].seed for name in RUNS] == [0, 1, 0, 1]
     assert [configs[name].optimizer.learning_rate for name in RUNS] == [1e-3, 1e-3, best, best]
     assert not (folder / "search_tuned" / "best").exists()  # its models are not needed
-    stages = [event["title"] for event in events if event["event"] == "stage"]
+    stages = [event.title for event in events if isinstance(event, StageStarted)]
     assert stages == ["search for tuned", "train tuned, plain: 4 runs", "evaluate and report"]
-    assert [event["event"] for event in events].count("starting") == 1  # the workers of all four runs
+    assert kinds(events).count(Starting) == 1  # the workers of all four runs
 
 
 @pytest.mark.long
@@ -114,7 +119,7 @@ def test_interrupted_in_one_stage_after_the_other_it_goes_on_there(finished, tmp
     for stage in (2, 3):
 
         def interrupt(event, stage=stage):
-            if event["event"] == "stage" and event["number"] == stage:
+            if isinstance(event, StageStarted) and event.number == stage:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt, match="goes on with the same command"):
@@ -126,7 +131,7 @@ def test_interrupted_in_one_stage_after_the_other_it_goes_on_there(finished, tmp
     events = []
     result = run_pipeline(make(tmp_path), on_event=events.append)
     assert before.items() <= times(tmp_path / "p").items()
-    assert not {"trial", "epoch"} & {event["event"] for event in events}
+    assert not {TrialEnded, EpochEnded} & set(kinds(events))
     assert Path(result.report).exists()
     for name in RUNS:  # and the numbers are those of the one that was not interrupted
         histories = [(place / name / "metrics.jsonl").read_text() for place in (finished[0], tmp_path / "p")]

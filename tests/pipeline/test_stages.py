@@ -21,10 +21,10 @@ def pipeline(models, **sections):
 def test_a_model_with_a_space_is_searched_and_trained_from_every_seed():
     config = pipeline({"wide": {"model": {"hidden_units": 512}}}, search={"space": SPACE}, seed=5)
     (stages,) = model_stages(config, {}, quick=False)
-    assert (stages.search.title, stages.search.scaling.num_workers) == ("search_wide", 1)
+    assert (stages.search.job_name, stages.search.scaling.num_workers) == ("search_wide", 1)
     assert stages.search.search.space == SPACE
     trainings = stages.trainings({"optimizer.learning_rate": 0.003})
-    assert [(one.title, one.seed) for one in trainings] == [("wide_seed5", 5), ("wide_seed6", 6)]
+    assert [(one.job_name, one.seed) for one in trainings] == [("wide_seed5", 5), ("wide_seed6", 6)]
     for one in (stages.search, *trainings):
         assert one.run.storage_path == "results/all"
         assert one.model.hidden_units == 512
@@ -35,7 +35,7 @@ def test_a_model_with_a_space_is_searched_and_trained_from_every_seed():
 def test_a_model_without_a_space_is_only_trained():
     (stages,) = model_stages(pipeline({"plain": None}), {}, quick=False)
     assert stages.search is None
-    assert [one.title for one in stages.trainings({})] == ["plain_seed0", "plain_seed1"]
+    assert [one.job_name for one in stages.trainings({})] == ["plain_seed0", "plain_seed1"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from nn_train.config.cli import exit_code
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.prediction.driver import evaluate_runs
+from nn_train.ray_cluster.session import ray_session
 from nn_train.report import load_inputs
-from nn_train.training.cluster import ray_session
 
 ROOT = Path(__file__).parents[2]
 EXACT = ("metrics.json", "confusion.csv", "curves.csv")
@@ -41,14 +41,14 @@ def ray(tmp_path_factory):
 @pytest.fixture
 def no_ray(monkeypatch):
     """Whoever asks for a Ray has failed."""
-    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
 
 
 def write_run(folder, name, source, input_shape, seed):
     """A finished run as training leaves it, with a model that was not trained."""
     import keras
 
-    from nn_train.models import build_model
+    from nn_train.engine.models import build_model
 
     config = config_from_dict({"name": name, "seed": seed, "data": {"source": source}})
     keras.utils.set_random_seed(seed)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from report_folders import evaluate_runs, write_run
 
 from nn_train.report import load_inputs, render
-from nn_train.report.figures import cut, drawn_rows, logarithmic
-from nn_train.report.palette import CSS_VARIABLES, DARK_HUES, HUES
-from nn_train.report.svg import draw, for_page
+from nn_train.report.figures.palette import CSS_VARIABLES, DARK_HUES, HUES
+from nn_train.report.figures.panel import cut, drawn_rows, logarithmic
+from nn_train.report.figures.svg import draw, for_page
 
 # Severity 1 of G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A Physiologically-based Model for Simulation
 # of Color Vision Deficiency", 2009; applied to linear RGB.
@@ -59,7 +59,7 @@ def test_lines_contrast_with_the_paper(hues: tuple[str, ...], paper: str) -> Non
 def test_the_style_sheet_has_the_colours_of_the_palette() -> None:
     import nn_train.report
 
-    css = (Path(nn_train.report.__file__).parent / "report.css").read_text(encoding="utf-8")
+    css = (Path(nn_train.report.__file__).parent / "page" / "report.css").read_text(encoding="utf-8")
     light, dark = css.split("prefers-color-scheme: dark", 1)
     for colour, variable in CSS_VARIABLES.items():
         assert f"{variable}: {colour};" in light

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nn_train.report.grouping import group_runs, select
-from nn_train.report.inputs import RunRecord
+from nn_train.report.inputs.grouping import group_runs, select
+from nn_train.report.inputs.runs import RunRecord
 
 
 def record(name: str, *, best: dict[str, Any] | None = None, **fields: Any) -> RunRecord:

@@ -6,9 +6,9 @@ import pytest
 from report_folders import write_search
 
 from nn_train.errors import RequestError
-from nn_train.report.figures_search import search_panels
+from nn_train.report.figures.search import search_panels
 from nn_train.report.importance import Importance, importance
-from nn_train.report.search_results import SearchResult, Trial, load_search
+from nn_train.report.inputs.search_results import SearchResult, Trial, load_search
 
 
 def test_trials_are_read_with_their_types(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import json
 import pytest
 from trial_records import journal_of, record
 
-from nn_train.runs import RunFolder
 from nn_train.search.journal import PART_ROWS, Journal, ranked
+from nn_train.storage.folder import ResultsFolder
 
 
 def lines_of(folder):
@@ -21,38 +21,38 @@ def test_what_was_added_is_read_back_in_the_order_of_its_end(tmp_path):
         record("t00001", status="failed", cause="two\nlines"),
         record("t00002", 0.1, status="stopped", phase="extend"),
     ]
-    journal_of(RunFolder(str(tmp_path)), *ended)
-    assert Journal(RunFolder(str(tmp_path))).records == ended
+    journal_of(ResultsFolder(str(tmp_path)), *ended)
+    assert Journal(ResultsFolder(str(tmp_path))).records == ended
 
 
 def test_a_new_journal_is_empty_and_writes_nothing(tmp_path):
-    assert Journal(RunFolder(str(tmp_path))).records == []
+    assert Journal(ResultsFolder(str(tmp_path))).records == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_is_on_disk_when_it_was_added(tmp_path):
-    journal = Journal(RunFolder(str(tmp_path)))
+    journal = Journal(ResultsFolder(str(tmp_path)))
     for count in range(1, 4):
         journal.add(record(f"t{count:05d}"))
-        assert len(Journal(RunFolder(str(tmp_path))).records) == count
+        assert len(Journal(ResultsFolder(str(tmp_path))).records) == count
 
 
 def test_a_file_holds_so_many_records_and_no_more(tmp_path):
     count = 2 * PART_ROWS + 1
-    journal_of(RunFolder(str(tmp_path)), *(record(f"t{index:05d}") for index in range(count)))
+    journal_of(ResultsFolder(str(tmp_path)), *(record(f"t{index:05d}") for index in range(count)))
     parts = lines_of(tmp_path)
     assert {name: len(lines) for name, lines in parts.items()} == {
         "part-000001.jsonl": PART_ROWS,
         "part-000002.jsonl": PART_ROWS,
         "part-000003.jsonl": 1,
     }
-    assert [one.trial for one in Journal(RunFolder(str(tmp_path))).records] == [f"t{i:05d}" for i in range(count)]
+    assert [one.trial for one in Journal(ResultsFolder(str(tmp_path))).records] == [f"t{i:05d}" for i in range(count)]
 
 
 def test_a_later_session_leaves_earlier_files_alone(tmp_path):
-    journal_of(RunFolder(str(tmp_path)), record("t00000"))
+    journal_of(ResultsFolder(str(tmp_path)), record("t00000"))
     before = lines_of(tmp_path)["part-000001.jsonl"]
-    later = Journal(RunFolder(str(tmp_path)))
+    later = Journal(ResultsFolder(str(tmp_path)))
     later.add(record("t00001"))
     later.add(record("t00002"))
     parts = lines_of(tmp_path)
@@ -61,10 +61,10 @@ def test_a_later_session_leaves_earlier_files_alone(tmp_path):
 
 
 def test_a_file_that_was_not_finished_is_not_read(tmp_path):
-    journal_of(RunFolder(str(tmp_path)), record("t00000"))
+    journal_of(ResultsFolder(str(tmp_path)), record("t00000"))
     whole = tmp_path / "journal" / "part-000001.jsonl"
     (tmp_path / "journal" / "part-000002.jsonl.abc.part").write_bytes(whole.read_bytes()[:40])
-    assert [one.trial for one in Journal(RunFolder(str(tmp_path))).records] == ["t00000"]
+    assert [one.trial for one in Journal(ResultsFolder(str(tmp_path))).records] == ["t00000"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nn_train.config import config_from_dict
+from nn_train.events import TrialEnded
 from nn_train.search import search
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
@@ -45,8 +46,8 @@ def test_a_lost_node_costs_no_trial(tmp_path, modules):
     lost = []
 
     def lose(event):
-        if event["event"] == "trial" and not lost:
-            lost.append(event["record"].trial)
+        if isinstance(event, TrialEnded) and not lost:
+            lost.append(event.trial)
             cluster.remove_node(second, allow_graceful=False)
 
     try:
@@ -68,7 +69,7 @@ def test_a_search_uses_a_node_that_comes_later(tmp_path, modules):
     grown = []
 
     def grow(event):
-        if event["event"] == "trial" and not grown:
+        if isinstance(event, TrialEnded) and not grown:
             grown.append(cluster.add_node(num_cpus=1))
         if len(list(tmp_path.glob("node-*"))) == 2:
             raise KeyboardInterrupt  # that is what was to be seen

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 import pytest
 from trial_records import job, record
 
-from nn_train.runs import RunFolder
 from nn_train.search.planning import PROBE_EPOCHS, Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.schedulers import rungs
-from nn_train.search.trial import Outcome
+from nn_train.search.trial_worker import Outcome
+from nn_train.storage.folder import ResultsFolder
 
 PACE = Pace(start=10.0, epoch=2.0, model_bytes=4_000_000, source="a short probe of the unvaried job")
 
@@ -92,6 +92,6 @@ class Workers:
     [(Workers(9), PROBE_EPOCHS, 100), (Workers(1), 1, 100), (Workers(9, "broken"), 1, 0)],
 )
 def test_the_probe_trains_a_few_epochs_and_no_more(tmp_path, workers, trained, size):
-    pace = measure(job(), RunFolder(str(tmp_path)), lambda: workers)
+    pace = measure(job(), ResultsFolder(str(tmp_path)), lambda: workers)
     assert (workers.trained, pace.model_bytes) == (trained, size)
     assert 0 <= pace.epoch <= pace.start + pace.epoch

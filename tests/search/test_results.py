@@ -9,9 +9,9 @@ import pytest
 from trial_records import job, journal_of, record
 
 from nn_train.config import config_from_dict, read_config
-from nn_train.report.search_results import load_search
-from nn_train.runs import RunFolder
+from nn_train.report.inputs.search_results import load_search
 from nn_train.search.results import choose, first_line, write_results
+from nn_train.storage.folder import ResultsFolder
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line {}\nValueError: five units'
 ENDED = [
@@ -28,7 +28,9 @@ ENDED = [
 
 def write(folder, records=ENDED, ended="", **search):
     config = job(folder, **search)
-    return write_results(config, RunFolder(str(folder)), journal_of(RunFolder(str(folder)), *records), 61.23456, ended)
+    return write_results(
+        config, ResultsFolder(str(folder)), journal_of(ResultsFolder(str(folder)), *records), 61.23456, ended
+    )
 
 
 def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):
@@ -107,13 +109,13 @@ def test_confirmation_chooses_on_the_mean_and_keeps_the_runs_of_that_contender(t
     assert (second["trial"], second["values"]) == ("t00000", [0.5, 0.7])
     assert second["mean"] == pytest.approx(0.6)
     assert second["sd"] == pytest.approx(0.02**0.5)
-    _, kept = choose(job(tmp_path, **search), journal_of(RunFolder(str(tmp_path / "again")), *ENDED, *confirming))
+    _, kept = choose(job(tmp_path, **search), journal_of(ResultsFolder(str(tmp_path / "again")), *ENDED, *confirming))
     assert [run.trial for run in kept] == ["t00001-s1", "t00001-s2"]
 
 
 @pytest.mark.parametrize(("keep_best", "kept"), [(1, ["t00000"]), (9, ["t00000", "t00001", "t00002"])])
 def test_without_confirmation_the_best_trials_are_kept(tmp_path, keep_best, kept):
-    best, models = choose(job(keep_best=keep_best), journal_of(RunFolder(str(tmp_path)), *ENDED))
+    best, models = choose(job(keep_best=keep_best), journal_of(ResultsFolder(str(tmp_path)), *ENDED))
     assert best.trial == "t00000"
     assert [one.trial for one in models] == kept
 

@@ -11,7 +11,7 @@ import pytest
 from nn_train import train
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError, TrainingError
-from nn_train.report.search_results import load_search
+from nn_train.report.inputs.search_results import load_search
 from nn_train.search import plan, search
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -200,7 +200,7 @@ def test_the_best_are_confirmed_with_other_seeds(tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_trial_that_hangs_or_stands_still_is_run_again(tmp_path, workers):
-    sections = {"model": {"name": "struck_models:trial_struck_twice"}, "run": {"hang_timeout": 15}}
+    sections = {"model": {"name": "failing_models:trial_struck_twice"}, "run": {"hang_timeout": 15}}
     outcome = search(make(tmp_path, workers=workers, epochs=2, search={"num_trials": 2}, **sections))
     assert {file.name for file in (tmp_path / "s").glob("struck_*")} == {"struck_0", "struck_1"}
     assert outcome.ran == 2

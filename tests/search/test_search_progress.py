@@ -7,6 +7,7 @@ import io
 import pytest
 from trial_records import job, record
 
+from nn_train.events import PhaseStarted, TrialEnded, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.progress import QUIET_SECONDS, Progress
 
@@ -23,12 +24,13 @@ class Screen:
         return self.stream.getvalue().splitlines()
 
     def phase(self, phase="search", count=10, known=0):
-        self.progress({"event": "phase", "phase": phase, "open": count, "known": known})
+        self.progress(PhaseStarted(phase, count, known))
 
     def trial(self, *args, at, **kwargs):
         """The line that a trial brings, if any."""
         before, self.now = len(self.lines), at
-        self.progress({"event": "trial", "record": record(*args, **kwargs)})
+        one = record(*args, **kwargs)
+        self.progress(TrialEnded(one.trial, one.status, one.value("val_accuracy"), one.rows))
         assert len(self.lines) - before <= 1
         return self.lines[before] if len(self.lines) > before else None
 
@@ -39,8 +41,8 @@ def test_a_search_says_what_it_is_about_to_do():
     screen.phase(count=10, known=3)
     screen.phase("extend", 2, known=9)
     screen.phase("confirm", 6)
-    screen.progress({"event": "models", "count": 1})
-    screen.progress({"event": "models", "count": 3})
+    screen.progress(WritingModels(1))
+    screen.progress(WritingModels(3))
     assert screen.lines == [
         "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
         "searching: 10 trials",

@@ -9,8 +9,8 @@ from trial_records import job
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
-from nn_train.runs import RunFolder
 from nn_train.search.driver import check_folder, check_search
+from nn_train.storage.folder import ResultsFolder
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_metric_of_training_needs_no_validation_examples():
 
 def left_by(folder, config):
     """The folder after a search of ``config``."""
-    folder = RunFolder(str(folder), "s")
+    folder = ResultsFolder(str(folder), "s")
     folder.write("config.yaml", dump_yaml(config, stages=("search",)).encode())
     return folder
 
@@ -77,11 +77,11 @@ def test_another_search_is_refused_unless_it_replaces(tmp_path, change, said):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    of_run = RunFolder(str(tmp_path), "run")
+    of_run = ResultsFolder(str(tmp_path), "run")
     of_run.write("config.yaml", dump_yaml(job(tmp_path)).encode())
-    of_files = RunFolder(str(tmp_path), "files")
+    of_files = ResultsFolder(str(tmp_path), "files")
     of_files.write("notes.txt", b"")
     for folder, said in ((of_run, "holds a run, not a search"), (of_files, "exists and is not a search")):
         with pytest.raises(RequestError, match=said):
             check_folder(folder, job(tmp_path))
-    check_folder(RunFolder(str(tmp_path), "new"), job(tmp_path))
+    check_folder(ResultsFolder(str(tmp_path), "new"), job(tmp_path))

@@ -9,11 +9,11 @@ from trial_records import job, record
 
 from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
-from nn_train.runs import RunFolder
+from nn_train.runs.agreement import OTHER
 from nn_train.search import export
-from nn_train.search.trainable import Together, TrialSettings, for_search, resources_of_trial
-from nn_train.search.trial import Outcome
-from nn_train.training.agreement import OTHER
+from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
+from nn_train.search.trial_worker import Outcome
+from nn_train.storage.folder import ResultsFolder
 
 
 class Workers:
@@ -31,7 +31,7 @@ class Workers:
     def epoch(self):
         return self.outcomes.pop(0)
 
-    def worn(self):
+    def should_recycle(self):
         return False
 
 
@@ -39,7 +39,7 @@ def runner(folder, workers, space=None, **search):
     """A ``TrialRunner`` that Tune did not start."""
     config = job(folder, **search, **({"space": space} if space else {}))
     settings = TrialSettings(
-        base=config, space=parse_space(config.search.space, config), folder=RunFolder(str(folder)), data=None
+        base=config, space=parse_space(config.search.space, config), folder=ResultsFolder(str(folder)), data=None
     )
     made = object.__new__(for_search(settings))
     made.workers = workers
@@ -61,7 +61,7 @@ def test_a_trial_that_its_workers_refuse_has_failed_and_is_not_trained(tmp_path)
 
 def workers_that_answer(*answers):
     """The workers of a trial, without their processes."""
-    made = object.__new__(Together)
+    made = object.__new__(RemoteTrial)
     made.workers, made.answers = [], lambda calls, failed: list(answers)
     return made
 
@@ -79,7 +79,7 @@ def test_the_outcome_of_a_trial_is_that_of_the_worker_that_failed_else_the_chief
     [(["", ""], ""), (["", "why"], "why"), (["another", "why"], "why"), (["why", "another"], "why")],
 )
 def test_why_a_trial_is_refused_is_told_by_the_worker_that_knows(tmp_path, causes, said):
-    folder = RunFolder(str(tmp_path))
+    folder = ResultsFolder(str(tmp_path))
     another = OTHER.format(location=folder.location)
     given = [another if cause == "another" else cause for cause in causes]
     assert workers_that_answer(*given).begin(job(tmp_path), folder, {}) == said
@@ -126,7 +126,7 @@ def test_values_that_do_not_go_together_fail_their_trial_alone(tmp_path):
     assert one.step()["cause"] == ""
 
 
-@pytest.mark.parametrize("state", ["broken", "worn"])
+@pytest.mark.parametrize("state", ["broken", "should_recycle"])
 def test_a_process_that_is_broken_or_worn_takes_no_other_trial(tmp_path, state):
     workers = Workers()
     one = runner(tmp_path, workers)
@@ -144,7 +144,7 @@ def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, 
 
 
 def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path, monkeypatch):
-    folder = RunFolder(str(tmp_path))
+    folder = ResultsFolder(str(tmp_path))
     for trial in ("t00000", "t00002"):
         folder.write(f"trials/{trial}/best.weights", b"")
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ import pytest
 
 import jobs.tune
 from nn_train.config.cli import run_job
-from nn_train.training.progress import counted
+from nn_train.wording import counted
 
 HERE = Path(__file__).parents[1]
 

@@ -32,7 +32,7 @@ def replicas():
     """One worker without a strategy of its own: that could only be made before TensorFlow was used."""
     import tensorflow as tf
 
-    from nn_train.replication import Replicas
+    from nn_train.engine.strategy import Replicas
 
     return Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
 
@@ -48,8 +48,8 @@ def make(sections, **train):
 @pytest.mark.parametrize("sections", NUMBERS, ids=str)
 def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections):
     from nn_train.datasets import load_data
-    from nn_train.loop import Loop
-    from nn_train.preparation import one_hot_depth, prepare_model
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.preparation import one_hot_depth, prepare_model
     from nn_train.search.warm import WarmModels
 
     config = make(sections)
@@ -135,7 +135,7 @@ def held():
 def test_examples_in_shared_memory_are_not_copied():
     import numpy as np
 
-    from nn_train.tensors import to_tensor
+    from nn_train.engine.tensors import to_tensor
 
     memory = np.zeros(64 + 4096, dtype=np.uint8)
     start = -memory.ctypes.data % 64

@@ -12,11 +12,11 @@ import pytest
 from nn_train.config import DataConfig
 from nn_train.datasets import load_data
 from nn_train.errors import RequestError, StorageError
-from nn_train.runs import RunFolder
+from nn_train.storage.folder import ResultsFolder
 
 
 def test_files_are_written_listed_read_and_deleted(s3):
-    folder = RunFolder("s3://bucket/folders", "run")
+    folder = ResultsFolder("s3://bucket/folders", "run")
     assert folder.location == "s3://bucket/folders/run"
     assert (folder.name, folder.parent_name) == ("run", "folders")
     assert folder.is_empty()
@@ -39,23 +39,23 @@ def test_files_are_written_listed_read_and_deleted(s3):
 
 def test_a_write_makes_no_objects_for_the_folders_above(s3):
     """They would cost a request for each part of the path at every write."""
-    RunFolder("s3://bucket/bare", "run").write("checkpoints/a", b"x")
+    ResultsFolder("s3://bucket/bare", "run").write("checkpoints/a", b"x")
     written = {request for request in s3.service.requests if "/bare" in request}
     assert {request.split()[1] for request in written} == {"/bucket/bare/run/checkpoints/a"}
 
 
 def test_the_service_may_be_named_in_the_uri(s3, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    folder = RunFolder(f"s3://bucket/options/?scheme=http&endpoint_override={s3.endpoint}", "run")
+    folder = ResultsFolder(f"s3://bucket/options/?scheme=http&endpoint_override={s3.endpoint}", "run")
     folder.write("a", b"x")
     assert s3.objects("options") == {"options/run/a": b"x"}
-    assert RunFolder(folder.location).read("a") == b"x"
+    assert ResultsFolder(folder.location).read("a") == b"x"
     assert folder.path("a").startswith("s3://bucket/options/run/a?scheme=http&")
 
 
 def test_a_bucket_that_is_not_there_is_a_wrong_request(s3):
     with pytest.raises(RequestError, match=r"^run.storage_path: there is no bucket 'nowhere'"):
-        RunFolder("s3://nowhere/results", "run").is_empty()
+        ResultsFolder("s3://nowhere/results", "run").is_empty()
 
 
 def test_data_on_s3(s3):
@@ -72,15 +72,15 @@ def test_data_on_s3(s3):
 
 def test_an_answer_503_that_passes_is_not_noticed(answers):
     seen = answers(lambda number: 503 if number <= 3 else 404)
-    assert not RunFolder("s3://bucket/results", "run").exists("config.yaml")
+    assert not ResultsFolder("s3://bucket/results", "run").exists("config.yaml")
     assert len(seen) > 3
 
 
 def test_an_answer_503_that_stays_is_one_line(answers, monkeypatch):
     answers(lambda number: 503)
-    monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
+    monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
     with pytest.raises(StorageError) as caught:
-        RunFolder("s3://bucket/results", "run").write("config.yaml", b"x")
+        ResultsFolder("s3://bucket/results", "run").write("config.yaml", b"x")
     said = str(caught.value)
     assert said.startswith("s3://bucket/results/run/config.yaml cannot be written: ")
     assert "HTTP status 503" in said
@@ -90,7 +90,7 @@ def test_an_answer_503_that_stays_is_one_line(answers, monkeypatch):
 def test_a_refusal_is_one_line_and_shows_no_credentials(answers):
     answers(lambda number: 403)
     with pytest.raises(StorageError, match=r"cannot be read: .*ACCESS_DENIED") as caught:
-        RunFolder("s3://bucket/results", "run").exists("config.yaml")
+        ResultsFolder("s3://bucket/results", "run").exists("config.yaml")
     for secret in ("AKIAKEY", "SecretOf"):
         assert secret not in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_a_refusal_is_one_line_and_shows_no_credentials(answers):
 def test_a_service_that_is_gone_is_told_from_a_file_that_is_not_there(s3, monkeypatch):
     with socket.socket() as taken:  # bound, but nobody listens: connections are refused
         taken.bind(("127.0.0.1", 0))
-        monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
+        monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(StorageError, match=r"^data.source: s3://bucket/x.npz cannot be read: .*connect"):
             load_data(DataConfig(source="s3://bucket/x.npz"))

@@ -23,10 +23,11 @@ from nn_train.config.cli import exit_code, run_job
 from nn_train.config.parse import parse_yaml
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, StorageError
+from nn_train.events import EpochEnded, Finished, Started, Starting, WorkersLost
 from nn_train.pipeline import run_pipeline
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
-from nn_train.runs import RunFolder
+from nn_train.storage.folder import ResultsFolder
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "samples_per_second")
@@ -48,7 +49,7 @@ def ray(s3, tmp_path_factory):
 @pytest.fixture
 def no_ray(monkeypatch):
     """Whoever asks for a Ray has failed."""
-    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
 
 
 def make(name, workers=1, storage="s3://bucket/results", **sections):
@@ -65,7 +66,7 @@ def history(folder):
 
 def resumed(events):
     """After how many epochs the run went on, at each start of its workers."""
-    return [event["resumed_after"] for event in events if event["event"] == "start"]
+    return [event.resumed_after for event in events if isinstance(event, Started)]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def whole(ray):
 
 
 def assert_equal_runs(ours, theirs):
-    from nn_train.checkpoints import load_newest
+    from nn_train.runs.checkpoints import load_newest
 
     assert history(ours) == history(theirs)
     pairs = zip(*(load_newest(one, warn=pytest.fail).variables for one in (ours, theirs)), strict=True)
@@ -108,10 +109,10 @@ def assert_equal_runs(ours, theirs):
 def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
     import keras
 
-    from nn_train.checkpoints import load_newest
+    from nn_train.runs.checkpoints import load_newest
 
     config, events, result = whole
-    assert [event["event"] for event in events] == ["starting", "start", *["epoch"] * 3, "done"]
+    assert [type(event) for event in events] == [Starting, Started, *[EpochEnded] * 3, Finished]
     assert result.folder == "s3://bucket/results/whole"
     found = s3.objects("results/whole")
     names = {name.removeprefix("results/whole/") for name in found}
@@ -123,7 +124,7 @@ def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
         "checkpoints/epoch-000003-step-000000000.ckpt",
     }
 
-    folder = RunFolder(result.folder)
+    folder = ResultsFolder(result.folder)
     assert parse_yaml(folder.read("config.yaml").decode(), "config.yaml") == config_to_dict(config)
     assert [row["epoch"] for row in history(folder)] == [1, 2, 3]
     assert folder.read_json("result.json") == result.record
@@ -144,15 +145,15 @@ def test_a_killed_worker_and_a_spell_of_503_change_nothing(s3, whole):
     result = train(config, on_event=events.append)
     s3.service.refused, left, s3.service.left = None, s3.service.left, math.inf
     assert left == 0
-    assert [event["event"] for event in events].count("failure") == 1  # the worker's; the service was waited for
+    assert [type(event) for event in events].count(WorkersLost) == 1  # the worker's; the service was waited for
     assert resumed(events) == [0, 1]
-    assert_equal_runs(RunFolder(result.folder), RunFolder(whole[2].folder))
+    assert_equal_runs(ResultsFolder(result.folder), ResultsFolder(whole[2].folder))
 
 
 @on_ray
 @pytest.mark.long
 def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3):
-    from nn_train.checkpoints import load_newest
+    from nn_train.runs.checkpoints import load_newest
 
     events, again = [], []
     config = make("gone", train={"epochs": 4, "callbacks": "user_code:impatient"})
@@ -163,12 +164,12 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     assert said.startswith("s3://bucket/results/gone/checkpoints/epoch-000003-step-000000000.ckpt cannot be written: ")
     assert "HTTP status 503" in said
     assert "\n" not in said
-    assert "failure" not in [event["event"] for event in events]  # the worker has tried again; no restart on top
+    assert WorkersLost not in [type(event) for event in events]  # the worker has tried again; no restart on top
     s3.service.refused = None
-    assert load_newest(RunFolder("s3://bucket/results/gone"), warn=pytest.fail).epochs == 2
+    assert load_newest(ResultsFolder("s3://bucket/results/gone"), warn=pytest.fail).epochs == 2
     train(config, on_event=again.append)
     assert resumed(again) == [2]
-    assert [row["epoch"] for row in history(RunFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
+    assert [row["epoch"] for row in history(ResultsFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
 
 
 def test_a_bucket_that_is_not_there_is_refused_before_anything_starts(s3, no_ray):
@@ -304,7 +305,7 @@ def test_a_service_that_answers_503_ends_a_job_with_code_1_and_one_line(
 ):
     answers(lambda number: 503)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nn_train.runs.PATIENCE", 0)
+    monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
     assert run_here(module, words) == 1
     failed = capfd.readouterr().err
     assert said in failed

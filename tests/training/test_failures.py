@@ -15,16 +15,10 @@ from ray.train.v2._internal.exceptions import (
 )
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
+from nn_train.engine.lost_peers import PeerLostError, lost_peers
 from nn_train.errors import RequestError, TrainingError
-from nn_train.training.failures import (
-    HungError,
-    PeerLostError,
-    RetryLostWorkers,
-    describe_losses,
-    failure_event,
-    lost_peers,
-)
-from nn_train.training.leaving import LeavingError
+from nn_train.runs.draining import DrainedError
+from nn_train.training.failures import HungError, RetryLostWorkers, describe_losses, workers_lost
 from nn_train.training.ray_train import explain
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
@@ -59,16 +53,13 @@ def test_the_limit_of_restarts_holds_and_each_is_told(error):
     told = []
     policy = RetryLostWorkers(FailureConfig(max_failures=2), told.append)
     assert [policy.make_decision(error) for _ in range(3)] == [RETRY, RETRY, RAISE]
-    assert [(event["event"], event["restart"], event["restarts"]) for event in told] == [
-        ("failure", 1, 2),
-        ("failure", 2, 2),
-    ]
+    assert [(event.restart, event.restarts) for event in told] == [(1, 2), (2, 2)]
 
 
 def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit():
     told = []
     policy = RetryLostWorkers(FailureConfig(max_failures=0), told.append)
-    error = WorkerGroupError("failed", {0: UserExceptionWithTraceback(LeavingError(), "…"), 1: PeerLostError("gone")})
+    error = WorkerGroupError("failed", {0: UserExceptionWithTraceback(DrainedError(), "…"), 1: PeerLostError("gone")})
     assert [policy.make_decision(error) for _ in range(5)] == [RETRY] * 5
     assert told == []
 
@@ -147,13 +138,13 @@ def test_a_loss_is_told_in_words(failures, text):
     [(HungError("no end"), True), (ActorUnavailableError("no answer", None), True), (MACHINE_LOST, False)],
 )
 def test_who_lost_a_slow_worker_is_told_how_to_wait_longer(error, advised):
-    advice = failure_event({0: polled(error)}, 1, 3)["advice"]
+    advice = workers_lost({0: polled(error)}, 1, 3).advice
     assert (advice is not None and "run.hang_timeout" in advice) == advised
 
 
 @pytest.mark.parametrize(("error", "advised"), [(OUT_OF_MEMORY, True), (MACHINE_LOST, False)])
 def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
-    advice = failure_event({0: polled(error)}, 1, 3)["advice"]
+    advice = workers_lost({0: polled(error)}, 1, 3).advice
     assert (advice is not None and "train.batch_size" in advice) == advised
     last = explain(WorkerGroupError("failed", {0: polled(error)}), "The run in /results/run goes on", 3)
     assert ("train.batch_size" in str(last)) == advised

@@ -10,6 +10,7 @@ from ray_nodes import cluster_of
 
 from nn_train import train
 from nn_train.config import config_from_dict
+from nn_train.events import Leaving, Started, Starting, Waiting, WorkersLost
 from nn_train.training import scaling
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
@@ -47,26 +48,26 @@ def whole(head, tmp_path_factory):
 class Events(list):
     """Those of one run; ``on`` is what is called with the first event of a kind, ``each`` with every one."""
 
-    def __init__(self, **on):
+    def __init__(self, on=()):
         super().__init__()
-        self.on, self.each = on, {}
+        self.on, self.each = dict(on), {}
 
     def __call__(self, event):
         self.append(event)
-        once, each = self.on.pop(event["event"], None), self.each.get(event["event"])
+        once, each = self.on.pop(type(event), None), self.each.get(type(event))
         for action in (once, each):
             if action is not None:
                 action(event)
 
     def of(self, kind, field):
-        return [event[field] for event in self if event["event"] == kind]
+        return [getattr(event, field) for event in self if isinstance(event, kind)]
 
 
 def run(folder, model, events, **scaling_section):
     config = config_from_dict(
         {
             "name": model,
-            "model": {"name": f"struck_models:{model}"},
+            "model": {"name": f"failing_models:{model}"},
             "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 8, "epochs": 4, "checkpoint_every_seconds": 1e-3},
             "optimizer": {"schedule": "cosine"},
@@ -80,7 +81,7 @@ def run(folder, model, events, **scaling_section):
 
 
 def weights(folder, model):
-    from nn_train.checkpoints import unpack
+    from nn_train.runs.checkpoints import unpack
 
     newest = max((folder / model / "checkpoints").glob("*.ckpt"))
     return [array.tobytes() for array in unpack(newest.read_bytes()).variables]
@@ -100,47 +101,47 @@ def announce_end(node):
 
 
 def test_a_node_that_announces_its_end_is_left_with_a_checkpoint_and_nothing_is_repeated(whole, cluster, tmp_path):
-    from nn_train.training.pauses import FIRST_STEPS
+    from nn_train.runs.chunk_hooks import FIRST_STEPS
 
     def announce(event):
         cluster.add_node(num_cpus=1)  # not before: each of the two nodes must have a worker
         announce_end(cluster.first.node_id)
 
-    events = Events(start=announce)
+    events = Events({Started: announce})
     assert run(tmp_path, "until_asked", events) == whole[0]
     assert weights(tmp_path, "until_asked") == whole[1]
-    assert not events.of("failure", "what")
+    assert not events.of(WorkersLost, "what")
     leaving = {f"the machine of worker {rank} is about to leave the cluster" for rank in (0, 1)}
-    assert events.of("leaving", "why")
-    assert set(events.of("leaving", "why")) <= leaving
-    resumed = list(zip(events.of("start", "resumed_after"), events.of("start", "resumed_step"), strict=True))
+    assert events.of(Leaving, "why")
+    assert set(events.of(Leaving, "why")) <= leaving
+    resumed = list(zip(events.of(Started, "resumed_after"), events.of(Started, "resumed_step"), strict=True))
     assert resumed[:2] == [(0, 0), (0, FIRST_STEPS)]  # it was asked within the first chunk
     assert resumed == sorted(set(resumed))
     assert len(resumed) <= 3
-    assert set(events.of("starting", "workers")) == {2}
+    assert set(events.of(Starting, "workers")) == {2}
 
 
 def test_a_lost_node_is_done_without_until_there_is_another(whole, cluster, tmp_path):
 
     def grow(event):
-        if event["workers"] == 1:
+        if event.workers == 1:
             cluster.add_node(num_cpus=1)
 
     events = Events()
-    events.each["starting"] = grow
+    events.each[Starting] = grow
     history = run(tmp_path, "node_killed", events, num_workers=4, min_workers=1)
-    sizes = events.of("starting", "workers")
+    sizes = events.of(Starting, "workers")
     assert sizes[0] == sizes[-1] == 2  # four would be welcome
     assert len(sizes) <= 5
     assert 1 in sizes  # in between; a start may meet the node that is lost but not yet known to be
-    assert events.of("failure", "what")[0].startswith("worker 1 was lost: ")
-    assert set(events.of("leaving", "why")) == {"there is room for 2 workers"}
+    assert events.of(WorkersLost, "what")[0].startswith("worker 1 was lost: ")
+    assert set(events.of(Leaving, "why")) == {"there is room for 2 workers"}
     assert history == [pytest.approx(row, rel=1e-4) for row in whole[0]]  # the same steps, each of the same batch
 
 
 def test_without_a_least_number_a_lost_node_is_waited_for(whole, cluster, tmp_path):
-    events = Events(waiting=lambda event: cluster.add_node(num_cpus=1))
+    events = Events({Waiting: lambda event: cluster.add_node(num_cpus=1)})
     assert run(tmp_path, "node_killed", events) == whole[0]
     assert weights(tmp_path, "node_killed") == whole[1]
-    assert 1 <= len(events.of("failure", "what")) <= 2
-    assert set(events.of("starting", "workers")) == {2}
+    assert 1 <= len(events.of(WorkersLost, "what")) <= 2
+    assert set(events.of(Starting, "workers")) == {2}

@@ -28,7 +28,7 @@ WORDS = {
 
 def eats_memory(config):
     """Worker 1 takes memory, a part at a time, until it is killed for it."""
-    from struck_models import model_with
+    from failing_models import model_with
 
     return model_with(config, 1, eat)
 

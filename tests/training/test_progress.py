@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from nn_train.config import Config, config_from_dict
-from nn_train.training.progress import Progress, duration, epoch_line, failure_lines
+from nn_train.events import EpochEnded, Finished, Leaving, Started, Starting, Waiting, WorkersLost
+from nn_train.training.progress import Progress, epoch_line, loss_lines
+from nn_train.wording import duration
 
 ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
 
@@ -26,13 +29,11 @@ def test_a_run_of_five_epochs_prints_few_lines():
     stream = io.StringIO()
     progress = Progress(Config(), stream)
     progress.announce()
-    progress({"event": "starting", "workers": 2})
-    progress({"event": "waiting", "for": "2 CPUs: 1 of 4 free"})
-    examples = {"train": 54000, "validation": 6000}
-    start = {"event": "start", "parameters": 101770, "examples": examples, "steps_per_epoch": 844}
-    progress({**start, "resumed_after": 3, "resumed_step": 0, "warnings": []})
+    progress(Starting(2))
+    progress(Waiting("2 CPUs: 1 of 4 free"))
+    progress(Started("mnist_mlp", 101770, {"train": 54000, "validation": 6000}, 3, 0, steps_per_epoch=844))
     for epoch in range(4, 6):
-        progress({"event": "epoch", "row": {**ROW, "epoch": epoch}, "epochs": 5, "warnings": []})
+        progress(EpochEnded({**ROW, "epoch": epoch}, 5))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 7
     assert lines[0] == "mnist_mlp: mlp on mnist, 2 workers of 1 CPU, batch 64, 5 epochs"
@@ -41,22 +42,26 @@ def test_a_run_of_five_epochs_prints_few_lines():
     assert lines[4] == "continuing after epoch 3"
 
 
-FAILURE = {"event": "failure", "ranks": [1], "what": "worker 1 was lost: …", "advice": None}
+LOST = WorkersLost([1], "worker 1 was lost: …", advice=None, restart=1, restarts=3)
+
+
+def started(after, step=0):
+    return Started("run", 10, {"train": 9, "validation": 0}, after, step, steps_per_epoch=1)
 
 
 @pytest.mark.parametrize(
     ("event", "lines"),
     [
-        ({**FAILURE, "restart": 1, "restarts": 3}, ["worker 1 was lost: …; restarting (1 of 3)"]),
-        ({**FAILURE, "restart": None, "restarts": 3}, ["worker 1 was lost: …; restarting"]),
+        (LOST, ["worker 1 was lost: …; restarting (1 of 3)"]),
+        (replace(LOST, restart=None), ["worker 1 was lost: …; restarting"]),
         (
-            {**FAILURE, "restart": 2, "restarts": 3, "advice": "use less"},
+            replace(LOST, restart=2, advice="use less"),
             ["worker 1 was lost: …; restarting (2 of 3)", "use less"],
         ),
     ],
 )
 def test_a_failure_says_what_is_done_about_it(event, lines):
-    assert failure_lines(event) == lines
+    assert loss_lines(event) == lines
 
 
 @pytest.mark.parametrize(
@@ -65,13 +70,12 @@ def test_a_failure_says_what_is_done_about_it(event, lines):
 def test_after_a_restart_only_where_it_goes_on_is_said(resumed_after, said):
     stream = io.StringIO()
     progress = Progress(Config(), stream)
-    start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
-    progress({"event": "starting", "workers": 1})
-    progress({**start, "resumed_after": 0, "resumed_step": 0, "warnings": []})
-    progress({"event": "epoch", "row": {**ROW, "epoch": 1}, "epochs": 2, "warnings": []})
-    progress({**FAILURE, "restart": 1, "restarts": 3})
-    progress({"event": "starting", "workers": 1})
-    progress({**start, "resumed_after": resumed_after, "resumed_step": 0, "warnings": []})
+    progress(Starting(1))
+    progress(started(0))
+    progress(EpochEnded({**ROW, "epoch": 1}, 2))
+    progress(LOST)
+    progress(Starting(1))
+    progress(started(resumed_after))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "starting 1 worker"
     assert lines[1].startswith("training 10 parameters")
@@ -81,13 +85,12 @@ def test_after_a_restart_only_where_it_goes_on_is_said(resumed_after, said):
 def test_workers_that_come_and_go_are_told_with_their_number():
     stream = io.StringIO()
     progress = Progress(config_from_dict({"scaling": {"num_workers": 4, "min_workers": 1}}), stream)
-    start = {"event": "start", "parameters": 10, "examples": {"train": 9, "validation": 0}, "steps_per_epoch": 1}
     progress.announce()
-    progress({"event": "starting", "workers": 3})
-    progress({**start, "resumed_after": 0, "resumed_step": 0, "warnings": []})
-    progress({"event": "leaving", "why": "there is room for 4 workers"})
-    progress({"event": "starting", "workers": 4})
-    progress({**start, "resumed_after": 0, "resumed_step": 5, "warnings": []})
+    progress(Starting(3))
+    progress(started(0))
+    progress(Leaving("there is room for 4 workers"))
+    progress(Starting(4))
+    progress(started(0, 5))
     lines = stream.getvalue().splitlines()
     assert "1 to 4 workers of 1 CPU" in lines[0]
     assert lines[1] == "starting 3 workers"
@@ -101,8 +104,8 @@ def test_workers_that_come_and_go_are_told_with_their_number():
 def test_a_warning_of_an_epoch_or_of_the_end_follows_its_line():
     stream = io.StringIO()
     progress = Progress(Config(), stream)
-    progress({"event": "epoch", "row": ROW, "epochs": 5, "warnings": ["mlflow does not work"]})
-    progress({"event": "done", "result": {}, "warnings": ["mlflow did not get the last 2 epochs"]})
+    progress(EpochEnded(ROW, 5, ["mlflow does not work"]))
+    progress(Finished({}, ["mlflow did not get the last 2 epochs"]))
     assert stream.getvalue().splitlines()[1:] == [
         "warning: mlflow does not work",
         "warning: mlflow did not get the last 2 epochs",

@@ -10,8 +10,10 @@ import ray.train
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
 from nn_train.config import ScalingConfig
+from nn_train.ray_cluster import placement
+from nn_train.ray_cluster.placement import answers, room_for_workers, usable_nodes
 from nn_train.training import scaling
-from nn_train.training.scaling import RoomPolicy, answers, room_for_workers, usable_nodes
+from nn_train.training.scaling import RoomPolicy
 
 PENDING, CREATED = ({"key": {"state": state}} for state in ("PENDING", "CREATED"))
 
@@ -30,9 +32,10 @@ def cluster(monkeypatch):
             get_draining_nodes=lambda: dict.fromkeys(leaving, 0),
         )
         monkeypatch.setattr(scaling, "state", state)
+        monkeypatch.setattr(placement, "state", state)
         monkeypatch.setattr(scaling.ray, "nodes", lambda: nodes)
         monkeypatch.setattr(scaling.ray.util, "placement_group_table", lambda: groups)
-        monkeypatch.setattr(scaling, "answers", lambda address: address[0] not in silent)
+        monkeypatch.setattr(placement, "answers", lambda address: address[0] not in silent)
 
     return make
 
@@ -82,19 +85,19 @@ def group(*nodes):
 )
 def test_workers_make_way_for_more_and_for_the_end_of_their_machine(cluster, nodes, free, leaving, why):
     cluster(free, leaving)
-    assert policy(1, 4).reason_to_leave(group(*nodes)) == why
+    assert policy(1, 4).reason_to_drain(group(*nodes)) == why
 
 
 def test_workers_that_have_just_started_are_not_asked_to_make_way_for_more(cluster):
     cluster({"a": 9.0})
     young = policy(1, 4)
     young.grow_after = 1e12
-    assert young.reason_to_leave(group("a")) is None
+    assert young.reason_to_drain(group("a")) is None
 
 
 def test_a_training_of_fixed_size_leaves_a_machine_that_ends_as_well(cluster):
     cluster({"a": 9.0}, leaving=("a",))
-    assert "about to leave" in policy(None, 2).reason_to_leave(group("a", "a"))
+    assert "about to leave" in policy(None, 2).reason_to_drain(group("a", "a"))
 
 
 def test_dead_nodes_have_no_room(cluster, monkeypatch):
@@ -105,7 +108,7 @@ def test_dead_nodes_have_no_room(cluster, monkeypatch):
 
 def test_gpus_count_as_well(monkeypatch):
     nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(scaling, "usable_nodes", lambda: nodes)
+    monkeypatch.setattr(placement, "usable_nodes", lambda: nodes)
     assert room_for_workers(ScalingConfig(num_workers=4, use_gpu=True, cpus_per_worker=2)) == 1
 
 
@@ -115,7 +118,7 @@ def test_room_for_a_moment_or_that_others_wait_for_is_no_reason_to_leave(cluster
     seen = []
     for cpus, groups in [(1, {}), (1, {}), (0, {}), (1, {}), (1, PENDING), (1, {}), (1, {}), (1, {})]:
         cluster({"a": float(cpus)}, groups=groups)
-        seen.append(patient.reason_to_leave(group("a")) is not None)
+        seen.append(patient.reason_to_drain(group("a")) is not None)
     assert seen == [False] * 7 + [True]
 
 

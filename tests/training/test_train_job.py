@@ -146,7 +146,7 @@ def write_npz(folder, **changes):
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
-    monkeypatch.setattr("nn_train.training.cluster.ray_session", lambda verbose: pytest.fail("Ray is started"))
+    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
     write_npz(tmp_path, y_train=np.arange(19) % 2)
     monkeypatch.chdir(tmp_path)
     assert run_job("", ["--run.storage_path", "out", *words], jobs.train.main) == 2

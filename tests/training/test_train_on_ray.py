@@ -16,9 +16,10 @@ from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
-from nn_train.runs import RunFolder
+from nn_train.events import EpochEnded, Finished, Started, Starting, Waiting, WorkersLost
+from nn_train.ray_cluster.session import ray_session
+from nn_train.storage.folder import ResultsFolder
 from nn_train.training import train_all
-from nn_train.training.cluster import ray_session
 
 pytestmark = pytest.mark.ray
 TIMES = ("seconds", "samples_per_second")
@@ -49,7 +50,7 @@ def history(folder, name):
     return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
-UNHARMED = {"model": {"name": "struck_models:unharmed"}}
+UNHARMED = {"model": {"name": "failing_models:unharmed"}}
 TWELVE_STEPS = {"batch_size": 8, "checkpoint_every_seconds": 1e-3}  # an epoch; a checkpoint at every pause
 
 
@@ -64,14 +65,14 @@ def finished(ray, tmp_path_factory):
 
 def test_a_run_reports_and_leaves_its_files(finished):
     folder, config, result, events = finished
-    assert [event["event"] for event in events] == ["starting", "start", "epoch", "epoch", "epoch", "done"]
+    assert [type(event) for event in events] == [Starting, Started, EpochEnded, EpochEnded, EpochEnded, Finished]
     assert result.trained
     assert result.record["status"] == "finished"
     assert result.record["world_size"] == 2
     files = {path.name for path in (folder / "run").iterdir()}
     of_loggers = {"tensorboard", "mlflow_run_id"}
     assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", *of_loggers}
-    assert [event["row"]["epoch"] for event in events[2:5]] == [1, 2, 3]
+    assert [event.row["epoch"] for event in events[2:5]] == [1, 2, 3]
     again = train(config)
     assert not again.trained
     assert again.record == result.record
@@ -103,28 +104,28 @@ def test_mlflow_gets_the_metrics_when_asked(finished):
 def test_a_worker_that_hangs_and_one_that_is_killed_are_replaced_and_change_nothing(finished, tmp_path):
     events = []
     train_section = {"callbacks": "user_code:kill_once", **TWELVE_STEPS}
-    model = {"name": "struck_models:waiting_in_a_step"}
+    model = {"name": "failing_models:waiting_in_a_step"}
     train(make(tmp_path, "run", train=train_section, model=model, run={"hang_timeout": 15}), on_event=events.append)
     assert all((tmp_path / "run" / marker).exists() for marker in ("struck", "killed"))
-    told = [event for event in events if event["event"] != "epoch"]  # the first epoch's may die with the worker
-    a_start = ["starting", "start"]
-    assert [event["event"] for event in told] == [*a_start, "failure", *a_start, "failure", *a_start, "done"]
-    hung, killed = [event for event in told if event["event"] == "failure"]
-    assert "lost: its training has stopped moving (nothing of it has ended for " in hung["what"]
-    assert killed["what"].startswith("worker 0 was lost: killed")
-    assert [(failure["restart"], failure["restarts"]) for failure in (hung, killed)] == [(1, 3), (2, 3)]
-    starts = [(event["resumed_after"], event["resumed_step"]) for event in told if event["event"] == "start"]
+    told = [event for event in events if not isinstance(event, EpochEnded)]  # the first epoch's may die with the worker
+    a_start = [Starting, Started]
+    assert [type(event) for event in told] == [*a_start, WorkersLost, *a_start, WorkersLost, *a_start, Finished]
+    hung, killed = [event for event in told if isinstance(event, WorkersLost)]
+    assert "lost: its training has stopped moving (nothing of it has ended for " in hung.what
+    assert killed.what.startswith("worker 0 was lost: killed")
+    assert [(failure.restart, failure.restarts) for failure in (hung, killed)] == [(1, 3), (2, 3)]
+    starts = [(event.resumed_after, event.resumed_step) for event in told if isinstance(event, Started)]
     assert starts[:2] == [(0, 0), (0, 8)]  # from within the epoch in which it hung
     assert starts[2][0] == 1
-    assert [event["row"]["epoch"] for event in events if event["event"] == "epoch"][-2:] == [2, 3]
+    assert [event.row["epoch"] for event in events if isinstance(event, EpochEnded)][-2:] == [2, 3]
     assert history(tmp_path, "run") == history(finished[0], "run")
     assert variables(tmp_path, "run") == variables(finished[0], "run")
 
 
 def variables(folder, name):
-    from nn_train.checkpoints import load_newest
+    from nn_train.runs.checkpoints import load_newest
 
-    newest = load_newest(RunFolder(str(folder), name), warn=pytest.fail)
+    newest = load_newest(ResultsFolder(str(folder), name), warn=pytest.fail)
     return [array.tobytes() for array in newest.variables]
 
 
@@ -163,8 +164,8 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     results = train_all([make(together, name, **one) for name, one in sections.items()], on_event=events.append)
     assert [result.record["name"] for result in results] == list(sections)
-    assert [event["event"] for event in events].count("starting") == 1
-    assert [event["run"] for event in events if event["event"] == "start"] == list(sections)
+    assert [type(event) for event in events].count(Starting) == 1
+    assert [event.run for event in events if isinstance(event, Started)] == list(sections)
     name = "deep"  # the last, after all that others may have left
     train(make(alone, name, **sections[name]))
     assert history(together, name) == history(alone, name)
@@ -180,10 +181,10 @@ def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path
     ]
     events = []
     results = train_all(configs, on_event=events.append)
-    starts = [(event["run"], event["resumed_after"]) for event in events if event["event"] == "start"]
+    starts = [(event.run, event.resumed_after) for event in events if isinstance(event, Started)]
     assert starts == [("first", 0), ("second", 0), ("second", 1), ("third", 0)]
     assert [result.trained for result in results] == [True] * 3
-    assert all(len(history(tmp_path, config.title)) == 3 for config in configs)
+    assert all(len(history(tmp_path, config.job_name)) == 3 for config in configs)
     assert not any(result.trained for result in train_all(configs))
 
 
@@ -206,12 +207,12 @@ def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
 
     def end_the_other_job_when_told(event):
         events.append(event)
-        if event["event"] == "waiting":
+        if isinstance(event, Waiting):
             ray.kill(other)
 
     train(make(tmp_path, "patient", workers=1, train={"epochs": 1}), on_event=end_the_other_job_when_told)
-    assert [event["event"] for event in events] == ["starting", "waiting", "start", "epoch", "done"]
-    assert events[1]["for"] == f"1 CPU: 0 of {cpus:g} free"
+    assert [type(event) for event in events] == [Starting, Waiting, Started, EpochEnded, Finished]
+    assert events[1].need == f"1 CPU: 0 of {cpus:g} free"
 
 
 @pytest.mark.parametrize(
@@ -229,12 +230,12 @@ def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
 
 
 def test_what_only_the_workers_can_see_is_refused_without_a_trace(tmp_path):
-    """More of it: ``test_replication.py``."""
+    """More of it: ``test_collectives.py``."""
     events = []
     with pytest.raises(RequestError, match="overrides train_step"):
         train(make(tmp_path, "refused", model={"name": "user_code:own_train_step"}), on_event=events.append)
     assert not (tmp_path / "refused").exists()
-    assert "start" not in [event["event"] for event in events]
+    assert Started not in [type(event) for event in events]
 
 
 def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
@@ -245,7 +246,7 @@ def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
     assert "user_code.py" in shown
     assert "a mistake in the user's own code" in shown
     assert shown.count("Traceback") == 1
-    assert [event["event"] for event in events] == ["starting"]  # no second try
+    assert [type(event) for event in events] == [Starting]  # no second try
 
 
 def test_a_folder_of_another_config_is_refused_with_the_way_out(finished, tmp_path):

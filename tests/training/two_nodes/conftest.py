@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from failing_runs import run, what_must_not_differ
 from ray_nodes import cluster_of
-from struck_runs import run, what_must_not_differ
 
 
 @pytest.fixture(scope="package")

@@ -6,10 +6,11 @@ import os
 import subprocess
 
 import pytest
-from struck_runs import run, what_must_not_differ
+from failing_runs import run, what_must_not_differ
 
 from nn_train.errors import TrainingError
-from nn_train.runs import RunFolder
+from nn_train.events import EpochEnded, Finished, Started, Starting
+from nn_train.storage.folder import ResultsFolder
 
 pytestmark = [
     pytest.mark.ray,
@@ -46,28 +47,28 @@ def mount(*words):
 def test_what_is_well_again_in_a_moment_is_waited_for(disk, whole):
     events = run(disk, "damaged_in_many_ways", "for_a_while")
     assert {file.name for file in (disk / "for_a_while").glob("struck_*")} == {f"struck_{name}" for name in DAMAGES}
-    assert [event["event"] for event in events] == ["starting", "start", "epoch", "epoch", "epoch", "done"]
+    assert [type(event) for event in events] == [Starting, Started, EpochEnded, EpochEnded, EpochEnded, Finished]
     assert what_must_not_differ(disk, "for_a_while") == whole
 
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.items())
 def test_what_stays_is_one_message_and_the_run_goes_on_from_its_last_checkpoint(disk, whole, damage, said):
-    from nn_train.checkpoints import load_newest
+    from nn_train.runs.checkpoints import load_newest
 
     with pytest.raises(TrainingError, match=rf"cannot be written: {said}.*; tried for \d s") as caught:
         run(disk, damage, "for_good")
     assert "Traceback" not in str(caught.value)
     kept = disk.with_name("results.kept")  # the same disk, which can still be written to
-    assert load_newest(RunFolder(str(kept), "for_good"), warn=pytest.fail).partial.step in (8, 9)
+    assert load_newest(ResultsFolder(str(kept), "for_good"), warn=pytest.fail).partial.step in (8, 9)
     if damage == "disk_gone":
         assert list(disk.iterdir()) == []
     if damage != "disk_full":
         return  # it went on in the same way from the same files
     (kept / "filler").unlink()
     events = run(kept, damage, "for_good")
-    (start,) = [event for event in events if event["event"] == "start"]
-    assert start["resumed_after"] == 0
-    assert start["resumed_step"] in (8, 9)
+    (start,) = [event for event in events if isinstance(event, Started)]
+    assert start.resumed_after == 0
+    assert start.resumed_step in (8, 9)
     assert what_must_not_differ(kept, "for_good") == whole
 
 

@@ -11,12 +11,13 @@ import sys
 import time
 
 import pytest
-from struck_runs import PATIENCE, run, settings, what_must_not_differ
+from failing_runs import PATIENCE, run, settings, what_must_not_differ
 
 from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import dump_yaml
 from nn_train.errors import RequestError, TrainingError
+from nn_train.events import EpochEnded, Started, Starting, WorkersLost
 from nn_train.prediction.driver import evaluate_runs
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("nodes")]
@@ -36,10 +37,10 @@ def test_a_worker_that_stands_still_in_a_step_changes_nothing(tmp_path, whole):
     """One that hangs, and one that is killed: ``test_train_on_ray.py``."""
     events = run(tmp_path, "stopped_in_a_step", hang_timeout=40)
     assert (tmp_path / "stopped_in_a_step" / "struck").exists()
-    (failure,) = [event for event in events if event["event"] == "failure"]
+    (failure,) = [event for event in events if isinstance(event, WorkersLost)]
     # Whoever notices first names it: TensorFlow's heartbeats, or Ray Train's question.
-    assert failure["what"].startswith("worker 1 was lost: ")
-    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    assert failure.what.startswith("worker 1 was lost: ")
+    starts = [(event.resumed_after, event.resumed_step) for event in events if isinstance(event, Started)]
     assert starts[0] == (0, 0)
     assert starts[1][0] == 0
     assert starts[1][1] >= 8  # from within the epoch in which it was struck
@@ -47,11 +48,13 @@ def test_a_worker_that_stands_still_in_a_step_changes_nothing(tmp_path, whole):
 
 
 def test_a_worker_that_hangs_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole):
-    events = run(tmp_path, "waiting_again_and_again", hang_timeout=PATIENCE, callbacks="struck_models:waiting_callback")
-    failures = [event["what"] for event in events if event["event"] == "failure"]
+    events = run(
+        tmp_path, "waiting_again_and_again", hang_timeout=PATIENCE, callbacks="failing_models:waiting_callback"
+    )
+    failures = [event.what for event in events if isinstance(event, WorkersLost)]
     assert len(failures) == 3
     assert all("lost: its training has stopped moving (nothing of it has ended for " in what for what in failures)
-    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    starts = [(event.resumed_after, event.resumed_step) for event in events if isinstance(event, Started)]
     # In the first step; in the validation after an epoch; in a callback. An epoch is kept once the latter have run.
     assert starts == [(0, 0), (0, 0), (0, 8), (0, 8)]
     assert what_must_not_differ(tmp_path, "waiting_again_and_again") == whole
@@ -64,9 +67,9 @@ def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, wh
     stopped, failures, of_others = [], [], workers()  # which end just now
 
     def stop_one_that_has_its_guard(event):
-        failures.extend([event["what"]] if event["event"] == "failure" else [])
+        failures.extend([event.what] if isinstance(event, WorkersLost) else [])
         give_up = time.monotonic() + TIMEOUT
-        while event["event"] == "starting" and not stopped and time.monotonic() < give_up:
+        while isinstance(event, Starting) and not stopped and time.monotonic() < give_up:
             for pid in [pid for pid in workers() - of_others if descendants(pid)][:1]:
                 os.kill(pid, signal.SIGSTOP)
                 stopped.append(pid)
@@ -79,9 +82,9 @@ def test_a_worker_that_stands_still_while_it_starts_changes_nothing(tmp_path, wh
 
 def test_workers_that_are_killed_again_and_again_change_nothing(tmp_path, whole):
     events = run(tmp_path, "killed_again_and_again")
-    failures = [event for event in events if event["event"] == "failure"]
-    assert [event["what"].partition(" was lost: killed")[0] for event in failures] == [f"worker {n}" for n in (1, 0, 1)]
-    starts = [(event["resumed_after"], event["resumed_step"]) for event in events if event["event"] == "start"]
+    failures = [event for event in events if isinstance(event, WorkersLost)]
+    assert [event.what.partition(" was lost: killed")[0] for event in failures] == [f"worker {n}" for n in (1, 0, 1)]
+    starts = [(event.resumed_after, event.resumed_step) for event in events if isinstance(event, Started)]
     # In the first step; while the checkpoint of the first epoch was written; in the last epoch.
     assert starts == [(0, 0), (0, 0), (0, 8), (2, 0)]
     assert what_must_not_differ(tmp_path, "killed_again_and_again") == whole
@@ -102,9 +105,9 @@ def test_without_a_restart_left_the_run_says_that_it_failed_and_goes_on_past_a_d
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     events = run(tmp_path, "killed_in_a_step", max_failures=0)
-    (start,) = [event for event in events if event["event"] == "start"]
-    assert [newest.name in warning for warning in start["warnings"]] == [True]
-    assert (start["resumed_after"], start["resumed_step"]) == (0, 0)  # there was none before it
+    (start,) = [event for event in events if isinstance(event, Started)]
+    assert [newest.name in warning for warning in start.warnings] == [True]
+    assert (start.resumed_after, start.resumed_step) == (0, 0)  # there was none before it
     assert json.loads((tmp_path / "killed_in_a_step" / "result.json").read_text())["status"] == "finished"
     assert what_must_not_differ(tmp_path, "killed_in_a_step") == whole
 
@@ -113,7 +116,7 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     import ray
 
     def kill_controller(event):
-        if event["event"] == "epoch":
+        if isinstance(event, EpochEnded):
             found = [pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::Controller")]
             os.kill(*found, signal.SIGKILL)
 
@@ -122,8 +125,8 @@ def test_a_killed_controller_leaves_nothing_that_the_next_run_would_wait_for(tmp
     states = {group["state"] for group in ray.util.placement_group_table().values()}
     assert states <= {"REMOVED"}
     events = run(tmp_path, "unharmed")
-    (start,) = [event for event in events if event["event"] == "start"]
-    assert start["resumed_after"] >= 1
+    (start,) = [event for event in events if isinstance(event, Started)]
+    assert start.resumed_after >= 1
     assert what_must_not_differ(tmp_path, "unharmed") == whole
 
 
@@ -144,7 +147,7 @@ def test_a_mistake_of_the_user_is_shown_once_with_rank_and_file(tmp_path, nodes)
     done = subprocess.run(**job(tmp_path, "mistaken", nodes), timeout=TIMEOUT)
     assert done.returncode == 1
     assert done.stderr.startswith("error: worker 1 failed:\n")
-    assert "struck_models.py" in done.stderr
+    assert "failing_models.py" in done.stderr
     assert done.stderr.count("KeyError: 'a mistake of the user'") == 1
     assert (done.stdout + done.stderr).count("Traceback") == 1
     assert "/ray/" not in done.stderr

@@ -1,0 +1,57 @@
+"""What a replica sees of a global batch: its rows, as the model takes them. No Ray here and no files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from nn_train.datasets import SplitData
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest, as_input, rows_of
+
+
+class Batches:
+    """The rows of one replica.
+
+    Args:
+        data: the examples; of them only the divisor of images is used.
+        replicas: this process's place.
+        one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
+    """
+
+    def __init__(self, data: SplitData, replicas: Replicas, one_hot_depth: int | None) -> None:
+        self.divisor, self.replicas, self.one_hot_depth = data.divisor, replicas, one_hot_depth
+
+    def prepare(self, x: Nest, y: Nest) -> tuple[Any, Any]:
+        """What the model sees, labels one-hot where asked."""
+        x = as_input(x, self.divisor)
+        if self.one_hot_depth is not None:
+            y = tf.one_hot(y, self.one_hot_depth)
+        return x, y
+
+    def own(self, batch: Nest) -> tuple[Any, tf.Tensor]:
+        """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""
+        rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+        low, high = self.replicas.rows(rows)
+        x, y, *weight = rows_of(batch, low, high)
+        return (*self.prepare(x, y), weight[0] if weight else None), rows
+
+
+def steps_per_epoch(data: SplitData, batch_size: int) -> int | None:
+    """Global batches of a pass over the training examples, the short last one included; None for a stream of unknown
+    length."""
+    size = data.train.size if data.in_memory else int(data.train.cardinality())
+    return -(-size // batch_size) if size > 0 else None
+
+
+def may_be_without_rows(data: SplitData, batch_size: int, replicas: Replicas) -> bool:
+    """Whether a replica can get no row of a short last batch."""
+    return not data.in_memory or 0 < data.train.size % batch_size < replicas.size
+
+
+def stream(dataset: tf.data.Dataset, batch_size: int) -> Any:
+    """Global batches of a dataset of single examples, in one order on all workers."""
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.batch(batch_size).prefetch(2).with_options(options)

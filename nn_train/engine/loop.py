@@ -1,0 +1,221 @@
+"""Training a model: whole epochs inside one graph.
+
+The arrays lie in memory as the bytes they came as; an epoch has one order of the examples, the same on
+every worker; each worker takes its rows of every global batch. Python is out of the hot path and the
+batches do not depend on the number of workers. No Ray here and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.datasets import SplitData
+from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoch, stream
+from nn_train.engine.chunks import ChunkHooks, NoHooks, PartialEpoch
+from nn_train.engine.collectives import share_from_chief
+from nn_train.engine.metric_state import Logs, MetricState
+from nn_train.engine.seeds import seed_states, separate_seeds
+from nn_train.engine.steps import ReplicaSteps
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest, gather, to_tensors
+from nn_train.engine.validation import Validation
+from nn_train.errors import RequestError
+
+# Called with the steps done, how many more to take at most, and the sum of the losses so far; returns what
+# ``Loop.run_arrays`` does.
+Advance = Callable[[int, int, float], Any]
+
+
+class Loop:
+    """Epochs of training and evaluation of one model on one data set.
+
+    Args:
+        model: built and compiled in the strategy's scope (``prepare_model``).
+        data: training and validation examples.
+        replicas: this process's place.
+        batch_size: rows of a global batch, summed over the workers. Between epochs it and the seed may be set
+            anew: neither is a part of what was traced (arrays in memory only).
+        seed: with the epoch it fixes the order of the examples.
+        one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: SplitData,
+        replicas: Replicas,
+        batch_size: int,
+        seed: int,
+        one_hot_depth: int | None,
+    ) -> None:
+        self.model, self.data, self.replicas = model, data, replicas
+        self.batch_size, self.seed = batch_size, seed
+        self.batches, self.metric_state = Batches(data, replicas, one_hot_depth), MetricState(model, replicas)
+        # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
+        short = may_be_without_rows(data, batch_size, replicas)
+        self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
+        self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
+        self.train_tensors = to_tensors(data.train) if data.in_memory else None
+        self.validation = Validation(model, data, replicas, self.batches, self.metric_state)
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Global batches of an epoch, the short last one included; None for streams of unknown length."""
+        return steps_per_epoch(self.data, self.batch_size)
+
+    def train_epoch(self, epoch: int, partial: PartialEpoch | None = None, hooks: ChunkHooks | None = None) -> Logs:
+        """Train on every example once.
+
+        Args:
+            epoch: counted from 0; with the seed it fixes the order of the examples.
+            partial: of this epoch, what was done before; the variables are those of that moment.
+            hooks: where to interrupt it; None: nowhere.
+
+        Returns:
+            ``loss`` (mean over the examples, penalties included), the model's metrics, and ``examples``.
+
+        Raises:
+            FloatingPointError: the loss became NaN or infinite; names the step. Or weights did, which is seen at the
+                next pause, or after the epoch.
+        """
+        self.model.reset_metrics()
+        if partial is not None:
+            self.metric_state.put(partial.metrics)
+        elif self.align_draws is not None:
+            self.align_draws()
+            separate_seeds(self.model, self.replicas)
+        examples, loss_sum = self.run_epoch(epoch, partial, hooks or NoHooks())
+        if examples == 0:
+            raise RequestError("data.source: the training dataset gave no example")
+        return {**self.metric_state.read(), "loss": loss_sum / examples, "examples": examples}
+
+    def run_epoch(self, epoch: int, partial: PartialEpoch | None, hooks: ChunkHooks) -> tuple[int, float]:
+        """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
+
+        Returns:
+            examples, and the sum of their losses.
+        """
+        step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
+        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, hooks)
+        examples, total = step * self.batch_size, self.steps_per_epoch
+        hooks.meet()
+        first = more = True
+        while more:
+            chunk = hooks.train(reads_stream=not self.data.in_memory, first=first)
+            done, rows, summed, loss = advance(step, chunk, loss_sum)
+            step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
+            more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
+            hooks.trained(int(done))
+            first = False
+            self.refuse_not_finite(float(loss), f"epoch {epoch + 1}, step {step}")
+            if more:
+                hooks.pause(self.metric_state.gather, step, loss_sum)
+        return examples, loss_sum
+
+    def refuse_not_finite(self, loss: float, moment: str) -> None:
+        """FloatingPointError when the loss, or a weight, is NaN or infinite.
+
+        The loss alone does not tell: TensorFlow's ReLU makes zeros of NaN on CPUs, and what follows looks well.
+        """
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} in {moment}")
+        if not bool(self.weights_are_finite()):
+            raise FloatingPointError(f"weights are NaN or infinite, seen after {moment} (the loss is {loss:.4g})")
+
+    @tf.function(autograph=False)
+    def weights_are_finite(self) -> tf.Tensor:
+        """Bool. Over those that are trained, which are the same on all replicas."""
+        values = [weight.value for weight in self.model.trainable_variables]
+        floating = [value for value in values if value.dtype.is_floating]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
+
+    def over_arrays(self, epoch: int) -> Advance:
+        """Takes steps over the arrays in memory, in the order of an epoch."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
+        given = (self.train_tensors, tf.constant(order), tf.constant(self.batch_size))
+        total = steps_per_epoch(self.data, self.batch_size) or 0
+
+        def advance(step: int, chunk: int, loss_sum: float) -> Any:
+            stop = tf.constant(min(total, step + chunk))
+            return self.run_arrays(*given, tf.constant(step), stop, tf.constant(loss_sum, tf.float64))
+
+        return advance
+
+    def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
+        """Takes steps over a pass through the stream, of which ``step`` batches are read and left out.
+
+        Read here and not by ``skip``, whose time would be taken for that of the first steps.
+        """
+        iterator = iter(stream(self.data.train, self.batch_size))
+        for _ in range(step):
+            next(iterator)
+            hooks.alive()
+        return lambda _, chunk, loss_sum: self.run_stream(
+            iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
+        )
+
+    def pass_over(self, epochs: int) -> None:
+        """Bring streams to where they are after so many epochs: one that shuffles anew in each pass counts them."""
+        streams = [data for data in (self.data.train, self.data.validation) if isinstance(data, tf.data.Dataset)]
+        for data in streams:
+            for _ in range(epochs):
+                iter(data)
+
+    def evaluate(self, hooks: ChunkHooks | None = None) -> Logs:
+        """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
+        return self.validation.evaluate(self.batch_size, hooks or NoHooks())
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def run_arrays(
+        self,
+        tensors: Nest,
+        order: tf.Tensor,
+        batch_size: tf.Tensor,
+        step: tf.Tensor,
+        stop: tf.Tensor,
+        loss_sum: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """The steps from ``step`` to before ``stop`` over arrays in memory. Stops early when the loss is not finite.
+
+        Returns:
+            steps and examples that were done, ``loss_sum`` with theirs, and the last loss.
+        """
+        total = tf.shape(order)[0]
+
+        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(step < stop, tf.math.is_finite(loss))
+
+        def train(step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            first = step * batch_size
+            rows = tf.minimum(batch_size, total - first)
+            low, high = self.replicas.rows(rows)
+            x, y = gather(tensors, order[first + low : first + high])
+            loss = self.replicas.strategy.run(self.steps.train, args=((*self.batches.prepare(x, y), None), rows))
+            loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+            return step + 1, examples + rows, loss_sum, loss
+
+        reached, examples, loss_sum, loss = tf.while_loop(more, train, (step, 0, loss_sum, 0.0))
+        return reached - step, examples, loss_sum, loss
+
+    @tf.function(reduce_retracing=True)
+    def run_stream(self, iterator: tf.data.Dataset, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
+
+        Returns:
+            the same as ``run_arrays``.
+        """
+        loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
+        for batch in iterator:
+            own, rows = self.batches.own(batch)
+            loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
+            loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
+            examples += rows
+            done += 1
+            if done == chunk or not tf.math.is_finite(loss):
+                break
+        return done, examples, loss_sum, loss

@@ -1,0 +1,63 @@
+"""Optimizers, learning-rate schedules, losses and metrics by their names in a config.
+
+Only Keras' own classes: a saved model then opens without this package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from nn_train.config import Config
+from nn_train.config.schema import OptimizerConfig
+from nn_train.engine.models import ends_in_softmax
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+def compile_model(model: keras.Model, config: Config, total_steps: int | None) -> None:
+    """Compile ``model`` as the config says, unless it came compiled: then its own choices are kept.
+
+    Args:
+        model: a classifier with one output ``[N, C]``.
+        config: the job.
+        total_steps: steps of the whole training, None when the data does not tell.
+    """
+    if model.compiled:
+        return
+    settings = config.optimizer
+    optimizer = OPTIMIZERS[settings.name](learning_rate=learning_rate(settings, total_steps))
+    if config.train.loss == "mse":
+        loss: Any = keras.losses.MeanSquaredError()
+        accuracy: Any = keras.metrics.CategoricalAccuracy(name="accuracy")
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model))
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], jit_compile=False)
+
+
+def learning_rate(settings: OptimizerConfig, total_steps: int | None) -> Any:
+    """A constant, or a Keras schedule from the step (from 0) to the learning rate.
+
+    exponential: ``learning_rate * decay_rate ** (step / decay_steps)``;
+    cosine: from ``learning_rate`` to 0 over ``decay_steps`` after the warm-up.
+    """
+    rate, warmup = settings.learning_rate, settings.warmup_steps
+    if settings.schedule == "exponential":
+        return keras.optimizers.schedules.ExponentialDecay(rate, settings.decay_steps or 10_000, settings.decay_rate)
+    # Also without a warm-up in the form that has one: its arithmetic lies in a branch, where TensorFlow does not
+    # fold constants into it. So a search, which gives the numbers as variables, computes the same bits.
+    warm = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup}
+    if settings.schedule == "cosine":
+        decay_steps = settings.decay_steps or max((total_steps or 10_000) - warmup, 1)
+        return keras.optimizers.schedules.CosineDecay(decay_steps=decay_steps, **warm)
+    if warmup:  # alpha=1: after the warm-up the cosine stays at its target
+        return keras.optimizers.schedules.CosineDecay(decay_steps=1, alpha=1.0, **warm)
+    return rate

@@ -1,0 +1,122 @@
+"""A model that is ready for its first step: built, checked and compiled in the strategy's scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from nn_train.config import Config
+from nn_train.datasets import SplitData
+from nn_train.datasets.examples import map_leaves
+from nn_train.engine.batches import steps_per_epoch
+from nn_train.engine.models import build_model, check_outputs
+from nn_train.engine.optimizers import compile_model
+from nn_train.engine.seeds import separate_seeds
+from nn_train.engine.steps import check_spreadable
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest, as_input
+from nn_train.errors import RequestError
+
+
+def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.Model:
+    """Build the model on all workers with the same weights, and different random draws.
+
+    Every variable (weights, optimizer, metrics) exists afterwards: under MWMS none can be made in a step.
+
+    Raises:
+        RequestError: the model does not fit the data, or trains in a way of its own.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.train.precision)
+    x, y, sample_weight = sample_batch(data)
+    input_shape = map_shapes(x)
+    if data.validation is None and config.train.early_stopping_patience is not None:
+        raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
+    if not data.in_memory and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
+    if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
+        raise RequestError("data.source: the validation dataset gives no example")
+    with replicas.strategy.scope():
+        model = build_model(config, input_shape, data.num_classes)
+        if type(model).train_step is not keras.Model.train_step:
+            raise RequestError(
+                "model.name: the model overrides train_step, which cannot be spread over workers exactly; "
+                "override compute_loss or add_loss instead"
+            )
+        if type(model).test_step is not keras.Model.test_step:
+            raise RequestError(
+                "model.name: the model overrides test_step, which is not called; compile it with metrics"
+            )
+        if not model.built:
+            build_by_calling(model, x)
+        check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
+        compile_model(model, config, total_steps(config, data))
+        depth = one_hot_depth(config, model)
+        if depth is not None:
+            y = tf.one_hot(y, depth)
+        if getattr(getattr(model.optimizer, "inner_optimizer", model.optimizer), "use_ema", False):
+            raise RequestError(
+                "model.name: the optimizer averages weights (use_ema), which is not supported; turn it off"
+            )
+        if getattr(model.optimizer, "gradient_accumulation_steps", None):
+            raise RequestError(
+                "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
+            )
+        if replicas.size > 1:
+            check_spreadable(model, model(x))
+        try:
+            model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
+        except (ValueError, TypeError) as error:
+            raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+    tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
+    separate_seeds(model, replicas)
+    return model
+
+
+def one_hot_depth(config: Config, model: keras.Model) -> int | None:
+    """C, where labels are given to the loss as one-hot vectors: for MSE, but not for a loss the user compiled."""
+    ours = config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+    return int(model.output_shape[-1]) if ours else None
+
+
+def sample_batch(data: SplitData) -> tuple[Any, Any, Any]:
+    """One example as a batch ``(x, y, sample_weight or None)``, in the dtypes that the model will see."""
+    if data.in_memory:
+        x, y = map_leaves((data.train.x, data.train.y), slice(0, 1))
+        weight = None
+    else:
+        batch = next(iter(data.train.batch(1)), None)
+        if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
+            raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
+        x, y, weight = (*batch, None)[:3]
+    return as_input(x, data.divisor), tf.nest.map_structure(tf.convert_to_tensor, y), weight
+
+
+def build_by_calling(model: keras.Model, x: Nest) -> None:
+    """Make the weights of a model that learns its input shape from the first batch."""
+    try:
+        model(x)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise RequestError(f"model.name: the model does not take these examples: {first_lines(error)}") from error
+
+
+def map_shapes(x: Nest) -> Any:
+    """The shape of one example, without N, in the structure of ``x``."""
+    if isinstance(x, dict):
+        return {key: map_shapes(branch) for key, branch in x.items()}
+    if isinstance(x, tuple | list):
+        return [map_shapes(branch) for branch in x]
+    return tuple(x.shape[1:])
+
+
+def total_steps(config: Config, data: SplitData) -> int | None:
+    """Steps of the whole training, where the number of examples is known."""
+    steps = steps_per_epoch(data, config.train.batch_size)
+    return steps * config.train.epochs if steps is not None else None
+
+
+def first_lines(error: Exception) -> str:
+    """The part of a Keras message that says what is wrong, on one line."""
+    return " ".join(str(error).split())[:400]

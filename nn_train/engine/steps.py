@@ -1,0 +1,158 @@
+"""One step of one replica: what Keras computes on its rows, and how the replicas' parts become one.
+
+Of the ``n`` rows of a global batch replica r holds ``n_r``. On its rows Keras computes the mean loss plus the
+penalties; weighted by ``n_r / n`` and summed over the replicas this is the mean over the global batch plus the
+penalties once. Keras' own weight for replicas, 1/R, is right for equal shards only, so it is switched off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.losses import loss as loss_module
+
+from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, moving_statistics
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+Batch = tuple[Any, Any, Any]  # x, y, sample_weight (or None), rows of this replica
+
+
+class ReplicaSteps:
+    """The training and the evaluation step of a built and compiled model.
+
+    Args:
+        model: built and compiled in the strategy's scope.
+        replicas: this process's place.
+        may_be_empty: whether a replica can get no row of a batch.
+    """
+
+    def __init__(self, model: keras.Model, replicas: Replicas, may_be_empty: bool) -> None:
+        self.model = model
+        self.replicas = replicas
+        self.may_be_empty = may_be_empty and replicas.size > 1
+        self.statistics = moving_statistics(model) if replicas.size > 1 else []
+        self.unconnected: set[int] = set()  # positions of the weights that the loss does not depend on
+        if model.optimizer is not None:
+            apply_without_reduction(model.optimizer)
+
+    @tf.autograph.experimental.do_not_convert
+    def train(self, batch: Batch, global_rows: tf.Tensor) -> Any:
+        """Update the weights from one global batch. In replica context.
+
+        Returns:
+            The loss of the global batch (float32 scalar), penalties included; equal on all replicas.
+        """
+        model = self.model
+        rows = first_dimension(batch)
+        gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
+        present = [i for i in range(len(gradients)) if i not in self.unconnected]
+        share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
+        statistics = [variable.value * tf.cast(share, variable.dtype) for variable in self.statistics]
+        summed = all_reduce_sum([*(gradients[i] for i in present), *statistics, loss])
+        by_position = dict(zip(present, summed, strict=False))
+        model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
+        for variable, value in zip(self.statistics, summed[len(present) : -1], strict=True):
+            variable.assign(value)
+        return summed[-1]
+
+    def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:
+        """This replica's summands of the gradients and of the loss; updates metrics and statistics."""
+        model, (x, y, sample_weight) = self.model, batch
+        with tf.GradientTape() as tape:
+            predicted = call(model, x, training=True)
+            with unscaled_losses():
+                loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
+            loss *= tf.cast(rows / global_rows, loss.dtype)
+            scaled = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
+        if self.may_be_empty:  # both branches of a condition must give dense tensors
+            pairs = zip(gradients, model.trainable_variables, strict=True)
+            gradients = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs]
+        model.compute_metrics(x, y, predicted, sample_weight)
+        return gradients, tf.cast(loss, tf.float32)
+
+    def zeros(self) -> tuple[list[Any], Any]:
+        """What a replica without rows adds."""
+        return [tf.zeros_like(variable.value) for variable in self.model.trainable_variables], tf.constant(0.0)
+
+    @tf.autograph.experimental.do_not_convert
+    def evaluate(self, batch: Batch) -> Any:
+        """Update the metrics with this replica's rows. In replica context, without communication.
+
+        Returns:
+            The sum over the rows of the loss, penalties counted for every row (float32 scalar).
+        """
+        model, (x, y, sample_weight) = self.model, batch
+        rows = first_dimension(batch)
+
+        def forward() -> Any:
+            predicted = call(model, x, training=False)
+            with unscaled_losses():
+                loss = model._compute_loss(x, y, predicted, sample_weight, training=False)
+            model.compute_metrics(x, y, predicted, sample_weight)
+            return tf.cast(loss, tf.float32) * tf.cast(rows, tf.float32)
+
+        return self.when_any_rows(rows, forward, lambda: tf.constant(0.0))
+
+    def when_any_rows(self, rows: tf.Tensor, compute: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """``compute()``, or ``otherwise()`` on a replica that got no row of a short last batch."""
+        return tf.cond(rows > 0, compute, otherwise) if self.may_be_empty else compute()
+
+
+def call(model: keras.Model, x: Nest, training: bool) -> Any:
+    """The model's outputs; ``training`` is passed only to models that take it, as Keras does."""
+    return model(x, training=training) if model._call_has_training_arg else model(x)
+
+
+def first_dimension(batch: Batch) -> Any:
+    """The number of rows (int32 scalar)."""
+    return tf.shape(tf.nest.flatten(batch[0])[0])[0]
+
+
+@contextlib.contextmanager
+def unscaled_losses() -> Iterator[None]:
+    """While a step is traced, Keras' losses are those of the rows: not divided by the number of replicas.
+
+    Keras divides in its own losses only, so that a ``compute_loss`` of the user's would count R times.
+    """
+    kept = loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution
+    loss_module.scale_loss_for_distribution = loss_module.unscale_loss_for_distribution = lambda value: value
+    try:
+        yield
+    finally:
+        loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution = kept
+
+
+def check_spreadable(model: keras.Model, predicted: Nest) -> None:
+    """Raise RequestError for what cannot be put together exactly from several workers' rows."""
+    kinds = {getattr(loss, "reduction", "mean") for loss in tf.nest.flatten(model.loss) if loss is not None}
+    if not kinds <= {"mean", "sum_over_batch_size"}:
+        raise RequestError(
+            f"model.name: the loss reduces by {', '.join(sorted(map(str, kinds)))}; training on several workers knows "
+            "sum_over_batch_size (Keras' default)"
+        )
+    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(predicted)):
+        raise RequestError(
+            "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
+            "train it with --scaling.num_workers 1"
+        )
+    if any(isinstance(layer, keras.layers.Embedding) and layer.trainable for layer in model._flatten_layers()):
+        raise RequestError(
+            "model.name: the model trains an Embedding, whose gradients are single rows, which workers cannot add "
+            "up yet; train it with --scaling.num_workers 1"
+        )
+    # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
+    averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
+    penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())
+    if penalised and not averages:
+        raise RequestError(
+            f"model.name: Keras {keras.__version__} sums activity regularisers over the rows, which several workers "
+            "share; use Keras 3.14 or newer, which needs Python 3.11 or newer, or --scaling.num_workers 1"
+        )

@@ -1,0 +1,83 @@
+"""A Ray of one machine that starts and stops fast, and that nobody else can reach.
+
+Without what only a person who looks at a cluster needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+import ray._private.node as ray_node
+import ray._private.services as ray_services
+import ray._private.state as ray_state
+import ray._private.worker as ray_worker
+from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
+
+LOOK_EVERY = 0.02  # seconds
+LOOK_FOR = 30.0
+
+
+class LocalNode(ray_node.Node):
+    """Ray's processes without the API server (the dashboard), the monitor of the autoscaler and that of the logs."""
+
+    include_log_monitor = False
+
+    def __init__(self, ray_params: Any = None, **named: Any) -> None:
+        ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
+        ray_params.no_monitor = True
+        ray_params.include_log_monitor = self.include_log_monitor
+        super().__init__(ray_params=ray_params, **named)
+
+    def start_api_server(self, **named: object) -> None:
+        """Ray waits a second for it to come up, and one for it to end."""
+
+    def start_ray_processes(self) -> None:
+        """Return once the raylet is known to the GCS: Ray would look for it at once, and then a second later."""
+        super().start_ray_processes()
+        state = ray_state.GlobalState()
+        state._initialize_global_state(
+            GcsClientOptions.create(self.gcs_address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False)
+        )
+        give_up = time.monotonic() + LOOK_FOR
+        while not state.node_table() and time.monotonic() < give_up:
+            time.sleep(LOOK_EVERY)
+
+
+class LocalNodeWithLogs(LocalNode):
+    """One whose processes' output is passed on to the driver."""
+
+    include_log_monitor = True
+
+
+def start(with_logs: bool, **options: object) -> None:
+    """``ray.init`` of a local Ray; ``ray.shutdown`` stops it. ``with_logs``: needed for ``log_to_driver``."""
+    kept = ray_node.Node
+    ray_node.Node = LocalNodeWithLogs if with_logs else LocalNode
+    try:
+        # "local" never joins a Ray that somebody left running on this machine.
+        ray.init(address="local", include_dashboard=False, **options)
+    finally:
+        ray_node.Node = kept
+
+
+@contextlib.contextmanager
+def loopback_kept() -> Iterator[None]:
+    """Within it ``ray.init`` looks for the Ray at 127.0.0.1 there.
+
+    Ray replaces it by an address that other machines reach, where the nodes of ``cluster.local`` do not listen.
+    """
+    kept = ray_services.resolve_ip_for_localhost
+    ray_services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        ray_services.resolve_ip_for_localhost = kept
+
+
+def is_running() -> bool:
+    """Whether this process started the Ray that it uses."""
+    return isinstance(ray_worker._global_node, LocalNode)

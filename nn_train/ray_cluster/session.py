@@ -1,0 +1,65 @@
+"""Which Ray a job runs on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from nn_train.errors import RequestError
+
+
+@contextlib.contextmanager
+def ray_session(verbose: bool) -> Iterator[None]:
+    """A Ray to run on: the one already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
+
+    A local Ray is stopped at the end; a cluster is only left.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
+    if not verbose:
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # what a raylet says of a dead worker, in 1,200 letters
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    level = logging.INFO if verbose else logging.ERROR
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "configure_logging": True}
+    from nn_train.ray_cluster import local_ray
+
+    if address := os.environ.get("RAY_ADDRESS"):
+        check_reachable(address)
+        with local_ray.loopback_kept():
+            ray.init(**options)
+    else:
+        local_ray.start(with_logs=verbose, **options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Raise RequestError when no Ray answers at ``host:port``, or refuses the token; Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", "local"
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError, RpcError
+
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        if "://" not in address:
+            GcsClient(address=address)
+    except AuthenticationError as error:
+        raise RequestError(
+            f"RAY_ADDRESS: the Ray at {address} refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH "
+            "(or RAY_AUTH_TOKEN) to the token of its head"
+        ) from error
+    except (OSError, RpcError) as error:
+        raise RequestError(
+            f"RAY_ADDRESS: no Ray answers at {address} ({error}); unset it to start a local one"
+        ) from error

@@ -1,0 +1,110 @@
+"""Which runs repeat each other with another seed, what tells the others apart, and which one to pick."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nn_train.report.inputs.runs import RunRecord
+
+NOT_A_SETTING = ("name", "seed")  # and the section run: where results go does not change them
+SELECTION_METRICS = (("val_accuracy", True), ("val_loss", False))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration that differ in their seed only; ``label`` is unique in a report."""
+
+    label: str
+    runs: tuple[RunRecord, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The run and the group that the report is about, chosen before any test result is looked at.
+
+    Attributes:
+        metric: the validation metric, or None when no run has one; then nothing is selected.
+        group, run: label and name of what was selected; ``run`` has the best ``value`` in its group.
+    """
+
+    metric: str | None
+    group: str | None
+    run: str | None
+    value: float | None
+
+
+def settings_of(record: RunRecord) -> dict[str, Any]:
+    """``section.field`` to value for every setting that can change the result."""
+    flat: dict[str, Any] = {}
+    for section, content in record.config.items():
+        if isinstance(content, dict):
+            flat.update({f"{section}.{name}": value for name, value in content.items() if section != "run"})
+        elif section not in NOT_A_SETTING:
+            flat[section] = content
+    return flat
+
+
+def group_runs(records: Sequence[RunRecord]) -> list[Group]:
+    """Groups in the order of their first run. A run without a config is a group of its own."""
+    members: dict[str, list[RunRecord]] = {}
+    for record in records:
+        settings = settings_of(record)
+        key = json.dumps(settings, sort_keys=True, default=str) if settings else f"run {record.stem}"
+        members.setdefault(key, []).append(record)
+    of_groups = [settings_of(runs[0]) for runs in members.values()]
+    labels = label_groups(of_groups, [runs[0].name for runs in members.values()])
+    return [
+        Group(label, tuple(runs), its) for label, runs, its in zip(labels, members.values(), of_groups, strict=True)
+    ]
+
+
+def differing_fields(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """The fields that do not have one value everywhere, in the order of the config."""
+    fields = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in fields if len({json.dumps(one.get(name), default=str) for one in settings}) > 1]
+
+
+def label_groups(settings: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """Short unique labels: the model, then only as many differing fields as are needed to be unique."""
+    labels = [str(one.get("model.name", name)) for one, name in zip(settings, names, strict=True)]
+    for name in differing_fields(settings):
+        shared = {label for label in labels if labels.count(label) > 1}
+        among = [one for one, label in zip(settings, labels, strict=True) if label in shared]
+        if name in differing_fields(among):
+            labels = [
+                f"{label}, {name.split('.')[-1]} {one.get(name)}" if label in shared else label
+                for one, label in zip(settings, labels, strict=True)
+            ]
+    return [label if labels.index(label) == i else f"{label} ({i + 1})" for i, label in enumerate(labels)]
+
+
+def best_validation(record: RunRecord, metric: str) -> float | None:
+    """A validation metric at the epoch whose weights were kept."""
+    value = ((record.result.get("metrics") or {}).get("best") or {}).get(metric)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def select(groups: Sequence[Group], usable: set[str]) -> Selection:
+    """The group with the best mean validation metric over its seeds, and the best run in it.
+
+    Accuracy decides where any run has it, else loss; equal means go to the earlier group. Only the runs
+    named in ``usable`` (those with predictions) can be selected.
+    """
+    for metric, larger_is_better in SELECTION_METRICS:
+        sign = 1.0 if larger_is_better else -1.0
+        ranked = []
+        for group in groups:
+            known = [(best_validation(run, metric), run) for run in group.runs if run.name in usable]
+            scored = [(sign * value, run) for value, run in known if value is not None]
+            if scored:
+                mean = math.fsum(score for score, _ in scored) / len(scored)
+                ranked.append((mean, group, max(scored, key=lambda pair: pair[0])))
+        if ranked:
+            _, group, (score, run) = max(ranked, key=lambda entry: entry[0])
+            return Selection(metric, group.label, run.name, sign * score)
+    return Selection(None, None, None, None)

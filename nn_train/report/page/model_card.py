@@ -1,0 +1,72 @@
+"""``README.md``: a model card whose ``model-index`` Hugging Face and others read."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from nn_train.report.formats import percent, percent_interval
+from nn_train.report.page import runs
+from nn_train.report.page.page import TEMPLATES
+from nn_train.report.page.verdict import limitations, verdict
+from nn_train.report.summary import ReportSummary
+from nn_train.report.tables import data_source
+
+CARD_METRICS = (
+    ("accuracy", "accuracy", "Test accuracy"),
+    ("f1", "f1_macro", "Macro F1"),
+    ("roc_auc", "roc_auc_macro", "Macro ROC AUC, one-vs-rest"),
+    ("average_precision", "average_precision_macro", "Macro average precision, one-vs-rest"),
+    ("log_loss", "log_loss", "Log-loss"),
+)
+
+
+def model_card(summary: ReportSummary) -> str:
+    """The text of README.md."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    made.filters["md"] = escape_markdown
+    made.filters["percent_of"] = lambda number: percent(number.value if number else None)
+    made.filters["interval_of"] = percent_interval
+    common, _ = runs.provenance(summary)
+    name = summary.shown.name if summary.shown else "runs"
+    return made.get_template("README.md.j2").render(
+        front_matter=yaml.safe_dump(front_matter(summary), sort_keys=False, allow_unicode=True),
+        title=name,
+        verdict=verdict(summary),
+        summary=summary,
+        facts=[(key, cell.text) for key, cell in (*runs.common_settings(summary), *common)],
+        limitations=list(limitations(summary)),
+    )
+
+
+def front_matter(summary: ReportSummary) -> dict[str, Any]:
+    """Metadata of the card; ``model-index`` has the shown run's numbers, without those that are undefined."""
+    content: dict[str, Any] = {"library_name": "keras", "tags": ["image-classification", "keras", "ray"]}
+    shown = summary.shown
+    if shown is None:
+        return content
+    source = data_source(shown.record) or "unknown"
+    values = [(kind, title, shown.number(name)) for kind, name, title in CARD_METRICS]
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": source, "type": source, "split": "test"},
+        "metrics": [
+            {"type": kind, "name": title, "value": number.value}
+            for kind, title, number in values
+            if number is not None and number.value is not None
+        ],
+    }
+    return {**content, "model-index": [{"name": shown.name, "results": [result]}]}
+
+
+def escape_markdown(text: object) -> str:
+    """Text that shows as it is: no markup, no HTML, no new table cell, no new line."""
+    one_line = " ".join(str(text).split())
+    return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", html.escape(one_line, quote=False))

@@ -1,0 +1,156 @@
+"""The table of runs, which shows only what differs, and where every run comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nn_train.report.figures.panel import Switch
+from nn_train.report.formats import decimal, duration, percent, percent_interval, whole
+from nn_train.report.inputs.grouping import best_validation, differing_fields, settings_of
+from nn_train.report.metrics_json import group_content
+from nn_train.report.page.parts import Cell, Grid, Row, area_cell, number_cell, value_cell
+from nn_train.report.summary import ReportSummary, RunSummary
+
+RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macro AUC", "macro AP", "ECE")
+SHOWN_ELSEWHERE = (
+    "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes"
+)  # fmt: skip
+
+
+def runs_grid(summary: ReportSummary) -> Grid:
+    """One row a run: what tells it apart, then its results."""
+    fields = differing_fields([settings_of(run.record) for run in summary.runs])
+    header = ["run", *short_names(fields), "seed", "best epoch", *RESULTS]
+    rows = []
+    for index, run in enumerate(summary.runs):
+        settings = settings_of(run.record)
+        seed = run.record.config.get("seed", run.record.result.get("seed"))
+        cells = [
+            Cell(run.name, run.name, run.problem or ""),
+            *(value_cell(settings.get(name)) for name in fields),
+            value_cell(seed),
+            value_cell(run.record.result.get("best_epoch")),
+            *result_cells(run),
+        ]
+        rows.append(Row(cells, f"r{index}", run is summary.shown))
+    return Grid(header, rows)
+
+
+def short_names(fields: list[str]) -> list[str]:
+    """``optimizer.learning_rate`` to ``learning_rate``; in full where two sections share a name."""
+    last = [field.split(".")[-1] for field in fields]
+    short = [field if last.count(name) > 1 else name for field, name in zip(fields, last, strict=True)]
+    return ["model" if field == "model.name" else name for field, name in zip(fields, short, strict=True)]
+
+
+def result_cells(run: RunSummary) -> list[Cell]:
+    """The columns ``RESULTS``."""
+    validation = best_validation(run.record, "val_accuracy")
+    accuracy = run.number("accuracy")
+    problem = run.problem or ""
+    return [
+        Cell(percent(validation), validation, reason="" if validation is not None else "not recorded"),
+        number_cell(accuracy, percent, percent_interval(accuracy), problem),
+        number_cell(run.number("f1_macro"), percent, problem=problem),
+        number_cell(run.number("log_loss"), decimal, problem=problem),
+        area_cell(run.number("roc_auc_macro"), problem),
+        area_cell(run.number("average_precision_macro"), problem),
+        number_cell(run.number("ece_uniform"), decimal, problem=problem),
+    ]
+
+
+def groups_grid(summary: ReportSummary) -> Grid:
+    """One row a configuration: mean ± SD over its seeds."""
+    names = ("accuracy", "f1_macro", "log_loss", "roc_auc_macro", "average_precision_macro", "ece_uniform")
+    header = ["configuration", "seeds", *RESULTS[1:]]
+    rows = []
+    for index, group in enumerate(summary.groups):
+        content = group_content(summary, group)
+        cells = [Cell(group.label, group.label), value_cell(len(content["evaluated"]))]
+        for name in names:
+            numbers = content["numbers"].get(name)
+            cells.append(spread_cell(numbers, in_percent=name in ("accuracy", "f1_macro")))
+        rows.append(Row(cells, f"g{index}", group.label == summary.selection.group))
+    return Grid(header, rows)
+
+
+def spread_cell(numbers: dict[str, Any] | None, *, in_percent: bool) -> Cell:
+    """Mean with ± SD below."""
+    if numbers is None or numbers["mean"]["value"] is None:
+        return Cell(
+            "–", None, reason="no run of it could be evaluated" if numbers is None else numbers["mean"]["reason"]
+        )
+    mean, sd = numbers["mean"]["value"], numbers["sd"]["value"]
+    show = percent if in_percent else decimal
+    return Cell(show(mean), mean, f"± {show(sd)}" if sd is not None else "one seed")
+
+
+def common_settings(summary: ReportSummary) -> list[tuple[str, Cell]]:
+    """The settings that all runs share."""
+    settings = [settings_of(run.record) for run in summary.runs]
+    differing = set(differing_fields(settings))
+    return [(name, value_cell(value)) for name, value in settings[0].items() if name not in differing]
+
+
+def provenance(summary: ReportSummary) -> tuple[list[tuple[str, Cell]], Grid]:
+    """What all runs have in common, and a table of what differs."""
+    facts = [facts_of(run) for run in summary.runs]
+    differing = differing_fields(facts)
+    common = [(name, value_cell(value)) for name, value in facts[0].items() if name not in differing]
+    rows = [
+        Row([Cell(run.name, run.name), *(value_cell(its.get(name)) for name in differing)])
+        for run, its in zip(summary.runs, facts, strict=True)
+    ]
+    return common, Grid(["run", *differing], rows)
+
+
+def facts_of(run: RunSummary) -> dict[str, Any]:
+    """What is known of how a run came about, by name."""
+    facts: dict[str, Any] = {"status": run.record.result.get("status")}
+    for name, value in run.record.result.items():
+        if isinstance(value, dict) and name not in SHOWN_ELSEWHERE:
+            for key, inner in value.items():
+                if key in SHOWN_ELSEWHERE:
+                    continue
+                entries = inner.items() if isinstance(inner, dict) else (("", inner),)
+                facts.update({" ".join(part for part in (name, key, last) if part): one for last, one in entries})
+        elif name == "command" and isinstance(value, list):
+            facts[name] = " ".join(str(word) for word in value)
+        elif name == "wall_seconds" and isinstance(value, int | float):
+            facts["wall time"] = duration(value)
+        elif name not in SHOWN_ELSEWHERE:
+            facts[name] = value
+    if run.evaluation:
+        note = run.evaluation.note
+        facts["predicted output"] = note.output.replace("_", "-")
+        facts["examples predicted"] = whole(note.rows)
+        facts["predicting took"] = duration(note.seconds)
+        facts["predictions SHA-256"] = note.sha256
+    return facts
+
+
+def class_grid(summary: ReportSummary) -> Grid:
+    """Every class of the shown run."""
+    header = ("class", "test examples", "precision", "recall", "F1", "ROC AUC", "average precision")
+    rows = []
+    evaluation = summary.shown.evaluation if summary.shown else None
+    for label, numbers in enumerate(evaluation.per_class if evaluation else ()):
+        support = summary.support[label]
+        cells = [Cell(summary.class_names[label], float(label)), Cell(whole(support), support)]
+        for name in ("precision", "recall", "f1"):
+            cells.append(number_cell(numbers[name], percent, percent_interval(numbers[name])))
+        cells += [area_cell(numbers[name]) for name in ("roc_auc", "average_precision")]
+        rows.append(Row(cells, f"c{label}"))
+    return Grid(header, rows)
+
+
+def run_switches(summary: ReportSummary) -> list[Switch]:
+    """One switch per configuration; single runs are switched in the table of runs."""
+    return [Switch(f"g{index}", group.label, index) for index, group in enumerate(summary.groups)]
+
+
+def class_switches(summary: ReportSummary) -> list[Switch]:
+    """One switch per class, and micro."""
+    names = [*summary.class_names, "micro"]
+    last = len(names) - 1
+    return [Switch("micro" if i == last else f"c{i}", name, i) for i, name in enumerate(names)]

@@ -1,0 +1,162 @@
+"""The answer in the first lines of the page, and what limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nn_train.evaluation import Comparison
+from nn_train.evaluation.intervals import mean_over_seeds
+from nn_train.report.formats import NBSP, area, decimal, p_value, percent, percent_interval, whole
+from nn_train.report.mistakes import DOUBTFUL_MNIST
+from nn_train.report.page.parts import Cell, Grid, Row
+from nn_train.report.summary import ReportSummary, RunSummary
+from nn_train.report.tables import data_source
+
+METRIC_NAMES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Headline, the two uncertainties, how the run was selected, and how it compares."""
+
+    headline: str
+    accuracy: str
+    interval: str
+    test_note: str
+    seeds: str
+    seeds_note: str
+    selection: str
+    comparison: str
+    facts: list[tuple[str, str]]
+
+
+def verdict(summary: ReportSummary) -> Verdict | None:
+    """None when no run could be evaluated."""
+    shown = summary.shown
+    if shown is None or shown.evaluation is None:
+        return None
+    numbers = shown.evaluation.numbers
+    accuracy = numbers["accuracy"]
+    group = summary.evaluated(shown.group)
+    mean, sd = mean_over_seeds([run.evaluation.numbers["accuracy"].value for run in group if run.evaluation])
+    if sd.value is None:
+        seeds, note = "unknown", "only one seed was trained; train with other seeds to learn what training again gives"
+    else:
+        seeds = f"{decimal(100 * (mean.value or 0.0), 2)} ± {percent(sd.value)}"
+        note = f"mean ± SD over {mean.n} seeds of {shown.group}: what training again with another seed gives"
+    return Verdict(
+        headline=f"{shown.name} gets {percent(accuracy.value)} of the test set right",
+        accuracy=percent(accuracy.value),
+        interval=percent_interval(accuracy),
+        test_note=f"Wilson 95 % interval over {whole(accuracy.n)} test examples: what this model would score on other "
+        "examples of the same kind",
+        seeds=seeds,
+        seeds_note=note,
+        selection=selection_text(summary, shown),
+        comparison=comparison_text(summary, shown),
+        facts=[
+            ("mistakes", whole(accuracy.n - shown.evaluation.confusion.trace())),
+            ("macro F1", percent(numbers["f1_macro"].value)),
+            ("log-loss", decimal(numbers["log_loss"].value)),
+            ("macro ROC AUC", area(numbers["roc_auc_macro"])),
+            ("ECE", decimal(numbers["ece_uniform"].value)),
+        ],
+    )
+
+
+def selection_text(summary: ReportSummary, shown: RunSummary) -> str:
+    """How the shown run was chosen."""
+    selection = summary.selection
+    if selection.metric is None:
+        return (
+            "No run has a validation metric, so none was selected: choosing by the test set would make its numbers "
+            f"look better than they are. Details are shown for the first run, {shown.name}."
+        )
+    name = METRIC_NAMES[selection.metric]
+    value = percent(selection.value) if selection.metric == "val_accuracy" else decimal(selection.value)
+    if len(summary.runs) == 1:
+        return f"The only run; its {name} was {value}. The test set played no part in training it."
+    rivals, seeds = len(summary.groups), len(summary.evaluated(shown.group))
+    why = [f"{shown.group} has the best mean {name} of {rivals} configurations"] if rivals > 1 else []
+    why += [f"{shown.name} the best {name} of its {seeds} seeds"] if seeds > 1 else []
+    return f"Selected on validation, never on the test set: {', and '.join(why)} ({value})."
+
+
+def comparison_text(summary: ReportSummary, shown: RunSummary) -> str:
+    """The shown run against the best of the others, by how many examples tell them apart."""
+    pairs = [pair for pair in summary.comparisons if shown.name in (pair.first, pair.second)]
+    if not pairs:
+        return ""
+    accuracy = {
+        run.name: run.evaluation.numbers["accuracy"].value or 0.0 for run in summary.evaluated() if run.evaluation
+    }
+    pair = max(pairs, key=lambda one: accuracy[other_name(one, shown.name)])
+    other = other_name(pair, shown.name)
+    won, lost = (pair.only_first, pair.only_second) if pair.first == shown.name else (pair.only_second, pair.only_first)
+    p = pair.p_holm.value or 0.0
+    judgement = "The difference is more than chance" if p < 0.05 else "The difference may be chance"
+    return (
+        f"Against {other} ({percent(accuracy[other])}): right on {won} examples that it gets wrong, wrong on "
+        f"{lost} that it gets right. {judgement} (exact McNemar, Holm-corrected p{NBSP}{p_text(p)})."
+    )
+
+
+def other_name(pair: Comparison, name: str) -> str:
+    """The run of a pair that is not ``name``."""
+    return pair.second if pair.first == name else pair.first
+
+
+def p_text(p: float) -> str:
+    """``= 0.0312`` or ``< 0.0001``."""
+    text = p_value(p)
+    return text if text.startswith("<") else f"={NBSP}{text}"
+
+
+def comparison_grid(summary: ReportSummary, most: int = 45) -> Grid:
+    """Pairs of configurations; those with the shown run first, at most ``most``."""
+    shown = summary.shown.name if summary.shown else ""
+    pairs = sorted(summary.comparisons, key=lambda pair: shown not in (pair.first, pair.second))[:most]
+    rows = [
+        Row(
+            [
+                Cell(f"{pair.first} / {pair.second}", pair.first),
+                Cell(whole(pair.only_first), pair.only_first),
+                Cell(whole(pair.only_second), pair.only_second),
+                Cell(p_value(pair.p_value.value), pair.p_value.value),
+                Cell(p_value(pair.p_holm.value), pair.p_holm.value),
+            ]
+        )
+        for pair in pairs
+    ]
+    return Grid(("first / second", "only the first right", "only the second right", "p (McNemar)", "p (Holm)"), rows)
+
+
+def limitations(summary: ReportSummary) -> Iterator[str]:
+    """What a reader should know before relying on the numbers."""
+    seeds = {len(summary.evaluated(group.label)) for group in summary.groups} - {0}
+    if seeds and min(seeds) < 5:
+        least = min(seeds)
+        yield (
+            f"Some configurations have only {least} seed{'s' if least > 1 else ''}: a spread over fewer than "
+            "about five seeds is itself uncertain."
+        )
+    yield (
+        "The intervals over the test set and the spread over seeds are two different uncertainties. Neither covers "
+        "data of another kind than this test set."
+    )
+    yield "ECE depends on the binning and is biased upwards; compare it only between runs of the same report."
+    small = [name for name, count in zip(summary.class_names, summary.support, strict=True) if count < 100]
+    if small:
+        yield f"Few test examples (under 100) for: {', '.join(small[:10])}{' …' if len(small) > 10 else ''}."
+    if any(data_source(run.record) == "mnist" for run in summary.runs):
+        yield (
+            f"{len(DOUBTFUL_MNIST)} labels of the MNIST test set are themselves in doubt (Northcutt et al., 2021); "
+            "they are counted as they are and marked among the mistakes."
+        )
+    approximate = [run.name for run in summary.evaluated() if run.evaluation and run.evaluation.micro.roc_auc.bounds]
+    if approximate:
+        yield "The test set is too large to sort: areas under curves come from histograms, with bounds beside them."
+    for run in summary.runs:
+        if run.problem:
+            yield f"{run.name} has no numbers: {run.problem}."

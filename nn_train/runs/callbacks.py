@@ -1,0 +1,129 @@
+"""The user's Keras callbacks, run at the beginning and end of training and of every epoch.
+
+They run on the chief alone: it writes once, prints once and decides once, and what it decided (weights,
+learning rate, to stop) is then shared. A callback that looks at the clock cannot make workers disagree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from nn_train.config import Config
+from nn_train.config.entry_points import call_entry_point
+from nn_train.engine.collectives import share_from_chief
+from nn_train.engine.seeds import separate_seeds
+from nn_train.engine.strategy import Replicas
+from nn_train.errors import RequestError
+from nn_train.runs import callback_state
+from nn_train.runs.callback_state import Memory
+from nn_train.runs.checkpoints import assign, state_variables
+
+CLASS = "class"  # in a memory: whose it is; no attribute can have this name
+
+
+class ChiefCallbacks:
+    """Runs the callbacks of ``train.callbacks`` on the chief and shares their effects.
+
+    Args:
+        config: the job; without ``train.callbacks`` every method does nothing.
+        model: the built model.
+        replicas: this process's place.
+        folder: the run's folder, offered to the user's function as ``folder``.
+    """
+
+    def __init__(self, config: Config, model: keras.Model, replicas: Replicas, folder: str) -> None:
+        self.active = config.train.callbacks is not None
+        self.model, self.replicas = model, replicas
+        self.callbacks: Any = None
+        self.recalled: list[Memory] = []
+        self.fresh: list[dict[str, bytes]] = []  # of what they know before the first epoch; empty until then
+        if not self.active:
+            return
+        with replicas.strategy.scope():
+            self.stop = keras.Variable(0.0, trainable=False, name="stop", dtype="float32")
+        self.share = share_from_chief([*state_variables(model), self.stop], replicas)
+        if replicas.is_chief:
+            given = call_entry_point("train.callbacks", str(config.train.callbacks), config=config, folder=folder)
+            if not isinstance(given, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in given):
+                raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
+            self.callbacks = keras.callbacks.CallbackList(list(given), model=model, epochs=config.train.epochs)
+
+    def recall(self, memories: list[Memory]) -> list[str]:
+        """Let the callbacks go on with what ``memories`` gave. Returns warnings."""
+        if not self.callbacks or not memories:
+            return []
+        if [memory[CLASS] for memory in memories] != [class_of(one) for one in self.remembering()]:
+            return ["train.callbacks are others than those of the checkpoint; they begin anew"]
+        self.recalled = memories
+        return []
+
+    def on_train_begin(self, resumed: bool) -> None:
+        """Begin. Where training goes on from a checkpoint, what the callbacks change of the model now is undone."""
+        if not self.callbacks:
+            return
+        self.model.stop_training = False
+        variables = state_variables(self.model)
+        kept = [np.asarray(variable.value) for variable in variables] if resumed else []
+        for callback in self.callbacks.callbacks:
+            if self.recalled and isinstance(callback, keras.callbacks.CSVLogger):
+                callback.append = True  # the rows of the epochs before are in its file
+        self.callbacks.on_train_begin()
+        for callback in self.callbacks.callbacks:
+            if getattr(callback, "monitor_op", "none") is None:
+                with contextlib.suppress(ValueError):  # raised again after the first epoch, if it matters
+                    callback._set_monitor_op()  # Keras does so then, and turns the sign of min_delta with it
+        if resumed:
+            assign(variables, kept)
+        self.fresh = [callback_state.fingerprints(attributes_of(one)) for one in self.remembering()]
+        for one, memory in zip(self.remembering(), self.recalled, strict=False):  # nothing, or one for each
+            for name, value in memory.items():
+                if name != CLASS:
+                    setattr(one, name, callback_state.unpack(value))
+
+    def memories(self) -> list[Memory]:
+        """What the callbacks, and the model of their wish to stop, know of the epochs so far. Chief only."""
+        if not self.fresh:
+            return self.recalled
+        return [
+            {**callback_state.changed(attributes_of(one), fresh), CLASS: class_of(one)}
+            for one, fresh in zip(self.remembering(), self.fresh, strict=True)
+        ]
+
+    def remembering(self) -> list[Any]:
+        return [self.model, *self.callbacks.callbacks]
+
+    def on_epoch_begin(self, epoch: int, begun: bool) -> bool:
+        """Run the chief's callbacks and share what they changed. Returns whether to stop instead.
+
+        ``begun``: a part of the epoch was trained before, after they had run.
+        """
+        if not self.active:
+            return False
+        if self.callbacks:
+            if not self.model.stop_training and not begun:
+                self.callbacks.on_epoch_begin(epoch)
+            self.stop.assign(float(self.model.stop_training))
+        self.share()
+        separate_seeds(self.model, self.replicas)
+        return bool(np.asarray(self.stop.value))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if self.callbacks:
+            self.callbacks.on_epoch_end(epoch, dict(logs))
+
+    def on_train_end(self) -> None:
+        if self.callbacks:
+            self.callbacks.on_train_end()
+
+
+def class_of(one: object) -> str:
+    return f"{type(one).__module__}.{type(one).__qualname__}"
+
+
+def attributes_of(one: object) -> dict[str, Any]:
+    """What a callback may remember; of the model only whether to stop."""
+    return {"stop_training": one.stop_training} if isinstance(one, keras.Model) else vars(one)

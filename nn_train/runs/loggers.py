@@ -1,0 +1,141 @@
+"""Where the metrics of a run go besides ``metrics.jsonl``: TensorBoard and MLflow. Chief only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from nn_train.config import Config, config_to_dict
+from nn_train.config.uris import without_passwords
+from nn_train.errors import TrainingError
+from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import TENSORBOARD
+
+MLFLOW_RUN = "mlflow_run_id"
+
+
+class Logger(Protocol):
+    """Takes a row of ``metrics.jsonl`` after each epoch."""
+
+    def log(self, row: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Loggers:
+    """The loggers that ``run.loggers`` names. One that fails later than at the start costs no training: it is tried
+    again after the next epoch, and gets what it missed.
+
+    Args:
+        config, folder: of the run.
+        must_work: whether one that cannot be made ends the run: at its start, where a person still looks.
+
+    Raises:
+        TrainingError: it cannot be made, and must.
+    """
+
+    def __init__(self, config: Config, folder: ResultsFolder, must_work: bool) -> None:
+        self.config, self.folder = config, folder
+        self.made: dict[str, Logger] = {}
+        self.missed: dict[str, list[dict[str, Any]]] = {name: [] for name in config.run.loggers}
+        for name in self.missed if must_work else ():
+            try:
+                self.made[name] = KINDS[name](config, folder)
+            except Exception as error:
+                raise TrainingError(
+                    f"run.loggers: {name} does not work: {told(error)}; mend it, or leave it out"
+                ) from error
+
+    def log(self, row: dict[str, Any]) -> list[str]:
+        """Give all of them the row of an epoch. Returns what a person should know."""
+        warnings = []
+        for name, rows in self.missed.items():
+            failed_before = bool(rows)
+            rows.append(row)
+            try:
+                if name not in self.made:
+                    self.made[name] = KINDS[name](self.config, self.folder)
+                while rows:
+                    self.made[name].log(rows[0])
+                    rows.pop(0)
+            except Exception as error:
+                if not failed_before:
+                    warnings.append(f"{name} does not work: {told(error)}; tried again after every epoch")
+        return warnings
+
+    def close(self) -> list[str]:
+        """The end of the run. Returns what a person should know."""
+        warnings = [f"{name} did not get the last {len(rows)} epochs" for name, rows in self.missed.items() if rows]
+        for name, logger in self.made.items():
+            try:
+                logger.close()
+            except Exception as error:
+                warnings.append(f"{name} was not ended: {told(error)}")
+        return warnings
+
+
+def told(error: Exception) -> str:
+    """The first line, without what a URL may hold."""
+    return without_passwords(" ".join(str(error).split("\n")[0].split())[:300] or type(error).__name__)
+
+
+class TensorBoardLogger:
+    """Event files in ``tensorboard/train`` and ``tensorboard/validation``, with the tags that Keras uses."""
+
+    def __init__(self, config: Config, folder: ResultsFolder) -> None:
+        import tensorflow as tf
+
+        self.tf, self.folder = tf, folder
+        # TensorFlow's writer knows local files only; elsewhere the files are written here and copied.
+        self.local = Path(folder.path(TENSORBOARD)) if folder.is_local else Path(tempfile.mkdtemp())
+        self.writers = {part: tf.summary.create_file_writer(str(self.local / part)) for part in ("train", "validation")}
+
+    def log(self, row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if name == "epoch" or not isinstance(value, int | float):
+                continue
+            part = "validation" if name.startswith("val_") else "train"
+            with self.writers[part].as_default():
+                self.tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=row["epoch"])
+        for writer in self.writers.values():
+            writer.flush()
+        if not self.folder.is_local:
+            for file in self.local.rglob("events.*"):
+                self.folder.write_file(f"{TENSORBOARD}/{file.relative_to(self.local).as_posix()}", file)
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+
+class MLflowLogger:
+    """A run in the MLflow experiment ``nn_train``, at ``MLFLOW_TRACKING_URI``; a continued run goes on in it."""
+
+    def __init__(self, config: Config, folder: ResultsFolder) -> None:
+        import mlflow
+
+        self.mlflow = mlflow
+        # By default it tries for minutes, while all workers wait.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train"))
+        if folder.exists(MLFLOW_RUN):
+            mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())
+            return
+        folder.write(MLFLOW_RUN, mlflow.start_run(run_name=config.job_name).info.run_id.encode())
+        sections = config_to_dict(config)
+        mlflow.log_params({f"{s}.{k}": v for s, d in sections.items() if isinstance(d, dict) for k, v in d.items()})
+        mlflow.log_params({"seed": config.seed})
+
+    def log(self, row: dict[str, Any]) -> None:
+        numbers = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "epoch"}
+        self.mlflow.log_metrics(numbers, step=row["epoch"])
+
+    def close(self) -> None:
+        self.mlflow.end_run()
+
+
+KINDS: dict[str, Callable[[Config, ResultsFolder], Logger]] = {"tensorboard": TensorBoardLogger, "mlflow": MLflowLogger}

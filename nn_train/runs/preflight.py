@@ -1,0 +1,93 @@
+"""What is refused before Ray starts: a folder of another run, a storage or data that cannot be used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nn_train.config import Config, config_from_dict, config_to_dict
+from nn_train.config.parse import parse_yaml
+from nn_train.errors import RequestError, first_line
+from nn_train.runs.record import read_finished
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
+
+# Where, on how many workers and with how many checkpoints a run goes on does not make it another run.
+IGNORED_SECTIONS = ("run", "scaling")
+IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
+
+
+def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None:
+    """The record of a finished run of this config; None when there is something to do.
+
+    Raises:
+        RequestError: the folder holds another run, or something else.
+    """
+    if not folder.exists(layout.CONFIG):
+        if not folder.is_empty():
+            raise RequestError(f"name: {folder.location} exists and is not a run; give another --name")
+        return None
+    if config.run.overwrite:
+        return None
+    earlier = earlier_config(folder)
+    differences = config_differences(earlier, config)
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
+        raise RequestError(
+            f"name: {folder.location} holds a run of another config ({shown}); give another --name, "
+            "or --run.overwrite true to replace it"
+        )
+    return read_finished(folder)
+
+
+def earlier_config(folder: ResultsFolder) -> Config:
+    """What ``config.yaml`` of a folder says. Raises RequestError when it is damaged."""
+    text = folder.read(layout.CONFIG).decode(errors="replace")
+    return config_from_dict(parse_yaml(text, folder.path(layout.CONFIG)))
+
+
+def config_differences(earlier: Config, now: Config) -> list[str]:
+    """``field: earlier → now`` for every field that makes it another run."""
+    before, after = config_to_dict(earlier), config_to_dict(now)
+    differences = []
+    for section, content in after.items():
+        if section in IGNORED_SECTIONS:
+            continue
+        pairs = content.items() if isinstance(content, dict) else [("", content)]
+        for name, value in pairs:
+            old, field = (before[section][name], f"{section}.{name}") if name else (before[section], section)
+            if old != value and field not in IGNORED_FIELDS:
+                differences.append(f"{field}: {old} → {value}")
+    return differences
+
+
+def check_early(config: Config) -> None:
+    """Refuse before Ray starts what can be seen without the workers."""
+    from importlib.util import find_spec
+
+    from nn_train.datasets.sources import can_check_early, load_data
+
+    if "mlflow" in config.run.loggers:
+        if find_spec("mlflow") is None:
+            raise RequestError("run.loggers: mlflow is not installed here; pip install mlflow, or leave it out")
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
+    check_storage(config.run.storage_path)
+    if can_check_early(config.data.source) and config.data.source != "mnist":
+        load_data(config.data)
+
+
+def check_storage(storage_path: str) -> None:
+    """Refuse a local path that cannot become a folder."""
+    if "://" in storage_path:
+        return
+    path = Path(os.path.expanduser(storage_path)).absolute()
+    try:
+        while not path.exists():
+            path = path.parent
+    except OSError as error:  # a part of it that must not be looked at
+        raise RequestError(f"run.storage_path: {storage_path}: {first_line(error)}") from error
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        reason = "is not a folder" if not path.is_dir() else "is not writable"
+        raise RequestError(f"run.storage_path: {storage_path}: {path} {reason}")

@@ -1,0 +1,124 @@
+"""``result.json``: what became of a run, and what made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from nn_train.config import Config
+from nn_train.runs.history import History, best_epoch
+from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import RESULT
+
+if TYPE_CHECKING:
+    import keras
+
+    from nn_train.datasets import SplitData
+
+
+def finished_record(
+    config: Config,
+    history: History,
+    data: SplitData,
+    model: keras.Model,
+    world_size: int,
+    command: tuple[str, ...],
+    started_at: float,
+    finished_at: float | None = None,
+) -> dict[str, Any]:
+    """The content of ``result.json`` of a finished run; its fields are described in ``docs/train.md``.
+
+    Args:
+        history: at least one row.
+        data, model: what was trained on, and what.
+        command: the command line that started the job.
+        started_at, finished_at: when, in seconds since 1970; it ended now if ``finished_at`` is None.
+    """
+    best, classes = best_epoch(history), data.num_classes
+    finished = time.time() if finished_at is None else finished_at
+    return {
+        "schema": 1,
+        "name": config.job_name,
+        "status": "finished",
+        "best_epoch": best,
+        "epochs": len(history),
+        "metrics": {"best": history[best - 1], "final": history[-1]},
+        "seed": config.seed,
+        "data": {
+            "source": config.data.source,
+            "sha256": data.sha256,
+            "examples": sizes(data),
+            "num_classes": classes,
+            "class_names": [str(label) for label in range(classes)] if classes else None,
+        },
+        "model": {"name": config.model.name, "parameters": model.count_params()},
+        "versions": versions(),
+        "command": list(command),
+        "wall_seconds": round(finished - started_at, 3),
+        "world_size": world_size,
+        "device": "GPU" if config.scaling.use_gpu else platform.processor() or platform.machine(),
+        "started_at": iso_time(started_at),
+        "finished_at": iso_time(finished),
+    }
+
+
+def failed_record(config: Config, error: Exception, command: tuple[str, ...], started_at: float) -> dict[str, Any]:
+    """The content of ``result.json`` of a run that ended with an error; the same command goes on with it."""
+    finished = time.time()
+    return {
+        "schema": 1,
+        "name": config.job_name,
+        "status": "failed",
+        "cause": str(error),
+        "next": "the same command goes on from the last checkpoint, once the cause is mended",
+        "seed": config.seed,
+        "versions": versions(),
+        "command": list(command),
+        "wall_seconds": round(finished - started_at, 3),
+        "started_at": iso_time(started_at),
+        "finished_at": iso_time(finished),
+    }
+
+
+def read_finished(folder: ResultsFolder) -> dict[str, Any] | None:
+    """``result.json`` of a finished run; None where it is not there, or says that the run failed."""
+    record = folder.read_json(RESULT)
+    return record if record is not None and record.get("status") == "finished" else None
+
+
+def sizes(data: SplitData) -> dict[str, int | None]:
+    """How many examples each part has; None where a stream does not tell."""
+
+    def count(part: object) -> int | None:
+        return None if part is None or not hasattr(part, "size") else int(part.size)
+
+    return {name: count(getattr(data, name)) for name in ("train", "validation", "test")}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"python": sys.version.split()[0]}
+    for package in ("tensorflow", "keras", "ray", "numpy", "nn_train"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            import nn_train
+
+            found[package] = nn_train.__version__
+    return found
+
+
+def iso_time(seconds: float) -> str:
+    """UTC in ISO 8601, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def command_line() -> tuple[str, ...]:
+    """How this process was started, with ``python -m`` where that was used."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ("python", "-m", spec.name) if spec is not None else ("python", os.path.basename(sys.argv[0]))
+    return (*program, *sys.argv[1:])

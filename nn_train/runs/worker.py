@@ -1,0 +1,272 @@
+"""The whole life of one worker: from the config to a trained model and the files of the run.
+
+Knows MWMS and the run's folder, not Ray: a test, a benchmark or another launcher can call it as well.
+The order of initialisation is: TensorFlow, strategy, data, model, checkpoint, callbacks.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nn_train.config import Config, dump_yaml
+from nn_train.config.options import is_entry_point
+from nn_train.config.schema import DataConfig, ScalingConfig
+from nn_train.engine.addresses import release_addresses
+from nn_train.engine.import_tensorflow import import_tensorflow
+from nn_train.events import EpochEnded, Finished, Handler, Started, unheard
+from nn_train.runs.agreement import found_by_all
+from nn_train.runs.epochs import Training
+from nn_train.runs.history import best_epoch
+from nn_train.runs.record import finished_record, read_finished, sizes
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
+
+if TYPE_CHECKING:
+    import keras
+
+    from nn_train.datasets import SplitData
+    from nn_train.engine.chunks import PartialEpoch
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.strategy import Replicas
+    from nn_train.runs.loggers import Loggers
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker is told.
+
+    Attributes:
+        config: the job.
+        folder: the run's folder; only the chief writes to it.
+        command: the command line that started the job, for ``result.json``.
+        started_at: when, in seconds since 1970.
+    """
+
+    config: Config
+    folder: ResultsFolder
+    command: tuple[str, ...]
+    started_at: float
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a worker and the place it runs in tell each other; by default nothing.
+
+    Attributes:
+        report: called on every worker at the same points with an event ; blocks are allowed.
+        tell_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
+        asked_to_drain: whether the worker is to keep a checkpoint and end; the chief's answer counts.
+        begun: the names of the runs that other workers of this job have begun: their folders must be there.
+    """
+
+    report: Handler = unheard
+    tell_hang: Callable[[float], None] = lambda seconds: None
+    asked_to_drain: Callable[[], bool] = lambda: False
+    begun: frozenset[str] = frozenset()
+
+
+def run_worker(jobs: Sequence[Job], rank: int, size: int, context: WorkerContext) -> None:
+    """Train one job after another as worker ``rank`` of ``size``. ``TF_CONFIG`` must be set.
+
+    Args:
+        jobs: the same on every worker, with one ``scaling`` section. Those that are finished are left out: workers
+            that were started again go on with the others.
+        rank, size: this worker's place.
+        context: what it is connected with.
+
+    Raises:
+        RequestError: the data or the model cannot be trained on; nothing was written.
+        DrainedError: the worker was asked to leave, and a checkpoint is kept.
+        TrainingError: the loss became NaN or infinite; the last checkpoint stays.
+    """
+    replicas = join_process(jobs[0].config.scaling, rank, size)
+    began_at = jobs[0].started_at
+    for job in jobs:
+        if job.config.job_name in context.begun:
+            job.folder.expect()
+        if not is_finished(job, replicas):
+            train_replica(job, replicas, context, began_at)
+        began_at = time.time()
+
+
+def is_finished(job: Job, replicas: Replicas) -> bool:
+    """Whether a run needs nothing more. Collective; the answer is the same on all workers."""
+
+    def look() -> bool:
+        return read_finished(job.folder) is not None and not job.config.run.overwrite
+
+    return found_by_all(look, lambda done: [int(done or False)], replicas, job.folder.location)
+
+
+def join_process(scaling: ScalingConfig, rank: int, size: int) -> Replicas:
+    """Set TensorFlow up in this process and join the strategy that ``TF_CONFIG`` describes: a ``Replicas``."""
+    import_tensorflow()
+    from nn_train.engine.strategy import configure_tensorflow, join_strategy
+
+    configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
+    release_addresses()
+    return join_strategy(rank, size, scaling.use_gpu and scaling.gpus_per_worker == 1)
+
+
+def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at: float | None = None) -> None:
+    """One job in a process that has joined its strategy.
+
+    Args:
+        job, context: as for ``run_worker``.
+        replicas: a ``Replicas``.
+        began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
+    """
+    import keras
+
+    from nn_train.engine.loop import Loop
+    from nn_train.engine.preparation import one_hot_depth, prepare_model
+
+    config = job.config
+    # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
+    keras.backend.clear_session()
+    # Before the data: a shuffle without a seed of its own then has the same order on all workers.
+    keras.utils.set_random_seed(config.seed)
+    data = load(config.data)
+    model = prepare_model(config, data, replicas)
+    loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
+    Run(job, model, data, loop, context, job.started_at if began_at is None else began_at).run()
+
+
+def load(data: DataConfig) -> SplitData:
+    """The examples. A function of the user's is called for every run: it may draw random numbers."""
+    from nn_train.datasets import load_data
+
+    return load_data(data) if is_entry_point(data.source) else load_once(data)
+
+
+@functools.lru_cache(maxsize=1)
+def load_once(data: DataConfig) -> SplitData:
+    """The examples of a file or a built-in name, read once for all runs of this process."""
+    from nn_train.datasets import load_data
+
+    return load_data(data)
+
+
+class Run(Training):
+    """A training that leaves the files of a run (named in ``nn_train.storage.layout``) and reports events."""
+
+    def __init__(
+        self, job: Job, model: keras.Model, data: SplitData, loop: Loop, context: WorkerContext, began_at: float
+    ) -> None:
+        from nn_train.runs.chunk_hooks import TimedHooks
+        from nn_train.runs.watchdog import Watchdog
+
+        super().__init__(job.config, model, data, loop, job.folder.location)
+        self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
+        self.loggers: Loggers | None = None
+        self.warnings: list[str] = []
+        self.begun = job.config.job_name in context.begun
+        self.watch = Watchdog(job.config.run.hang_timeout, context.tell_hang)
+        every, asked = job.config.train.checkpoint_every_seconds, context.asked_to_drain
+        self.hooks = self.timed = TimedHooks(every, self.replicas, self.keep_part, self.watch, asked)
+
+    def run(self) -> None:
+        """Continue from the newest checkpoint, or begin; end with ``result.json``."""
+        self.watch.other()
+        try:
+            self.run_watched()
+        finally:
+            self.watch.end()
+
+    def run_watched(self) -> None:
+        """``run``, while another thread sees that it goes on."""
+        from nn_train.runs.loggers import Loggers
+
+        self.begin_together()
+        warnings = self.resume_newest()
+        self.report(self.started(warnings))
+        if self.replicas.is_chief:
+            is_new = not self.history and self.partial is None
+            self.loggers = Loggers(self.config, self.folder, must_work=is_new)
+        for row in self.epochs():
+            warnings, self.warnings = self.warnings, []
+            self.report(EpochEnded(row, self.config.train.epochs, warnings))
+            if not self.complete:
+                self.timed.drain_if_asked()
+        warnings = self.loggers.close() if self.loggers is not None else []
+        result: dict[str, Any] = {}
+        if self.replicas.is_chief:
+            world_size, job = self.replicas.size, self.job
+            result = finished_record(
+                self.config, self.history, self.data, self.model, world_size, job.command, self.began_at
+            )
+            self.folder.write_json(layout.RESULT, result)
+        self.report(Finished(result, warnings))
+
+    def begin_together(self) -> None:
+        """The chief begins the folder; the others look into it when it has, and must see what it wrote. Collective."""
+        begin = self.begin_folder if self.replicas.is_chief else (lambda: None)
+        found_by_all(begin, lambda _: [0], self.replicas, self.location)
+        there = self.folder
+        found_by_all(
+            lambda: there.exists(layout.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location
+        )
+
+    def begin_folder(self) -> None:
+        """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
+        if self.config.run.overwrite and not self.begun:
+            self.folder.clear()
+        for folder in ("", layout.CHECKPOINTS):
+            self.folder.sweep(folder)
+        if not self.folder.exists(layout.CONFIG):
+            self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
+
+    def resume_newest(self) -> list[str]:
+        """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""
+        from nn_train.runs import checkpoints
+
+        damaged: list[str] = []
+        warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
+        return damaged + warnings
+
+    def keep_epoch(self, row: dict[str, Any]) -> None:
+        """``metrics.jsonl``, and ``model.keras`` when this epoch is the best so far."""
+        self.folder.write_lines(layout.METRICS, self.history)
+        if best_epoch(self.history) == len(self.history):
+            save_model(self.model, self.folder)
+        if self.loggers is not None:
+            self.warnings += self.loggers.log(row)
+
+    def keep_state(self) -> None:
+        """A checkpoint."""
+        from nn_train.runs import checkpoints
+
+        checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
+
+    def keep_part(self, partial: PartialEpoch) -> None:
+        """A checkpoint within an epoch."""
+        from nn_train.runs import checkpoints
+
+        checkpoints.save(self.folder, self.model, self.history, partial, self.callbacks.memories())
+
+    def started(self, warnings: list[str]) -> Started:
+        """What a person wants to see before the first epoch."""
+        return Started(
+            run=self.config.job_name,
+            parameters=self.model.count_params(),
+            examples=sizes(self.data),
+            resumed_after=len(self.history),
+            resumed_step=self.partial.step if self.partial is not None else 0,
+            steps_per_epoch=self.loop.steps_per_epoch,
+            warnings=warnings,
+        )
+
+
+def save_model(model: keras.Model, folder: ResultsFolder) -> None:
+    """Write ``model.keras``."""
+    with tempfile.TemporaryDirectory() as local:
+        saved = Path(local) / layout.MODEL
+        model.save(saved)
+        folder.write_file(layout.MODEL, saved)

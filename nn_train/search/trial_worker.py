@@ -1,0 +1,201 @@
+"""One worker of the trials: a process that joins its strategy once and then trains one trial after another."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nn_train.config import Config
+from nn_train.config.schema import ScalingConfig
+from nn_train.engine.lost_peers import is_lost_peer
+from nn_train.errors import RequestError, TrainingError
+from nn_train.runs.epochs import Training
+from nn_train.runs.history import best_epoch
+from nn_train.runs.tracebacks import own_traceback
+from nn_train.runs.worker import join_process
+from nn_train.storage.folder import ResultsFolder
+
+if TYPE_CHECKING:
+    from nn_train.config.schema import DataConfig
+    from nn_train.datasets import SplitData
+    from nn_train.engine.chunks import PartialEpoch
+    from nn_train.engine.loop import Loop
+    from nn_train.runs.chunk_hooks import TimedHooks
+    from nn_train.search.warm import WarmModel, WarmModels
+
+BEST = "best.weights"
+VALUES = "values.json"  # of the checkpoint: another session may draw other values for a trial that was cut off
+CHECKPOINT_SECONDS = 30.0  # a lost trial repeats at most this much
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of ``TrialWorker.epoch`` gives.
+
+    Attributes:
+        rows: the rows of the trial so far.
+        done: whether it has ended.
+        cause: why it failed, else empty.
+    """
+
+    rows: list[dict[str, Any]]
+    done: bool
+    cause: str = ""
+
+
+class TrialTraining(Training):
+    """A training of which the weights of the best epoch are kept, and now and then the whole state."""
+
+    def __init__(
+        self, config: Config, data: SplitData, loop: Loop, folder: ResultsFolder, values: dict[str, Any]
+    ) -> None:
+        super().__init__(config, loop.model, data, loop, folder.location)
+        self.folder, self.values = folder, values
+        self.kept_at = time.monotonic()
+
+    def keep_epoch(self, row: dict[str, Any]) -> None:
+        from nn_train.runs import checkpoints
+
+        if best_epoch(self.history) == len(self.history):
+            self.folder.write(BEST, checkpoints.pack(self.model.weights, self.history))
+
+    def keep_state(self) -> None:
+        from nn_train.runs import checkpoints
+
+        if time.monotonic() - self.kept_at > CHECKPOINT_SECONDS and not self.complete:
+            self.folder.write_json(VALUES, self.values)
+            checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
+            self.kept_at = time.monotonic()
+
+
+class TrialWorker:
+    """Worker ``rank`` of ``size``; plain, so that a process can be one or a Ray actor can wrap it.
+
+    Args:
+        data: a ``SplitData`` shared by the trials of the node, or None: the process reads it itself.
+    """
+
+    def __init__(self, rank: int, size: int, data: SplitData | None = None) -> None:
+        self.rank, self.size, self.data = rank, size, data
+        self.data_config: DataConfig | None = None
+        self.models: WarmModels
+        self.hooks: TimedHooks
+        self.model: WarmModel
+        self.training: TrialTraining | None = None
+        self.rows: Iterator[dict[str, Any]] = iter(())
+        self.refused = ""
+
+    def join(self, addresses: list[str], scaling: ScalingConfig) -> None:
+        """Join the strategy of the workers at ``addresses`` (``host:port``, in the order of their ranks)."""
+        task = {"type": "worker", "index": self.rank}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        replicas = join_process(scaling, self.rank, self.size)
+        from nn_train.runs.chunk_hooks import TimedHooks
+        from nn_train.runs.watchdog import Watchdog
+        from nn_train.search.warm import WarmModels
+
+        self.models = WarmModels(replicas)
+        # No checkpoints within epochs: only to see that the trial goes on. One that does not is run again elsewhere.
+        watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
+        self.hooks = TimedHooks(math.inf, replicas, save=refuse, watch=watch, asked_to_drain=lambda: False)
+
+    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
+        """Make ready for the trial that sets ``values``; one that was lost goes on from its last checkpoint.
+
+        Collective. Returns why the trial cannot be trained, else an empty text.
+        """
+        from nn_train.runs import checkpoints
+
+        def newest() -> checkpoints.Checkpoint | None:
+            checkpoint = checkpoints.load_newest(folder, lambda warning: None)
+            return checkpoint if checkpoint is not None and folder.read_json(VALUES) == values else None
+
+        self.training, self.refused = None, ""
+        try:
+            data = self.load(config)
+            self.model = self.models.get(config, data)
+            training = TrialTraining(config, data, self.model.loop, folder, values)
+            self.hooks.watch.timeout = config.run.hang_timeout
+            self.hooks.forget()
+            training.hooks = self.hooks
+            training.resume(newest)
+            self.training, self.rows = training, training.epochs()
+        except Exception as error:
+            self.refused = cause_of(error)
+        return self.refused
+
+    def should_recycle(self) -> bool:
+        """Whether this process holds so much that it should be replaced."""
+        from nn_train.search.warm import TRACED_AT_MOST
+
+        return self.models.traced >= TRACED_AT_MOST
+
+    def load(self, config: Config) -> SplitData:
+        """The examples; they are read again only for another ``data`` section."""
+        from nn_train.datasets import load_data
+
+        if self.data is None or (self.data_config is not None and self.data_config != config.data):
+            self.data = load_data(config.data)
+        self.data_config = config.data
+        return self.data
+
+    def epoch(self) -> Outcome:
+        """Train one epoch more.
+
+        Raises:
+            Exception: another worker of the trial is gone.
+        """
+        training = self.training
+        if training is None:
+            return Outcome(rows=[], done=True, cause=self.refused)
+        self.hooks.alive()
+        try:
+            ended = next(self.rows, None) is None
+        except Exception as error:
+            return Outcome(rows=training.history, done=True, cause=cause_of(error))
+        finally:
+            self.hooks.watch.end()
+        return Outcome(rows=training.history, done=ended or training.complete)
+
+    def state(self) -> bytes:
+        """The whole state between two epochs."""
+        from nn_train.runs import checkpoints
+
+        assert self.training is not None
+        variables, memories = checkpoints.state_variables(self.training.model), self.training.callbacks.memories()
+        return checkpoints.pack(variables, self.training.history, memories=memories)
+
+    def restore(self, content: bytes, of_other: bool) -> None:
+        """Go on from what ``state`` gave. ``of_other``: of a trial with other settings; those of this one hold."""
+        from nn_train.runs import checkpoints
+
+        checkpoint = checkpoints.unpack(content)
+        assert self.training is not None
+        assert checkpoint is not None
+        self.training.go_on_from(checkpoint)
+        if of_other:
+            self.model.turn(self.training.config)
+
+
+def refuse(partial: PartialEpoch) -> None:
+    """Trials keep their state between epochs only."""
+    raise AssertionError("a checkpoint within an epoch of a trial")
+
+
+def cause_of(error: Exception) -> str:
+    """Why a trial failed, for a person; raises ``error`` again where a peer was lost: that is no fault of the trial."""
+    import tensorflow as tf
+
+    if is_lost_peer(error):
+        raise error
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        return "out of memory; lower train.batch_size or model.hidden_units, or give a trial more memory"
+    if isinstance(error, RequestError | TrainingError):
+        return str(error)
+    return own_traceback(error)

@@ -1,0 +1,14 @@
+"""The names of the files and folders of runs, searches and trials."""
+
+from __future__ import annotations
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+MODEL = "model.keras"
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+# Of a finished search; the runs of its best models are folders in ``best``.
+SEARCH = "search.json"
+TRIALS = "trials.csv"
+BEST_RUNS = "best"

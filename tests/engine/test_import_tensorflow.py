@@ -1,0 +1,32 @@
+"""What a worker does not need is not imported with Keras, and is there for whoever wants it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tf
+SCRIPT = """
+import gc, os, sys
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+from nn_train.engine.import_tensorflow import import_tensorflow
+import_tensorflow()
+print([name in sys.modules for name in ("keras", "tensorflow", "matplotlib", "sklearn")], gc.isenabled())
+import tensorflow as tf
+print(tf.keras.version().partition(".")[0])
+import keras, matplotlib, numpy
+matplotlib.use("agg")
+keras.visualization.plot_image_gallery(numpy.zeros((4, 8, 8, 1)), value_range=(0, 1), rows=2, cols=2, path="a.png")
+patches = sys.modules["keras.src.visualization.plot_bounding_box_gallery"].patches
+import matplotlib.pyplot, sklearn.metrics
+drawn = os.path.exists("a.png") and issubclass(patches.Rectangle, matplotlib.patches.Patch)
+print(drawn, matplotlib.pyplot.figure is not None, sklearn.metrics.accuracy_score([1], [1]))
+"""
+
+
+def test_what_keras_imports_for_plots_comes_when_it_is_wanted(tmp_path):
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["[True, True, False, False] True", "3", "True True 1.0"], done.stderr[-2000:]

@@ -1,0 +1,192 @@
+"""The number of workers does not change the mathematics, and one worker does what Keras does."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import user_data
+from tiers import long
+
+pytestmark = pytest.mark.dist
+
+SAME_MATHEMATICS = ["uneven", "one_row_left", "clipped", "own_loss", "stream", "callbacks"]
+ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS] + [long(run, 3) for run in SAME_MATHEMATICS]
+
+
+@pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
+def test_the_number_of_workers_does_not_change_the_metrics(outcome, run, size):
+    for one, several in zip(outcome(1).history(run), outcome(size).history(run), strict=True):
+        assert several == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
+def test_the_number_of_workers_does_not_change_the_weights(outcome, run, size):
+    for one, several in zip(outcome(1).variables(run), outcome(size).variables(run), strict=True):
+        np.testing.assert_allclose(several, one, rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_the_same_seed_twice_gives_the_same_metrics_and_weights(outcome, size):
+    assert outcome(size).history("dropout") == outcome(size).history("again")
+    for one, other in zip(outcome(size).variables("dropout"), outcome(size).variables("again"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_loss_scaling_does_not_depend_on_the_number_of_workers(outcome, size):
+    for one, several in zip(outcome(1).history("float16"), outcome(size).history("float16"), strict=True):
+        assert several == pytest.approx(one, rel=1e-3)
+
+
+def test_a_worker_without_rows_is_among_the_cases():
+    from nn_train.config import DataConfig
+    from nn_train.datasets import load_data
+
+    assert load_data(DataConfig(source="user_data:short_arrays")).train.size % 16 == 1
+
+
+@pytest.mark.parametrize("run", ["mse", "float16", "bfloat16"])
+@pytest.mark.parametrize("size", [1, long(3)])
+def test_other_losses_and_precisions_learn(outcome, run, size):
+    first, last = outcome(size).history(run)[0], outcome(size).history(run)[-1]
+    assert np.isfinite(last["loss"])
+    assert last["loss"] < first["loss"]
+
+
+@pytest.mark.parametrize(
+    ("run", "size"),
+    [
+        *(("uneven", 2), ("batch_norm", 2), ("clipped", 2), ("mse", 1)),
+        *(long(run, 3) for run in ("uneven", "batch_norm", "clipped", "mse")),
+    ],
+)
+def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
+    import keras
+    import tensorflow as tf
+    import user_code  # noqa: F401 - makes its classes known to Keras
+
+    from nn_train.datasets import Examples
+    from nn_train.datasets.examples import hold_out
+
+    (x, y), _ = user_data.two_inputs() if run == "clipped" else user_data.arrays()
+    _, validation = hold_out(Examples(x=x, y=y), 0.5 if run == "mse" else 0.1)  # mse: several batches a worker
+    assert validation.size % 3 != 0  # uneven over three workers
+    targets = tf.one_hot(validation.y, 3).numpy() if run == "mse" else validation.y
+    model = keras.models.load_model(outcome(size).folder(run) / "model.keras")
+    expected = model.evaluate(validation.x, targets, batch_size=validation.size, verbose=0, return_dict=True)
+    history = outcome(size).history(run)
+    best = min(history, key=lambda row: row["val_loss"])
+    for name, value in expected.items():
+        assert best[f"val_{name}"] == pytest.approx(value, rel=2e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("diverges", "the loss is nan in epoch 2, step 10"),
+        ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
+        ("diverges_unseen", "weights are NaN or infinite, seen after epoch 2, step 1[012] "),
+    ],
+)
+def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_good_checkpoint(outcome, model, said):
+    for message, epochs, finite in (worker[model] for worker in outcome(2).told("diverged")):
+        assert re.match(said, message)
+        assert (epochs, finite) == (1, True)
+
+
+def test_one_worker_follows_the_trajectory_of_model_fit(outcome):
+    import keras
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets import load_data
+    from nn_train.engine.models import build_model
+    from nn_train.engine.optimizers import compile_model
+
+    # Dropout on: the masks must be the same too. The batches are those of the loop, the last one short.
+    config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
+    data = load_data(config.data)
+    keras.utils.set_random_seed(3)
+    model = build_model(config, (6,), 3)
+    compile_model(model, config, None)
+    rows = outcome(1).history("dropout")
+    for epoch, row in enumerate(rows):
+        order = np.random.default_rng((3, epoch)).permutation(data.train.size)
+        fitted = model.fit(data.train.x[order], data.train.y[order], batch_size=16, shuffle=False, verbose=0)
+        assert row["loss"] == pytest.approx(fitted.history["loss"][0], rel=1e-5)
+        assert row["accuracy"] == pytest.approx(fitted.history["accuracy"][0], rel=1e-6)
+    trained = outcome(1).variables("dropout")[: len(model.weights)]
+    for ours, fitted in zip(trained, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, fitted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_penalties_count_once_and_not_once_per_worker(outcome, size):
+    import keras
+
+    from nn_train.datasets import Examples
+    from nn_train.datasets.examples import hold_out
+
+    model = keras.models.load_model(outcome(size).folder("uneven") / "model.keras")
+    penalty = float(sum(model.losses))
+    (x, y), _ = user_data.arrays()
+    _, validation = hold_out(Examples(x=x, y=y), 0.1)
+    data_loss = float(np.mean(keras.losses.sparse_categorical_crossentropy(validation.y, model(validation.x))))
+    best = min(outcome(size).history("uneven"), key=lambda row: row["val_loss"])
+    assert penalty > 0.05
+    assert best["val_loss"] == pytest.approx(data_loss + penalty, rel=1e-5)
+
+
+def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_rows():
+    import keras
+    import user_code
+
+    from nn_train.engine.steps import check_spreadable
+    from nn_train.errors import RequestError
+
+    layer = keras.layers.Dense(3, kernel_initializer="ones", activity_regularizer="l2")
+    model = keras.Sequential([keras.Input((2,)), keras.Sequential([layer])])  # nested, as in a user's model
+    model.compile(loss="mse")
+
+    def penalty(rows):
+        model(np.ones((rows, 2), np.float32))
+        return float(sum(model.losses))
+
+    if penalty(4) == pytest.approx(penalty(1)):
+        check_spreadable(model, model(np.ones((1, 2), np.float32)))
+        assert user_code.compiled_two_inputs().layers[-1].activity_regularizer is not None  # the scenario `clipped`
+    else:
+        with pytest.raises(RequestError, match=r"activity regularisers .* Keras 3\.14"):
+            check_spreadable(model, model(np.ones((1, 2), np.float32)))
+
+
+def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, tmp_path):
+    import keras
+
+    model_file = outcome(2).folder("uneven") / "model.keras"
+    (_, _), (x, _) = user_data.arrays()
+    np.save(tmp_path / "x.npy", x)
+    script = (
+        "import sys; sys.modules['nn_train'] = None\n"  # importing this package fails
+        "import keras, numpy\n"
+        f"model = keras.models.load_model({str(model_file)!r})\n"
+        f"numpy.save({str(tmp_path / 'y.npy')!r}, model.predict(numpy.load({str(tmp_path / 'x.npy')!r}), verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=tmp_path)
+    ours = keras.models.load_model(model_file).predict(x, verbose=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), ours)
+
+
+def test_the_result_tells_what_was_trained(outcome):
+    folder = outcome(2).folder("uneven")
+    record = json.loads((folder / "result.json").read_text())
+    assert record["status"] == "finished"
+    assert record["epochs"] == 2
+    assert record["world_size"] == 2
+    assert record["data"]["examples"] == {"train": 91, "validation": 10, "test": 40}
+    assert record["metrics"]["best"]["val_loss"] == min(row["val_loss"] for row in outcome(2).history("uneven"))
+    assert set(record["versions"]) == {"python", "tensorflow", "keras", "ray", "numpy", "nn_train"}

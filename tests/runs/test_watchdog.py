@@ -1,0 +1,91 @@
+"""When a worker is taken for hung."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from clocks import Clock
+
+from nn_train.runs import watchdog
+from nn_train.runs.watchdog import Watchdog
+
+NEVER = 1e9
+
+
+class Looks:
+    """Stands for the event that ends the watch: time goes on with every look, and with it the CPU's while it is busy.
+
+    Args:
+        busy_until: from then on the process uses a hundredth of a core.
+    """
+
+    def __init__(self, clock, busy_until):
+        self.clock, self.busy_until, self.cpu = clock, busy_until, 0.0
+
+    def wait(self, seconds):
+        self.cpu += seconds * (1.0 if self.clock.now < self.busy_until else 0.01)
+        self.clock.sleep(seconds)
+        return False
+
+    def is_set(self):
+        return False
+
+    def process_time(self):
+        return self.cpu
+
+
+@pytest.mark.parametrize(
+    ("begin", "busy_until", "hangs_from", "seconds"),
+    [
+        pytest.param(lambda watch: watch.steps(0.0), 0.0, 0.0, 60.0, id="first steps, idle from the beginning"),
+        pytest.param(lambda watch: watch.steps(0.0), 200.0, 200.0, 60.0, id="first steps, idle once they were traced"),
+        pytest.param(lambda watch: watch.steps(0.0), NEVER, 0.0, 600.0, id="first steps that compute without end"),
+        pytest.param(lambda watch: watch.steps(5.0), NEVER, 0.0, 60.0, id="steps of a known pace"),
+        pytest.param(lambda watch: watch.steps(40.0), NEVER, 0.0, 120.0, id="steps that should take long"),
+        pytest.param(lambda watch: watch.steps(40.0), 0.0, 0.0, 120.0, id="such steps on another processor"),
+        pytest.param(lambda watch: watch.other(), 0.0, 0.0, 600.0, id="a callback that waits"),
+    ],
+)
+def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, begin, busy_until, hangs_from, seconds):
+    clock, told = Clock(), []
+    looks = Looks(clock, busy_until)
+    clock.process_time = looks.process_time
+    monkeypatch.setattr(watchdog, "time", clock)
+    watch = Watchdog(60.0, lambda waited: told.append(clock.now))
+    watch.ended = threading.Event()  # no thread: it is looked here
+    begin(watch)
+    watch.look(looks)
+    assert 0.85 * seconds <= told[0] - hangs_from <= seconds
+
+
+def test_a_process_that_was_suspended_is_not_taken_for_hung(monkeypatch):
+    clock, told = Clock(), []
+    clock.then = {100.0: lambda: clock.sleep(3000.0)}  # of an hour nobody of this process saw anything
+    looks = Looks(clock, NEVER)
+    clock.process_time = looks.process_time
+    monkeypatch.setattr(watchdog, "time", clock)
+    watch = Watchdog(60.0, lambda waited: told.append((clock.now, waited)))
+    watch.ended = threading.Event()
+    watch.steps(0.0)
+    watch.look(looks)
+    ((now, waited),) = told
+    assert now > 3000 + 0.9 * 600
+    assert waited <= 600
+
+
+def test_it_looks_from_a_thread_that_ends_with_the_watch():
+    told = threading.Event()
+    watch = Watchdog(0.1, lambda seconds: told.set())
+    watch.steps(1e-9)
+    assert told.wait(30)
+    watch.end()
+    told.clear()
+    before = set(threading.enumerate())
+    watch = Watchdog(600.0, lambda seconds: told.set())
+    watch.steps(1e-9)
+    (thread,) = set(threading.enumerate()) - before
+    watch.end()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not told.is_set()

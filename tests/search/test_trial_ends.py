@@ -1,0 +1,255 @@
+"""What the driver does when Ray Tune tells it of a trial: take it down once, keep the best, end in time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from trial_records import job, journal_of, record, rows
+
+from nn_train.config.space import parse_space
+from nn_train.events import TrialEnded
+from nn_train.search.journal import Journal
+from nn_train.search.trial_ends import Watcher, why_lost
+from nn_train.storage.folder import ResultsFolder
+
+
+@dataclass
+class TuneTrial:
+    """What the watcher reads of a trial of Ray Tune's."""
+
+    config: dict[str, Any]
+    last_result: dict[str, Any] | None = None
+    error: Any = None
+    recovers: bool = False
+
+    def get_pickled_error(self):
+        return self.error
+
+    def should_recover(self):
+        return self.recovers
+
+
+@dataclass
+class Stage:
+    """A watcher with the folder that it looks after."""
+
+    folder: Any
+    search: dict[str, Any] = field(default_factory=dict)
+    earlier: list[Any] = field(default_factory=list)
+    phase: str = "search"
+    deadline: float | None = None
+    said: list[Any] = field(default_factory=list)
+
+    def __post_init__(self):
+        config, folder = job(self.folder, **self.search), ResultsFolder(str(self.folder))
+        journal = journal_of(folder, *self.earlier)
+        space = parse_space(config.search.space, config)
+        self.watcher = Watcher(config, space, folder, journal, self.phase, self.deadline, self.said.append)
+
+    @property
+    def ended(self):
+        """The records on disk, without those of earlier sessions."""
+        return Journal(ResultsFolder(str(self.folder))).records[len(self.earlier) :]
+
+    @property
+    def kept(self):
+        trials = self.folder / "trials"
+        return sorted(path.name for path in trials.iterdir()) if trials.exists() else []
+
+    def start(self, name):
+        trial = TuneTrial({"trial": name, "draws": {"optimizer.learning_rate": 0.01}})
+        self.watcher.on_trial_start(0, [], trial)
+        weights = self.folder / "trials" / name / "best.weights"
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.write_text("")
+        return trial
+
+    def report(self, trial, *values, ended=False, cause=""):
+        """One result, as ``TrialRunner.step`` gives it."""
+        value = values[-1] if values and not cause else -1e30
+        trial.last_result = {"rows": rows(*values), "value": value, "cause": cause, "ended": ended, "done": ended}
+        self.watcher.on_trial_result(0, [], trial, trial.last_result)
+
+    def run(self, name, *values, ended=True, cause=""):
+        """A whole trial."""
+        trial = self.start(name)
+        self.report(trial, *values, ended=ended, cause=cause)
+        self.watcher.on_trial_complete(0, [], trial)
+        return trial
+
+
+@pytest.mark.parametrize(
+    ("ended", "cause", "status", "told"),
+    [
+        (True, "", "completed", ""),
+        (False, "", "stopped", "asha: not among the best"),
+        (True, "the loss is nan", "failed", "the loss is nan"),
+    ],
+)
+def test_a_trial_is_taken_down_when_it_ends_and_as_what(tmp_path, ended, cause, status, told):
+    stage = Stage(tmp_path)
+    stage.run("t00000", 0.5, 0.6, ended=ended, cause=cause)
+    (one,) = stage.ended
+    assert (one.trial, one.phase, one.status, one.cause) == ("t00000", "search", status, told)
+    assert one.rows == rows(0.5, 0.6)
+    assert one.draws == one.values == {"optimizer.learning_rate": 0.01}
+    assert one.epochs == 4
+    assert 0 < one.started <= one.finished
+    assert stage.said == [TrialEnded("t00000", status, one.value("val_accuracy"), one.rows)]
+
+
+def test_values_that_changed_on_the_way_are_those_taken_down(tmp_path):
+    stage = Stage(tmp_path)
+    trial = stage.start("t00000")
+    trial.last_result = {"rows": rows(0.5), "cause": "", "ended": True, "values": {"optimizer.learning_rate": 0.02}}
+    stage.watcher.on_trial_complete(0, [], trial)
+    assert stage.ended[0].values == {"optimizer.learning_rate": 0.02}
+
+
+def test_a_lost_trial_is_taken_down_with_what_it_had(tmp_path):
+    stage = Stage(tmp_path)
+    trial = stage.start("t00000")
+    stage.report(trial, 0.5)
+    trial.error = RuntimeError("The actor died unexpectedly\nmore")
+    stage.watcher.on_trial_error(0, [], trial)
+    assert [(one.status, one.cause) for one in stage.ended] == [
+        ("failed", "the worker was lost: The actor died unexpectedly")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recovers", "last_attempt", "again"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_lost_trial_with_attempts_left_stays_open_to_be_run_again(tmp_path, recovers, last_attempt, again):
+    stage = Stage(tmp_path)
+    stage.watcher.last_attempt = last_attempt
+    trial = stage.start("t00000")
+    trial.recovers = recovers
+    for _ in range(2):  # Tune may say it twice
+        stage.watcher.on_trial_error(0, [], trial)
+    assert stage.watcher.lost == ({"t00000"} if again else set())
+    assert len(stage.ended) == (0 if again else 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "the worker was lost"),
+        ("\n\nnode died\nmore", "the worker was lost: node died"),
+        ("ray.exceptions.OutOfMemoryError: …", "out of memory: Ray killed the worker"),
+        ("killed by the memory monitor", "lower train.batch_size"),
+    ],
+)
+def test_why_a_worker_was_lost_is_one_line(error, said):
+    told = why_lost(TuneTrial({}, error=error))
+    assert told.startswith(said) or said in told
+    assert len(told.splitlines()) == 1
+
+
+def test_trials_cut_off_by_the_end_of_time_are_not_taken_down(tmp_path):
+    stage = Stage(tmp_path, search={"time_budget": 1.5}, deadline=time.time() - 1)
+    cut, ended, failed = (stage.start(f"t{index:05d}") for index in range(3))
+    stage.report(cut, 0.5)
+    stage.report(ended, 0.5, ended=True)
+    stage.report(failed, 0.5, ended=True, cause="broken")
+    assert stage.watcher.stop_all()
+    for trial in (cut, ended, failed):
+        stage.watcher.on_trial_complete(0, [], trial)
+    assert [(one.trial, one.status) for one in stage.ended] == [("t00001", "completed"), ("t00002", "failed")]
+    assert stage.watcher.reason == "the time budget of 1.5 s is used up"
+    assert "t00000" in stage.kept, "it goes on when the search does"
+
+
+@pytest.mark.parametrize(("after", "over"), [(-1, True), (1000, False), (None, False)])
+def test_a_deadline_in_the_past_ends_the_search(tmp_path, after, over):
+    deadline = None if after is None else time.time() + after
+    assert Stage(tmp_path, search={"time_budget": 5}, deadline=deadline).watcher.stop_all() is over
+
+
+@pytest.mark.parametrize(
+    ("search", "value", "reached"),
+    [
+        ({"target": 0.6}, 0.6, True),
+        ({"target": 0.6}, 0.59, False),
+        ({"target": 0.6, "mode": "min"}, 0.59, True),
+        ({"target": 0.6, "mode": "min"}, 0.61, False),
+        ({}, 1.0, False),
+    ],
+)
+def test_the_target_ends_the_search(tmp_path, search, value, reached):
+    stage = Stage(tmp_path, search=search)
+    stage.report(stage.start("t00000"), value)
+    assert stage.watcher.stop_all() is reached
+    assert [(one.status, one.cause) for one in stage.ended] == ([("stopped", "reached the target")] if reached else [])
+
+
+@pytest.mark.parametrize(("ended", "status"), [(True, "completed"), (False, "stopped")])
+def test_the_trial_that_reached_the_target_is_taken_down_once(tmp_path, ended, status):
+    stage = Stage(tmp_path, search={"target": 0.6})
+    stage.run("t00000", 0.7, ended=ended)
+    assert [(one.trial, one.status) for one in stage.ended] == [("t00000", status)]
+    assert stage.watcher.reason == "t00000 reached the target"
+
+
+def test_runs_that_confirm_are_not_cut_off_by_the_target(tmp_path):
+    stage = Stage(tmp_path, search={"target": 0.6}, phase="confirm")
+    stage.report(stage.start("t00000-s1"), 0.7)
+    assert not stage.watcher.stop_all()
+    assert stage.ended == []
+
+
+def test_a_failed_trial_does_not_reach_the_target(tmp_path):
+    stage = Stage(tmp_path, search={"target": 1.0, "mode": "min"})
+    stage.run("t00000", ended=True, cause="the loss is nan")
+    assert not stage.watcher.stop_all()
+
+
+@pytest.mark.parametrize(("limit", "failures", "over"), [(2, 1, False), (2, 2, True), (None, 5, False)])
+def test_too_many_failed_trials_end_the_search(tmp_path, limit, failures, over):
+    stage = Stage(tmp_path, search={"max_failed_trials": limit})
+    for index in range(failures):
+        stage.run(f"t{index:05d}", cause="broken")
+    assert stage.watcher.stop_all() is over
+    assert stage.watcher.reason == (f"{failures} trials failed" if over else "")
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("max", ["t00001", "t00003"]), ("min", ["t00000", "t00004"])])
+def test_only_the_best_keep_their_weights(tmp_path, mode, kept):
+    stage = Stage(tmp_path, search={"keep_best": 2, "mode": mode})
+    for index, value in enumerate((0.1, 0.9, 0.5, 0.8, 0.2)):
+        stage.run(f"t{index:05d}", value)
+        assert len(stage.kept) <= 2
+    stage.run("t00005", 0.99, cause="broken")
+    assert stage.kept == kept
+
+
+def test_the_best_of_earlier_sessions_count(tmp_path):
+    earlier = [record("t00000", 0.9), record("t00001", 0.5)]
+    for one in earlier:
+        (tmp_path / "trials" / one.trial).mkdir(parents=True)
+    stage = Stage(tmp_path, search={"keep_best": 2}, earlier=earlier)
+    stage.run("t00002", 0.7)
+    assert stage.kept == ["t00000", "t00002"]
+
+
+def test_runs_that_confirm_keep_their_weights_and_push_no_trial_out(tmp_path):
+    confirming = [record(f"t00000-s{seed}", 0.95, phase="confirm") for seed in (1, 2)]
+    earlier = [record("t00000", 0.9), *confirming]
+    for one in earlier:
+        (tmp_path / "trials" / one.trial).mkdir(parents=True)
+    stage = Stage(tmp_path, search={"keep_best": 1}, earlier=earlier)
+    stage.run("t00001", 0.99)
+    assert stage.kept == ["t00000-s1", "t00000-s2", "t00001"]
+    later = Stage(tmp_path, search={"keep_best": 1}, earlier=earlier, phase="confirm")
+    later.run("t00001-s1", 0.1)
+    assert "t00001-s1" in later.kept
+
+
+def test_the_draws_of_a_begun_trial_are_kept_where_they_cannot_be_drawn_again(tmp_path):
+    Stage(tmp_path, search={"algorithm": "tpe"}).start("t00000")
+    assert (tmp_path / "trials" / "t00000" / "draws.json").exists()
+    Stage(tmp_path / "listed", search={"algorithm": "random"}).start("t00000")
+    assert not (tmp_path / "listed" / "trials" / "t00000" / "draws.json").exists()
