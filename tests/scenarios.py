@@ -47,6 +47,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
     "own_loss": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:own_loss"}},
+    "embedding": {"data": {"source": "user_data:tokens"}, "model": {"name": "user_code:embedding"}},
+    "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
     "float16": {
@@ -282,7 +284,6 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "cnn"}},
     {"model": {"name": "user_code:own_test_step"}},
     {"model": {"name": "user_code:averages_weights"}},
-    {"data": {"source": "user_data:tokens"}, "model": {"name": "user_code:embedding"}},
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}

@@ -50,11 +50,16 @@ def struck_once(name, how):
     return arrays()
 
 
-def tokens():
-    """Sequences [N, 12] of numbers of words, each of one of three classes."""
+def tokens(count=101):
+    """Sequences [N, 12] of numbers of words, many of which come again, each of one of three classes."""
     generator = np.random.default_rng(4)
-    x, y = generator.integers(0, 50, (141, 12)).astype("float32"), np.arange(141) % 3
-    return (x[:101], y[:101]), (x[101:], y[101:])
+    x, y = generator.integers(0, 50, (count + 40, 12)).astype("float32"), np.arange(count + 40) % 3
+    return (x[:count], y[:count]), (x[count:], y[count:])
+
+
+def short_tokens():
+    """As ``short_arrays``: the last batch of 16 has one row."""
+    return tokens(108)
 
 
 def not_an_array():

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from keras.src.losses import loss as loss_module
 
-from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, moving_statistics
+from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, gather_slices, moving_statistics
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -38,6 +38,7 @@ class ReplicaSteps:
         self.may_be_empty = may_be_empty and replicas.size > 1
         self.statistics = moving_statistics(model) if replicas.size > 1 else []
         self.unconnected: set[int] = set()  # positions of the weights that the loss does not depend on
+        self.sparse: dict[int, tf.DType] = {}  # of those whose gradients are rows, with the type of the rows' numbers
         if model.optimizer is not None:
             apply_without_reduction(model.optimizer)
 
@@ -51,18 +52,24 @@ class ReplicaSteps:
         model = self.model
         rows = first_dimension(batch)
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
-        present = [i for i in range(len(gradients)) if i not in self.unconnected]
+        dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
         statistics = [variable.value * tf.cast(share, variable.dtype) for variable in self.statistics]
-        summed = all_reduce_sum([*(gradients[i] for i in present), *statistics, loss])
-        by_position = dict(zip(present, summed, strict=False))
+        summed = all_reduce_sum([*(gradients[i] for i in dense), *statistics, loss])
+        by_position = dict(zip(dense, summed, strict=False))
+        for i in self.sparse:
+            rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=model.trainable_variables[i].shape)
+            by_position[i] = gather_slices(rows_of_table, self.replicas)
         model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
-        for variable, value in zip(self.statistics, summed[len(present) : -1], strict=True):
+        for variable, value in zip(self.statistics, summed[len(dense) : -1], strict=True):
             variable.assign(value)
         return summed[-1]
 
     def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:
-        """This replica's summands of the gradients and of the loss; updates metrics and statistics."""
+        """This replica's summands of the gradients and of the loss; updates metrics and statistics.
+
+        The gradient of a table of which rows are looked up is ``(values [n, …], rows [n])``, one entry for each time.
+        """
         model, (x, y, sample_weight) = self.model, batch
         with tf.GradientTape() as tape:
             predicted = call(model, x, training=True)
@@ -72,15 +79,21 @@ class ReplicaSteps:
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
-        if self.may_be_empty:  # both branches of a condition must give dense tensors
+        self.sparse = {i: g.indices.dtype for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)}
+        for i in self.sparse:
+            gradients[i] = (gradients[i].values, gradients[i].indices)
+        if self.may_be_empty:  # both branches of a condition must give tensors
             pairs = zip(gradients, model.trainable_variables, strict=True)
-            gradients = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for g, v in pairs]
+            gradients = [tf.zeros_like(v.value) if g is None else g for g, v in pairs]
         model.compute_metrics(x, y, predicted, sample_weight)
         return gradients, tf.cast(loss, tf.float32)
 
     def zeros(self) -> tuple[list[Any], Any]:
         """What a replica without rows adds."""
-        return [tf.zeros_like(variable.value) for variable in self.model.trainable_variables], tf.constant(0.0)
+        gradients: list[Any] = [tf.zeros_like(variable.value) for variable in self.model.trainable_variables]
+        for i, kind in self.sparse.items():
+            gradients[i] = (gradients[i][:0], tf.zeros([0], kind))
+        return gradients, tf.constant(0.0)
 
     @tf.autograph.experimental.do_not_convert
     def evaluate(self, batch: Batch) -> Any:
@@ -142,11 +155,6 @@ def check_spreadable(model: keras.Model, predicted: Nest) -> None:
         raise RequestError(
             "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
             "train it with --scaling.num_workers 1"
-        )
-    if any(isinstance(layer, keras.layers.Embedding) and layer.trainable for layer in model._flatten_layers()):
-        raise RequestError(
-            "model.name: the model trains an Embedding, whose gradients are single rows, which workers cannot add "
-            "up yet; train it with --scaling.num_workers 1"
         )
     # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
     averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)

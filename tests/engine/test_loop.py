@@ -14,7 +14,16 @@ from tiers import long
 
 pytestmark = pytest.mark.dist
 
-SAME_MATHEMATICS = ["uneven", "one_row_left", "clipped", "own_loss", "stream", "callbacks"]
+SAME_MATHEMATICS = [
+    "uneven",
+    "one_row_left",
+    "clipped",
+    "own_loss",
+    "stream",
+    "callbacks",
+    "embedding",
+    "short_embedding",
+]
 ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS] + [long(run, 3) for run in SAME_MATHEMATICS]
 
 
@@ -99,7 +108,11 @@ def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_
         assert (epochs, finite) == (1, True)
 
 
-def test_one_worker_follows_the_trajectory_of_model_fit(outcome):
+@pytest.mark.parametrize(
+    ("run", "source", "model"),
+    [("dropout", "short_arrays", "mlp"), ("short_embedding", "short_tokens", "user_code:embedding")],
+)
+def test_one_worker_follows_the_trajectory_of_model_fit(outcome, run, source, model):
     import keras
 
     from nn_train.config import config_from_dict
@@ -108,18 +121,19 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome):
     from nn_train.engine.optimizers import compile_model
 
     # Dropout on: the masks must be the same too. The batches are those of the loop, the last one short.
-    config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
+    sections = {"data": {"source": f"user_data:{source}"}, "model": {"name": model}, "train": {"batch_size": 16}}
+    config = config_from_dict({"seed": 3, **sections})
     data = load_data(config.data)
     keras.utils.set_random_seed(3)
-    model = build_model(config, (6,), 3)
+    model = build_model(config, data.train.x.shape[1:], 3)
     compile_model(model, config, None)
-    rows = outcome(1).history("dropout")
+    rows = outcome(1).history(run)
     for epoch, row in enumerate(rows):
         order = np.random.default_rng((3, epoch)).permutation(data.train.size)
         fitted = model.fit(data.train.x[order], data.train.y[order], batch_size=16, shuffle=False, verbose=0)
         assert row["loss"] == pytest.approx(fitted.history["loss"][0], rel=1e-5)
         assert row["accuracy"] == pytest.approx(fitted.history["accuracy"][0], rel=1e-6)
-    trained = outcome(1).variables("dropout")[: len(model.weights)]
+    trained = outcome(1).variables(run)[: len(model.weights)]
     for ours, fitted in zip(trained, model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, fitted, rtol=1e-4, atol=1e-6)
 
