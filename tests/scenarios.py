@@ -284,6 +284,7 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "cnn"}},
     {"model": {"name": "user_code:own_test_step"}},
     {"model": {"name": "user_code:averages_weights"}},
+    {"model": {"name": "user_code:rmse_loss"}},
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}

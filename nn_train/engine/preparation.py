@@ -8,13 +8,15 @@ import keras
 import tensorflow as tf
 
 from nn_train.config import Config
+from nn_train.config.options import is_entry_point
 from nn_train.datasets import SplitData
 from nn_train.datasets.examples import map_leaves
 from nn_train.engine.batches import steps_per_epoch
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.seeds import separate_seeds
-from nn_train.engine.steps import check_spreadable
+from nn_train.engine.spreadable import ROWS, check_spreadable
+from nn_train.engine.steps import Batch
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input
 from nn_train.errors import RequestError
@@ -30,7 +32,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     """
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
-    x, y, sample_weight = sample_batch(data)
+    x, y, sample_weight = first_rows(data, 1)
     input_shape = map_shapes(x)
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
@@ -64,12 +66,12 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
             raise RequestError(
                 "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
             )
-        if replicas.size > 1:
-            check_spreadable(model, model(x))
         try:
             model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
         except (ValueError, TypeError) as error:
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+        if replicas.size > 1:
+            check_spreadable(model, first_rows(data, ROWS, depth), replicas, is_entry_point(config.model.name))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
     return model
@@ -81,17 +83,21 @@ def one_hot_depth(config: Config, model: keras.Model) -> int | None:
     return int(model.output_shape[-1]) if ours else None
 
 
-def sample_batch(data: SplitData) -> tuple[Any, Any, Any]:
-    """One example as a batch ``(x, y, sample_weight or None)``, in the dtypes that the model will see."""
+def first_rows(data: SplitData, count: int, depth: int | None = None) -> Batch:
+    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``.
+
+    ``depth``: C, for one-hot targets.
+    """
     if data.in_memory:
-        x, y = map_leaves((data.train.x, data.train.y), slice(0, 1))
+        x, y = map_leaves((data.train.x, data.train.y), slice(0, count))
         weight = None
     else:
-        batch = next(iter(data.train.batch(1)), None)
+        batch = next(iter(data.train.batch(count)), None)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
         x, y, weight = (*batch, None)[:3]
-    return as_input(x, data.divisor), tf.nest.map_structure(tf.convert_to_tensor, y), weight
+    y = tf.nest.map_structure(tf.convert_to_tensor, y)
+    return as_input(x, data.divisor), y if depth is None else tf.one_hot(y, depth), weight
 
 
 def build_by_calling(model: keras.Model, x: Nest) -> None:

@@ -18,7 +18,6 @@ from keras.src.losses import loss as loss_module
 from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, gather_slices, moving_statistics
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
-from nn_train.errors import RequestError
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight (or None), rows of this replica
 
@@ -141,26 +140,3 @@ def unscaled_losses() -> Iterator[None]:
         yield
     finally:
         loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution = kept
-
-
-def check_spreadable(model: keras.Model, predicted: Nest) -> None:
-    """Raise RequestError for what cannot be put together exactly from several workers' rows."""
-    kinds = {getattr(loss, "reduction", "mean") for loss in tf.nest.flatten(model.loss) if loss is not None}
-    if not kinds <= {"mean", "sum_over_batch_size"}:
-        raise RequestError(
-            f"model.name: the loss reduces by {', '.join(sorted(map(str, kinds)))}; training on several workers knows "
-            "sum_over_batch_size (Keras' default)"
-        )
-    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(predicted)):
-        raise RequestError(
-            "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
-            "train it with --scaling.num_workers 1"
-        )
-    # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
-    averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
-    penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())
-    if penalised and not averages:
-        raise RequestError(
-            f"model.name: Keras {keras.__version__} sums activity regularisers over the rows, which several workers "
-            "share; use Keras 3.14 or newer, which needs Python 3.11 or newer, or --scaling.num_workers 1"
-        )

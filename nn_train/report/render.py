@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from nn_train.report.page.mistakes import MistakeCard, mistake_cards
 from nn_train.report.page.model_card import model_card
 from nn_train.report.page.page import Panels, render_page
 from nn_train.report.summary import ReportSummary, summarise
-from nn_train.storage.atomic import write_whole
+from nn_train.storage.atomic import whole_file, write_whole
 
 
 def render(
@@ -51,10 +52,10 @@ def render(
     """
     figures = output_dir / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    partial = output_dir / "curves.csv.part"
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        summary = summarise(inputs, tables.CurveWriter(file), exact_rows)
-    partial.replace(output_dir / "curves.csv")
+    with whole_file(output_dir / "curves.csv") as file:
+        table = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        summary = summarise(inputs, tables.CurveWriter(table), exact_rows)
+        table.detach()  # writes what is left of it
     importances = [importance(search) for search in inputs.searches]
     panels = make_panels(summary, inputs.searches, importances)
     shown_images = inputs.images if images is None else keep_images(summary, images, output_dir)

@@ -155,29 +155,6 @@ def test_penalties_count_once_and_not_once_per_worker(outcome, size):
     assert best["val_loss"] == pytest.approx(data_loss + penalty, rel=1e-5)
 
 
-def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_rows():
-    import keras
-    import user_code
-
-    from nn_train.engine.steps import check_spreadable
-    from nn_train.errors import RequestError
-
-    layer = keras.layers.Dense(3, kernel_initializer="ones", activity_regularizer="l2")
-    model = keras.Sequential([keras.Input((2,)), keras.Sequential([layer])])  # nested, as in a user's model
-    model.compile(loss="mse")
-
-    def penalty(rows):
-        model(np.ones((rows, 2), np.float32))
-        return float(sum(model.losses))
-
-    if penalty(4) == pytest.approx(penalty(1)):
-        check_spreadable(model, model(np.ones((1, 2), np.float32)))
-        assert user_code.compiled_two_inputs().layers[-1].activity_regularizer is not None  # the scenario `clipped`
-    else:
-        with pytest.raises(RequestError, match=r"activity regularisers .* Keras 3\.14"):
-            check_spreadable(model, model(np.ones((1, 2), np.float32)))
-
-
 def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, tmp_path):
     import keras
 
