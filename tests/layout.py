@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ WITH_RAY = {"ray_cluster", "training", "search", "prediction", "doctor"}
 WITH_TENSORFLOW = {"engine", "runs", "search", "prediction", "datasets"}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module by its dotted name below the package, which itself is the empty one."""
     named = {}
@@ -49,6 +51,7 @@ def imports(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """For every module those that it imports. The package's own file is a front door, which imports when asked."""
     known = modules()

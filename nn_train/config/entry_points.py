@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
+from nn_train.config.options import nearest
 from nn_train.errors import RequestError
 
 
@@ -36,3 +39,55 @@ def call_entry_point(field: str, name: str, **offered: object) -> Any:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return function(**offered)
     return function(**{p.name: offered[p.name] for p in parameters if p.name in offered})
+
+
+def check_function(field: str, name: str) -> None:
+    """Refuse a function that the source of its module does not have; nothing is imported for it.
+
+    What cannot be told so is left to who calls the function: a module that is not found from here, is not written in
+    Python, or gets its names in other ways.
+
+    Raises:
+        RequestError: names the file, and a function of it that is spelt alike.
+    """
+    module_name, function_name = name.split(":")
+    spec = find_source(module_name)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return
+    try:
+        with open(spec.origin, "rb") as file:
+            names = top_level_names(ast.parse(file.read()))
+    except (OSError, SyntaxError, ValueError):
+        return
+    if names is not None and function_name not in names:
+        raise RequestError(f"{field}: {spec.origin} has no function {function_name!r}{nearest(function_name, names)}")
+
+
+def find_source(module_name: str) -> ModuleSpec | None:
+    """Where a module is; unlike ``importlib.util.find_spec`` this does not import the packages that it is in."""
+    spec, path, parts = None, None, module_name.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:count]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
+
+
+def top_level_names(tree: ast.Module) -> set[str] | None:
+    """The names that a module defines, also within ``if`` and ``try``; None where that cannot be told."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.Name):
+                names |= {node.id} if isinstance(node.ctx, ast.Store) else set()
+                if node.id in ("globals", "vars", "exec"):
+                    return None
+            else:
+                waiting.append(node)
+    return None if names & {"*", "__getattr__"} else names

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
+from nn_train.config.entry_points import check_function
+from nn_train.config.options import is_entry_point
 from nn_train.config.parse import parse_yaml
 from nn_train.errors import RequestError, first_line
 from nn_train.runs.record import read_finished
@@ -74,6 +76,14 @@ def check_early(config: Config) -> None:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     check_storage(config.run.storage_path)
+    named = {
+        "model.name": config.model.name,
+        "data.source": config.data.source,
+        "train.callbacks": config.train.callbacks,
+    }
+    for field, name in named.items():
+        if name is not None and is_entry_point(name):
+            check_function(field, name)
     if can_check_early(config.data.source) and config.data.source != "mnist":
         load_data(config.data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.config.entry_points import call_entry_point
+from nn_train.config.entry_points import call_entry_point, check_function
 from nn_train.errors import RequestError
 
 
@@ -30,3 +30,47 @@ def test_an_error_inside_the_users_module_is_shown_as_it_is(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
         call_entry_point("model.name", "imports_nothing_real:build")
+
+
+MODULE = """
+import somewhere_else
+from elsewhere import other as imported
+raise SystemExit("is not imported")
+try:
+    import fast
+except ImportError:
+    def in_a_branch(): pass
+def build(): pass
+class Builder: pass
+alias, second = build, Builder
+annotated: object = build
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Modules in ``named_things`` that nobody can import: ``plain``, ``dynamic``, ``starred`` and ``broken``."""
+    folder = tmp_path / "named_things"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit('is not imported')")
+    (folder / "plain.py").write_text(MODULE)
+    (folder / "dynamic.py").write_text("globals().update(made())")
+    (folder / "starred.py").write_text("from elsewhere import *")
+    (folder / "broken.py").write_text("def :")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"plain:{name}" for name in ("build", "Builder", "alias", "second", "annotated", "imported", "in_a_branch")),
+        *("dynamic:anything", "starred:anything", "broken:anything", "not_there:anything"),
+    ],
+)
+def test_a_function_that_is_there_or_could_be_is_left_to_who_calls_it(package, name):
+    check_function("model.name", f"named_things.{name}")
+
+
+def test_a_function_that_its_module_does_not_have_is_refused_without_importing_it(package):
+    with pytest.raises(RequestError, match=r"model.name: .*plain.py has no function 'buidl'; did you mean 'build'\?"):
+        check_function("model.name", "named_things.plain:buidl")
