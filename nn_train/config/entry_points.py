@@ -6,10 +6,29 @@ import ast
 import importlib
 import inspect
 from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
 
 from nn_train.config.options import nearest
 from nn_train.errors import RequestError
+
+
+def import_module_of(field: str, name: str) -> ModuleType:
+    """The module of ``module:function``, imported.
+
+    Raises:
+        RequestError: there is none. What it raises itself passes through, also for a module that it imports.
+    """
+    module_name = name.partition(":")[0]
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the user's module exists, but something that it imports does not
+        raise RequestError(
+            f"{field}: no module {error.name!r}; it is looked up from the folder the job was started in "
+            "(for a submitted job: its working directory) and from installed packages"
+        ) from error
 
 
 def call_entry_point(field: str, name: str, **offered: object) -> Any:
@@ -18,19 +37,10 @@ def call_entry_point(field: str, name: str, **offered: object) -> Any:
     Raises:
         RequestError: the module or the function is missing. What the function itself raises passes through.
     """
-    module_name, function_name = name.split(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the user's module exists, but something that it imports does not
-        raise RequestError(
-            f"{field}: no module {error.name!r}; it is looked up from the folder the job was started in "
-            "(for a submitted job: its working directory) and from installed packages"
-        ) from error
+    module, function_name = import_module_of(field, name), name.partition(":")[2]
     function = getattr(module, function_name, None)
     if not callable(function):
-        place = getattr(module, "__file__", None) or f"the module {module_name}"  # none: built in, or a bare folder
+        place = getattr(module, "__file__", None) or f"the module {module.__name__}"  # none: built in, or a bare folder
         raise RequestError(f"{field}: {place} has no function {function_name!r}")
     try:
         parameters = inspect.signature(function).parameters.values()

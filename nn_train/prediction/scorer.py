@@ -7,7 +7,6 @@ No Ray here.
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
+from nn_train.config.entry_points import import_module_of
 from nn_train.config.options import is_entry_point
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
@@ -100,7 +100,7 @@ def load_model(content: bytes, name: str) -> Any:
     import keras
 
     if is_entry_point(name):
-        importlib.import_module(name.split(":")[0])
+        import_module_of("model.name", name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)

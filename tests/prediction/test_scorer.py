@@ -74,8 +74,8 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, 0, 1)
     assert scores.output == "log_probabilities"
     assert scores.num_examples == 40
-    np.testing.assert_allclose(np.exp(scores.logits), probabilities, rtol=1e-4)
-    np.testing.assert_array_equal(scores.y_true, y)
+    np.testing.assert_allclose(np.exp(scores.shard.logits), probabilities, rtol=1e-4)
+    np.testing.assert_array_equal(scores.shard.y_true, y)
 
 
 def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
@@ -89,8 +89,8 @@ def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
     content = (tmp_path / "model.keras").read_bytes()
     arrays = score(content, {"data": {"source": "user_data:arrays"}}, 0, 1)
     streams = score(content, {"data": {"source": "user_code:three_streams"}}, 0, 1)
-    np.testing.assert_array_equal(arrays.logits, streams.logits)
-    np.testing.assert_array_equal(arrays.example_id, streams.example_id)
+    np.testing.assert_array_equal(arrays.shard.logits, streams.shard.logits)
+    np.testing.assert_array_equal(arrays.shard.example_id, streams.shard.example_id)
 
 
 def test_a_model_file_that_would_run_code_is_refused(tmp_path):
@@ -106,3 +106,11 @@ def test_a_model_file_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r"model\.keras cannot be opened: .*Lambda"):
         load_model((tmp_path / "model.keras").read_bytes(), "mlp")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_whose_module_is_not_here_is_a_request_error_that_says_where_it_is_looked_for():
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import load_model
+
+    with pytest.raises(RequestError, match=r"model.name: no module 'not_here'; it is looked up from the folder"):
+        load_model(b"", "not_here:build")
