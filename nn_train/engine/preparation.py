@@ -15,7 +15,7 @@ from nn_train.engine.batches import steps_per_epoch
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.seeds import separate_seeds
-from nn_train.engine.spreadable import ROWS, check_spreadable
+from nn_train.engine.spreadable import ROWS, check_spreadable, part_of
 from nn_train.engine.steps import Batch
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input
@@ -32,7 +32,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     """
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
-    x, y, sample_weight = first_rows(data, 1)
+    rows = first_rows(
+        data, min(ROWS, config.train.batch_size)
+    )  # once: each look is a pass of a stream that shuffles anew
+    x, y, sample_weight = part_of(rows, 0, 1)
     input_shape = map_shapes(x)
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
@@ -71,7 +74,8 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
         except (ValueError, TypeError) as error:
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
         if replicas.size > 1:
-            check_spreadable(model, first_rows(data, ROWS, depth), replicas, is_entry_point(config.model.name))
+            given = (rows[0], rows[1] if depth is None else tf.one_hot(rows[1], depth), rows[2])
+            check_spreadable(model, given, replicas, is_entry_point(config.model.name))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
     return model
@@ -83,11 +87,8 @@ def one_hot_depth(config: Config, model: keras.Model) -> int | None:
     return int(model.output_shape[-1]) if ours else None
 
 
-def first_rows(data: SplitData, count: int, depth: int | None = None) -> Batch:
-    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``.
-
-    ``depth``: C, for one-hot targets.
-    """
+def first_rows(data: SplitData, count: int) -> Batch:
+    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``."""
     if data.in_memory:
         x, y = map_leaves((data.train.x, data.train.y), slice(0, count))
         weight = None
@@ -97,7 +98,7 @@ def first_rows(data: SplitData, count: int, depth: int | None = None) -> Batch:
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
         x, y, weight = (*batch, None)[:3]
     y = tf.nest.map_structure(tf.convert_to_tensor, y)
-    return as_input(x, data.divisor), y if depth is None else tf.one_hot(y, depth), weight
+    return as_input(x, data.divisor), y, weight
 
 
 def build_by_calling(model: keras.Model, x: Nest) -> None:
