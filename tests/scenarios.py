@@ -47,7 +47,11 @@ RUNS: dict[str, dict[str, Any]] = {
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
     "own_loss": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:own_loss"}},
-    "embedding": {"data": {"source": "user_data:tokens"}, "model": {"name": "user_code:embedding"}},
+    "embedding": {
+        "data": {"source": "user_data:tokens"},
+        "model": {"name": "user_code:embedding"},
+        "optimizer": {"name": "rmsprop"},
+    },
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},

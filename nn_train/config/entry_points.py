@@ -86,6 +86,8 @@ def find_source(module_name: str) -> ModuleSpec | None:
 
 def top_level_names(tree: ast.Module) -> set[str] | None:
     """The names that a module defines, also within ``if`` and ``try``; None where that cannot be told."""
+    if any(is_dynamic(node) for node in ast.walk(tree)):
+        return None
     names: set[str] = set()
     waiting: list[ast.AST] = [tree]
     while waiting:
@@ -96,8 +98,13 @@ def top_level_names(tree: ast.Module) -> set[str] | None:
                 names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.Name):
                 names |= {node.id} if isinstance(node.ctx, ast.Store) else set()
-                if node.id in ("globals", "vars", "exec"):
-                    return None
             else:
                 waiting.append(node)
     return None if names & {"*", "__getattr__"} else names
+
+
+def is_dynamic(node: ast.AST) -> bool:
+    """Whether names can come from here that nobody reads off."""
+    if isinstance(node, ast.Name):
+        return node.id in ("globals", "locals", "vars", "exec", "eval", "setattr")
+    return isinstance(node, ast.Global | ast.Match) or (isinstance(node, ast.Attribute) and node.attr == "modules")

@@ -47,5 +47,5 @@ class MetricState:
         """The results of those of the model's metrics whose value does not depend on how the rows were dealt out."""
         results = self.model.get_metrics_result()
         # Keras weighs the batches of its own loss trackers by a static shape, which is not known here.
-        trackers = {"loss", *(metric.name for metric in self.model._compile_loss.metrics)}
+        trackers = {"loss", *(metric.name for metric in getattr(self.model._compile_loss, "metrics", ()))}
         return {name: value for name, value in results.items() if name not in trackers}

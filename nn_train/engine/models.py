@@ -12,7 +12,6 @@ import keras
 
 from nn_train.config import Config, ModelConfig
 from nn_train.config.entry_points import call_entry_point
-from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.errors import RequestError
 
 DEFAULT_DROPOUT = {"mlp": 0.2, "cnn": 0.0}
@@ -22,18 +21,16 @@ def build_model(config: Config, input_shape: object, num_classes: int | None) ->
     """A new model for examples of ``input_shape`` (without N), uncompiled unless it is the user's and compiled.
 
     Raises:
-        RequestError: the user's function is missing, returns something else than a Keras model or does not read
-            what the job sets for it, or a built-in model does not fit the examples.
+        RequestError: the user's function is missing or returns something else than a Keras model, or a
+            built-in model does not fit the examples.
     """
     settings = config.model
     if settings.name not in DEFAULT_DROPOUT:
-        given, read = watched(config)
         model = call_entry_point(
-            "model.name", settings.name, config=given, input_shape=input_shape, num_classes=num_classes
+            "model.name", settings.name, config=config, input_shape=input_shape, num_classes=num_classes
         )
         if not isinstance(model, keras.Model):
             raise RequestError(f"model.name: {settings.name} returned {type(model).__name__}, not a keras.Model")
-        refuse_unread(config, read, is_compiled=model.compiled)
         return model
     if num_classes is None or not isinstance(input_shape, tuple):
         raise RequestError(

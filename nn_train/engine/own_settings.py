@@ -22,16 +22,26 @@ def watched(config: Config) -> tuple[Config, set[str]]:
 
 
 def view(section: Section, name: str, read: set[str]) -> Section:
-    """A section of the same class and content that notes in ``read`` which of its fields are read."""
-    fields = {field.name for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    """A section of the same class and content that notes in ``read`` which of its fields are read.
+
+    It is equal to the section, and copied and pickled as that.
+    """
+    fields = {f"{name}.{field.name}": field.name for field in dataclasses.fields(section)}  # type: ignore[arg-type]
 
     def note(self: object, attribute: str) -> Any:
-        if attribute in fields:
+        if attribute in fields.values():
             read.add(f"{name}.{attribute}")
+        elif attribute == "__dict__":  # ``vars``
+            read.update(fields)
         return object.__getattribute__(self, attribute)
 
-    kind = type(type(section).__name__, (type(section),), {"__getattribute__": note})
-    made: Any = object.__new__(kind)
+    methods = {
+        "__getattribute__": note,
+        "__eq__": lambda self, other: other is self or section == other,
+        "__hash__": lambda self: hash(section),
+        "__reduce__": lambda self: (dataclasses.replace, (section,)),
+    }
+    made: Any = object.__new__(type(type(section).__name__, (type(section),), methods))
     vars(made).update(vars(section))
     noted: Section = made
     return noted
@@ -42,13 +52,15 @@ def refuse_unread(config: Config, read: set[str], is_compiled: bool) -> None:
 
     Args:
         config: the job; ``model.name`` is the user's function.
-        read: the fields that the function has read.
+        read: the fields that the function and its model have read.
         is_compiled: whether the model came with an optimizer and a loss, in the place of those of the job.
     """
-    brought = ["model.hidden_units", "model.activation", "model.dropout", "model.l2"]
+    paths = ["model.hidden_units", "model.activation", "model.dropout", "model.l2"]
     if is_compiled:
-        brought += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)] + ["train.loss"]
-    for path in brought:
+        paths.append("train.loss")
+        if config.train.callbacks is None:  # these are given the config too, later
+            paths += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)]
+    for path in paths:
         section, _, name = path.partition(".")
         default = next(one.default for one in dataclasses.fields(getattr(config, section)) if one.name == name)
         if getattr(getattr(config, section), name) != default and path not in read:

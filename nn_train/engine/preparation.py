@@ -14,6 +14,7 @@ from nn_train.datasets.examples import map_leaves
 from nn_train.engine.batches import steps_per_epoch
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
+from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.seeds import separate_seeds
 from nn_train.engine.spreadable import ROWS, check_spreadable, part_of
 from nn_train.engine.steps import Batch
@@ -44,7 +45,9 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
     with replicas.strategy.scope():
-        model = build_model(config, input_shape, data.num_classes)
+        given, read = watched(config)
+        model = build_model(given, input_shape, data.num_classes)
+        is_compiled = model.compiled
         if type(model).train_step is not keras.Model.train_step:
             raise RequestError(
                 "model.name: the model overrides train_step, which cannot be spread over workers exactly; "
@@ -73,9 +76,11 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
             model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
         except (ValueError, TypeError) as error:
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+        if is_entry_point(config.model.name):
+            refuse_unread(config, read, is_compiled and not isinstance(model.loss, keras.losses.MeanSquaredError))
         if replicas.size > 1:
-            given = (rows[0], rows[1] if depth is None else tf.one_hot(rows[1], depth), rows[2])
-            check_spreadable(model, given, replicas, is_entry_point(config.model.name))
+            sample = (rows[0], rows[1] if depth is None else tf.one_hot(rows[1], depth), rows[2])
+            check_spreadable(model, sample, replicas, is_entry_point(config.model.name))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
     return model
@@ -97,7 +102,7 @@ def first_rows(data: SplitData, count: int) -> Batch:
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
         x, y, weight = (*batch, None)[:3]
-    y = tf.nest.map_structure(tf.convert_to_tensor, y)
+    y = as_input(y, None) if data.in_memory else tf.nest.map_structure(tf.convert_to_tensor, y)
     return as_input(x, data.divisor), y, weight
 
 

@@ -57,7 +57,7 @@ class ReplicaSteps:
         summed = all_reduce_sum([*(gradients[i] for i in dense), *statistics, loss])
         by_position = dict(zip(dense, summed, strict=False))
         for i in self.sparse:
-            rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=model.trainable_variables[i].shape)
+            rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))
             by_position[i] = gather_slices(rows_of_table, self.replicas)
         model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
         for variable, value in zip(self.statistics, summed[len(dense) : -1], strict=True):

@@ -47,9 +47,11 @@ class Progress:
 
     def pass_on(self, config: Config, event: Event) -> None:
         """An event of a search or of a training, to the one that prints those."""
-        if config != self.config or self.inner is None:
+        of_search = isinstance(event, PhaseStarted | TrialEnded | WritingModels)
+        # The first event of a search can be that it waits, as that of a training.
+        other_kind = of_search and not isinstance(self.inner, search_progress.Progress)
+        if config != self.config or self.inner is None or other_kind:
             self.config = config
-            of_search = isinstance(event, PhaseStarted | TrialEnded | WritingModels)
             self.inner = (search_progress if of_search else training_progress).Progress(config, self.stream)
         # Workers start once for many runs: which one it is, is said when it starts.
         if isinstance(event, Started | PhaseStarted) and config.job_name not in self.announced:

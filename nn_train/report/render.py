@@ -52,6 +52,8 @@ def render(
     """
     figures = output_dir / "figures"
     figures.mkdir(parents=True, exist_ok=True)
+    for left in output_dir.glob("*.part"):  # by one that was killed while it wrote
+        left.unlink()
     with whole_file(output_dir / "curves.csv") as file:
         table = io.TextIOWrapper(file, encoding="utf-8", newline="")
         summary = summarise(inputs, tables.CurveWriter(table), exact_rows)

@@ -49,12 +49,13 @@ annotated: object = build
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Modules in ``named_things`` that nobody can import: ``plain``, ``dynamic``, ``starred`` and ``broken``."""
+    """Modules in ``named_things`` that nobody can import."""
     folder = tmp_path / "named_things"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise SystemExit('is not imported')")
     (folder / "plain.py").write_text(MODULE)
     (folder / "dynamic.py").write_text("globals().update(made())")
+    (folder / "registers.py").write_text("def register(): globals()['made'] = 1")
     (folder / "starred.py").write_text("from elsewhere import *")
     (folder / "broken.py").write_text("def :")
     monkeypatch.syspath_prepend(tmp_path)
@@ -64,7 +65,7 @@ def package(tmp_path, monkeypatch):
     "name",
     [
         *(f"plain:{name}" for name in ("build", "Builder", "alias", "second", "annotated", "imported", "in_a_branch")),
-        *("dynamic:anything", "starred:anything", "broken:anything", "not_there:anything"),
+        *("dynamic:anything", "registers:made", "starred:anything", "broken:anything", "not_there:anything"),
     ],
 )
 def test_a_function_that_is_there_or_could_be_is_left_to_who_calls_it(package, name):

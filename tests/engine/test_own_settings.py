@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import pytest
 
@@ -27,6 +29,10 @@ def reads_all(config):
     assert dataclasses.asdict(config.model)["dropout"] == 0.3
 
 
+def reads_by_vars(config):
+    assert vars(config.model)["dropout"] == 0.3
+
+
 def reads_the_rate(config):
     assert config.optimizer.learning_rate == 0.1
     assert config.job_name
@@ -39,6 +45,9 @@ def reads_the_rate(config):
         ({"optimizer": {"learning_rate": 0.1}, "train": {"loss": "mse", "epochs": 2}}, False, reads_nothing),
         ({"model": {"dropout": 0.3}}, True, reads_dropout),
         ({"model": {"dropout": 0.3}}, False, reads_all),
+        ({"model": {"dropout": 0.3}}, False, reads_by_vars),
+        # The callbacks may read it, later.
+        ({"optimizer": {"learning_rate": 0.1}, "train": {"callbacks": "my:calls"}}, True, reads_nothing),
         ({"optimizer": {"learning_rate": 0.1}}, True, reads_the_rate),
     ],
 )
@@ -71,3 +80,7 @@ def test_a_watched_config_is_the_same_config():
     given, _ = watched(config := job(model={"dropout": 0.3}))
     assert dataclasses.asdict(given) == dataclasses.asdict(config)
     assert isinstance(given.model, type(config.model))
+    assert given.model == config.model == given.model
+    assert given.model != config_from_dict({"model": {"dropout": 0.2}}).model
+    for again in (pickle.loads(pickle.dumps(given)), copy.deepcopy(given)):
+        assert again == config

@@ -14,15 +14,28 @@ CLASSES = 3
 Y = np.array([0, 2, 1, 1, 0])
 
 
-def model_with(loss="sparse_categorical_crossentropy", metrics=("accuracy",), added=None, last="softmax", **compiled):
+def model_with(
+    loss="sparse_categorical_crossentropy",
+    metrics=("accuracy",),
+    added=None,
+    last="softmax",
+    drops=False,
+    **compiled,
+):
     """A compiled model of six numbers; ``added``: a function of the last layer's outputs for ``add_loss``."""
     import keras
 
+    keras.utils.set_random_seed(2)
+
     class Adds(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seeds = keras.random.SeedGenerator(1)
+
         def call(self, x):
             if added is not None:
                 self.add_loss(added(x))
-            return x
+            return keras.random.dropout(x, 0.5, seed=self.seeds) if drops else x
 
     hidden = keras.layers.Dense(8, activation="relu", kernel_regularizer="l2")
     layers = [hidden, Adds(), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES, activation=last)]
@@ -31,19 +44,36 @@ def model_with(loss="sparse_categorical_crossentropy", metrics=("accuracy",), ad
     return model
 
 
-def check(model, one_hot=False, weighted=False):
+def check(model, one_hot=False, weighted=False, large=False):
     import tensorflow as tf
 
+    from nn_train.engine.seeds import seed_states
     from nn_train.engine.spreadable import check_spreadable
 
     x = tf.constant(np.random.default_rng(0).normal(size=(5, 6)), tf.float32)
     y = tf.one_hot(Y, CLASSES) if one_hot else tf.constant(Y)
+    y = tf.constant([[1998.0, 2010.0, 1987.0 + i] for i in range(5)]) if large else y
     weight = tf.constant([1.0, 2.0, 0.0, 3.0, 0.5]) if weighted else None
     model._symbolic_build(data_batch=(x, y) if weight is None else (x, y, weight))
-    before = [np.asarray(weight) for weight in model.weights]
+    state = [*model.variables, *seed_states(model)]
+    before = [np.asarray(variable.value) for variable in state]
     check_spreadable(model, (x, y, weight), SimpleNamespace(strategy=tf.distribute.get_strategy()), is_own=True)
-    assert all((a == np.asarray(b)).all() for a, b in zip(before, model.weights, strict=True))
+    changed = [b.path for a, b in zip(before, state, strict=True) if (a != np.asarray(b.value)).any()]
+    assert changed == []
     assert not any(np.asarray(variable).any() for variable in model.metrics_variables)
+
+
+def without_a_loss():
+    import keras
+
+    class Own(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred))
+
+    inputs = keras.Input((6,))
+    model = Own(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs))
+    model.compile("adam")
+    return model
 
 
 def exact():
@@ -58,11 +88,17 @@ def exact():
         "own loss": (model_with(lambda y, p: keras.ops.mean(keras.ops.square(y - p), -1), ()), {"one_hot": True}),
         # Of a softmax it is a mean: its denominator is the number of examples.
         "dice": (model_with("dice", ()), {"one_hot": True}),
+        "R2": (model_with("mse", [keras.metrics.R2Score()], last="linear"), {"large": True}),
+        "draws": (model_with(drops=True), {}),
+        "no loss": (without_a_loss(), {}),
         "own metric": (model_with(metrics=[lambda y, p: keras.ops.max(p, -1)]), {}),
     }
 
 
-@pytest.mark.parametrize("name", ["built in", "weighted", "one-hot", "mean added", "own loss", "own metric", "dice"])
+@pytest.mark.parametrize(
+    "name",
+    ["built in", "weighted", "one-hot", "mean added", "own loss", "own metric", "dice", "R2", "draws", "no loss"],
+)
 def test_what_adds_up_is_taken_and_nothing_of_the_model_has_changed(name):
     model, how = exact()[name]
     check(model, **how)
