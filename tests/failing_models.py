@@ -36,7 +36,8 @@ class AtStep(keras.layers.Layer):
         self.while_training = while_training
 
     def call(self, x, training=False):
-        if bool(training) == self.while_training:
+        # Not where the model is only tried, before the first step.
+        if bool(training) == self.while_training and not tf.executing_eagerly():
             x *= tf.ensure_shape(tf.py_function(self.note, [], x.dtype), ())
         return x
 
