@@ -289,6 +289,7 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:own_test_step"}},
     {"model": {"name": "user_code:averages_weights"}},
     {"model": {"name": "user_code:rmse_loss"}},
+    {"model": {"name": "user_code:own_compute_metrics"}},
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}

@@ -127,6 +127,16 @@ def own_test_step():
     return OwnTestStep(inputs, keras.layers.Dense(3)(inputs))
 
 
+class OwnMetrics(keras.Model):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {"mine": 0.0}
+
+
+def own_compute_metrics():
+    inputs = keras.Input((6,))
+    return OwnMetrics(inputs, keras.layers.Dense(3)(inputs))
+
+
 def averages_weights():
     model = plain()
     model.compile(keras.optimizers.Adam(use_ema=True), "sparse_categorical_crossentropy", metrics=["accuracy"])

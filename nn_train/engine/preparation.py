@@ -57,6 +57,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
             raise RequestError(
                 "model.name: the model overrides test_step, which is not called; compile it with metrics"
             )
+        if type(model).compute_metrics is not keras.Model.compute_metrics:
+            raise RequestError(
+                "model.name: the model overrides compute_metrics, which is not reported; compile it with metrics"
+            )
         if not model.built:
             build_by_calling(model, x)
         check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)

@@ -36,7 +36,8 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
         assert "overrides test_step" in said[3]
         assert "averages weights (use_ema)" in said[4]
         assert "the loss is no mean over the examples" in said[5]
-        assert "no function 'no_such_function'" in said[6]
+        assert "overrides compute_metrics" in said[6]
+        assert "no function 'no_such_function'" in said[7]
         assert not any(left)
 
 
