@@ -94,9 +94,9 @@ def main() -> int:
         rows.append({**row, "seconds_lost": round(beyond, 2), "goes_on_after": outcome.pause})
         pause = f"  goes on after {outcome.pause:.1f} s" if outcome.pause is not None else ""
         done = "stopped" if arguments.stop else "killed"
-        told = f"{outcome.killed} {done}" if outcome.killed else f"nothing {done}: it had ended"
+        strike = f"{outcome.killed} {done}" if outcome.killed else f"nothing {done}: it had ended"
         result = "identical" if same else "DIFFERENT"
-        print(f"{number:3} {name:6} {told:40} {result}  {beyond:+.1f} s{pause}", flush=True)
+        print(f"{number:3} {name:6} {strike:40} {result}  {beyond:+.1f} s{pause}", flush=True)
     lost = [row["seconds_lost"] for row in rows if row["killed"]] or [0.0]
     kills = sum(bool(row["killed"]) for row in rows)
     finished, identical = (sum(row[what] for row in rows) for what in ("finished", "identical"))
@@ -108,8 +108,10 @@ def main() -> int:
     for of, seconds in pauses.items():
         if seconds:
             done = "stopped" if arguments.stop else "killed"
-            told = f"a worker was {done}" if of == "worker" else "the job or its controller was, and it was given again"
-            print(f"after {told}, it trained again in {statistics.mean(seconds):.1f} s, at most {max(seconds):.1f} s")
+            strike = (
+                f"a worker was {done}" if of == "worker" else "the job or its controller was, and it was given again"
+            )
+            print(f"after {strike}, it trained again in {statistics.mean(seconds):.1f} s, at most {max(seconds):.1f} s")
     if arguments.json:
         content = {"rows": rows, "seconds_lost_per_kill": statistics.mean(lost), "goes_on_after": pauses}
         arguments.json.write_text(json.dumps(content, indent=2) + "\n")

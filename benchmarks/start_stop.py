@@ -70,15 +70,15 @@ def run_ours(folder: str) -> tuple[float, float]:
     command = [sys.executable, "-m", "jobs.train", "--train.epochs", "1", "--run.storage_path", folder]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
-    told = began
+    printed = began
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch "):
-            told = time.perf_counter()
-    if process.wait() or told == began:
+            printed = time.perf_counter()
+    if process.wait() or printed == began:
         raise SystemExit("jobs.train failed")
     ended = time.perf_counter()
-    return ended - began, ended - told
+    return ended - began, ended - printed
 
 
 def run_stock(folder: str) -> float:

@@ -40,7 +40,7 @@ class Outcome:
 
         return unpack(newest.read_bytes()).variables
 
-    def told(self, task: str) -> list[Any]:
+    def returned(self, task: str) -> list[Any]:
         """What each worker wrote down besides."""
         self.group.ensure(task)
         files = [self.group.out / f"{task}-{rank}.json" for rank in range(len(self.group.processes))]

@@ -69,7 +69,7 @@ class Account:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.began = self.told = time.monotonic()
+        self.began = self.printed = time.monotonic()
         self.phases: list[tuple[float, float, str]] = []  # wall seconds, processor seconds, what
         self.running: dict[str, float] = {}
         self.left_out: dict[str, int] = defaultdict(int)
@@ -87,12 +87,12 @@ class Account:
         if report.when in ("teardown", "???"):  # the latter where a lane's process was brought down
             self.running.pop(report.nodeid, None)
             self.ended += 1
-        if time.monotonic() > self.told + EVERY:
+        if time.monotonic() > self.printed + EVERY:
             self.tell()
 
     def tell(self) -> None:
         """A line: how far it is, and what the lanes are at."""
-        self.told = now = time.monotonic()
+        self.printed = now = time.monotonic()
         # A lane starts a file's next test at once: what began last is what runs.
         at = ", ".join(f"{name} ({now - since:.0f} s)" for name, since in list(self.running.items())[-2:])
         self.write(f"\n{(now - self.began) / 60:.0f} min, {self.ended} tests ended; now {at}\n")

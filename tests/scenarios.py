@@ -67,7 +67,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "data": {"source": "user_data:arrays"},
         "model": {"dropout": 0},
         "optimizer": {"learning_rate": 0.1},
-        "train": {"epochs": 9, "callbacks": "user_code:callbacks"},
+        "train": {"epochs": 9, "callbacks": "user_callbacks:callbacks"},
     },
     "patience": {
         "data": {"source": "user_data:arrays"},
@@ -173,7 +173,7 @@ def diverged(out: Path, replicas: Replicas) -> dict[str, Any]:
     from nn_train.errors import TrainingError
     from nn_train.runs.checkpoints import load_newest
 
-    told = {}
+    messages = {}
     for model in ("diverges", "diverges_to_infinity", "diverges_unseen"):
         sections = {"data": RUNS["uneven"]["data"], "model": {"name": f"failing_models:{model}"}}
         train = {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3}
@@ -185,8 +185,8 @@ def diverged(out: Path, replicas: Replicas) -> dict[str, Any]:
         except TrainingError as error:
             kept = load_newest(job.folder, warn=print)
             finite = all(np.isfinite(array).all() for array in kept.variables)
-            told[model] = [str(error), len(kept.history), finite]
-    return told
+            messages[model] = [str(error), len(kept.history), finite]
+    return messages
 
 
 def refused(out: Path, replicas: Replicas) -> list[Any]:

@@ -1,14 +1,8 @@
-"""Models, data and callbacks as a user would write them, named in configs as ``user_code:function``."""
+"""Models and data as a user would write them, named in configs as ``user_code:function``."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from pathlib import Path
-
 import keras
-import numpy as np
 import tensorflow as tf
 
 # Before Keras 3.14 activity penalties are sums over the rows, which several workers refuse. Python 3.10 gets 3.12.
@@ -160,80 +154,6 @@ def not_a_model():
     return "model"
 
 
-class Recorder(keras.callbacks.Callback):
-    """Writes a line an epoch: twice, if it ran on two workers."""
-
-    def __init__(self, folder):
-        super().__init__()
-        self.path = f"{folder}/recorded.txt"
-
-    def on_epoch_end(self, epoch, logs=None):
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{epoch} {float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):.4f}\n")
-
-
-def callbacks(folder):
-    """Keras' own and one of the user's; the rate falls from epoch to epoch, training stops in the third."""
-    return [
-        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * epoch / (epoch + 1) if epoch else rate),
-        keras.callbacks.EarlyStopping(monitor="loss", min_delta=100.0, patience=2),
-        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", patience=50),
-        keras.callbacks.CSVLogger(f"{folder}/log.csv"),
-        keras.callbacks.TensorBoard(f"{folder}/own_tensorboard"),
-        Recorder(folder),
-    ]
-
-
-class KillOnce(keras.callbacks.Callback):
-    """SIGKILLs its own worker at the end of the second epoch, the first time it gets there."""
-
-    def __init__(self, marker):
-        super().__init__()
-        self.marker = Path(marker)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1 and not self.marker.exists():
-            self.marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_once(folder):
-    return [KillOnce(f"{folder}/killed")]
-
-
-def kill_once_marked():
-    """As above where the run's folder is no local one: the marker is named by the environment."""
-    return [KillOnce(os.environ["KILL_ONCE_MARKER"])]
-
-
-def impatient():
-    """None, but this worker waits a few seconds only for storage that fails."""
-    from nn_train.storage import retry
-
-    retry.PATIENCE = 3.0
-    return []
-
-
-def never_kill(folder):
-    return [KillOnce(folder)]  # the folder exists: it stays alive
-
-
-class HangOnce(KillOnce):
-    """Waits at the beginning of the fourth epoch, the first time it gets there, to be interrupted."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 3 and not self.marker.exists():
-            self.marker.touch()
-            threading.Event().wait(120)
-
-    def on_epoch_end(self, epoch, logs=None):
-        pass
-
-
-def hang_once(folder):
-    return [HangOnce(f"{folder}/waited")]
-
-
 def broken_model():
     raise KeyError("a mistake in the user's own code")
 
@@ -249,78 +169,3 @@ def breaks_with_five_units(config, input_shape, num_classes):
         raise ValueError("five units are not supported")
     layers = [keras.layers.Dense(config.model.hidden_units), keras.layers.Dense(num_classes, activation="softmax")]
     return keras.Sequential([keras.Input(input_shape), *layers])
-
-
-def kill_trial_once(config, folder):
-    """Kills the first process of a search that gets to its second epoch."""
-    mark = Path(config.run.storage_path) / "killed"
-
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1 and not mark.exists():
-                mark.write_text("")
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return [Kill()]
-
-
-def note_threads(config, folder):
-    """Writes down how many threads TensorFlow has in the process of a trial."""
-    threads = tf.config.threading
-    counts = (threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())
-    (Path(config.run.storage_path) / f"threads-{os.getpid()}").write_text(f"{counts}")
-    return []
-
-
-def note_node(config, folder):
-    """Writes down on which Ray node a trial ran."""
-    import ray
-
-    (Path(config.run.storage_path) / f"node-{ray.get_runtime_context().get_node_id()}").write_text("")
-    return []
-
-
-def one_until_told(config, folder):
-    """The first trial of a search that gets here runs; the others wait until there is a file ``go_on``."""
-    place = Path(config.run.storage_path)
-    try:
-        (place / "first").touch(exist_ok=False)
-    except FileExistsError:
-        while not (place / "go_on").exists():
-            threading.Event().wait(0.1)
-    return []
-
-
-def two_abreast(config, folder):
-    """No process of a search is more than an epoch ahead of all others, however fast it is."""
-
-    class Abreast(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            place = Path(config.run.storage_path)
-            (place / f"epoch{epoch}-{os.getpid()}").touch()
-            while len(list(place.glob(f"epoch{epoch}-*"))) < 2:
-                threading.Event().wait(0.1)
-
-    return [Abreast()]
-
-
-class Counts(keras.callbacks.Callback):
-    """Remembers values of every kind."""
-
-    def __init__(self, start=0):
-        super().__init__()
-        self.start, self.seen, self.arrays, self.lock = start, {}, [], threading.Lock()
-
-    def on_train_begin(self, logs=None):
-        self.seen = {}
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seen[epoch] = (logs["loss"], np.float32(logs["loss"]), None)
-        self.arrays.append(np.full((2, epoch), epoch))
-
-
-class SetsTheRate(keras.callbacks.Callback):
-    """Like BackupAndRestore it changes the model when training begins."""
-
-    def on_train_begin(self, logs=None):
-        self.model.optimizer.learning_rate = 0.5

@@ -39,12 +39,12 @@ def all_reduce_sum(tensors: list[Any]) -> list[Any]:
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-        some = [tensors[i] for i in places]
-        dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in some)
+        bucket = [tensors[i] for i in places]
+        dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in bucket)
         if two_cpus and dense:
-            together = exchange(some, context.strategy)
+            together = exchange(bucket, context.strategy)
         else:
-            together = context.all_reduce(tf.distribute.ReduceOp.SUM, some)
+            together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket)
         for place, value in zip(places, together, strict=True):
             summed[place] = value
     return summed

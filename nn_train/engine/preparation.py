@@ -33,61 +33,64 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
     """
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
-    rows = first_rows(
-        data, min(ROWS, config.train.batch_size)
-    )  # once: each look is a pass of a stream that shuffles anew
-    x, y, sample_weight = part_of(rows, 0, 1)
-    input_shape = map_shapes(x)
+    # Read once: each look is a pass of a stream that shuffles anew.
+    rows = first_rows(data, min(ROWS, config.train.batch_size))
+    check_data(config, data)
+    with replicas.strategy.scope():
+        given, read = watched(config)
+        model = build_model(given, map_shapes(rows[0]), data.num_classes)
+        compiled_by_user = model.compiled
+        refuse_overridden(model)
+        if not model.built:
+            build_by_calling(model, part_of(rows, 0, 1)[0])
+        check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
+        compile_model(model, config, total_steps(config, data))
+        refuse_optimizer(model.optimizer)
+        depth = one_hot_depth(config, model)
+        if depth is not None:
+            rows = (rows[0], tf.one_hot(rows[1], depth), rows[2])
+        build_by_one_example(model, part_of(rows, 0, 1))
+        if is_entry_point(config.model.name):
+            refuse_unread(config, read, compiled_by_user and not isinstance(model.loss, keras.losses.MeanSquaredError))
+        if replicas.size > 1:
+            check_spreadable(model, rows, replicas, is_entry_point(config.model.name))
+    tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
+    separate_seeds(model, replicas)
+    return model
+
+
+def check_data(config: Config, data: SplitData) -> None:
+    """Refuse validation that is asked for and missing, and a stream that does not end. RequestError."""
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
     if not data.in_memory and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
     if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
-    with replicas.strategy.scope():
-        given, read = watched(config)
-        model = build_model(given, input_shape, data.num_classes)
-        is_compiled = model.compiled
-        if type(model).train_step is not keras.Model.train_step:
-            raise RequestError(
-                "model.name: the model overrides train_step, which cannot be spread over workers exactly; "
-                "override compute_loss or add_loss instead"
-            )
-        if type(model).test_step is not keras.Model.test_step:
-            raise RequestError(
-                "model.name: the model overrides test_step, which is not called; compile it with metrics"
-            )
-        if type(model).compute_metrics is not keras.Model.compute_metrics:
-            raise RequestError(
-                "model.name: the model overrides compute_metrics, which is not reported; compile it with metrics"
-            )
-        if not model.built:
-            build_by_calling(model, x)
-        check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
-        compile_model(model, config, total_steps(config, data))
-        depth = one_hot_depth(config, model)
-        if depth is not None:
-            y = tf.one_hot(y, depth)
-        if getattr(getattr(model.optimizer, "inner_optimizer", model.optimizer), "use_ema", False):
-            raise RequestError(
-                "model.name: the optimizer averages weights (use_ema), which is not supported; turn it off"
-            )
-        if getattr(model.optimizer, "gradient_accumulation_steps", None):
-            raise RequestError(
-                "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
-            )
-        try:
-            model._symbolic_build(data_batch=(x, y) if sample_weight is None else (x, y, sample_weight))
-        except (ValueError, TypeError) as error:
-            raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
-        if is_entry_point(config.model.name):
-            refuse_unread(config, read, is_compiled and not isinstance(model.loss, keras.losses.MeanSquaredError))
-        if replicas.size > 1:
-            sample = (rows[0], rows[1] if depth is None else tf.one_hot(rows[1], depth), rows[2])
-            check_spreadable(model, sample, replicas, is_entry_point(config.model.name))
-    tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
-    separate_seeds(model, replicas)
-    return model
+
+
+OVERRIDDEN = {
+    "train_step": "which cannot be spread over workers exactly; override compute_loss or add_loss instead",
+    "test_step": "which is not called; compile it with metrics",
+    "compute_metrics": "which is not reported; compile it with metrics",
+}
+
+
+def refuse_overridden(model: keras.Model) -> None:
+    """Refuse what the engine does in its own way and would leave out in silence. RequestError."""
+    for name, why in OVERRIDDEN.items():
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise RequestError(f"model.name: the model overrides {name}, {why}")
+
+
+def refuse_optimizer(optimizer: Any) -> None:
+    """Refuse the options of Keras' optimizers that the engine's steps do not apply. RequestError."""
+    if getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False):
+        raise RequestError("model.name: the optimizer averages weights (use_ema), which is not supported; turn it off")
+    if getattr(optimizer, "gradient_accumulation_steps", None):
+        raise RequestError(
+            "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
+        )
 
 
 def one_hot_depth(config: Config, model: keras.Model) -> int | None:
@@ -108,6 +111,14 @@ def first_rows(data: SplitData, count: int) -> Batch:
         x, y, weight = (*batch, None)[:3]
     y = as_input(y, None) if data.in_memory else tf.nest.map_structure(tf.convert_to_tensor, y)
     return as_input(x, data.divisor), y, weight
+
+
+def build_by_one_example(model: keras.Model, row: Batch) -> None:
+    """Make all variables of a compiled model, from one example ``(x, y, sample_weight or None)``."""
+    try:
+        model._symbolic_build(data_batch=row if row[2] is not None else row[:2])
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
 
 
 def build_by_calling(model: keras.Model, x: Nest) -> None:

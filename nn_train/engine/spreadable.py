@@ -77,8 +77,8 @@ def check_penalties(model: keras.Model) -> None:
 def try_loss(model: keras.Model, batch: Batch) -> None:
     """The loss of all rows is the mean of its parts' losses, weighted by their rows."""
 
-    def loss_of(some: Batch) -> float:
-        x, y, sample_weight = some
+    def loss_of(part: Batch) -> float:
+        x, y, sample_weight = part
         with unscaled_losses():
             predicted = call(model, x, training=False)
             return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
@@ -106,8 +106,8 @@ def try_metrics(model: keras.Model, batch: Batch) -> None:
     """The metrics of all rows are those of a state that is the sum of the parts' states."""
     variables = model.metrics_variables
 
-    def state_after(some: Batch) -> list[np.ndarray]:
-        x, y, sample_weight = some
+    def state_after(part: Batch) -> list[np.ndarray]:
+        x, y, sample_weight = part
         model.reset_metrics()
         model.compute_metrics(x, y, call(model, x, training=False), sample_weight)
         return [np.asarray(variable.value) for variable in variables]

@@ -110,15 +110,17 @@ def check_exactly_once(ids: NDArray[np.int64], num_examples: int) -> None:
     """Raise PredictionError unless ``ids`` is a permutation of 0 … ``num_examples - 1``."""
     unknown = ids[(ids < 0) | (ids >= num_examples)]
     if unknown.size:
-        raise PredictionError(f"predictions for unknown examples: {some(unknown)}; ids are 0 to {num_examples - 1}")
+        raise PredictionError(
+            f"predictions for unknown examples: {first_ids(unknown)}; ids are 0 to {num_examples - 1}"
+        )
     counts = np.bincount(ids, minlength=num_examples)
     twice, missing = np.flatnonzero(counts > 1), np.flatnonzero(counts == 0)
     if twice.size:
-        raise PredictionError(f"{twice.size} examples were predicted more than once: {some(twice)}")
+        raise PredictionError(f"{twice.size} examples were predicted more than once: {first_ids(twice)}")
     if missing.size:
-        raise PredictionError(f"{missing.size} of {num_examples} examples were not predicted: {some(missing)}")
+        raise PredictionError(f"{missing.size} of {num_examples} examples were not predicted: {first_ids(missing)}")
 
 
-def some(ids: NDArray[np.int64]) -> str:
+def first_ids(ids: NDArray[np.int64]) -> str:
     """The first five ids in words."""
     return ", ".join(str(i) for i in ids[:5]) + (", …" if ids.size > 5 else "")

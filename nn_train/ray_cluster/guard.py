@@ -66,10 +66,10 @@ def watch(pid: int, timeout: float) -> None:
     # Time in which this process is suspended as well, with the job or the machine, is not counted: Linux waits for the
     # rest when it goes on.
     while select.select([0], [], [], timeout)[0]:
-        told = os.read(0, struct.calcsize("d"))
-        if not told:
+        message = os.read(0, struct.calcsize("d"))
+        if not message:
             return
-        (timeout,) = struct.unpack("d", told)
+        (timeout,) = struct.unpack("d", message)
     if os.getppid() == pid:  # else it has ended, and its number may be another process's
         os.kill(pid, signal.SIGKILL)
 

@@ -114,11 +114,11 @@ def waiting_for(scaling: ScalingConfig, total: dict[str, float], free: dict[str,
     """
     needs = {name: amount * scaling.least_workers for name, amount in resources_per_worker(scaling).items()}
     scarce = [name for name, amount in needs.items() if amount > free.get(name, 0) + 1e-9]
-    told = [
+    shortages = [
         f"{needs[name]:g} {name}{'s' if needs[name] != 1 else ''}: {free.get(name, 0):g} of {total.get(name, 0):g} free"
         for name in scarce or needs
     ]
-    return "; ".join(told) + ("" if scarce else ", but spread over too many machines")
+    return "; ".join(shortages) + ("" if scarce else ", but spread over too many machines")
 
 
 def trials_at_a_time(scaling: ScalingConfig) -> int:

@@ -1,8 +1,9 @@
-"""What callbacks remember from epoch to epoch: their attributes with plain values that training has changed.
+"""What callbacks remember from epoch to epoch: what they say, or their plain attributes that training has changed.
 
-Keras' callbacks cannot be asked for their state. But what EarlyStopping, ReduceLROnPlateau and the like know of the
-epochs before (the best value, epochs waited, the best weights) stands in attributes of plain values. What a callback
-was made with stays out: it comes from the user's code, which may have changed.
+A callback of the user's that has ``get_state()`` and ``set_state(state)`` says itself what it remembers. Keras' own
+cannot be asked. But what EarlyStopping, ReduceLROnPlateau and the like know of the epochs before (the best value,
+epochs waited, the best weights) stands in attributes of plain values. What a callback was made with stays out: it
+comes from the user's code, which may have changed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,34 @@ from typing import Any
 
 import numpy as np
 
+from nn_train.errors import RequestError
+
 Memory = dict[str, Any]  # packed values by attribute
 PLAIN = (bool, int, float, str)
+STATE = "get_state()"  # the key of what a callback says itself; no attribute can have this name
 
 
 class NotPlainError(Exception):
     """A value that is no combination of numbers, texts, arrays, lists, tuples and dicts."""
+
+
+def says_its_state(callback: object) -> bool:
+    return all(callable(getattr(callback, name, None)) for name in ("get_state", "set_state"))
+
+
+def said_state(callback: Any) -> Memory:
+    """What ``get_state()`` of a callback returns, packed.
+
+    Raises:
+        RequestError: it returns what no checkpoint can hold.
+    """
+    try:
+        return {STATE: pack(callback.get_state())}
+    except NotPlainError as error:
+        raise RequestError(
+            f"train.callbacks: get_state() of {type(callback).__name__} must return numbers, texts, arrays, or lists, "
+            "tuples and dicts of these"
+        ) from error
 
 
 def changed(attributes: Mapping[str, Any], before: Mapping[str, bytes]) -> Memory:

@@ -79,17 +79,16 @@ class ChiefCallbacks:
         if resumed:
             assign(variables, kept)
         self.fresh = [callback_state.fingerprints(attributes_of(one)) for one in self.remembering()]
+        self.memories()  # what a get_state() returns that cannot be kept is refused now, not at the first checkpoint
         for one, memory in zip(self.remembering(), self.recalled, strict=False):  # nothing, or one for each
-            for name, value in memory.items():
-                if name != CLASS:
-                    setattr(one, name, callback_state.unpack(value))
+            give_back(one, memory)
 
     def memories(self) -> list[Memory]:
         """What the callbacks, and the model of their wish to stop, know of the epochs so far. Chief only."""
         if not self.fresh:
             return self.recalled
         return [
-            {**callback_state.changed(attributes_of(one), fresh), CLASS: class_of(one)}
+            {**memory_of(one, fresh), CLASS: class_of(one)}
             for one, fresh in zip(self.remembering(), self.fresh, strict=True)
         ]
 
@@ -122,6 +121,23 @@ class ChiefCallbacks:
 
 def class_of(one: object) -> str:
     return f"{type(one).__module__}.{type(one).__qualname__}"
+
+
+def memory_of(one: object, fresh: dict[str, bytes]) -> Memory:
+    """What a callback says of its state, or else what of its attributes is no longer as ``fresh``."""
+    if isinstance(one, keras.callbacks.Callback) and callback_state.says_its_state(one):
+        return callback_state.said_state(one)
+    return callback_state.changed(attributes_of(one), fresh)
+
+
+def give_back(one: Any, memory: Memory) -> None:
+    """Let a callback go on with the state that it said, or with the attributes that were kept."""
+    for name, value in memory.items():
+        if name == callback_state.STATE:
+            if callback_state.says_its_state(one):  # the user's code may have changed since
+                one.set_state(callback_state.unpack(value))
+        elif name != CLASS:
+            setattr(one, name, callback_state.unpack(value))
 
 
 def attributes_of(one: object) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Loggers:
                 self.made[name] = KINDS[name](config, folder)
             except Exception as error:
                 raise TrainingError(
-                    f"run.loggers: {name} does not work: {told(error)}; mend it, or leave it out"
+                    f"run.loggers: {name} does not work: {one_line(error)}; mend it, or leave it out"
                 ) from error
 
     def log(self, row: dict[str, Any]) -> list[str]:
@@ -63,7 +63,7 @@ class Loggers:
                     rows.pop(0)
             except Exception as error:
                 if not failed_before:
-                    warnings.append(f"{name} does not work: {told(error)}; tried again after every epoch")
+                    warnings.append(f"{name} does not work: {one_line(error)}; tried again after every epoch")
         return warnings
 
     def close(self) -> list[str]:
@@ -73,11 +73,11 @@ class Loggers:
             try:
                 logger.close()
             except Exception as error:
-                warnings.append(f"{name} was not ended: {told(error)}")
+                warnings.append(f"{name} was not ended: {one_line(error)}")
         return warnings
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """The first line, without what a URL may hold."""
     return without_passwords(" ".join(str(error).split("\n")[0].split())[:300] or type(error).__name__)
 

@@ -66,8 +66,8 @@ def of_operation(text: str, kind: str) -> str:
     frames, rest = frames_in(within if of_python else text.rpartition(DETECTED)[2])
     what = rest.partition("[[{")[0].rstrip()
     if of_python:  # after the last frame comes its code, indented
-        told = CODE.sub("", what) or (before.strip().splitlines() or [kind])[-1]
-        return written(own_frames(frames) or frames[-1:], told)
+        message = CODE.sub("", what) or (before.strip().splitlines() or [kind])[-1]
+        return written(own_frames(frames) or frames[-1:], message)
     found = NODE.search(rest)
     operation = f" (operation {found[1]})" if found else ""
     return written(own_frames(frames) or frames[-1:], f"{kind}: {what.strip()}{operation}")

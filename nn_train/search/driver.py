@@ -66,8 +66,9 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         folder, journal = session.folder, session.journal
         known, began = len(journal.records), time.time()
         summary = folder.read_json(layout.SEARCH)
-        told = sum(summary["trials"].values()) if summary is not None else 0
-        if summary is None or told < known or session.has_open_trials():  # told < known: killed before it was written
+        written = sum(summary["trials"].values()) if summary is not None else 0
+        # Fewer than known: it was killed before the summary was written.
+        if summary is None or written < known or session.has_open_trials():
             summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
     best, _ = choose(config, journal)
     if best is None:

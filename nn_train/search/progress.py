@@ -67,11 +67,11 @@ class Progress:
             self.best = value
         if better or self.ended == self.open or self.clock() - self.said >= QUIET_SECONDS:
             self.said = self.clock()
-            told = self.config.search.metric + (f" {value:.4f}" if value is not None else ": none")
+            result = self.config.search.metric + (f" {value:.4f}" if value is not None else ": none")
             mark = "  best so far" if better else f"  (best {self.best:.4f})" if self.best is not None else ""
             left = (self.open - self.ended) * (self.clock() - self.began) / self.ended
             pace = f"  {duration(left)} left" if TELLING <= self.ended < self.open else ""
-            self.print(f"trial {self.ended}/{self.open}  {event.trial}  {event.status}  {told}{mark}{pace}")
+            self.print(f"trial {self.ended}/{self.open}  {event.trial}  {event.status}  {result}{mark}{pace}")
 
     def improves(self, value: float) -> bool:
         assert self.best is not None

@@ -60,7 +60,7 @@ def summarise(config: Config, journal: Journal, best: Record | None, seconds: fl
     search = config.search
     counts = Counter(record.status for record in journal.records)
     causes = Counter(first_line(record.cause) for record in journal.records if record.status == FAILED)
-    told = best and {"trial": best.trial, "value": best.value(search.metric), "values": best.values}
+    best_entry = best and {"trial": best.trial, "value": best.value(search.metric), "values": best.values}
     return {
         "schema": 1,
         "name": config.job_name,
@@ -74,7 +74,7 @@ def summarise(config: Config, journal: Journal, best: Record | None, seconds: fl
         "seconds": round(seconds, 3),
         "trials": {status: counts[status] for status in (COMPLETED, STOPPED, FAILED)},
         "ended": ended or "all trials ended",
-        "best": told,
+        "best": best_entry,
         "confirmed": [confirmation(record, runs, search.metric) for record, runs in confirmed(config, journal.records)],
         "failures": [{"cause": cause, "trials": count} for cause, count in causes.most_common()],
         "selection": "on validation examples; no trial was given the test set",

@@ -127,13 +127,13 @@ def describe_losses(failures: dict[int, Exception]) -> str:
     losses = {rank: loss_of(failure) for rank, failure in sorted(failures.items())}
     if not losses:
         return "a worker was lost while it started"
-    told: list[str] = []
+    causes: list[str] = []
     for loss in Loss:
         ranks = [rank for rank, one in losses.items() if one is loss]
-        if not ranks or (loss is Loss.PEER and told):
+        if not ranks or (loss is Loss.PEER and causes):
             continue
-        told.append(f"{were_lost(ranks)}: {loss_text(failures[ranks[0]])}")
-    return "; ".join(told)
+        causes.append(f"{were_lost(ranks)}: {loss_text(failures[ranks[0]])}")
+    return "; ".join(causes)
 
 
 def loss_text(failure: Exception) -> str:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.dist
 
 @pytest.mark.parametrize("size", [1, 2, long(3)])
 def test_every_worker_runs_keras_3_under_a_strategy_of_the_asked_size(outcome, size):
-    for worker in outcome(size).told("describe"):
+    for worker in outcome(size).returned("describe"):
         assert worker["keras"].startswith("3.")
         assert worker["tf_keras_is_keras_3"]
         assert worker["strategy"] == "CollectiveAllReduceStrategy"  # the class behind MultiWorkerMirroredStrategy
@@ -28,7 +28,7 @@ def test_the_strategy_is_the_public_one():
 
 
 def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_written(outcome):
-    for worker in outcome(2).told("refused"):
+    for worker in outcome(2).returned("refused"):
         said, left = zip(*worker, strict=True)
         assert "2 outputs, but the labels need 3" in said[0]
         assert "not a keras.Model" in said[1]
@@ -45,25 +45,25 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
     ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), long(3, [True, False, False])]
 )
 def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agreed):
-    for worker in outcome(size).told("describe"):
+    for worker in outcome(size).returned("describe"):
         assert worker["agreed"] == agreed
 
 
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_replicas_draw_different_dropout_masks(outcome, size):
-    masks = [np.array(worker["mask"]) for worker in outcome(size).told("describe")]
+    masks = [np.array(worker["mask"]) for worker in outcome(size).returned("describe")]
     for one, other in itertools.combinations(masks, 2):
         assert 0 < np.count_nonzero(one) < one.size
         assert (one != other).any()
 
 
 def test_the_first_replica_draws_as_without_a_strategy(outcome):
-    assert outcome(1).told("describe")[0]["mask"] == outcome(2).told("describe")[0]["mask"]
+    assert outcome(1).returned("describe")[0]["mask"] == outcome(2).returned("describe")[0]["mask"]
 
 
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
-    first, *others = outcome(size).told("describe")
+    first, *others = outcome(size).returned("describe")
     assert np.abs(np.array(first["statistics"][0])).max() > 0.01  # they moved from their initial zeros
     for other in others:
         assert other["statistics"] == first["statistics"]

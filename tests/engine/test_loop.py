@@ -103,7 +103,7 @@ def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     ],
 )
 def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_good_checkpoint(outcome, model, said):
-    for message, epochs, finite in (worker[model] for worker in outcome(2).told("diverged")):
+    for message, epochs, finite in (worker[model] for worker in outcome(2).returned("diverged")):
         assert re.match(said, message)
         assert (epochs, finite) == (1, True)
 

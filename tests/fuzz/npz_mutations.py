@@ -117,20 +117,20 @@ def data_file(number: int) -> tuple[bytes, str]:
         for _ in range(draw.choice((1, 3))):
             content = change_bytes(content, draw)
         return content, "bytes were changed"
-    key, told = draw.choice(KEYS), "nothing was changed"
+    key, change = draw.choice(KEYS), "nothing was changed"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if way == "array":
-            arrays[key], told = changed(arrays[key], draw)
-            told = f"{key}: {told}"
+            arrays[key], change = changed(arrays[key], draw)
+            change = f"{key}: {change}"
         elif way == "keys":
             other = draw.choice(("x_train.npy", "X_train", "", "é", "x_train", "../x", "y", "x" * 300))
-            told = f"{key} is named {other!r}"
+            change = f"{key} is named {other!r}"
             arrays[other] = arrays.pop(key) if draw.random() < 0.8 else arrays[key]
         elif way in ("header", "member"):
-            arrays[key], told = member(way, draw)
-            told = f"{key}: {told}"
-        return packed(arrays, draw), told
+            arrays[key], change = member(way, draw)
+            change = f"{key}: {change}"
+        return packed(arrays, draw), change
 
 
 def changed(array: np.ndarray, draw: random.Random) -> tuple[Any, str]:

@@ -108,10 +108,10 @@ class Tally:
 def ending(job: str, words: Sequence[str]) -> tuple[int | None, str]:
     """The exit code and what stands on stderr; None and the traceback where there is one."""
     action, stages, flags = JOBS[job]
-    told = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()), time_limit(), warned():
-            return run_job("Job", words, action, stages, flags), told.getvalue()
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()), time_limit(), warned():
+            return run_job("Job", words, action, stages, flags), errors.getvalue()
     except (Exception, TooLong):
         return None, traceback.format_exc(limit=-4)
 

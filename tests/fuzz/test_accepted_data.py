@@ -25,7 +25,7 @@ def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere, numbers):
     replicas = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
     finished, failed, faults = 0, 0, []
     for number in numbers:
-        content, told = data_file(number)
+        content, change = data_file(number)
         (elsewhere / "data.npz").write_bytes(content)
         if ending("train", ["--data.source", "data.npz"])[0] != 0:
             continue
@@ -47,6 +47,6 @@ def test_what_is_taken_ends_in_a_whole_run_or_in_a_message(elsewhere, numbers):
         else:
             problem = ""
         if problem:
-            faults.append(f"data_file({number}), {told}: {problem[:500]}")
+            faults.append(f"data_file({number}), {change}: {problem[:500]}")
     assert not faults, "\n".join([f"{len(faults)} faults; the first:", *faults[:5]])
     assert finished > len(numbers) / 20

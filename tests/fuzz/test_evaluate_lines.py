@@ -55,11 +55,11 @@ def test_a_mutated_line_is_refused_in_one_line_and_leaves_nothing(elsewhere, mon
     monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
     faults = []
     for number in numbers:
-        told, words = io.StringIO(), evaluate_line(number)
+        errors, words = io.StringIO(), evaluate_line(number)
         try:
-            with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()), time_limit():
+            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()), time_limit():
                 code = exit_code(lambda words=words: main(words))
-            problem = fault(code, told.getvalue()) or ("" if code == 2 else "taken, though there are no runs")
+            problem = fault(code, errors.getvalue()) or ("" if code == 2 else "taken, though there are no runs")
         except (Exception, TooLong):
             problem = traceback.format_exc(limit=-4)
         if problem:

@@ -18,9 +18,9 @@ def test_a_mutated_data_file_is_taken_or_refused_in_one_line(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     file, tally = tmp_path / "data.npz", Tally()
     for number in numbers:
-        content, told = data_file(number)
+        content, change = data_file(number)
         file.write_bytes(content)
-        tally.add(f"data_file({number}): {told}", "train", ["--data.source", "data.npz"])
+        tally.add(f"data_file({number}): {change}", "train", ["--data.source", "data.npz"])
     tally.check()
     assert len(numbers) / 10 < tally.taken < len(numbers) / 2  # what is refused always, or never, would prove nothing
     assert list(tmp_path.iterdir()) == [file]

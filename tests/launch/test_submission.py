@@ -101,7 +101,7 @@ def training(folder, *more):
         "--scaling.num_workers",
         "1",
     ]
-    words += ["--data.source", "tests.user_data:arrays", "--train.callbacks", "tests.user_code:hang_once"]
+    words += ["--data.source", "tests.user_data:arrays", "--train.callbacks", "tests.user_callbacks:hang_once"]
     return [*words, "--train.batch_size", "16", "--train.epochs", "5", *more]
 
 
@@ -198,16 +198,16 @@ def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatc
     if address is not None:
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", address)
     assert exit_code(lambda: main(["train"])) == 2
-    told = capfd.readouterr()
-    assert told.out == ""
-    assert re.fullmatch(f"error: .*{said}.*\n", told.err), told.err
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(f"error: .*{said}.*\n", captured.err), captured.err
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 0), (["trian"], 2)])
 def test_the_job_is_named(capfd, words, code):
     assert exit_code(lambda: main(words)) == code
-    told = capfd.readouterr()
-    assert "train, tune, evaluate, pipeline, doctor" in (told.err if code else told.out)
+    captured = capfd.readouterr()
+    assert "train, tune, evaluate, pipeline, doctor" in (captured.err if code else captured.out)
 
 
 @pytest.mark.e2e

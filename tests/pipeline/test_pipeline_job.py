@@ -81,10 +81,10 @@ def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monk
     monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
     monkeypatch.chdir(tmp_path)
     assert run_job("", [*FILE, *words], jobs.pipeline.main, ("search", "pipeline"), jobs.pipeline.FLAGS) == 2
-    told = capfd.readouterr()
-    assert said in told.err
-    assert len(told.err.splitlines()) == 1
-    assert told.out == ""
+    captured = capfd.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert captured.out == ""
     assert not list(tmp_path.iterdir())
 
 

@@ -201,9 +201,9 @@ def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(
 ):
     monkeypatch.chdir(tmp_path)
     assert exit_code(lambda: main(words)) == 2
-    told = capfd.readouterr()
-    assert said in told.err
-    assert len(told.err.splitlines()) == 1
+    captured = capfd.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -78,7 +78,7 @@ def test_a_killed_process_leaves_no_guard(guarded):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def pipe(monkeypatch):
     """The pipe on which a guard in this process is told; it ends nobody."""
     reads, writes = os.pipe()
     over = threading.Event()
@@ -100,17 +100,17 @@ WORKS = {
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
-def test_the_guard_of_one_that_works_or_waits_is_told_on_and_on(told, work):
+def test_the_guard_of_one_that_works_or_waits_is_told_on_and_on(pipe, work):
     Guard(600.0).change(0.2)
     values = []
     while len(values) < 2 * module.TOLD:
         work()
-        if select.select([told], [], [], 0)[0]:
-            values += [value for (value,) in struct.iter_unpack("d", told.read(8 * 100))]
+        if select.select([pipe], [], [], 0)[0]:
+            values += [value for (value,) in struct.iter_unpack("d", pipe.read(8 * 100))]
     assert values[-1] == 0.2
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("pipe")
 def test_it_is_told_many_times_within_the_time_out(monkeypatch):
     waits = []
 

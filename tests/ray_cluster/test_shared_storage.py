@@ -70,10 +70,10 @@ def test_a_folder_of_one_machine_is_refused_and_left_as_it_was(unshared, job, se
 @on_nodes
 def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers_start(unshared, capfd):
     assert run_job("", ["--run.storage_path", str(unshared)], jobs.train.main) == 2
-    told = capfd.readouterr()
-    assert told.err.startswith("error: run.storage_path: ")
-    assert len(told.err.splitlines()) == 1
-    assert "starting" not in told.out
+    captured = capfd.readouterr()
+    assert captured.err.startswith("error: run.storage_path: ")
+    assert len(captured.err.splitlines()) == 1
+    assert "starting" not in captured.out
     assert list(unshared.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nn_train.config import Config
+from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.tf
 
@@ -31,7 +32,7 @@ def written(memories):
 
 def make_callbacks():
     import keras
-    from user_code import Counts
+    from user_callbacks import Counts
 
     early = keras.callbacks.EarlyStopping(monitor="loss", patience=2, min_delta=0.01, restore_best_weights=True)
     return [early, keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=2), Counts()]
@@ -84,7 +85,7 @@ def test_the_wish_to_stop_comes_back():
 
 
 def test_what_the_users_code_sets_is_not_overruled():
-    from user_code import Counts
+    from user_callbacks import Counts
 
     first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
     first.on_train_begin(resumed=False)
@@ -95,8 +96,30 @@ def test_what_the_users_code_sets_is_not_overruled():
     assert list(second.callbacks.callbacks[0].seen) == [0]
 
 
+def test_a_callback_that_says_its_state_is_asked():
+    from user_callbacks import SaysItsState
+
+    first, second = chief(make_model(), [SaysItsState()]), chief(make_model(), [SaysItsState()])
+    first.on_train_begin(resumed=False)
+    end_epochs(first, [1.0, 2.0])
+    second.recall(written(first.memories()))
+    second.on_train_begin(resumed=False)
+    end_epochs(second, [3.0], first=2)
+    ours = second.callbacks.callbacks[0]
+    assert (ours.losses.values(), ours.not_kept) == ([1.0, 2.0, 3.0], 1)
+
+
+def test_a_state_that_cannot_be_kept_is_refused_at_the_beginning():
+    from user_callbacks import SaysItsState
+
+    callback = SaysItsState()
+    callback.get_state = lambda: {"model": object()}
+    with pytest.raises(RequestError, match=r"get_state\(\) of SaysItsState must return numbers, texts, arrays"):
+        chief(make_model(), [callback]).on_train_begin(resumed=False)
+
+
 def test_other_callbacks_begin_anew_and_say_so():
-    from user_code import Counts
+    from user_callbacks import Counts
 
     first, second = chief(make_model(), make_callbacks()), chief(make_model(), [Counts()])
     first.on_train_begin(resumed=False)
@@ -109,7 +132,7 @@ def test_other_callbacks_begin_anew_and_say_so():
 
 @pytest.mark.parametrize(("resumed", "rate"), [(False, 0.5), (True, 0.001)])
 def test_what_callbacks_change_when_training_begins_does_not_undo_a_checkpoint(resumed, rate):
-    from user_code import SetsTheRate
+    from user_callbacks import SetsTheRate
 
     model = make_model()
     model.optimizer.build(model.trainable_variables)

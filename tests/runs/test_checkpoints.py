@@ -37,7 +37,7 @@ def test_a_continued_run_is_bit_identical(outcome, size, continued, whole):
 )
 def test_a_run_continued_within_an_epoch_is_bit_identical(outcome, size, continued, whole):
     # Nor does it matter where an epoch is interrupted: the whole run was not, the other one after every step.
-    assert outcome(size).told(continued) == [[1, 2]] * size
+    assert outcome(size).returned(continued) == [[1, 2]] * size
     assert outcome(size).history(continued) == outcome(size).history(whole)
     for one, other in zip(outcome(size).variables(continued), outcome(size).variables(whole), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -65,7 +65,7 @@ NOT_THE_SAME = "run.storage_path: the workers do not see the same "
 
 @pytest.mark.dist
 def test_a_worker_that_cannot_read_the_checkpoint_or_reads_another_stops_all_of_them(outcome):
-    chief, other = outcome(2).told("unreadable_run")
+    chief, other = outcome(2).returned("unreadable_run")
     assert chief[0].startswith(f"OtherWorkerError: {ANOTHER}")
     assert other[0].startswith("StorageError: checkpoints/epoch-000003")
     assert [said.startswith(f"RequestError: {NOT_THE_SAME}") for said in (chief[1], other[1])] == [True] * 2
@@ -75,13 +75,13 @@ def test_a_worker_that_cannot_read_the_checkpoint_or_reads_another_stops_all_of_
 
 @pytest.mark.dist
 def test_a_run_that_replaces_another_does_not_begin_before_that_is_gone(outcome):
-    assert outcome(2).told("replaced_run") == [["none"], ["none"]]
+    assert outcome(2).returned("replaced_run") == [["none"], ["none"]]
     assert outcome(2).history("replaced_run") == outcome(2).history("dropout")
 
 
 @pytest.mark.dist
 def test_a_trial_of_which_a_worker_cannot_read_the_checkpoint_is_not_trained(outcome):
-    chief, other = outcome(2).told("unreadable_trial")
+    chief, other = outcome(2).returned("unreadable_trial")
     for worker in (chief, other):
         assert worker["trained"] == [1, 2]
         assert worker["went_on"] == 3

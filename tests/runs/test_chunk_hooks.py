@@ -100,11 +100,11 @@ def test_a_chunk_grows_to_five_seconds_and_its_pace_is_known_once_nothing_is_tra
 def test_the_first_chunks_of_a_stream_may_wait_for_its_examples_in_every_epoch(make, reads_stream, watched):
     hooks, _ = make(asked=False)
     for begin, end in ((hooks.train, hooks.trained), (hooks.validate, hooks.validated)):
-        told = []
+        calls = []
         hooks.watch = SimpleNamespace(
-            steps=lambda expected, told=told: told.append("steps"), other=lambda told=told: told.append("other")
+            steps=lambda expected, calls=calls: calls.append("steps"), other=lambda calls=calls: calls.append("other")
         )
         for first in (True, False, False, True):
             end(begin(reads_stream, first))
-        assert told[::2] == watched
-        assert told[1::2] == ["other"] * 4  # between the chunks
+        assert calls[::2] == watched
+        assert calls[1::2] == ["other"] * 4  # between the chunks

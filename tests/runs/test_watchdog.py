@@ -48,44 +48,44 @@ class Looks:
     ],
 )
 def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, begin, busy_until, hangs_from, seconds):
-    clock, told = Clock(), []
+    clock, hangs = Clock(), []
     looks = Looks(clock, busy_until)
     clock.process_time = looks.process_time
     monkeypatch.setattr(watchdog, "time", clock)
-    watch = Watchdog(60.0, lambda waited: told.append(clock.now))
+    watch = Watchdog(60.0, lambda waited: hangs.append(clock.now))
     watch.ended = threading.Event()  # no thread: it is looked here
     begin(watch)
     watch.look(looks)
-    assert 0.85 * seconds <= told[0] - hangs_from <= seconds
+    assert 0.85 * seconds <= hangs[0] - hangs_from <= seconds
 
 
 def test_a_process_that_was_suspended_is_not_taken_for_hung(monkeypatch):
-    clock, told = Clock(), []
+    clock, hangs = Clock(), []
     clock.then = {100.0: lambda: clock.sleep(3000.0)}  # of an hour nobody of this process saw anything
     looks = Looks(clock, NEVER)
     clock.process_time = looks.process_time
     monkeypatch.setattr(watchdog, "time", clock)
-    watch = Watchdog(60.0, lambda waited: told.append((clock.now, waited)))
+    watch = Watchdog(60.0, lambda waited: hangs.append((clock.now, waited)))
     watch.ended = threading.Event()
     watch.steps(0.0)
     watch.look(looks)
-    ((now, waited),) = told
+    ((now, waited),) = hangs
     assert now > 3000 + 0.9 * 600
     assert waited <= 600
 
 
 def test_it_looks_from_a_thread_that_ends_with_the_watch():
-    told = threading.Event()
-    watch = Watchdog(0.1, lambda seconds: told.set())
+    hangs = threading.Event()
+    watch = Watchdog(0.1, lambda seconds: hangs.set())
     watch.steps(1e-9)
-    assert told.wait(30)
+    assert hangs.wait(30)
     watch.end()
-    told.clear()
+    hangs.clear()
     before = set(threading.enumerate())
-    watch = Watchdog(600.0, lambda seconds: told.set())
+    watch = Watchdog(600.0, lambda seconds: hangs.set())
     watch.steps(1e-9)
     (thread,) = set(threading.enumerate()) - before
     watch.end()
     thread.join(30)
     assert not thread.is_alive()
-    assert not told.is_set()
+    assert not hangs.is_set()

@@ -74,7 +74,7 @@ def test_a_search_uses_a_node_that_comes_later(tmp_path, modules):
         if len(list(tmp_path.glob("node-*"))) == 2:
             raise KeyboardInterrupt  # that is what was to be seen
 
-    config = make(tmp_path, callbacks="user_code:note_node", num_trials=100)
+    config = make(tmp_path, callbacks="user_callbacks:note_node", num_trials=100)
     try:
         with pytest.raises(KeyboardInterrupt):
             search(config, on_event=grow)

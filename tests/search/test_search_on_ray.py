@@ -121,7 +121,7 @@ def test_a_trial_takes_over_the_weights_of_a_better_one_and_changes_its_numbers(
     # The lower learning rate is the worse by definition, and the better of two trials that run cannot end before
     # the other has been compared with it.
     found_better = {"scheduler": "pbt", "num_trials": 4, "metric": "learning_rate"}
-    outcome = search(make(tmp_path, epochs=4, search=found_better, train={"callbacks": "user_code:two_abreast"}))
+    outcome = search(make(tmp_path, epochs=4, search=found_better, train={"callbacks": "user_callbacks:two_abreast"}))
     assert [epochs(record) for record in outcome.records] == [[1, 2, 3, 4]] * 4
     rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
     assert max(len(rate) for rate in rates) > 1, "no trial went on with other numbers"
@@ -138,7 +138,7 @@ def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(
         space=space,
         model={"name": "user_code:breaks_with_five_units"},
         optimizer={"name": "sgd"},
-        train={"callbacks": "user_code:note_threads"},
+        train={"callbacks": "user_callbacks:note_threads"},
         search={"algorithm": "grid"},
     )
     outcome = search(config)
@@ -208,7 +208,7 @@ def test_a_trial_that_hangs_or_stands_still_is_run_again(tmp_path, workers):
 
 
 def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
-    config = make(tmp_path, epochs=2, train={"callbacks": "user_code:kill_trial_once"}, search={"num_trials": 2})
+    config = make(tmp_path, epochs=2, train={"callbacks": "user_callbacks:kill_trial_once"}, search={"num_trials": 2})
     outcome = search(config)
     assert (tmp_path / "killed").exists()
     assert [record.status for record in outcome.records] == ["completed", "completed"]

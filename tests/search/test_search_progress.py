@@ -59,8 +59,8 @@ def test_a_better_trial_is_told_at_once_others_after_a_while():
     screen.phase(count=6)
     assert screen.trial("t0", 0.5, at=1) == "trial 1/6  t0  completed  val_accuracy 0.5000  best so far"
     assert screen.trial("t1", 0.4, at=2) is None
-    told = screen.trial("t2", 0.4, at=1 + QUIET_SECONDS, status="stopped")
-    assert told == "trial 3/6  t2  stopped  val_accuracy 0.4000  (best 0.5000)  11 s left"
+    line = screen.trial("t2", 0.4, at=1 + QUIET_SECONDS, status="stopped")
+    assert line == "trial 3/6  t2  stopped  val_accuracy 0.4000  (best 0.5000)  11 s left"
     assert screen.trial("t3", at=12, status="failed") is None
     assert screen.trial("t4", 0.6, at=13).endswith("val_accuracy 0.6000  best so far  3 s left")
     assert screen.trial("t5", 0.1, at=14) == "trial 6/6  t5  completed  val_accuracy 0.1000  (best 0.6000)"

@@ -82,18 +82,18 @@ class Stage:
 
 
 @pytest.mark.parametrize(
-    ("ended", "cause", "status", "told"),
+    ("ended", "cause", "status", "message"),
     [
         (True, "", "completed", ""),
         (False, "", "stopped", "asha: not among the best"),
         (True, "the loss is nan", "failed", "the loss is nan"),
     ],
 )
-def test_a_trial_is_taken_down_when_it_ends_and_as_what(tmp_path, ended, cause, status, told):
+def test_a_trial_is_taken_down_when_it_ends_and_as_what(tmp_path, ended, cause, status, message):
     stage = Stage(tmp_path)
     stage.run("t00000", 0.5, 0.6, ended=ended, cause=cause)
     (one,) = stage.ended
-    assert (one.trial, one.phase, one.status, one.cause) == ("t00000", "search", status, told)
+    assert (one.trial, one.phase, one.status, one.cause) == ("t00000", "search", status, message)
     assert one.rows == rows(0.5, 0.6)
     assert one.draws == one.values == {"optimizer.learning_rate": 0.01}
     assert one.epochs == 4
@@ -144,9 +144,9 @@ def test_a_lost_trial_with_attempts_left_stays_open_to_be_run_again(tmp_path, re
     ],
 )
 def test_why_a_worker_was_lost_is_one_line(error, said):
-    told = why_lost(TuneTrial({}, error=error))
-    assert told.startswith(said) or said in told
-    assert len(told.splitlines()) == 1
+    message = why_lost(TuneTrial({}, error=error))
+    assert message.startswith(said) or said in message
+    assert len(message.splitlines()) == 1
 
 
 def test_trials_cut_off_by_the_end_of_time_are_not_taken_down(tmp_path):

@@ -44,7 +44,7 @@ def journal(folder):
 
 @pytest.mark.e2e
 def test_a_killed_search_goes_on_where_it_was(tmp_path):
-    words = settings(tmp_path, "--train.callbacks", "user_code:one_until_told")
+    words = settings(tmp_path, "--train.callbacks", "user_callbacks:one_until_told")
     first = start(words)
     for line in first.stdout:
         if line.startswith("trial "):
@@ -83,10 +83,10 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said, flags):
     monkeypatch.setattr("nn_train.search.ray_tune.ray_session", lambda verbose: pytest.fail("Ray is started"))
     assert run_job("", settings(tmp_path, *words, *flags), jobs.tune.main, ("search",), jobs.tune.FLAGS) == 2
-    told = capfd.readouterr()
-    assert said in told.err
-    assert len(told.err.splitlines()) == 1
-    assert "searching" not in told.out
+    captured = capfd.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert "searching" not in captured.out
     assert not list(tmp_path.iterdir())
 
 

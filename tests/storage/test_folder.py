@@ -134,12 +134,12 @@ def test_a_disk_that_was_never_anything_but_read_only_is_not_waited_for(tmp_path
 
 def test_a_run_that_is_gone_is_waited_for_and_not_made_anew(tmp_path, disk):
     waited = disk(errno.EIO, times=0)
-    writer, reader, told = (ResultsFolder(str(tmp_path), "run") for _ in range(3))
+    writer, reader, expecting = (ResultsFolder(str(tmp_path), "run") for _ in range(3))
     writer.write("config.yaml", b"x")
     assert reader.exists("config.yaml")
-    told.expect()
+    expecting.expect()
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    places = [writer, reader, told, writer.inside("trials/one")]
+    places = [writer, reader, expecting, writer.inside("trials/one")]
     for folder in places:
         with pytest.raises(StorageError, match=r"a\.txt cannot be written: its folder .* is gone.*; tried for \d+ s"):
             folder.write("a.txt", b"y")

@@ -367,7 +367,7 @@ def test_searches_pipelines_and_reports_are_refused_too(tmp_path, living):
 def test_the_second_of_two_jobs_is_refused_and_goes_on_once_the_first_is_killed(tmp_path, capsys):
     import ray
 
-    run = ["--run.storage_path", str(tmp_path), "--name", "run", "--train.callbacks", "user_code:hang_once"]
+    run = ["--run.storage_path", str(tmp_path), "--name", "run", "--train.callbacks", "user_callbacks:hang_once"]
     data = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "5"]
     words = [*run, *data, "--scaling.num_workers", "1"]
     here = {"PYTHONPATH": str(ROOT / "tests"), "RAY_ADDRESS": ray.get_runtime_context().gcs_address}

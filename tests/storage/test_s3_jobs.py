@@ -141,7 +141,7 @@ def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
 def test_a_killed_worker_and_a_spell_of_503_change_nothing(s3, whole):
     events = []
     s3.service.refused, s3.service.left = "struck/checkpoints/epoch-000002", 12  # pyarrow gives up after 3, in workers
-    config = make("struck", workers=2, train={"callbacks": "user_code:kill_once_marked"})
+    config = make("struck", workers=2, train={"callbacks": "user_callbacks:kill_once_marked"})
     result = train(config, on_event=events.append)
     s3.service.refused, left, s3.service.left = None, s3.service.left, math.inf
     assert left == 0
@@ -156,7 +156,7 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     from nn_train.runs.checkpoints import load_newest
 
     events, again = [], []
-    config = make("gone", train={"epochs": 4, "callbacks": "user_code:impatient"})
+    config = make("gone", train={"epochs": 4, "callbacks": "user_callbacks:impatient"})
     s3.service.refused = "gone/checkpoints/epoch-000003"
     with pytest.raises(StorageError) as caught:
         train(config, on_event=events.append)
@@ -283,11 +283,11 @@ def run_here(module, words):
 def test_credentials_in_a_uri_are_refused_and_not_repeated(s3, no_ray, tmp_path, monkeypatch, capfd, module, words):
     monkeypatch.chdir(tmp_path)
     assert run_here(module, [word.format(key=s3.key, secret=s3.secret) for word in words]) == 2
-    told = capfd.readouterr()
-    assert "the URI holds credentials" in told.err
-    assert len(told.err.splitlines()) == 1
+    captured = capfd.readouterr()
+    assert "the URI holds credentials" in captured.err
+    assert len(captured.err.splitlines()) == 1
     for secret in (s3.key, *s3.secret.split("/")):
-        assert secret not in told.out + told.err
+        assert secret not in captured.out + captured.err
     assert not list(tmp_path.iterdir())
     assert not [name for name in s3.objects() if "embedded" in name]
 
@@ -316,8 +316,8 @@ def test_a_service_that_answers_503_ends_a_job_with_code_1_and_one_line(
 def test_a_report_is_not_written_to_a_uri(s3, no_ray, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert run_here("evaluate", ["--runs", "s3://bucket/x", "--output", "s3://bucket/report"]) == 2
-    told = capfd.readouterr()
-    assert "--output: s3://bucket/report is a URI" in told.err
-    assert len(told.err.splitlines()) == 1
+    captured = capfd.readouterr()
+    assert "--output: s3://bucket/report is a URI" in captured.err
+    assert len(captured.err.splitlines()) == 1
     assert not [name for name in s3.objects() if name.startswith("report")]
     assert not list(tmp_path.iterdir())

@@ -35,10 +35,10 @@ RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
     ],
 )
 def test_lost_workers_are_replaced_and_mistakes_reported(failures, decision):
-    told = []
-    policy = RetryLostWorkers(FailureConfig(max_failures=1), told.append)
+    events = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=1), events.append)
     assert policy.make_decision(WorkerGroupError("failed", failures)) == decision
-    assert len(told) == (decision is RETRY)
+    assert len(events) == (decision is RETRY)
 
 
 @pytest.mark.parametrize(
@@ -50,26 +50,26 @@ def test_lost_workers_are_replaced_and_mistakes_reported(failures, decision):
     ],
 )
 def test_the_limit_of_restarts_holds_and_each_is_told(error):
-    told = []
-    policy = RetryLostWorkers(FailureConfig(max_failures=2), told.append)
+    events = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=2), events.append)
     assert [policy.make_decision(error) for _ in range(3)] == [RETRY, RETRY, RAISE]
-    assert [(event.restart, event.restarts) for event in told] == [(1, 2), (2, 2)]
+    assert [(event.restart, event.restarts) for event in events] == [(1, 2), (2, 2)]
 
 
 def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit():
-    told = []
-    policy = RetryLostWorkers(FailureConfig(max_failures=0), told.append)
+    events = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=0), events.append)
     error = WorkerGroupError("failed", {0: UserExceptionWithTraceback(DrainedError(), "…"), 1: PeerLostError("gone")})
     assert [policy.make_decision(error) for _ in range(5)] == [RETRY] * 5
-    assert told == []
+    assert events == []
 
 
 def test_waiting_for_room_has_no_limit_and_is_no_failure():
-    told = []
-    policy = RetryLostWorkers(FailureConfig(max_failures=0), told.append)
+    events = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=0), events.append)
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
     assert [policy.make_decision(error) for _ in range(5)] == [RETRY] * 5
-    assert told == []
+    assert events == []
 
 
 # As Ray 2.60 words them.

@@ -56,7 +56,7 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
 def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
     words = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
     words += ["--scaling.num_workers", "1"]
-    done = run(tmp_path, *words, "--train.callbacks", "user_code:kill_once")
+    done = run(tmp_path, *words, "--train.callbacks", "user_callbacks:kill_once")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = [line for line in done.stdout.splitlines() if not line.startswith("epoch 1/2")]  # may die with the worker
@@ -82,7 +82,7 @@ def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
 
 @pytest.mark.e2e
 def test_interrupted_and_started_again_it_goes_on(tmp_path):
-    words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_code:hang_once"]
+    words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_callbacks:hang_once"]
     process = subprocess.Popen(
         command(tmp_path, *words),
         # A shell that starts tests in the background lets them ignore this signal; the job must not inherit that.
@@ -150,10 +150,10 @@ def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monk
     write_npz(tmp_path, y_train=np.arange(19) % 2)
     monkeypatch.chdir(tmp_path)
     assert run_job("", ["--run.storage_path", "out", *words], jobs.train.main) == 2
-    told = capfd.readouterr()
-    assert said in told.err
-    assert len(told.err.splitlines()) == 1
-    assert "starting" not in told.out
+    captured = capfd.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert "starting" not in captured.out
     assert not (tmp_path / "out").exists()
 
 

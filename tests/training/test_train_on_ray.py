@@ -59,7 +59,9 @@ def finished(ray, tmp_path_factory):
     """A run that nothing happens to: its folder, config, result and events."""
     folder, events = tmp_path_factory.mktemp("finished"), []
     loggers = {"run": {"loggers": ["tensorboard", "mlflow"]}}
-    config = make(folder, "run", train={"callbacks": "user_code:never_kill", **TWELVE_STEPS}, **UNHARMED, **loggers)
+    config = make(
+        folder, "run", train={"callbacks": "user_callbacks:never_kill", **TWELVE_STEPS}, **UNHARMED, **loggers
+    )
     return folder, config, train(config, on_event=events.append), events
 
 
@@ -103,18 +105,19 @@ def test_mlflow_gets_the_metrics_when_asked(finished):
 
 def test_a_worker_that_hangs_and_one_that_is_killed_are_replaced_and_change_nothing(finished, tmp_path):
     events = []
-    train_section = {"callbacks": "user_code:kill_once", **TWELVE_STEPS}
+    train_section = {"callbacks": "user_callbacks:kill_once", **TWELVE_STEPS}
     model = {"name": "failing_models:waiting_in_a_step"}
     train(make(tmp_path, "run", train=train_section, model=model, run={"hang_timeout": 15}), on_event=events.append)
     assert all((tmp_path / "run" / marker).exists() for marker in ("struck", "killed"))
-    told = [event for event in events if not isinstance(event, EpochEnded)]  # the first epoch's may die with the worker
+    # The first epoch's event may die with the worker.
+    steady = [event for event in events if not isinstance(event, EpochEnded)]
     a_start = [Starting, Started]
-    assert [type(event) for event in told] == [*a_start, WorkersLost, *a_start, WorkersLost, *a_start, Finished]
-    hung, killed = [event for event in told if isinstance(event, WorkersLost)]
+    assert [type(event) for event in steady] == [*a_start, WorkersLost, *a_start, WorkersLost, *a_start, Finished]
+    hung, killed = [event for event in steady if isinstance(event, WorkersLost)]
     assert "lost: its training has stopped moving (nothing of it has ended for " in hung.what
     assert killed.what.startswith("worker 0 was lost: killed")
     assert [(failure.restart, failure.restarts) for failure in (hung, killed)] == [(1, 3), (2, 3)]
-    starts = [(event.resumed_after, event.resumed_step) for event in told if isinstance(event, Started)]
+    starts = [(event.resumed_after, event.resumed_step) for event in steady if isinstance(event, Started)]
     assert starts[:2] == [(0, 0), (0, 8)]  # from within the epoch in which it hung
     assert starts[2][0] == 1
     assert [event.row["epoch"] for event in events if isinstance(event, EpochEnded)][-2:] == [2, 3]
@@ -176,7 +179,7 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
 
 def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path):
     configs = [
-        make(tmp_path, name, workers=1, train={"callbacks": f"user_code:{call}"}, model={"name": KERAS_3})
+        make(tmp_path, name, workers=1, train={"callbacks": f"user_callbacks:{call}"}, model={"name": KERAS_3})
         for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
     ]
     events = []
@@ -251,7 +254,7 @@ def test_a_mistake_in_user_code_is_shown_once_with_its_own_traceback(tmp_path):
 
 def test_a_folder_of_another_config_is_refused_with_the_way_out(finished, tmp_path):
     shutil.copytree(finished[0] / "run", tmp_path / "taken")
-    more = {"train": {"epochs": 4, "callbacks": "user_code:never_kill", **TWELVE_STEPS}, **UNHARMED}
+    more = {"train": {"epochs": 4, "callbacks": "user_callbacks:never_kill", **TWELVE_STEPS}, **UNHARMED}
     with pytest.raises(RequestError, match=r"train.epochs: 3 → 4.*--run.overwrite true"):
         train(make(tmp_path, "taken", **more))
     (tmp_path / "thesis").mkdir()
