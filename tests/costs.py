@@ -131,5 +131,7 @@ class Account:
         )
         for reason, count in self.left_out.items():
             terminalreporter.write_line(f"not run: {count} tests: {reason}", yellow=True)
+        if terminalreporter.config.getoption("tier") == "long" and not os.environ.get("NN_TRAIN_KERAS"):
+            terminalreporter.write_line("not run: Keras' own tests: NN_TRAIN_KERAS names no checkout of Keras")
         for fault in self.faults():
             terminalreporter.write_line(f"error: {fault}", red=True)

@@ -37,11 +37,11 @@ def log_of(out: Path, rank: int) -> Path:
     return out / f"worker-{rank}.log"
 
 
-def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1") -> None:
+def run_workers(size: int, out: Path, script: Path, host: str = "127.0.0.1", timeout: float = TIMEOUT) -> None:
     """Start workers and wait until they have ended; raise with the log of a failed one."""
     processes = start_workers(size, out, script, host)
     try:
-        codes = wait_for_all(processes)
+        codes = wait_for_all(processes, timeout)
     finally:
         for process in processes:
             process.kill()
@@ -94,9 +94,9 @@ class WorkerGroup:
             process.communicate()
 
 
-def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+def wait_for_all(processes: list[subprocess.Popen[bytes]], timeout: float = TIMEOUT) -> list[int]:
     """The exit codes; when one process fails the others, which would wait for it, are ended."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         codes = [process.poll() for process in processes]
         if any(codes):
@@ -104,7 +104,7 @@ def wait_for_all(processes: list[subprocess.Popen[bytes]]) -> list[int]:
         if None not in codes:
             return [0 for _ in codes]
         select.select([], [], [], 0.05)
-    raise AssertionError(f"the workers did not end within {TIMEOUT} s")
+    raise AssertionError(f"the workers did not end within {timeout:.0f} s")
 
 
 def listening(pids: Iterable[int]) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("nn_train", "jobs", "cluster", "benchmarks")
-PRIVATE = re.compile(r"_(?!_)\w+|src")  # of a module's path; `tensorflow.python` is not imported anywhere
+PRIVATE = re.compile(r"_(?!_)\w+|src|python")  # of a module's path; `tensorflow.python` is not public
 Name = tuple[str, str]  # what is used, and the file
 
 

@@ -1,0 +1,1 @@
+"""Keras' own ``fit``, ``evaluate`` and ``predict`` on several workers: their steps are spread, the rest stays."""

@@ -1,0 +1,147 @@
+"""What several workers would compute otherwise than one is found by trying it on a few rows, and refused by name.
+
+Losses of the outputs and metrics need no trial: every worker has those of all rows. What is left are losses that are
+computed from this worker's rows alone, layers that look at other rows, and layers that keep what they have seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.trainers.data_adapters import data_adapter_utils
+
+from nn_train.engine.fit.random_state import global_generator
+from nn_train.engine.spreadable import agree
+from nn_train.engine.steps import call
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+ROWS = 5
+ALONE = "or train it on one worker"
+
+
+def check_model(model: keras.Model, data: Nest) -> None:
+    """Raise RequestError for what cannot be put together from parts of a batch.
+
+    Args:
+        model: built; compiled with an optimizer and a loss, unless its ``train_step`` is its own.
+        data: a batch as Keras hands it to a step. Of one row nothing can be learnt.
+    """
+    rows = min(ROWS, *(int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if is_dense(leaf)), ROWS)
+    if rows < 2 or not all(leaf is None or is_dense(leaf) for leaf in keras.tree.flatten(data)):
+        return
+    parts = [first_rows(data, 0, 1), first_rows(data, 1, rows)]
+    whole = first_rows(data, 0, rows)
+    with unchanged(model):
+        check_state(model, parts)
+        check_outputs(model, whole, parts)
+        if type(model).train_step is keras.Model.train_step:
+            check_loss(model, whole, parts, [1, rows - 1])
+
+
+def check_state(model: keras.Model, parts: list[Any]) -> None:
+    """What a layer keeps of a step must be the same whatever its rows are, or be summed by BatchNormalization."""
+    ours = {id(variable) for variable in model.variables if variable.name == "seed_generator_state"}
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            ours |= {id(variable) for variable in layer.non_trainable_variables}
+    kept = [variable for variable in model.non_trainable_variables if id(variable) not in ours]
+    if not kept:
+        return
+    before, after = values_of(kept), []
+    for part in parts:
+        call(model, data_adapter_utils.unpack_x_y_sample_weight(part)[0], training=True)
+        after.append(values_of(kept))
+        put(kept, before)
+    for variable, one, other in zip(kept, *after, strict=True):
+        if not (agree(model, one, other) if one.dtype.kind == "f" else np.array_equal(one, other)):
+            raise RequestError(
+                f"{variable.path} depends on the rows that its layer sees: after one row it is {short(one)}, after "
+                f"others {short(other)}. Each worker would keep its own; let the layer keep what does not depend on "
+                f"the rows, {ALONE}"
+            )
+
+
+def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[int]) -> None:
+    """A ``compute_loss`` of the user's, and what ``add_loss`` was given, must be means over the rows."""
+
+    def loss_of(batch: Nest) -> float:
+        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(batch)
+        predicted = call(model, x, training=False)
+        if type(model).compute_loss is keras.Model.compute_loss:
+            return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
+        return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
+
+    try:
+        of_whole, again, *of_parts = [loss_of(batch) for batch in (whole, whole, *parts)]
+    except Exception:
+        return  # it wants to be called in a step; what is wrong with it will be said there
+    if again != of_whole:
+        return  # it draws random numbers: nothing can be compared
+    together = sum(loss * count for loss, count in zip(of_parts, counts, strict=True)) / sum(counts)
+    if not agree(model, of_whole, together):
+        where = "add_loss" if type(model).compute_loss is keras.Model.compute_loss else "compute_loss"
+        raise RequestError(
+            f"{where}: no mean over the rows: of {sum(counts)} it is {of_whole:.6g}, of 1 and {counts[1]} of them put "
+            f"together {together:.6g}, so that it would depend on the number of workers. Let it give a mean, {ALONE}"
+        )
+
+
+def check_outputs(model: keras.Model, whole: Nest, parts: list[Any]) -> None:
+    """The outputs for a row must not depend on the other rows."""
+
+    def outputs_of(batch: Nest) -> list[np.ndarray]:
+        outputs = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=False)
+        return [np.asarray(leaf) for leaf in keras.tree.flatten(outputs) if is_dense(leaf)]
+
+    of_whole = outputs_of(whole)
+    if not all(np.array_equal(*pair, equal_nan=True) for pair in zip(of_whole, outputs_of(whole), strict=True)):
+        return  # random
+    of_parts = [np.concatenate(pieces) for pieces in zip(*map(outputs_of, parts), strict=True)]
+    for one, other in zip(of_whole, of_parts, strict=True):
+        if one.shape != other.shape or not agree(model, one, other):
+            raise RequestError(
+                "the outputs of the model for a row depend on the other rows of its batch, which other workers have; "
+                f"let each row stand alone, {ALONE}"
+            )
+
+
+@contextlib.contextmanager
+def unchanged(model: keras.Model) -> Iterator[None]:
+    """After it the model's variables are what they were."""
+    generator = global_generator()
+    drawn = [generator.state] if generator is not None else []
+    variables = list({id(v): v for v in [*model.variables, *model.metrics_variables, *drawn]}.values())
+    before = values_of(variables)
+    try:
+        yield
+    finally:
+        put(variables, before)
+
+
+def values_of(variables: list[Any]) -> list[np.ndarray]:
+    return [np.asarray(variable.value) for variable in variables]
+
+
+def put(variables: list[Any], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        if not np.array_equal(np.asarray(variable.value), value, equal_nan=value.dtype.kind == "f"):
+            variable.assign(value)
+
+
+def first_rows(data: Nest, first: int, stop: int) -> Any:
+    take: Callable[[Any], Any] = lambda leaf: leaf[first:stop] if is_dense(leaf) else leaf  # noqa: E731
+    return keras.tree.map_structure(take, data)
+
+
+def is_dense(leaf: Nest) -> bool:
+    return isinstance(leaf, tf.Tensor) and leaf.shape.rank not in (0, None)
+
+
+def short(value: np.ndarray) -> str:
+    return np.array2string(value.reshape(-1)[:3], precision=4, separator=", ")

@@ -1,0 +1,51 @@
+"""The random states of a process, which all workers take over from the chief: then they shuffle and draw alike."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from tensorflow.python.eager import context
+
+from nn_train.engine.fit.workers import told_by_chief
+from nn_train.engine.strategy import Replicas
+
+
+def take_over_random_states(workers: Replicas) -> None:
+    """Set the chief's states of Python, NumPy, TensorFlow and Keras on all workers. Collective."""
+    if workers.size == 1:
+        return
+    if workers.is_chief and context.global_seed() is None:  # each operation would draw a seed of its own
+        tf.random.set_seed(int.from_bytes(os.urandom(4), "little"))
+    state = told_by_chief(states() if workers.is_chief else None, workers)
+    if not workers.is_chief:
+        take_over(state)
+
+
+def global_generator() -> Any:
+    """Keras' generator for what has none of its own; None before something has drawn from it."""
+    return global_state.get_global_attribute("global_seed_generator")
+
+
+def states() -> tuple[Any, ...]:
+    generator = global_generator()
+    keras_state = None if generator is None else np.asarray(generator.state.value)
+    now = context.context()
+    return random.getstate(), np.random.get_state(), context.global_seed(), now._rng.getstate(), keras_state
+
+
+def take_over(state: tuple[Any, ...]) -> None:
+    of_python, of_numpy, seed, of_operations, of_keras = state
+    random.setstate(of_python)
+    np.random.set_state(of_numpy)
+    tf.random.set_seed(seed)
+    context.context()._rng.setstate(of_operations)
+    generator = global_generator()
+    if of_keras is None:
+        global_state.set_global_attribute("global_seed_generator", None)
+    elif generator is not None:
+        generator.state.assign(of_keras)

@@ -1,0 +1,119 @@
+"""The rows of one global batch: which of them are this worker's, and how all come together again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src import backend
+
+from nn_train.engine.fit.workers import gather, sums
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+
+class Rows:
+    """A global batch of ``n`` rows, of which this worker has ``count``.
+
+    A worker that gets no row of a short batch computes one all the same, of which nothing is used: a layer may not be
+    able to do with none, and one that counts its calls must count this one.
+
+    Args:
+        data: as Keras hands it to a step; the same on all workers.
+        workers: R and this process's place among them.
+        scale: what this worker's gradients are multiplied with before the optimizer weighs them, a function of ``n``
+            and ``count``.
+
+    Attributes:
+        own: ``data`` with this worker's rows only.
+        n, count: int32 scalars.
+        share: ``count / n``, float64 scalar.
+    """
+
+    def __init__(self, data: Nest, workers: Replicas) -> None:
+        self.workers = workers
+        leading = [leaf for leaf in keras.tree.flatten(data) if has_rows(leaf)]
+        if not leading:
+            raise RequestError("the batches of the data have no rows")
+        self.n = tf.cast(row_count(leading[0]), tf.int32)
+        self.static_n = leading[0].shape[0]
+        self.low, self.high = (tf.cast(edge, tf.int32) for edge in workers.rows(self.n))
+        self.count = self.high - self.low
+        self.share = tf.cast(self.count, tf.float64) / tf.cast(self.n, tf.float64)
+        self.first = tf.minimum(self.low, self.n - 1)
+        self.stop = tf.maximum(self.high, self.first + 1)
+        self.whole: dict[int, tuple[Any, Any]] = {}  # by the identity of this worker's rows: these, and all of them
+        self.own = keras.tree.map_structure(self.take, data)
+
+    def take(self, tensor: Nest) -> Any:
+        """This worker's rows of what has rows, the rest as it is."""
+        if not has_rows(tensor):
+            return tensor
+        if isinstance(tensor, tf.SparseTensor):
+            start = tf.concat([[self.first], tf.zeros([tf.rank(tensor) - 1], tf.int32)], axis=0)
+            size = tf.concat([[self.stop - self.first], tf.cast(tf.shape(tensor)[1:], tf.int32)], axis=0)
+            own = tf.sparse.slice(tensor, tf.cast(start, tf.int64), tf.cast(size, tf.int64))
+        else:
+            own = tensor[self.first : self.stop]
+        self.whole[id(own)] = (own, tensor)
+        return own
+
+    def all(self, own: Nest) -> Any:
+        """All rows of a structure of which this worker has computed its own. Only these have a gradient. Collective."""
+        return keras.tree.map_structure(self.gather, own)
+
+    def gather(self, own: Nest) -> Any:
+        if id(own) in self.whole:
+            return self.whole[id(own)][1]
+        if not has_rows(own):
+            return own
+        if isinstance(own, tf.RaggedTensor):
+            lengths = self.concatenated(own.row_lengths())
+            return tf.RaggedTensor.from_row_lengths(self.joined(own[: self.count].values), lengths)
+        whole = self.concatenated(own)
+        mask = backend.get_keras_mask(own)
+        if mask is not None:
+            backend.set_keras_mask(whole, self.concatenated(mask))
+        self.whole[id(own)] = (own, whole)
+        return whole
+
+    def concatenated(self, own: tf.Tensor) -> tf.Tensor:
+        size, rank = self.workers.size, self.workers.rank
+        given = tf.debugging.Assert(
+            tf.equal(tf.shape(own)[0], self.stop - self.first),
+            ["a tensor of this step has another number of rows than the batch", tf.shape(own), self.stop - self.first],
+        )
+        with tf.control_dependencies([given] if given is not None else []):
+            used = own[: self.count]
+        width = -(-self.n // size)  # the most rows that one of them has
+        padding = [[0, width - self.count], *([[0, 0]] * (len(own.shape) - 1))]
+        parts = gather(tf.pad(used, padding), self.workers)
+        edges = [self.n * i // size for i in range(size + 1)]
+        rows = [used if i == rank else parts[i, : edges[i + 1] - edges[i]] for i in range(size)]
+        whole = tf.concat(rows, axis=0)
+        whole.set_shape([self.static_n, *own.shape[1:]])
+        return whole
+
+    def joined(self, own: tf.Tensor) -> tf.Tensor:
+        """The tensors of all workers one after the other, which may differ in length. Collective."""
+        counts = gather(tf.shape(own)[:1], self.workers)[:, 0]
+        padding = [[0, tf.reduce_max(counts) - tf.shape(own)[0]], *([[0, 0]] * (len(own.shape) - 1))]
+        parts = gather(tf.pad(own, padding), self.workers)
+        size, rank = self.workers.size, self.workers.rank
+        return tf.concat([own if i == rank else parts[i, : counts[i]] for i in range(size)], axis=0)
+
+    def mean(self, own: tf.Tensor) -> tf.Tensor:
+        """The mean over all rows of what is this worker's mean over its own; no gradient. Collective."""
+        return sums([tf.stop_gradient(own) * tf.cast(self.share, own.dtype)], self.workers)[0]
+
+
+def has_rows(leaf: Nest) -> bool:
+    return isinstance(leaf, tf.Tensor | tf.RaggedTensor | tf.SparseTensor) and leaf.shape.rank != 0
+
+
+def row_count(tensor: Nest) -> Any:
+    if isinstance(tensor, tf.RaggedTensor):
+        return tensor.nrows()
+    return tensor.dense_shape[0] if isinstance(tensor, tf.SparseTensor) else tf.shape(tensor)[0]

@@ -1,0 +1,328 @@
+"""One step of a Keras model, spread: each worker computes its rows, and what comes of it is that of the whole batch.
+
+The model's own ``train_step``, ``test_step`` and ``predict_step`` run on this worker's rows. Where they ask for what
+depends on the whole batch, they get that: ``compute_loss`` and ``compute_metrics`` are given the outputs for all rows
+(only this worker's have a gradient), metrics of the user's the rows that they are updated with, an optimizer the sum
+of all gradients, BatchNormalization the moments of all rows, and a dropout the numbers that it would draw for all.
+So each worker has the loss and the metrics of one worker that computes everything, whatever they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src import backend
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+from nn_train.engine.fit.rows import Rows, has_rows
+from nn_train.engine.fit.workers import sums
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+
+Step = Callable[[Any], Any]
+DRAWS = ("normal", "uniform", "randint", "truncated_normal", "gamma")  # of ``keras.random``, by their shape
+
+
+def spread_step(model: keras.Model, name: str, workers: Replicas) -> Step:
+    """``model.train_step`` or ``test_step`` for a batch that is the same on all workers, each doing its rows."""
+    step, is_own = getattr(model, name), getattr(type(model), name) is not getattr(keras.Model, name)
+
+    def run(data: Nest) -> Any:
+        rows = Rows(data, workers)
+        spread = Spread(model, rows, own_step=is_own)
+        with spread.in_place():
+            outputs = step(rows.own)
+        return keras.tree.map_structure(spread.scalar, outputs) if is_own else outputs
+
+    return run
+
+
+def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
+    """``model.predict_step`` likewise: every worker gets the outputs for all rows."""
+    step = model.predict_step
+
+    def run(data: Nest) -> Any:
+        rows = Rows(data, workers)
+        return rows.all(step(rows.own))
+
+    return run
+
+
+class Spread:
+    """What stands in for parts of Keras while one step is traced, or run eagerly.
+
+    A gradient of this worker's mean loss over its rows counts ``share`` in that of the batch; a gradient of the loss of
+    the whole batch counts in full. In Keras' own ``train_step`` there are only the latter. In a user's there may be
+    both, and the optimizer cannot tell them apart: there all are weighed by ``share``, and those of the whole are
+    multiplied by ``scale``, 1 / ``share``, before.
+
+    Args:
+        model: built and compiled.
+        rows: of the batch.
+        own_step: whether the step is the user's.
+    """
+
+    def __init__(self, model: keras.Model, rows: Rows, own_step: bool) -> None:
+        self.model, self.rows, self.own_step = model, rows, own_step
+        share = tf.cast(tf.maximum(rows.count, 1), tf.float64) / tf.cast(rows.n, tf.float64)
+        self.scale = 1 / share if own_step else tf.constant(1.0, tf.float64)
+        self.own_loss = type(model).compute_loss is not keras.Model.compute_loss
+        self.whole = self.reducing = False  # whether what is asked for now is that of the whole batch already
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        model, loss_scale = self.model, keras.optimizers.LossScaleOptimizer
+        with contextlib.ExitStack() as stack:
+            for owner, name, make in [
+                (model, "compute_loss", self.local_loss if self.own_loss else self.loss_of_all),
+                (model, "_aggregate_additional_loss", self.penalty),
+                (model, "compute_metrics", self.metrics_of_all),
+                (BaseOptimizer, "apply", self.apply),
+                (loss_scale, "apply", self.apply),
+                (keras.layers.BatchNormalization, "_moments", self.moments),
+                (backend.random, "dropout", self.dropout),
+                *((backend.random, name, self.draw) for name in DRAWS),
+                *((metric, "update_state", self.update_metric) for metric in self.own_metrics()),
+            ]:
+                stack.enter_context(replaced(owner, name, make(getattr(owner, name))))
+            if getattr(model, "_loss_tracker", None) is not None:
+                tracker = model._loss_tracker
+                stack.enter_context(replaced(tracker, "update_state", self.track_loss(tracker.update_state)))
+            yield
+
+    def own_metrics(self) -> list[Any]:
+        """Those that the user's code may update, in a layer or a step."""
+        model = self.model
+        keras_own = [getattr(model, "_loss_tracker", None)]
+        if not self.own_loss:
+            keras_own += getattr(getattr(model, "_compile_loss", None), "metrics", ())
+        known = {id(metric) for metric in keras_own}
+        return [metric for metric in model.metrics if id(metric) not in known]
+
+    # The loss.
+
+    def loss_of_all(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        """Keras' ``compute_loss``, of all rows."""
+
+        def compute_loss(
+            x: Nest = None, y: Nest = None, y_pred: Nest = None, sample_weight: Nest = None, training: bool = True
+        ) -> Any:
+            given = {"y": y, "y_pred": y_pred, "sample_weight": sample_weight}
+            loss = compute(x=x, training=training, **{name: self.rows.all(value) for name, value in given.items()})
+            return scaled_gradient(loss, self.scale)
+
+        return compute_loss
+
+    def local_loss(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        """The user's ``compute_loss``, which may call the model again: of this worker's rows, a mean over them."""
+
+        def compute_loss(*args: object, **named: Any) -> Any:
+            own = compute(*args, **named)
+            share = tf.cast(self.rows.share, own.dtype)
+            return scaled_gradient(with_value(own * share, self.rows.mean(own)), self.scale)
+
+        return compute_loss
+
+    def penalty(self, aggregate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A penalty, or what ``add_loss`` was given, is a mean over this worker's rows."""
+
+        def aggregate_all(loss: Nest) -> Any:
+            own = aggregate(loss)
+            if self.own_loss:
+                return own
+            return with_value(own * tf.cast(self.rows.share, own.dtype), self.rows.mean(own))
+
+        return aggregate_all
+
+    def track_loss(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """Keras weighs the loss of a batch by its rows."""
+
+        def update_state(loss: Nest, sample_weight: Nest = None) -> Any:
+            return update(loss, sample_weight=None if sample_weight is None else self.rows.n)
+
+        return update_state
+
+    # Metrics.
+
+    def metrics_of_all(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def compute_metrics(x: Nest, y: Nest, y_pred: Nest, sample_weight: Nest = None) -> Any:
+            given = [self.rows.all(value) for value in (x, y, y_pred, sample_weight)]
+            kept, self.whole = self.whole, True
+            try:
+                return compute(*given[:3], sample_weight=given[3])
+            finally:
+                self.whole = kept
+
+        return compute_metrics
+
+    def update_metric(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        def update_state(*args: object, **named: Any) -> Any:
+            if not self.whole:
+                args, named = keras.tree.map_structure(self.of_all, (args, named))
+            return update(*args, **named)
+
+        return update_state
+
+    def of_all(self, value: Nest) -> Any:
+        """What a metric is updated with: rows of all; a mean over the rows; a count, which adds up."""
+        if has_rows(value):
+            return self.rows.gather(value)
+        if isinstance(value, tf.Tensor) and not value.dtype.is_floating:
+            return sums([value], self.rows.workers)[0]
+        return self.scalar(value)
+
+    def scalar(self, value: Nest) -> Any:
+        """A float scalar as the mean over all rows, all else as it is."""
+        if isinstance(value, tf.Tensor) and value.shape.rank == 0 and value.dtype.is_floating:
+            return self.rows.mean(value)
+        return value
+
+    # Gradients.
+
+    def apply(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """The optimizer gets the sum over the workers before it clips, accumulates or unscales anything."""
+
+        def apply_all(optimizer: Any, grads: Any, trainable_variables: Any = None) -> Any:
+            if self.reducing:  # the inner one of a LossScaleOptimizer
+                return apply(optimizer, grads, trainable_variables)
+            self.reducing = True
+            try:
+                return apply(optimizer, self.summed(list(grads)), trainable_variables)
+            finally:
+                self.reducing = False
+
+        return apply_all
+
+    def summed(self, gradients: list[Any]) -> list[Any]:
+        if self.own_step:
+            gradients = [g if g is None else weighed(g, self.rows.share) for g in gradients]
+        dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
+        if dense:
+            for i, value in zip(dense, sums([gradients[i] for i in dense], self.rows.workers), strict=True):
+                gradients[i] = value
+        return [self.slices_of_all(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+
+    def slices_of_all(self, own: tf.IndexedSlices) -> tf.IndexedSlices:
+        """Those of all workers one after the other, as one worker has them: an Adam takes equal rows one by one."""
+        count = tf.where(self.rows.count > 0, tf.shape(own.indices)[0], 0)
+        values, indices = (self.rows.joined(tensor[:count]) for tensor in (own.values, own.indices))
+        return tf.IndexedSlices(values, indices, own.dense_shape)
+
+    # Layers that look beyond one row.
+
+    def moments(self, _: Callable[..., Any]) -> Callable[..., Any]:
+        """BatchNormalization's mean and variance over all rows, also where the layer is not ``synchronized``."""
+
+        def of_all(layer: Any, inputs: Nest, mask: Nest) -> tuple[Any, Any]:
+            axes = layer._reduction_axes
+            used = tf.cast(inputs, "float32") if inputs.dtype.size < 4 else inputs
+            valid = tf.cast(tf.range(tf.shape(used)[0]) < self.rows.count, used.dtype)
+            valid = tf.reshape(valid, [-1, *([1] * (len(used.shape) - 1))])
+            if mask is not None:
+                valid *= tf.cast(mask, used.dtype)[..., tf.newaxis]
+            weights = tf.broadcast_to(valid, tf.shape(used)) if mask is not None else valid * tf.ones_like(used)
+            more = tf.cast(keras.backend.epsilon() if mask is not None else 0.0, used.dtype)
+            # Zeros where a row does not count: what is there may be infinite.
+            total = self.summed_with_gradient(tf.reduce_sum(tf.where(weights > 0, used, 0), axes, keepdims=True))
+            count = sums([tf.reduce_sum(weights, axes, keepdims=True)], self.rows.workers)[0] + more
+            mean = total / count
+            squares = tf.where(weights > 0, tf.square(used - mean), 0)
+            variance = self.summed_with_gradient(tf.reduce_sum(squares, axes, keepdims=True)) / count
+            shape = [size for axis, size in enumerate(used.shape) if axis not in axes]
+            return tuple(tf.cast(tf.reshape(value, shape), inputs.dtype) for value in (mean, variance))
+
+        return of_all
+
+    def summed_with_gradient(self, own: tf.Tensor) -> tf.Tensor:
+        scale, workers = tf.cast(self.scale, own.dtype), self.rows.workers
+
+        @tf.custom_gradient
+        def summed(own: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
+            # What the others' gradients are multiplied with is taken from them, and this worker's put on.
+            return sums([own], workers)[0], lambda upstream: sums([upstream / scale], workers)[0] * scale
+
+        return summed(own)
+
+    def dropout(self, drop: Callable[..., Any]) -> Callable[..., Any]:
+        def of_all(inputs: Nest, rate: Nest, noise_shape: Nest = None, seed: Nest = None) -> Any:
+            if has_rows(inputs) and (inputs.shape[0] is None or tf.executing_eagerly()):
+                first, stop, count = self.where_drawn(tf.shape(inputs)[0])
+                ones = tf.ones([count, *tf.unstack(tf.shape(inputs))[1:]], inputs.dtype)
+                if noise_shape is not None and len(noise_shape) and noise_shape[0] not in (None, 1):
+                    noise_shape = [count, *noise_shape[1:]]
+                kept = drop(ones, rate, noise_shape, seed)[first:stop]
+                kept.set_shape(inputs.shape)
+                return inputs * kept
+            return drop(inputs, rate, noise_shape, seed)
+
+        return of_all
+
+    def draw(self, draw: Callable[..., Any]) -> Callable[..., Any]:
+        """Where as many rows are drawn as this worker has: those that are its own among the rows of all."""
+
+        def of_all(shape: Nest, *args: object, **named: Any) -> Any:
+            sizes = tf.unstack(shape) if isinstance(shape, tf.Tensor) else list(shape)
+            if not sizes or not (isinstance(sizes[0], tf.Tensor) or tf.executing_eagerly()):
+                return draw(shape, *args, **named)  # rows are not counted in a graph
+            first, stop, count = self.where_drawn(sizes[0])
+            return draw([count, *sizes[1:]], *args, **named)[first:stop]
+
+        return of_all
+
+    def where_drawn(self, count: Nest) -> tuple[Any, Any, Any]:
+        """From where to where, and of how many: all of ``count``, unless these are this worker's rows."""
+        rows = self.rows
+        is_rows = tf.equal(count, rows.stop - rows.first)
+        first = tf.where(is_rows, rows.first, 0)
+        return first, first + count, tf.where(is_rows, rows.n, count)
+
+
+def weighed(gradient: Nest, share: Nest) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        values = gradient.values * tf.cast(share, gradient.values.dtype)
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return gradient * tf.cast(share, gradient.dtype)
+
+
+def with_value(tensor: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """The gradient of ``tensor`` and another value."""
+
+    @tf.custom_gradient
+    def other(_: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
+        return tf.identity(value), lambda upstream: upstream
+
+    return other(tensor)
+
+
+def scaled_gradient(tensor: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """``tensor``, whose gradient is multiplied by ``scale``."""
+
+    @tf.custom_gradient
+    def same(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
+        return tf.identity(tensor), lambda upstream: upstream * tf.cast(scale, upstream.dtype)
+
+    return same(tensor)
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Meanwhile ``owner.name`` is ``value``. Not by ``setattr``, with which Keras' models and metrics track."""
+    if isinstance(owner, type):
+        kept = vars(owner).get(name)
+        setattr(owner, name, value)
+    else:
+        kept = vars(owner).get(name)
+        vars(owner)[name] = value
+    try:
+        yield
+    finally:
+        if kept is None:
+            delattr(owner, name) if isinstance(owner, type) else vars(owner).pop(name)
+        elif isinstance(owner, type):
+            setattr(owner, name, kept)
+        else:
+            vars(owner)[name] = kept

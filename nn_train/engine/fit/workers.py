@@ -1,0 +1,102 @@
+"""The workers of this process's MWMS, and what they tell each other outside of any strategy's scope."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pickle
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.engine.collectives import from_all
+from nn_train.engine.strategy import Replicas
+from nn_train.errors import RequestError
+
+
+def workers_of(model: keras.Model) -> Replicas:
+    """The workers that train a model together.
+
+    Raises:
+        RequestError: it was built in the scope of a strategy of several workers, whose variables are read together.
+    """
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.num_replicas_in_sync > 1:
+        raise RequestError("the model was built in the scope of a strategy; build it in nn_train.scope() instead")
+    return join()
+
+
+@functools.cache
+def join() -> Replicas:
+    """The workers that ``TF_CONFIG`` names, which wait for each other here; this process alone where it names none.
+
+    Raises:
+        RequestError: TensorFlow has worked in this process before, so that it can join nobody any more.
+    """
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) < 2:
+        return Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
+    try:
+        return members(tf.distribute.MultiWorkerMirroredStrategy())
+    except RuntimeError as error:
+        raise RequestError(
+            "TensorFlow was used in this process before it joined the workers of TF_CONFIG; enter nn_train.scope(), or "
+            f"call nn_train.install(), first ({error})"
+        ) from error
+
+
+def members(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> Replicas:
+    """The replicas of a strategy, of which this process must hold one. RequestError."""
+    here = len(strategy.extended.worker_devices)
+    if here > 1:
+        raise RequestError(f"this worker has {here} GPUs, and one is used; give each worker its own with one GPU")
+    return Replicas(strategy=strategy, rank=strategy.extended._id_in_cluster, size=strategy.num_replicas_in_sync)
+
+
+def gather(tensor: tf.Tensor, workers: Replicas) -> tf.Tensor:
+    """The tensors of all workers, of one shape, as [R, …]; no gradient. Collective."""
+    own = tf.stop_gradient(tf.cast(tensor, wire_type(tensor.dtype)))
+    return tf.cast(from_all(own[tf.newaxis], workers.strategy), tensor.dtype)
+
+
+def wire_type(kind: tf.DType) -> tf.DType:
+    """The collectives know floating numbers, int32 and int64."""
+    if kind.is_floating or kind in (tf.int32, tf.int64):
+        return kind
+    return tf.int64 if kind.size >= 4 else tf.int32
+
+
+def sums(tensors: list[tf.Tensor], workers: Replicas) -> list[tf.Tensor]:
+    """The sum of each over the workers, in one message for each dtype; no gradient. Collective."""
+    summed = list(tensors)
+    for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == kind]
+        flat = tf.concat([tf.reshape(tensors[i], [-1]) for i in places], axis=0)
+        parts = tf.split(reduce_flat(flat, workers), [tf.size(tensors[i]) for i in places])
+        for i, part in zip(places, parts, strict=True):
+            summed[i] = tf.reshape(part, tf.shape(tensors[i]))
+            summed[i].set_shape(tensors[i].shape)
+    return summed
+
+
+def reduce_flat(flat: tf.Tensor, workers: Replicas) -> tf.Tensor:
+    if workers.size == 2:  # see docs/decisions/0011
+        both = gather(flat, workers)
+        return both[0] + both[1]
+    own = tf.stop_gradient(tf.cast(flat, wire_type(flat.dtype)))
+    operations = workers.strategy.extended._get_cross_device_ops(own)
+    return tf.cast(operations._launchers[0].all_reduce(own, None, operations._options), flat.dtype)
+
+
+def told_by_chief(value: Any, workers: Replicas) -> Any:
+    """What the chief has, on every worker: any object that ``pickle`` takes. Collective, and not in a graph."""
+    if workers.size == 1:
+        return value
+    own = np.frombuffer(pickle.dumps(value) if workers.is_chief else b"", np.uint8).astype(np.int32)
+    length = int(gather(tf.constant([len(own)]), workers)[0, 0])
+    padded = np.zeros(length, np.int32)
+    padded[: len(own)] = own
+    return pickle.loads(np.asarray(gather(tf.constant(padded), workers)[0]).astype(np.uint8).tobytes())

@@ -1,0 +1,527 @@
+"""Trainings as a user would write them with Keras; ``python keras_scripts.py RANK SIZE OUT`` runs them.
+
+Each is a function that builds a model in ``nn_train.scope()``, calls ``nn_train.fit`` and gives what came out. It knows
+nothing of workers. All is float64, so that roundings are far below what would be a mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn_train.engine.import_tensorflow import import_tensorflow
+from nn_train.errors import RequestError
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers, ops  # noqa: E402
+
+from nn_train.engine.fit.workers import join  # noqa: E402
+
+ROWS, WIDTH, CLASSES = 37, 6, 3
+random = np.random.default_rng(5)
+X = random.normal(size=(ROWS, WIDTH))
+Y = random.integers(0, CLASSES, ROWS)
+ONE_HOT = np.eye(CLASSES)[Y]
+TOKENS = random.integers(0, 9, (ROWS, 5))
+WEIGHTS = random.uniform(0.1, 2.0, ROWS)
+FIT = {"batch_size": 8, "epochs": 3, "verbose": 0}  # the last batch has 5 rows
+ADAM = "adam"
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def mlp(*more, out=CLASSES, activation="softmax"):
+    return keras.Sequential(
+        [keras.Input((WIDTH,)), layers.Dense(8, activation="relu"), *more, layers.Dense(out, activation=activation)]
+    )
+
+
+def compiled(model, optimizer=ADAM, loss=SPARSE, **more):
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=False, **more)  # XLA draws other random numbers
+    return model
+
+
+def outcome_of(model, history, **more):
+    return {
+        "history": history.history,
+        "weights": [np.asarray(v.value) for v in model.variables if "seed" not in v.name],
+        "optimizer": [np.asarray(v.value) for v in model.optimizer.variables],
+        **more,
+    }
+
+
+def run(model, x=X, y=Y, **named):
+    import nn_train
+
+    return outcome_of(model, nn_train.fit(model, x, y, **{**FIT, **named}))
+
+
+def plain():
+    return run(compiled(mlp(), metrics=["accuracy", "sparse_categorical_crossentropy"]))
+
+
+def validated():
+    return run(compiled(mlp(), metrics=["accuracy"]), validation_split=0.2, validation_freq=2)
+
+
+def one_row_batches():
+    return run(compiled(mlp()), x=X[:17], y=Y[:17])  # a last batch of one row: a worker gets none
+
+
+def sampled():
+    return run(compiled(mlp(), weighted_metrics=["accuracy"]), sample_weight=WEIGHTS)
+
+
+def class_weighted():
+    return run(compiled(mlp(), metrics=["accuracy"]), class_weight={0: 1.0, 1: 0.3, 2: 2.0})
+
+
+def embedding():
+    table = [keras.Input((5,), dtype="int32"), layers.Embedding(9, 4), layers.Flatten()]
+    model = keras.Sequential([*table, layers.Dense(CLASSES)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return run(compiled(model, loss=loss), x=TOKENS[:17], y=Y[:17])
+
+
+def masked():
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(9, 4, mask_zero=True),
+            layers.GRU(4, return_sequences=True),
+            layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    targets = np.repeat(Y[:, None], 5, axis=1)
+    return run(compiled(model, metrics=["accuracy"]), x=TOKENS, y=targets)
+
+
+def averaged():
+    return run(compiled(mlp(), keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=3)))
+
+
+def averaged_at_the_end():
+    return run(compiled(mlp(), keras.optimizers.SGD(0.1, use_ema=True)), validation_split=0.2)
+
+
+def accumulated():
+    return run(compiled(mlp(), keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)))
+
+
+def clipped():
+    return run(compiled(mlp(), keras.optimizers.AdamW(0.01, global_clipnorm=0.1)))
+
+
+def summed_loss():
+    return run(compiled(mlp(), loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")))
+
+
+def mean_of_weights():
+    loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
+    return run(compiled(mlp(), loss=loss), sample_weight=WEIGHTS)
+
+
+def dice():
+    model = mlp(activation="sigmoid")
+    return run(compiled(model, loss=keras.losses.Dice(axis=(0, 1))), y=ONE_HOT)
+
+
+def rmse():
+    def root(y_true, y_pred):
+        return ops.sqrt(ops.mean(ops.square(y_pred - y_true)))
+
+    return run(compiled(mlp(out=1, activation=None), loss=root), y=X[:, :1])
+
+
+def two_outputs():
+    inputs = keras.Input((WIDTH,))
+    hidden = layers.Dense(8, activation="tanh")(inputs)
+    one = layers.Dense(CLASSES, activation="softmax", name="kind")(hidden)
+    other = layers.Dense(2, name="place")(hidden)
+    model = keras.Model(inputs, {"kind": one, "place": other})
+    losses = {"kind": SPARSE, "place": keras.losses.Huber(reduction="sum")}
+    weights, metrics = {"kind": 1.0, "place": 0.3}, {"kind": ["accuracy"], "place": "mae"}
+    model.compile("adam", losses, loss_weights=weights, metrics=metrics)
+    return run(model, y={"kind": Y, "place": X[:, :2]})
+
+
+def penalised():
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.add_loss(0.01 * ops.mean(ops.square(x)))
+            return x
+
+    hidden = layers.Dense(8, kernel_regularizer="l2", activity_regularizer="l1")
+    return run(compiled(mlp(hidden, Adds())), validation_split=0.2)
+
+
+def normalised():
+    return run(compiled(mlp(layers.BatchNormalization())), x=X[:17], y=Y[:17])
+
+
+def normalised_with_mask():
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(9, 4, mask_zero=True),
+            layers.BatchNormalization(),
+            layers.GRU(3),
+            layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    return run(compiled(model), x=TOKENS, y=Y)
+
+
+def dropped():
+    return run(compiled(mlp(layers.Dropout(0.5), layers.GaussianNoise(0.1))), validation_split=0.2)
+
+
+def counted():
+    class Counts(layers.Layer):
+        def build(self, shape):
+            self.steps = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False)
+
+        def call(self, x, training=False):
+            if training:
+                self.steps.assign_add(1)
+            return x
+
+    return run(compiled(mlp(Counts())), x=X[:17], y=Y[:17])
+
+
+def spectral():
+    hidden = layers.SpectralNormalization(layers.Dense(8, kernel_constraint="max_norm"))
+    return run(compiled(mlp(hidden)))
+
+
+class Largest(keras.metrics.Metric):
+    """A metric whose state does not add up."""
+
+    def __init__(self, name="largest", **named):
+        super().__init__(name=name, **named)
+        self.value = self.add_weight(shape=(), initializer="zeros", name="value")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.value.assign(ops.maximum(self.value, ops.cast(ops.max(y_pred), self.value.dtype)))
+
+    def result(self):
+        return self.value
+
+
+def any_metric():
+    model = compiled(mlp(), loss="categorical_crossentropy", metrics=[keras.metrics.F1Score(), Largest(), "auc"])
+    return run(model, y=ONE_HOT, validation_split=0.2)
+
+
+class OwnStep(keras.Model):
+    """With Keras' loss."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=predicted)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, predicted)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class OwnLossStep(keras.Model):
+    """With a loss and a metric of its own, and an evaluation too."""
+
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.error = keras.metrics.MeanSquaredError(name="error")
+        self.mean = keras.metrics.Mean(name="mean")
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = ops.mean(keras.losses.sparse_categorical_crossentropy(y, predicted))
+        gradients = tape.gradient(loss, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.error.update_state(ops.one_hot(y, CLASSES), predicted)
+        self.mean.update_state(loss, sample_weight=tf.shape(x)[0])
+        return {"error": self.error.result(), "mean": self.mean.result(), "own": loss}
+
+    def test_step(self, data):
+        x, y = data
+        self.error.update_state(ops.one_hot(y, CLASSES), self(x, training=False))
+        return {"error": self.error.result()}
+
+
+def own(kind, *more, **named):
+    inputs = keras.Input((WIDTH,))
+    hidden = layers.Dense(8, activation="relu")(inputs)
+    for layer in more:
+        hidden = layer(hidden)
+    return compiled(kind(inputs, layers.Dense(CLASSES, activation="softmax")(hidden)), **named)
+
+
+def own_step():
+    return run(own(OwnStep, layers.BatchNormalization(), metrics=["accuracy"]), x=X[:17], y=Y[:17])
+
+
+def own_loss_step():
+    return run(own(OwnLossStep), validation_split=0.2)
+
+
+class OwnLoss(keras.Model):
+    """Calls itself again for its loss."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        noise = ops.mean(ops.square(self(x * 0.9, training=training) - y_pred))
+        return super().compute_loss(x, y, y_pred, sample_weight) + noise
+
+
+class OwnMetrics(keras.Model):
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.largest = Largest()
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        results = super().compute_metrics(x, y, y_pred, sample_weight)
+        self.largest.update_state(y, y_pred)
+        return {**results, "largest": self.largest.result(), "middle": ops.mean(y_pred[:, 0])}
+
+
+def own_loss():
+    return run(own(OwnLoss, layers.Dense(4, kernel_regularizer="l2")), x=X[:17], y=Y[:17])
+
+
+def own_metrics():
+    return run(own(OwnMetrics, metrics=["accuracy"]), validation_split=0.2)
+
+
+class Adversaries(keras.Model):
+    """Two optimizers."""
+
+    def __init__(self):
+        super().__init__()
+        self.maker, self.judge = layers.Dense(WIDTH), layers.Dense(1)
+
+    def compile(self, first, second):
+        super().compile(optimizer=first)
+        self.second = second
+
+    def build(self, shape):
+        self.maker.build(shape)
+        self.judge.build(shape)
+
+    def call(self, x):
+        return self.judge(self.maker(x))
+
+    def train_step(self, x):
+        with tf.GradientTape() as tape:
+            loss = ops.mean(ops.softplus(-self.judge(x))) + ops.mean(ops.softplus(self(x)))
+        self.optimizer.apply(tape.gradient(loss, self.judge.trainable_variables), self.judge.trainable_variables)
+        with tf.GradientTape() as tape:
+            other = ops.mean(ops.softplus(-self(x)))
+        self.second.apply(tape.gradient(other, self.maker.trainable_variables), self.maker.trainable_variables)
+        return {"judge": loss, "maker": other}
+
+
+def two_optimizers():
+    model = Adversaries()
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.01))
+    model.build((None, WIDTH))
+    return run(model, y=None)
+
+
+class Listens(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["loss"]))
+        if batch == 2:
+            self.model.optimizer.learning_rate = 0.5 * float(self.model.optimizer.learning_rate)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(self.model.evaluate(X, Y, verbose=0, return_dict=True)["loss"])
+
+
+def listening():
+    import nn_train
+
+    model, listens = compiled(mlp()), Listens()
+    others = [keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=1.0)]
+    history = nn_train.fit(model, X, Y, callbacks=[listens, *others], **FIT)
+    return outcome_of(model, history, chief_saw=listens.seen)
+
+
+def stopped():
+    best = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=9.0, restore_best_weights=True)
+    return run(compiled(mlp()), validation_split=0.2, callbacks=[best], epochs=9)
+
+
+def several_steps():
+    return run(compiled(mlp(), steps_per_execution=3, metrics=["accuracy"]))
+
+
+def eager():
+    return run(compiled(mlp(layers.BatchNormalization()), run_eagerly=True, metrics=["accuracy"]), x=X[:17], y=Y[:17])
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        return X[8 * i : 8 * i + 8], Y[8 * i : 8 * i + 8]
+
+
+def py_dataset():
+    return run(compiled(mlp()), x=Batches(), y=None, batch_size=None, shuffle=True)
+
+
+def generator():
+    def batches():
+        while True:
+            order = np.random.permutation(ROWS)[:7]
+            yield X[order], Y[order]
+
+    return run(compiled(mlp()), x=batches(), y=None, batch_size=None, steps_per_epoch=4)
+
+
+def dataset():
+    data = tf.data.Dataset.from_tensor_slices((X, Y, WEIGHTS)).shuffle(ROWS).batch(8)
+    return run(compiled(mlp()), x=data, y=None, batch_size=None)
+
+
+def unbuilt_and_unseeded():
+    """Workers whose random states differ; only that all are alike can be said."""
+    keras.utils.set_random_seed(os.getpid())
+    layer = layers.Dense(8)
+    model = compiled(keras.Sequential([layer, layers.Dropout(0.1), layers.Dense(CLASSES, activation="softmax")]))
+    return run(model)
+
+
+def evaluated():
+    import nn_train
+
+    model = compiled(mlp(), metrics=["accuracy"])
+    results = nn_train.evaluate(model, X, Y, batch_size=8, verbose=0, sample_weight=WEIGHTS)
+    outputs = nn_train.predict(model, X, batch_size=8, verbose=0)
+    return {"results": results, "outputs": outputs, "scores": nn_train.predict(two(), X, verbose=0)}
+
+
+def two():
+    inputs = keras.Input((WIDTH,))
+    return keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)])
+
+
+def installed():
+    """A script that cannot be changed, but for one line at its top."""
+    import nn_train
+
+    nn_train.install()
+    model = compiled(mlp(), metrics=["accuracy"])
+    history = model.fit(X, Y, **FIT)
+    scores = model.evaluate(X, Y, batch_size=8, verbose=0)
+    return outcome_of(model, history, scores=scores, outputs=model.predict(X, batch_size=8, verbose=0))
+
+
+class SumsUp(layers.Layer):
+    def call(self, x):
+        self.add_loss(0.01 * ops.sum(ops.square(x)))
+        return x
+
+
+class Remembers(layers.Layer):
+    def build(self, shape):
+        self.largest = self.add_weight(shape=(), initializer="zeros", trainable=False, name="largest")
+
+    def call(self, x):
+        self.largest.assign(ops.maximum(self.largest, ops.max(x)))
+        return x
+
+
+class Compares(layers.Layer):
+    def call(self, x):
+        return x - ops.mean(x, axis=0, keepdims=True)
+
+
+class SumOfRows(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.sum(ops.square(y_pred[:, 0]))
+
+
+def refused():
+    """What is said of models that several workers would train otherwise than one."""
+    models = {
+        "add_loss": compiled(mlp(SumsUp())),
+        "state": compiled(mlp(Remembers())),
+        "rows": compiled(mlp(Compares())),
+        "compute_loss": own(SumOfRows),
+    }
+    with join().strategy.scope():  # as if the user had made one: a process can join the others once
+        models["scope"] = compiled(mlp())
+    return {name: error_of(model) for name, model in models.items()}
+
+
+def error_of(model):
+    before = [np.asarray(v.value) for v in model.variables]
+    try:
+        run(model)
+    except RequestError as error:
+        same = all(np.array_equal(a, b.value) for a, b in zip(before, model.variables, strict=True))
+        return f"{error}{'' if same else ' (the model has changed)'}"
+    return "trained"
+
+
+def failing_callback():
+    """A callback that fails on the chief; what each worker is told, and that they can train afterwards."""
+
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyError("no such thing")
+
+    model = compiled(mlp())
+    try:
+        run(model, callbacks=[Fails()])
+    except KeyError as error:
+        return {"error": str(error), **run(model)}
+
+
+SCRIPTS = [
+    plain, validated, one_row_batches, sampled, class_weighted, embedding, masked, averaged, averaged_at_the_end,
+    accumulated, clipped, summed_loss, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
+    normalised_with_mask, dropped, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    two_optimizers, listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
+    evaluated, installed, refused, failing_callback,
+]  # fmt: skip
+
+
+def perform(script, out: Path, rank: int) -> None:
+    import nn_train
+
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy("float64")
+    keras.backend.set_floatx("float64")
+    keras.utils.set_random_seed(3)
+    with nn_train.scope():
+        result: dict[str, Any] = script()
+    (out / f"{script.__name__}-{rank}.pickle").write_bytes(pickle.dumps(result))
+
+
+if __name__ == "__main__":
+    place, folder = int(sys.argv[1]), Path(sys.argv[3])
+    wanted = os.environ.get("SCRIPTS", "").split()
+    for one in SCRIPTS:
+        if not wanted or one.__name__ in wanted:
+            perform(one, folder, place)

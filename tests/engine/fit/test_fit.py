@@ -1,0 +1,113 @@
+"""``nn_train.fit`` on several workers: the numbers of Keras' ``fit`` on one, for whatever a user brings."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import run_workers
+from tiers import long
+
+pytestmark = [pytest.mark.dist, pytest.mark.limit(540)]
+SCRIPT = Path(__file__).with_name("keras_scripts.py")
+QUICK = {"plain", "normalised", "own_step", "installed", "refused"}
+THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
+ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback"}  # not compared with one worker
+
+
+def names():
+    """Of all scripts, as the file lists them."""
+    tree = ast.parse(SCRIPT.read_text())
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    listed = next(node.value for node in assigned if getattr(node.targets[0], "id", "") == "SCRIPTS")
+    return [element.id for element in listed.elts]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, request):
+    """``results(size)[name]``: what a script gave on each of so many workers; those of the tests that run."""
+    items = [item for item in request.session.items if "results" in item.fixturenames]
+    asked = [(item.callspec.params["name"], item.callspec.params.get("size", 2)) for item in items]
+    wanted = {size: {name for name, most in asked if size in (1, most)} for size in (1, 2, 3)}
+    made = {}
+
+    def get(size):
+        if size not in made:
+            made[size] = {}  # also when a script fails: it would fail again
+            out = tmp_path_factory.mktemp(f"fit-{size}")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SCRIPTS", " ".join(sorted(wanted[size])))
+                run_workers(size, out, SCRIPT, timeout=500)
+            made[size] = {name: read(out, name, size) for name in wanted[size] if (out / f"{name}-0.pickle").exists()}
+        return made[size]
+
+    return get
+
+
+def read(out, name, size):
+    return [pickle.loads((out / f"{name}-{rank}.pickle").read_bytes()) for rank in range(size)]
+
+
+def numbers(value, path=""):
+    """All numbers of a nest, by where they stand. What only the chief's callbacks saw is left out."""
+    if isinstance(value, dict):
+        parts = [(f"{path}.{key}", part) for key, part in value.items() if key != "chief_saw"]
+    elif isinstance(value, list | tuple):
+        parts = [(f"{path}[{i}]", part) for i, part in enumerate(value)]
+    else:
+        return {path: np.asarray(value, np.float64)}
+    return {key: number for where, part in parts for key, number in numbers(part, where).items()}
+
+
+def assert_equal(one, other):
+    one, other = numbers(one), numbers(other)
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_allclose(one[key], other[key], rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, 2) if name in QUICK else long(name, 2) for name in names() if name not in ALONE]
+    + [long(name, 3) for name in sorted(THREE)],
+)
+def test_the_numbers_are_those_of_one_worker(results, name, size):
+    (alone,), together = results(1)[name], results(size)[name]
+    assert len(together) == size
+    for worker in together:
+        assert_equal(alone, worker)
+    if "chief_saw" in alone:
+        assert_equal(alone["chief_saw"], together[0]["chief_saw"])
+        assert together[1]["chief_saw"] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["unbuilt_and_unseeded"])
+def test_workers_begin_with_the_weights_of_the_chief(results, name):
+    first, second = results(2)[name]
+    for key, number in numbers(first).items():
+        assert np.array_equal(number, numbers(second)[key]), key
+
+
+@pytest.mark.parametrize("name", ["refused"])
+def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, name):
+    (alone,), (first, second) = results(1)[name], results(2)[name]
+    assert first == second
+    assert set(alone.values()) == {"trained"}
+    assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
+    assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
+    assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
+    assert first["scope"] == ("the model was built in the scope of a strategy; build it in nn_train.scope() instead")
+    assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
+    assert not [message for message in first.values() if "has changed" in message]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["failing_callback"])
+def test_an_error_of_a_callback_is_raised_on_all_workers(results, name):
+    first, second = results(2)[name]
+    assert first.pop("error") == second.pop("error") == "'no such thing'"
+    assert_equal(first, second)
