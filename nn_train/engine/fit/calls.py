@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,7 +53,7 @@ def install() -> None:
 
 @functools.wraps(KERAS["fit"])
 def fit(self: keras.Model, *args: object, **named: Any) -> Any:
-    """``model.fit`` of Keras, with its arguments, on all workers of ``TF_CONFIG``, or of the model's strategy.
+    """``model.fit`` of Keras, with its arguments, on all workers of ``TF_CONFIG``.
 
     All of them call it, with the same data. ``batch_size`` is that of all workers together; the callbacks run on the
     first, the chief. With one worker it is Keras' own.
@@ -61,7 +62,8 @@ def fit(self: keras.Model, *args: object, **named: Any) -> Any:
         Keras' ``History``, the same on all workers.
 
     Raises:
-        RequestError: what several workers would compute otherwise than one; before the first step, on all of them.
+        RequestError: what several workers would compute otherwise than one, before the first step, on all of them; or
+            they see other batches than the chief.
     """
     return call("fit", self, args, named)
 
@@ -150,6 +152,7 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
 
     One batch a graph call: the messages of a shorter batch are shorter, which one graph cannot do.
     """
+    seen: Any = None  # the iterator of the pass that is under way
     graphs: dict[Any, Any] = {}  # by the structure of the batches, and the shapes that they are known to have
 
     def graph_of(data: Nest, specs: list[Any] | None) -> Any:
@@ -163,9 +166,13 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
         return tf.function(on_leaves, input_signature=signature, reduce_retracing=signature is None, autograph=False)
 
     def function(batches: Any) -> Any:
+        nonlocal seen
         outputs: list[Any] = []
         specs = leaves_of(getattr(batches, "element_spec", None)) or None
         for _, data in zip(range(model.steps_per_execution), map(without_optionals, batches), strict=False):
+            if batches is not seen and (kind != "predict" or not graphs):
+                check_same(data, workers)
+                seen = batches
             if not graphs:
                 build_alike(model, data, workers)
             key = str(keras.tree.map_structure(lambda leaf: leaf is None, data)), repr(specs)
@@ -201,15 +208,30 @@ def build_alike(model: keras.Model, data: Nest, workers: Replicas) -> None:
     if model.compiled:
         with contextlib.suppress(NotImplementedError, ValueError, TypeError):  # said again, and better, by the step
             model._symbolic_build(data_batch=data_adapter_utils.unpack_x_y_sample_weight(data))
-    if model.compiled:
         check_model(model, data)
     variables = state_of(model)
-    shapes = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
-    digest = np.frombuffer(repr(shapes).encode(), np.uint8).astype(np.int64)
-    mark = tf.constant([len(digest), int((digest * np.arange(1, len(digest) + 1)).sum())], tf.int64)
-    if len({tuple(row) for row in np.asarray(gather(mark, workers))}) > 1:
+    if not same_on_all([(tuple(variable.shape), str(variable.dtype)) for variable in variables], [], workers):
         raise RequestError("the workers have different models; build the same on each, in nn_train.scope()")
     share_variables(variables, workers)
+
+
+def check_same(data: Nest, workers: Replicas) -> None:
+    """Raise RequestError where a worker sees another batch than the others, as where each reads a part of the data."""
+    leaves = [leaf for leaf in leaves_of(data) if isinstance(leaf, tf.Tensor)]
+    contents = [np.ascontiguousarray(leaf).tobytes() for leaf in map(np.asarray, leaves) if leaf.dtype.kind != "O"]
+    if not same_on_all([(tuple(leaf.shape), leaf.dtype.name) for leaf in leaves], contents, workers):
+        raise RequestError(
+            "the workers see different batches; give each of them all of the data, in the same order: the rows of a "
+            "batch are dealt out here"
+        )
+
+
+def same_on_all(description: Any, contents: list[bytes], workers: Replicas) -> bool:
+    """Whether all workers have the same; the answer is the same on all. Collective."""
+    mark = zlib.crc32(repr(description).encode())
+    for content in contents:
+        mark = zlib.crc32(content, mark)
+    return len(set(np.asarray(gather(tf.constant(mark, tf.int64), workers)).tolist())) == 1
 
 
 def state_of(model: keras.Model) -> list[Any]:

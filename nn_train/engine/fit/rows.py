@@ -23,8 +23,6 @@ class Rows:
     Args:
         data: as Keras hands it to a step; the same on all workers.
         workers: R and this process's place among them.
-        scale: what this worker's gradients are multiplied with before the optimizer weighs them, a function of ``n``
-            and ``count``.
 
     Attributes:
         own: ``data`` with this worker's rows only.

@@ -101,6 +101,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
     assert first["scope"] == ("the model was built in the scope of a strategy; build it in nn_train.scope() instead")
+    assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
     assert not [message for message in first.values() if "has changed" in message]
 
