@@ -39,7 +39,7 @@ class ChiefOnly(keras.callbacks.Callback):
     Args:
         given: of the user's call, on every worker; those of the chief are called.
         workers: of this training.
-        variables: gives the variables that training goes on with.
+        share: lets all workers take over the variables of the chief.
         alone: entered while callbacks run.
     """
 
@@ -47,13 +47,13 @@ class ChiefOnly(keras.callbacks.Callback):
         self,
         given: list[Any],
         workers: Replicas,
-        variables: Callable[[], list[Any]],
+        share: Callable[[], None],
         alone: Callable[[], AbstractContextManager[None]],
     ) -> None:
         super().__init__()
         self.everywhere = [one for one in given if isinstance(one, OnAllWorkers)]
         self.inner = [one for one in given if one not in self.everywhere] if workers.is_chief else []
-        self.workers, self.variables, self.alone = workers, variables, alone
+        self.workers, self.share, self.alone = workers, share, alone
         listens = {kind: any(listens_to(one, kind) for one in given) for kind in BATCHES}
         changing = [one for one in given if type(one) not in ONLY_LOOK]
         listens |= {"any": bool(given), "changes": any(listens_to(one, "train_batch") for one in changing)}
@@ -96,7 +96,7 @@ class ChiefOnly(keras.callbacks.Callback):
         for callback in self.everywhere:
             getattr(callback, hook)(*arguments)
         if share:
-            share_variables(self.variables(), self.workers)
+            self.share()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.call("on_train_begin", logs)

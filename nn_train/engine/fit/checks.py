@@ -25,23 +25,31 @@ ROWS = 5
 ALONE = "or train it on one worker"
 
 
-def check_model(model: keras.Model, data: Nest) -> None:
+def check_model(model: keras.Model, data: Nest) -> bool:
     """Raise RequestError for what cannot be put together from parts of a batch.
 
     Args:
-        model: built; compiled with an optimizer and a loss, unless its ``train_step`` is its own.
+        model: built.
         data: a batch as Keras hands it to a step. Of one row nothing can be learnt.
+
+    Returns:
+        Whether something could be learnt. A model that cannot be called by itself is taken as it is.
     """
     rows = min(ROWS, *(int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if is_dense(leaf)), ROWS)
     if rows < 2 or not all(leaf is None or is_dense(leaf) for leaf in keras.tree.flatten(data)):
-        return
+        return False
     parts = [first_rows(data, 0, 1), first_rows(data, 1, rows)]
     whole = first_rows(data, 0, rows)
     with unchanged(model):
-        check_state(model, parts)
-        check_outputs(model, whole, parts)
-        if type(model).train_step is keras.Model.train_step:
+        try:
+            check_state(model, parts)
+            check_outputs(model, whole, parts)
             check_loss(model, whole, parts, [1, rows - 1])
+        except RequestError:
+            raise
+        except Exception:
+            return True  # what is wrong with it, if anything, its step will say
+    return True
 
 
 def check_state(model: keras.Model, parts: list[Any]) -> None:
@@ -77,10 +85,7 @@ def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[i
             return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
         return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
 
-    try:
-        of_whole, again, *of_parts = [loss_of(batch) for batch in (whole, whole, *parts)]
-    except Exception:
-        return  # it wants to be called in a step; what is wrong with it will be said there
+    of_whole, again, *of_parts = [loss_of(batch) for batch in (whole, whole, *parts)]
     if again != of_whole:
         return  # it draws random numbers: nothing can be compared
     together = sum(loss * count for loss, count in zip(of_parts, counts, strict=True)) / sum(counts)

@@ -55,6 +55,9 @@ class Rows:
             own = tf.sparse.slice(tensor, tf.cast(start, tf.int64), tf.cast(size, tf.int64))
         else:
             own = tensor[self.first : self.stop]
+        if isinstance(own, tf.Tensor) and not tf.executing_eagerly():
+            # How many these are is not to be a constant of the graph: random layers tell rows by it (``Spread.draw``).
+            own = tf.compat.v1.placeholder_with_default(own, [None, *tensor.shape[1:]])
         self.whole[id(own)] = (own, tensor)
         return own
 

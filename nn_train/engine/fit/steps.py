@@ -15,21 +15,22 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src import backend
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
+from nn_train.engine.fit.draws import Draws
+from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
+from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 
 Step = Callable[[Any], Any]
-DRAWS = ("normal", "uniform", "randint", "truncated_normal", "gamma")  # of ``keras.random``, by their shape
 
 
 def spread_step(model: keras.Model, name: str, workers: Replicas) -> Step:
     """``model.train_step`` or ``test_step`` for a batch that is the same on all workers, each doing its rows."""
-    step, is_own = getattr(model, name), getattr(type(model), name) is not getattr(keras.Model, name)
+    step, is_own = getattr(model, name), is_overridden(model, name)
 
     def run(data: Nest) -> Any:
         rows = Rows(data, workers)
@@ -47,9 +48,16 @@ def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
 
     def run(data: Nest) -> Any:
         rows = Rows(data, workers)
-        return rows.all(step(rows.own))
+        with Draws(rows).in_place():
+            outputs = step(rows.own)
+        return rows.all(outputs)
 
     return run
+
+
+def is_overridden(model: keras.Model, name: str) -> bool:
+    """Whether a method is the user's, of the class or of this very model."""
+    return getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
 
 
 class Spread:
@@ -70,13 +78,14 @@ class Spread:
         self.model, self.rows, self.own_step = model, rows, own_step
         share = tf.cast(tf.maximum(rows.count, 1), tf.float64) / tf.cast(rows.n, tf.float64)
         self.scale = 1 / share if own_step else tf.constant(1.0, tf.float64)
-        self.own_loss = type(model).compute_loss is not keras.Model.compute_loss
+        self.own_loss = is_overridden(model, "compute_loss")
         self.whole = self.reducing = False  # whether what is asked for now is that of the whole batch already
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         model, loss_scale = self.model, keras.optimizers.LossScaleOptimizer
         with contextlib.ExitStack() as stack:
+            stack.enter_context(Draws(self.rows).in_place())
             for owner, name, make in [
                 (model, "compute_loss", self.local_loss if self.own_loss else self.loss_of_all),
                 (model, "_aggregate_additional_loss", self.penalty),
@@ -84,8 +93,6 @@ class Spread:
                 (BaseOptimizer, "apply", self.apply),
                 (loss_scale, "apply", self.apply),
                 (keras.layers.BatchNormalization, "_moments", self.moments),
-                (backend.random, "dropout", self.dropout),
-                *((backend.random, name, self.draw) for name in DRAWS),
                 *((metric, "update_state", self.update_metric) for metric in self.own_metrics()),
             ]:
                 stack.enter_context(replaced(owner, name, make(getattr(owner, name))))
@@ -139,9 +146,11 @@ class Spread:
         return aggregate_all
 
     def track_loss(self, update: Callable[..., Any]) -> Callable[..., Any]:
-        """Keras weighs the loss of a batch by its rows."""
+        """Keras weighs the loss of a batch by its rows. A step of the user's may hand over its own rows' mean."""
 
         def update_state(loss: Nest, sample_weight: Nest = None) -> Any:
+            if self.own_step and not self.whole:
+                loss = self.scalar(loss)
             return update(loss, sample_weight=None if sample_weight is None else self.rows.n)
 
         return update_state
@@ -162,7 +171,9 @@ class Spread:
     def update_metric(self, update: Callable[..., Any]) -> Callable[..., Any]:
         def update_state(*args: object, **named: Any) -> Any:
             if not self.whole:
+                weight = self.count_of_all(named.pop("sample_weight")) if is_count(named.get("sample_weight")) else None
                 args, named = keras.tree.map_structure(self.of_all, (args, named))
+                named |= {"sample_weight": weight} if weight is not None else {}
             return update(*args, **named)
 
         return update_state
@@ -172,8 +183,12 @@ class Spread:
         if has_rows(value):
             return self.rows.gather(value)
         if isinstance(value, tf.Tensor) and not value.dtype.is_floating:
-            return sums([value], self.rows.workers)[0]
+            return self.count_of_all(value)
         return self.scalar(value)
+
+    def count_of_all(self, count: tf.Tensor) -> tf.Tensor:
+        """What was counted of the rows, over all workers; one without a row has counted one all the same."""
+        return sums([tf.where(self.rows.count > 0, count, tf.zeros_like(count))], self.rows.workers)[0]
 
     def scalar(self, value: Nest) -> Any:
         """A float scalar as the mean over all rows, all else as it is."""
@@ -220,8 +235,8 @@ class Spread:
         def of_all(layer: Any, inputs: Nest, mask: Nest) -> tuple[Any, Any]:
             axes = layer._reduction_axes
             used = tf.cast(inputs, "float32") if inputs.dtype.size < 4 else inputs
-            valid = tf.cast(tf.range(tf.shape(used)[0]) < self.rows.count, used.dtype)
-            valid = tf.reshape(valid, [-1, *([1] * (len(used.shape) - 1))])
+            # A worker that has rows has no others; not all that a layer sees has as many entries as there are rows.
+            valid = tf.cast(tf.reshape(self.rows.count > 0, [1] * len(used.shape)), used.dtype)
             if mask is not None:
                 valid *= tf.cast(mask, used.dtype)[..., tf.newaxis]
             weights = tf.broadcast_to(valid, tf.shape(used)) if mask is not None else valid * tf.ones_like(used)
@@ -247,82 +262,7 @@ class Spread:
 
         return summed(own)
 
-    def dropout(self, drop: Callable[..., Any]) -> Callable[..., Any]:
-        def of_all(inputs: Nest, rate: Nest, noise_shape: Nest = None, seed: Nest = None) -> Any:
-            if has_rows(inputs) and (inputs.shape[0] is None or tf.executing_eagerly()):
-                first, stop, count = self.where_drawn(tf.shape(inputs)[0])
-                ones = tf.ones([count, *tf.unstack(tf.shape(inputs))[1:]], inputs.dtype)
-                if noise_shape is not None and len(noise_shape) and noise_shape[0] not in (None, 1):
-                    noise_shape = [count, *noise_shape[1:]]
-                kept = drop(ones, rate, noise_shape, seed)[first:stop]
-                kept.set_shape(inputs.shape)
-                return inputs * kept
-            return drop(inputs, rate, noise_shape, seed)
 
-        return of_all
-
-    def draw(self, draw: Callable[..., Any]) -> Callable[..., Any]:
-        """Where as many rows are drawn as this worker has: those that are its own among the rows of all."""
-
-        def of_all(shape: Nest, *args: object, **named: Any) -> Any:
-            sizes = tf.unstack(shape) if isinstance(shape, tf.Tensor) else list(shape)
-            if not sizes or not (isinstance(sizes[0], tf.Tensor) or tf.executing_eagerly()):
-                return draw(shape, *args, **named)  # rows are not counted in a graph
-            first, stop, count = self.where_drawn(sizes[0])
-            return draw([count, *sizes[1:]], *args, **named)[first:stop]
-
-        return of_all
-
-    def where_drawn(self, count: Nest) -> tuple[Any, Any, Any]:
-        """From where to where, and of how many: all of ``count``, unless these are this worker's rows."""
-        rows = self.rows
-        is_rows = tf.equal(count, rows.stop - rows.first)
-        first = tf.where(is_rows, rows.first, 0)
-        return first, first + count, tf.where(is_rows, rows.n, count)
-
-
-def weighed(gradient: Nest, share: Nest) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        values = gradient.values * tf.cast(share, gradient.values.dtype)
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return gradient * tf.cast(share, gradient.dtype)
-
-
-def with_value(tensor: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """The gradient of ``tensor`` and another value."""
-
-    @tf.custom_gradient
-    def other(_: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-        return tf.identity(value), lambda upstream: upstream
-
-    return other(tensor)
-
-
-def scaled_gradient(tensor: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """``tensor``, whose gradient is multiplied by ``scale``."""
-
-    @tf.custom_gradient
-    def same(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-        return tf.identity(tensor), lambda upstream: upstream * tf.cast(scale, upstream.dtype)
-
-    return same(tensor)
-
-
-@contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Meanwhile ``owner.name`` is ``value``. Not by ``setattr``, with which Keras' models and metrics track."""
-    if isinstance(owner, type):
-        kept = vars(owner).get(name)
-        setattr(owner, name, value)
-    else:
-        kept = vars(owner).get(name)
-        vars(owner)[name] = value
-    try:
-        yield
-    finally:
-        if kept is None:
-            delattr(owner, name) if isinstance(owner, type) else vars(owner).pop(name)
-        elif isinstance(owner, type):
-            setattr(owner, name, kept)
-        else:
-            vars(owner)[name] = kept
+def is_count(weight: Any) -> bool:
+    """Whether a metric is given one weight for all that it sees: as many as the rows are."""
+    return isinstance(weight, tf.Tensor) and weight.shape.rank == 0

@@ -83,10 +83,10 @@ def sums(tensors: list[tf.Tensor], workers: Replicas) -> list[tf.Tensor]:
 
 
 def reduce_flat(flat: tf.Tensor, workers: Replicas) -> tf.Tensor:
-    if workers.size == 2:  # see docs/decisions/0011
-        both = gather(flat, workers)
-        return both[0] + both[1]
     own = tf.stop_gradient(tf.cast(flat, wire_type(flat.dtype)))
+    if workers.size == 2:  # see docs/decisions/0011
+        both = gather(own, workers)
+        return tf.cast(both[0] + both[1], flat.dtype)
     operations = workers.strategy.extended._get_cross_device_ops(own)
     return tf.cast(operations._launchers[0].all_reduce(own, None, operations._options), flat.dtype)
 

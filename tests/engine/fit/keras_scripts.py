@@ -183,6 +183,17 @@ def dropped():
     return run(compiled(mlp(layers.Dropout(0.5), layers.GaussianNoise(0.1))), validation_split=0.2)
 
 
+def even_batches():
+    """No batch is short, so that the graph knows how many rows there are."""
+    model = mlp(layers.Dropout(0.5), layers.GaussianNoise(0.1), layers.BatchNormalization())
+    return run(compiled(model), x=X[:32], y=Y[:32])
+
+
+def spatial():
+    model = [keras.Input((5, 4)), layers.SpatialDropout1D(0.3), layers.Flatten(), layers.Dense(CLASSES, "softmax")]
+    return run(compiled(keras.Sequential(model)), x=np.stack([X[:, :4]] * 5, axis=1))
+
+
 def counted():
     class Counts(layers.Layer):
         def build(self, shape):
@@ -276,7 +287,7 @@ def own_step():
 
 
 def own_loss_step():
-    return run(own(OwnLossStep), validation_split=0.2)
+    return run(own(OwnLossStep), x=X[:17], y=Y[:17], validation_data=(X[17:], Y[17:]))
 
 
 class OwnLoss(keras.Model):
@@ -339,6 +350,44 @@ def two_optimizers():
     model.compile(keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.01))
     model.build((None, WIDTH))
     return run(model, y=None)
+
+
+class Views(keras.Model):
+    """Has no ``call``; its layers see two batches at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = keras.Sequential([layers.Dense(4), layers.BatchNormalization(), layers.Dense(2)])
+
+    def train_step(self, data):
+        x, _ = data
+        with tf.GradientTape() as tape:
+            one, other = tf.split(self.hidden(tf.concat([x, 0.5 * x], axis=0), training=True), 2)
+            loss = ops.mean(ops.square(one - other - 1.0))
+        self.optimizer.apply(tape.gradient(loss, self.hidden.trainable_weights), self.hidden.trainable_weights)
+        return {"own": loss}
+
+
+def two_views():
+    model = Views()
+    model.compile("adam")
+    return run(model, x=X[:32], y=Y[:32])
+
+
+def fitted_twice():
+    """The functions of the first call are used again; in between the chief alone changes the weights and evaluates."""
+    import nn_train
+
+    model = compiled(mlp(), metrics=["accuracy"])
+    nn_train.fit(model, X, Y, **FIT)
+    if join().is_chief:
+        model.set_weights([0.9 * value for value in model.get_weights()])
+        alone = model.evaluate(X, Y, verbose=0)
+    results = nn_train.evaluate(model, X, Y, verbose=0)
+    if join().is_chief:
+        np.testing.assert_allclose(results, alone)
+    model.compile("sgd", SPARSE, jit_compile=False)
+    return run(model) | {"results": results}
 
 
 class Listens(keras.callbacks.Callback):
@@ -505,7 +554,8 @@ SCRIPTS = [
     plain, validated, one_row_batches, sampled, class_weighted, embedding, masked, averaged, averaged_at_the_end,
     accumulated, clipped, summed_loss, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, dropped, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
-    two_optimizers, listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
+    two_optimizers, even_batches, spatial, two_views, fitted_twice,
+    listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, installed, refused, failing_callback,
 ]  # fmt: skip
 

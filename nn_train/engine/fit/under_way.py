@@ -1,0 +1,100 @@
+"""One call of ``fit``, ``evaluate`` or ``predict`` on several workers: what they make sure of together."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.engine.fit.callbacks import share_variables
+from nn_train.engine.fit.workers import gather
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+under_way_of: dict[int, UnderWay] = {}  # by the identity of a model: of which a call is under way
+
+
+class UnderWay:
+    """One call of ``fit``, ``evaluate`` or ``predict``.
+
+    Attributes:
+        begun: whether all workers have the chief's values of all that the first step needs.
+    """
+
+    def __init__(self, model: keras.Model, workers: Replicas) -> None:
+        self.model, self.workers, self.begun = model, workers, False
+
+    def begin(self) -> None:
+        """Take over the chief's values, before the first step. Collective."""
+        self.begun = True
+        self.share()
+
+    def share(self) -> None:
+        """Take over what the chief's callbacks may have changed. Collective.
+
+        Raises:
+            RequestError: the workers have not the same variables.
+        """
+        variables = state_of(self.model)
+        if same_on_all([(tuple(variable.shape), str(variable.dtype)) for variable in variables], [], self.workers):
+            share_variables(variables, self.workers)
+        elif self.begun:  # a callback may build the chief's model before the others'
+            raise RequestError(
+                "the workers have different models; build the same on each, in nn_train.scope(), and let callbacks "
+                "make no variables"
+            )
+
+
+def without_optionals(data: Nest) -> Any:
+    """A batch with None where Keras' adapters say that nothing is given."""
+    return keras.tree.map_structure(lambda leaf: None if is_optional(leaf) else leaf, data)
+
+
+def is_optional(leaf: object) -> bool:
+    return isinstance(leaf, tf.experimental.Optional | tf.OptionalSpec)
+
+
+def leaves_of(data: Nest) -> list[Any]:
+    """The tensors of a batch, or their specifications."""
+    return [leaf for leaf in keras.tree.flatten(data) if leaf is not None and not is_optional(leaf)]
+
+
+def check_same(data: Nest, workers: Replicas) -> None:
+    """Raise RequestError where a worker sees another batch than the others, as where each reads a part of the data.
+
+    None: there is no more.
+    """
+    leaves = [leaf for leaf in leaves_of(data) if isinstance(leaf, tf.Tensor)]
+    contents = [np.ascontiguousarray(leaf).tobytes() for leaf in map(np.asarray, leaves) if leaf.dtype.kind != "O"]
+    if not same_on_all([(tuple(leaf.shape), leaf.dtype.name) for leaf in leaves], contents, workers):
+        raise RequestError(
+            "the workers see different batches; give each of them all of the data, in the same order (no random "
+            "numbers that differ, no parallel maps that are not deterministic): the rows of a batch are dealt out here"
+        )
+
+
+def same_on_all(description: Any, contents: list[bytes], workers: Replicas) -> bool:
+    """Whether all workers have the same; the answer is the same on all. Collective."""
+    mark = zlib.crc32(repr(description).encode())
+    for content in contents:
+        mark = zlib.crc32(content, mark)
+    return len(set(np.asarray(gather(tf.constant(mark, tf.int64), workers)).tolist())) == 1
+
+
+def state_of(model: keras.Model) -> list[Any]:
+    """All variables that training changes: of the model, its optimizers and its metrics."""
+    optimizers = [variable for one in optimizers_of(model) for variable in one.variables]
+    found = [*model.variables, *model.metrics_variables, *optimizers]
+    return list({id(variable): variable for variable in found}.values())
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The one it was compiled with, and those in its attributes, also in lists and dicts."""
+    values = list(vars(model).values())
+    values += [inner for one in values if isinstance(one, list | tuple) for inner in one]
+    values += [inner for one in values if isinstance(one, dict) for inner in one.values()]
+    return list({id(one): one for one in values if isinstance(one, keras.optimizers.Optimizer)}.values())
