@@ -11,7 +11,7 @@ import pytest
 from processes import run_workers
 from tiers import long
 
-pytestmark = [pytest.mark.dist, pytest.mark.limit(540)]
+pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
 QUICK = {"plain", "normalised", "own_step", "installed", "refused"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
@@ -40,7 +40,7 @@ def results(tmp_path_factory, request):
             out = tmp_path_factory.mktemp(f"fit-{size}")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SCRIPTS", " ".join(sorted(wanted[size])))
-                run_workers(size, out, SCRIPT, timeout=500)
+                run_workers(size, out, SCRIPT, timeout=1000)
             made[size] = {name: read(out, name, size) for name in wanted[size] if (out / f"{name}-0.pickle").exists()}
         return made[size]
 
