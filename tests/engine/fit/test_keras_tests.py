@@ -31,7 +31,7 @@ if CHECKOUT:  # otherwise the tier says that it was not run, which is no error
     def test_keras_own_tests_pass(tmp_path, size, least):
         workers, outcomes = Workers(size, Path(CHECKOUT), tmp_path), {}
         try:
-            for test in tests_of(Path(CHECKOUT)):
+            for test in all_names(Path(CHECKOUT)):
                 outcomes[test] = workers.run(test)
         finally:
             workers.end()
@@ -40,7 +40,7 @@ if CHECKOUT:  # otherwise the tier says that it was not run, which is no error
         assert sum(found[0] == "passed" for found in outcomes.values()) >= least
 
 
-def tests_of(checkout):
+def all_names(checkout):
     """``file::Class::test`` of all, as the files write them; parametrised ones by asking pytest."""
     code = (
         "import sys, types, keras, pytest\n"
