@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 .PHONY: run quick report test test-long test-quick test-launch lint setup browser lock launch-tools
 
-run: setup ## the whole story on MNIST: search, training, evaluation, report; four minutes on 2 cores
+run: setup ## the whole story on MNIST: search, training, evaluation, report; four to seven minutes on 2 cores
 	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml
 
 quick: setup ## the same with smaller budgets
@@ -14,7 +14,7 @@ report: setup ## write the report of `make run` again; nothing is trained or pre
 
 LANES = -n 2 --no-loadscope-reorder --dist loadscope
 
-test: setup browser ## every kind of behaviour, met on the real thing: about ten minutes on 2 cores
+test: setup browser ## every kind of behaviour, met on the real thing: about eleven minutes on 2 cores
 	$(BIN)/python -m pytest --tier test $(LANES)
 
 test-long: setup ## machines that die, repeated kills, minutes of patience, whole pipelines, most of the fuzzing

@@ -78,7 +78,11 @@ def predict(self: keras.Model, *args: object, **named: Any) -> Any:
 
 def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[str, Any]) -> Any:
     if not isinstance(model, keras.Model):
-        raise TypeError(f"expected a model of Keras {keras.__version__}, got {type(model).__module__}")
+        kind = f"{type(model).__module__}.{type(model).__name__}"
+        raise TypeError(
+            f"expected a model of Keras {keras.__version__}, got {kind}; build it with `import keras`: where "
+            "TF_USE_LEGACY_KERAS is set, as in Ray's TensorflowTrainer, tf.keras is the legacy one"
+        )
     workers = workers_of(model)
     if workers.size == 1 or id(model) in under_way_of or chief_alone:
         return KERAS[name](model, *args, **named)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from nn_train.engine.fit.random_state import global_generator
+from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.spreadable import agree
 from nn_train.engine.steps import call
 from nn_train.engine.tensors import Nest
@@ -35,20 +36,25 @@ def check_model(model: keras.Model, data: Nest) -> bool:
     Returns:
         Whether something could be learnt. A model that cannot be called by itself is taken as it is.
     """
-    rows = min(ROWS, *(int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if is_dense(leaf)), ROWS)
-    if rows < 2 or not all(leaf is None or is_dense(leaf) for leaf in keras.tree.flatten(data)):
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    rows = min([ROWS, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))])
+    if rows < 2 or not all(map(is_dense, leaves)):
         return False
     parts = [first_rows(data, 0, 1), first_rows(data, 1, rows)]
     whole = first_rows(data, 0, rows)
+    trials = [
+        lambda: check_state(model, parts),
+        lambda: check_outputs(model, whole, parts),
+        lambda: check_loss(model, whole, parts, [1, rows - 1]),
+    ]
     with unchanged(model):
-        try:
-            check_state(model, parts)
-            check_outputs(model, whole, parts)
-            check_loss(model, whole, parts, [1, rows - 1])
-        except RequestError:
-            raise
-        except Exception:
-            return True  # what is wrong with it, if anything, its step will say
+        for trial in trials:
+            try:
+                trial()
+            except RequestError:
+                raise
+            except Exception:
+                continue  # what is wrong with it, if anything, its step will say
     return True
 
 
@@ -81,7 +87,7 @@ def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[i
     def loss_of(batch: Nest) -> float:
         x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(batch)
         predicted = call(model, x, training=False)
-        if type(model).compute_loss is keras.Model.compute_loss:
+        if not is_overridden(model, "compute_loss"):
             return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
         return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
 
@@ -90,7 +96,7 @@ def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[i
         return  # it draws random numbers: nothing can be compared
     together = sum(loss * count for loss, count in zip(of_parts, counts, strict=True)) / sum(counts)
     if not agree(model, of_whole, together):
-        where = "add_loss" if type(model).compute_loss is keras.Model.compute_loss else "compute_loss"
+        where = "compute_loss" if is_overridden(model, "compute_loss") else "add_loss"
         raise RequestError(
             f"{where}: no mean over the rows: of {sum(counts)} it is {of_whole:.6g}, of 1 and {counts[1]} of them put "
             f"together {together:.6g}, so that it would depend on the number of workers. Let it give a mean, {ALONE}"
