@@ -12,11 +12,12 @@ import keras
 
 from nn_train.engine.fit.callbacks import ChiefOnly
 from nn_train.engine.fit.functions import step_function
+from nn_train.engine.fit.own_scope import make_plain, outside_of_scopes, strategy_around
 from nn_train.engine.fit.random_state import take_over_random_states
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.steps import spread_predictions, spread_step
 from nn_train.engine.fit.under_way import UnderWay, under_way_of
-from nn_train.engine.fit.workers import join, workers_of
+from nn_train.engine.fit.workers import join
 from nn_train.engine.strategy import Replicas
 
 KERAS = {name: getattr(keras.Model, name) for name in ("fit", "evaluate", "predict")}  # as Keras has them
@@ -29,13 +30,15 @@ chief_alone: list[keras.Model] = []  # whose callbacks run now
 def scope() -> Iterator[None]:
     """Join the workers that ``TF_CONFIG`` names, once, and build the model here: with the same weights on all.
 
-    Without ``TF_CONFIG``, or where it names one worker, nothing is done.
+    Within the scope of a ``MultiWorkerMirroredStrategy`` of the user's own it is that one's workers. Without
+    ``TF_CONFIG``, or where it names one worker, nothing is done.
 
     Raises:
         RequestError: TensorFlow has worked before, so that it can join nobody any more.
     """
-    take_over_random_states(join())
-    yield
+    take_over_random_states(join(strategy_around(None)))
+    with outside_of_scopes():
+        yield
 
 
 def install() -> None:
@@ -43,7 +46,7 @@ def install() -> None:
 
     Call it before TensorFlow does anything. Raises what ``scope`` raises.
     """
-    take_over_random_states(join())
+    take_over_random_states(join(strategy_around(None)))
     keras.Model.fit, keras.Model.evaluate, keras.Model.predict = fit, evaluate, predict
 
 
@@ -83,9 +86,19 @@ def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[st
             f"expected a model of Keras {keras.__version__}, got {kind}; build it with `import keras`: where "
             "TF_USE_LEGACY_KERAS is set, as in Ray's TensorflowTrainer, tf.keras is the legacy one"
         )
-    workers = workers_of(model)
-    if workers.size == 1 or id(model) in under_way_of or chief_alone:
-        return KERAS[name](model, *args, **named)
+    strategy = strategy_around(model)
+    workers = join(strategy)
+    with outside_of_scopes():
+        if strategy is not None:
+            make_plain(model)
+        if workers.size == 1 or id(model) in under_way_of or chief_alone:
+            return KERAS[name](model, *args, **named)
+        return call_spread(name, model, workers, args, named)
+
+
+def call_spread(
+    name: str, model: keras.Model, workers: Replicas, args: tuple[object, ...], named: dict[str, Any]
+) -> Any:
     bound = inspect.signature(KERAS[name]).bind(model, *args, **named)
     bound.apply_defaults()
     given = bound.arguments["callbacks"]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from nn_train.engine.fit.checks import check_model
+from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -45,6 +46,7 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
         under_way = under_way_of[id(model)]
         if not under_way.begun:
             build(model, data)
+            make_plain(model)  # metrics that the user made in a scope are the model's only now
             if not model.run_eagerly:  # makes what could not be built
                 graph_for(data, specs).get_concrete_function(leaves_of(data))
             under_way.begin()

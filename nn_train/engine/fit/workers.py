@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import pickle
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,26 +14,26 @@ from nn_train.engine.collectives import from_all
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
 
-
-def workers_of(model: keras.Model) -> Replicas:
-    """The workers that train a model together.
-
-    Raises:
-        RequestError: it was built in the scope of a strategy of several workers, whose variables are read together.
-    """
-    strategy = model.distribute_strategy
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.num_replicas_in_sync > 1:
-        raise RequestError("the model was built in the scope of a strategy; build it in nn_train.scope() instead")
-    return join()
+joined: list[Replicas] = []  # one, or none yet
 
 
-@functools.cache
-def join() -> Replicas:
+def join(own: tf.distribute.MultiWorkerMirroredStrategy | None = None) -> Replicas:
     """The workers that ``TF_CONFIG`` names, which wait for each other here; this process alone where it names none.
+
+    Args:
+        own: a strategy that the user has made, to be used where none is joined yet.
 
     Raises:
         RequestError: TensorFlow has worked in this process before, so that it can join nobody any more.
     """
+    if not joined:
+        joined.append(join_named() if own is None else members(own))
+    if own is not None:
+        make_room_for_others(own)
+    return joined[0]
+
+
+def join_named() -> Replicas:
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) < 2:
         return Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
@@ -53,7 +51,15 @@ def members(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> Replicas:
     here = len(strategy.extended.worker_devices)
     if here > 1:
         raise RequestError(f"this worker has {here} GPUs, and one is used; give each worker its own with one GPU")
+    make_room_for_others(strategy)
     return Replicas(strategy=strategy, rank=strategy.extended._id_in_cluster, size=strategy.num_replicas_in_sync)
+
+
+def make_room_for_others(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> None:
+    """Let a strategy that the script makes later neither start this process's server again, which would lose what has
+    just been sent, nor use the same keys for its messages."""
+    type(strategy.extended)._std_server_started = True
+    tf.distribute.MultiWorkerMirroredStrategy._collective_key_base = strategy.extended._collective_key_base + 100_000
 
 
 def gather(tensor: tf.Tensor, workers: Replicas) -> tf.Tensor:

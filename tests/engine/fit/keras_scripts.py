@@ -6,6 +6,7 @@ nothing of workers. All is float64, so that roundings are far below what would b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
@@ -485,6 +486,29 @@ def installed():
     return outcome_of(model, history, scores=scores, outputs=model.predict(X, batch_size=8, verbose=0))
 
 
+def own_scope():
+    """The model, its optimizer and its metrics are in a strategy that the script makes itself."""
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        inner = [layers.BatchNormalization(), layers.Dropout(0.3)]
+        metrics = [keras.metrics.F1Score(), Largest(), "auc"]
+        optimizer = keras.optimizers.AdamW(0.01, global_clipnorm=0.5, use_ema=True, ema_overwrite_frequency=3)
+        model = compiled(mlp(*inner), optimizer, loss="categorical_crossentropy", metrics=metrics)
+        model.build((None, WIDTH))
+        optimizer.build(model.trainable_variables)
+    return run(model, y=ONE_HOT, validation_split=0.2)
+
+
+def within_own_scope():
+    """All of it in such a scope, and no other."""
+    import nn_train
+
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        nn_train.install()
+        model = compiled(mlp(layers.BatchNormalization()), metrics=["accuracy"])
+        history = model.fit(X, Y, **FIT)
+        return outcome_of(model, history, scores=model.evaluate(X, Y, batch_size=8, verbose=0))
+
+
 class SumsUp(layers.Layer):
     def call(self, x):
         self.add_loss(0.01 * ops.sum(ops.square(x)))
@@ -519,8 +543,6 @@ def refused():
         "rows": compiled(mlp(Compares())),
         "compute_loss": own(SumOfRows),
     }
-    with join().strategy.scope():  # as if the user had made one: a process can join the others once
-        models["scope"] = compiled(mlp())
     return {name: error_of(model) for name, model in models.items()} | {
         "data": error_of(compiled(mlp()), X[part], Y[part])
     }
@@ -556,8 +578,11 @@ SCRIPTS = [
     normalised_with_mask, dropped, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
-    evaluated, installed, refused, failing_callback,
+    evaluated, installed, refused, failing_callback, own_scope, within_own_scope,
 ]  # fmt: skip
+
+
+OWN_SCOPES = [own_scope, within_own_scope]
 
 
 def perform(script, out: Path, rank: int) -> None:
@@ -567,7 +592,7 @@ def perform(script, out: Path, rank: int) -> None:
     keras.config.set_dtype_policy("float64")
     keras.backend.set_floatx("float64")
     keras.utils.set_random_seed(3)
-    with nn_train.scope():
+    with contextlib.nullcontext() if script in OWN_SCOPES else nn_train.scope():
         result: dict[str, Any] = script()
     (out / f"{script.__name__}-{rank}.pickle").write_bytes(pickle.dumps(result))
 
@@ -575,6 +600,8 @@ def perform(script, out: Path, rank: int) -> None:
 if __name__ == "__main__":
     place, folder = int(sys.argv[1]), Path(sys.argv[3])
     wanted = os.environ.get("SCRIPTS", "").split()
+    if sys.argv[2] == "1":
+        os.environ.pop("TF_CONFIG", None)  # a process that knows of no others
     for one in SCRIPTS:
         if not wanted or one.__name__ in wanted:
             perform(one, folder, place)

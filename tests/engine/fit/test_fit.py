@@ -13,7 +13,7 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"plain", "normalised", "own_step", "installed", "refused"}
+QUICK = {"plain", "normalised", "own_step", "installed", "refused", "own_scope"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback"}  # not compared with one worker
 
@@ -100,7 +100,6 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
     assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
-    assert first["scope"] == ("the model was built in the scope of a strategy; build it in nn_train.scope() instead")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
     assert not [message for message in first.values() if "has changed" in message]
