@@ -158,17 +158,18 @@ def work(model: str, batch: int, rank: int) -> None:
     """A worker: answers questions until its input ends."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.engine.loop import Loop
+    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import configure_tensorflow, join_strategy
 
     addresses = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
     configure_tensorflow(1, use_gpu=False)
     replicas = join_strategy(rank, len(addresses), whole_gpu=False)
-    config = config_from_dict({"model": {"name": model}, "data": {"validation_fraction": 0}})
+    sections = {"model": {"name": model}, "data": {"validation_fraction": 0}, "train": {"batch_size": batch}}
+    config = config_from_dict(sections)
     data = load_data(config.data)
-    built = prepare_model(config, data, replicas)
-    loop = Loop(built, data, replicas, batch, 0, one_hot_depth=None)
+    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    built = loop.model
     for question in sys.stdin:
         word, _, count = question.strip().partition(" ")
         if word == "bytes":

@@ -117,15 +117,16 @@ def ours(case: Case, rank: int) -> list[float]:
     """This package's engine."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.engine.loop import Loop
+    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import configure_tensorflow, join_strategy
 
     configure_tensorflow(case.threads, use_gpu=False)
     replicas = join_strategy(rank, case.workers, whole_gpu=False)
-    config = config_from_dict({"model": {"name": case.model}, "data": {"validation_fraction": 0}})
+    train = {"batch_size": case.batch_size}
+    config = config_from_dict({"model": {"name": case.model}, "data": {"validation_fraction": 0}, "train": train})
     data = load_data(config.data)
-    loop = Loop(prepare_model(config, data, replicas), data, replicas, case.batch_size, 0, one_hot_depth=None)
+    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
     return [timed(lambda epoch=epoch: loop.train_epoch(epoch)) for epoch in range(case.epochs)]
 
 

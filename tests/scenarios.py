@@ -53,6 +53,16 @@ RUNS: dict[str, dict[str, Any]] = {
         "optimizer": {"name": "rmsprop"},
     },
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
+    # Parts that do not add up: see own_ways.py.
+    "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},
+    "averages": {
+        "data": {"source": "user_data:short_arrays"},
+        "model": {"name": "own_ways:averages"},
+        "train": {"epochs": 3},
+    },
+    "masked": {"data": {"source": "own_ways:tagged_tokens"}, "model": {"name": "own_ways:masked"}},
+    "counts": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:counts"}},
+    "two_outputs": {"data": {"source": "own_ways:weighted_streams"}, "model": {"name": "own_ways:two_outputs"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
     "float16": {
@@ -79,9 +89,13 @@ RUNS: dict[str, dict[str, Any]] = {
 
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
-CONTINUED |= {"continued_stream": "stream_dropout", "continued_patience": "patience"}
+CONTINUED |= {
+    "continued_own_steps": "own_steps",
+    "continued_stream": "stream_dropout",
+    "continued_patience": "patience",
+}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
-WITHIN |= {"within_callbacks": "callbacks"}
+WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages", "within_two_outputs": "two_outputs"}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:
@@ -134,17 +148,18 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 
     from nn_train.datasets import load_data
     from nn_train.engine.collectives import moving_statistics, same_on_all
-    from nn_train.engine.loop import Loop
+    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
 
     job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
-    model = prepare_model(job.config, load_data(job.config.data), replicas)
+    model = prepare_model(job.config, load_data(job.config.data), replicas).model
     dropout = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dropout))
     masks = replicas.strategy.run(lambda: dropout(np.ones((1, 64), np.float32), training=True))
     normed = make_job(out, "describe", replicas.size, **RUNS["batch_norm"]).config
     data = load_data(normed.data)
-    model = prepare_model(normed, data, replicas)
-    Loop(model, data, replicas, 16, 3, None).train_epoch(0)
+    loop = loop_of(prepare_model(normed, data, replicas), normed, data, replicas)
+    model = loop.model
+    loop.train_epoch(0)
     return {
         "keras": keras.__version__,
         "tf_keras_is_keras_3": tf.keras.Model is keras.Model,
@@ -286,10 +301,8 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:too_few_outputs"}},
     {"model": {"name": "user_code:not_a_model"}},
     {"model": {"name": "cnn"}},
-    {"model": {"name": "user_code:own_test_step"}},
-    {"model": {"name": "user_code:averages_weights"}},
-    {"model": {"name": "user_code:rmse_loss"}},
-    {"model": {"name": "user_code:own_compute_metrics"}},
+    {"model": {"name": "own_ways:names_no_loss"}},
+    {"model": {"name": "own_ways:sums_up"}},
     {"data": {"source": "user_code:no_such_function"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}

@@ -191,3 +191,12 @@ class Losses:
 
     def add(self, value):
         self.last.append(value)
+
+
+class HalvesTheRate(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.5 * float(self.model.optimizer.learning_rate)
+
+
+def halves_the_rate():
+    return [HalvesTheRate()]

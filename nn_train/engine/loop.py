@@ -56,12 +56,21 @@ class Loop:
         self.model, self.data, self.replicas = model, data, replicas
         self.batch_size, self.seed = batch_size, seed
         self.batches, self.metric_state = Batches(data, replicas, one_hot_depth), MetricState(model, replicas)
+        self.train_tensors = to_tensors(data.train) if data.in_memory else None
+        self.align_draws: Callable[[], None] | None = None
+        self.make_steps()
+
+    def make_steps(self) -> None:
+        model, data, replicas = self.model, self.data, self.replicas
         # A replica without rows draws no random numbers; the chief's count of draws then becomes everybody's.
-        short = may_be_without_rows(data, batch_size, replicas)
+        short = may_be_without_rows(data, self.batch_size, replicas)
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
         self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
-        self.train_tensors = to_tensors(data.train) if data.in_memory else None
         self.validation = Validation(model, data, replicas, self.batches, self.metric_state)
+
+    def separate_seeds(self) -> None:
+        """Give each worker random draws of its own, after all were given the chief's."""
+        separate_seeds(self.model, self.replicas)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -88,11 +97,15 @@ class Loop:
             self.metric_state.put(partial.metrics)
         elif self.align_draws is not None:
             self.align_draws()
-            separate_seeds(self.model, self.replicas)
+            self.separate_seeds()
         examples, loss_sum = self.run_epoch(epoch, partial, hooks or NoHooks())
         if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
-        return {**self.metric_state.read(), "loss": loss_sum / examples, "examples": examples}
+        return {**self.results(examples, loss_sum), "examples": examples}
+
+    def results(self, examples: int, loss_sum: float) -> Logs:
+        """``loss`` and the model's metrics, of so many examples whose losses have that sum."""
+        return {**self.metric_state.read(), "loss": loss_sum / examples}
 
     def run_epoch(self, epoch: int, partial: PartialEpoch | None, hooks: ChunkHooks) -> tuple[int, float]:
         """The steps of an epoch, in one graph call from pause to pause; the bits do not depend on these.
@@ -134,10 +147,13 @@ class Loop:
         floating = [value for value in values if value.dtype.is_floating]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
 
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples in memory in the order of an epoch, int32 [N]."""
+        return np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
+
     def over_arrays(self, epoch: int) -> Advance:
         """Takes steps over the arrays in memory, in the order of an epoch."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
-        given = (self.train_tensors, tf.constant(order), tf.constant(self.batch_size))
+        given = (self.train_tensors, tf.constant(self.order(epoch)), tf.constant(self.batch_size))
         total = steps_per_epoch(self.data, self.batch_size) or 0
 
         def advance(step: int, chunk: int, loss_sum: float) -> Any:
@@ -147,7 +163,14 @@ class Loop:
         return advance
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
-        """Takes steps over a pass through the stream, of which ``step`` batches are read and left out.
+        """Takes steps over a pass through the stream, of which ``step`` batches are left out."""
+        iterator = self.stream_from(step, hooks)
+        return lambda _, chunk, loss_sum: self.run_stream(
+            iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
+        )
+
+    def stream_from(self, step: int, hooks: ChunkHooks) -> Any:
+        """An iterator over the global batches of a stream, of which ``step`` are read and left out.
 
         Read here and not by ``skip``, whose time would be taken for that of the first steps.
         """
@@ -155,9 +178,7 @@ class Loop:
         for _ in range(step):
             next(iterator)
             hooks.alive()
-        return lambda _, chunk, loss_sum: self.run_stream(
-            iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
-        )
+        return iterator
 
     def pass_over(self, epochs: int) -> None:
         """Bring streams to where they are after so many epochs: one that shuffles anew in each pass counts them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,10 +16,14 @@ Logs = dict[str, float]
 
 
 class MetricState:
-    """The sums and counts in the metrics of one model: each replica has its own."""
+    """The sums and counts in the metrics of one model: each replica has its own.
+
+    Attributes:
+        same_on_all: whether each has counted the rows of all instead of its own.
+    """
 
     def __init__(self, model: keras.Model, replicas: Replicas) -> None:
-        self.model, self.replicas = model, replicas
+        self.model, self.replicas, self.same_on_all = model, replicas, False
         self._gather: Callable[[], np.ndarray] | None = None
 
     def gather(self) -> np.ndarray:
@@ -29,23 +34,28 @@ class MetricState:
 
     def put(self, counted: np.ndarray) -> None:
         """Set what ``gather`` gave; for another number of replicas the chief takes the sum of all."""
-        if len(counted) != self.replicas.size:
+        if self.same_on_all:
+            counted = np.repeat(counted[:1], self.replicas.size, axis=0)
+        elif len(counted) != self.replicas.size:
             counted = np.concatenate([counted.sum(axis=0)[None], np.zeros((self.replicas.size - 1, counted.shape[1]))])
         put_on_each(self.model.metrics_variables, counted[self.replicas.rank], self.replicas)
 
     def read(self) -> Logs:
         """The model's metrics over all replicas. Collective: reading a metric's variable sums it."""
-        results = {}
-        for name, value in self.results().items():
-            array = np.asarray(value)
-            if array.ndim == 0 and np.isfinite(array):
-                results[name] = float(array)
-        return results
+        return numbers_of(self.results())
 
     @tf.function(autograph=False)
     def results(self) -> dict[str, tf.Tensor]:
-        """The results of those of the model's metrics whose value does not depend on how the rows were dealt out."""
-        results = self.model.get_metrics_result()
-        # Keras weighs the batches of its own loss trackers by a static shape, which is not known here.
-        trackers = {"loss", *(metric.name for metric in getattr(self.model._compile_loss, "metrics", ()))}
-        return {name: value for name, value in results.items() if name not in trackers}
+        """The results of the model's metrics, but for the loss, whose sum the loop has."""
+        return {name: value for name, value in self.model.get_metrics_result().items() if name != "loss"}
+
+
+def numbers_of(results: dict[str, Any]) -> Logs:
+    """Results of metrics as numbers: of a vector, such as F1 by class, ``name_0`` and so on. What is not finite is
+    left out."""
+    numbers: Logs = {}
+    for name, value in results.items():
+        array = np.asarray(value)
+        named = {name: array} if array.ndim == 0 else {f"{name}_{i}": one for i, one in enumerate(array.reshape(-1))}
+        numbers |= {key: float(number) for key, number in named.items() if np.isfinite(number)}
+    return numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,25 +12,37 @@ from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.datasets import SplitData
 from nn_train.datasets.examples import map_leaves
-from nn_train.engine.batches import steps_per_epoch
+from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
+from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.seeds import separate_seeds
-from nn_train.engine.spreadable import ROWS, check_spreadable, part_of
-from nn_train.engine.steps import Batch
+from nn_train.engine.spreadable import ROWS, adds_up, part_of
+from nn_train.engine.steps import Batch, norms_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input
+from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
 from nn_train.errors import RequestError
 
 
-def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.Model:
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model with all its variables (weights, optimizer, metrics): under MWMS none can be made in a step.
+
+    Attributes:
+        whole: its steps, where its parts do not add up; see ``loops.py``.
+    """
+
+    model: keras.Model
+    whole: WholeSteps | None
+
+
+def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
 
-    Every variable (weights, optimizer, metrics) exists afterwards: under MWMS none can be made in a step.
-
     Raises:
-        RequestError: the model does not fit the data, or trains in a way of its own.
+        RequestError: the model does not fit the data, or several workers would train it otherwise than one.
     """
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
@@ -40,23 +53,29 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> keras.
         given, read = watched(config)
         model = build_model(given, map_shapes(rows[0]), data.num_classes)
         compiled_by_user = model.compiled
-        refuse_overridden(model)
         if not model.built:
             build_by_calling(model, part_of(rows, 0, 1)[0])
         check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
         compile_model(model, config, total_steps(config, data))
-        refuse_optimizer(model.optimizer)
         depth = one_hot_depth(config, model)
         if depth is not None:
             rows = (rows[0], tf.one_hot(rows[1], depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
         if is_entry_point(config.model.name):
             refuse_unread(config, read, compiled_by_user and not isinstance(model.loss, keras.losses.MeanSquaredError))
-        if replicas.size > 1:
-            check_spreadable(model, rows, replicas, is_entry_point(config.model.name))
+    if trains_its_own_way(model) or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
+        return PreparedModel(model, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
-    return model
+    return PreparedModel(model, whole=None)
+
+
+def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
+    """Whether ``ReplicaSteps`` are exact for a model on several workers."""
+    # One without rows would not take part when the others exchange the moments of a batch.
+    if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
+        return False
+    return adds_up(model, rows, replicas, is_entry_point(config.model.name))
 
 
 def check_data(config: Config, data: SplitData) -> None:
@@ -67,30 +86,6 @@ def check_data(config: Config, data: SplitData) -> None:
         raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
     if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
-
-
-OVERRIDDEN = {
-    "train_step": "which cannot be spread over workers exactly; override compute_loss or add_loss instead",
-    "test_step": "which is not called; compile it with metrics",
-    "compute_metrics": "which is not reported; compile it with metrics",
-}
-
-
-def refuse_overridden(model: keras.Model) -> None:
-    """Refuse what the engine does in its own way and would leave out in silence. RequestError."""
-    for name, why in OVERRIDDEN.items():
-        if getattr(type(model), name) is not getattr(keras.Model, name):
-            raise RequestError(f"model.name: the model overrides {name}, {why}")
-
-
-def refuse_optimizer(optimizer: Any) -> None:
-    """Refuse the options of Keras' optimizers that the engine's steps do not apply. RequestError."""
-    if getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False):
-        raise RequestError("model.name: the optimizer averages weights (use_ema), which is not supported; turn it off")
-    if getattr(optimizer, "gradient_accumulation_steps", None):
-        raise RequestError(
-            "model.name: the optimizer accumulates gradients, which is not supported; raise train.batch_size"
-        )
 
 
 def one_hot_depth(config: Config, model: keras.Model) -> int | None:
@@ -118,7 +113,8 @@ def build_by_one_example(model: keras.Model, row: Batch) -> None:
     try:
         model._symbolic_build(data_batch=row if row[2] is not None else row[:2])
     except (ValueError, TypeError) as error:
-        raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+        if not is_overridden(model, "train_step"):  # which may need nothing of what Keras tries here
+            raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
 
 
 def build_by_calling(model: keras.Model, x: Nest) -> None:

@@ -1,4 +1,4 @@
-"""Whether what a model computes on several workers' rows can be put together exactly; what cannot is refused by name.
+"""Whether what a model computes on several workers' rows adds up to what one computes on all.
 
 What can be known is looked up, the rest is tried on a few rows: the loss of all against the weighted mean of its parts,
 and each metric of all against the metric whose state is the sum of the parts' states, as the steps put them together.
@@ -13,110 +13,102 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.seeds import seed_states
-from nn_train.engine.steps import Batch, call, unscaled_losses
+from nn_train.engine.steps import Batch, call, norms_of, unscaled_losses
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, rows_of
-from nn_train.errors import RequestError
 
 ROWS = 5
 PARTS = ((0, 1), (1, ROWS))  # uneven, as workers' shares of a last batch are
-ALONE = "or train it with --scaling.num_workers 1"
+MEANS = {"mean", "sum_over_batch_size"}
 
 
-def check_spreadable(model: keras.Model, batch: Batch, replicas: Replicas, is_own: bool) -> None:
-    """Raise RequestError for what several workers would compute otherwise than one.
+def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_own: bool) -> bool:
+    """Whether the sums of ``ReplicaSteps`` are exact for a model.
 
     Args:
         model: built and compiled, its metrics too.
-        batch: up to ``ROWS`` rows as the model sees them; with fewer nothing is tried.
+        batch: up to ``ROWS`` rows as the model sees them.
         replicas: this process's place. Nothing is sent to the others, which see the same rows.
         is_own: whether the user has written the model, and perhaps its loss and metrics.
     """
+    losses = [loss for loss in tf.nest.flatten(model.loss) if loss is not None]
+    if not {getattr(loss, "reduction", "mean") for loss in losses} <= MEANS or sums_penalties(model):
+        return False
     state = [*model.non_trainable_variables, *seed_states(model)]
     before = [np.asarray(variable.value) for variable in state]
-    check_reductions(model)
-    check_masks(call(model, batch[0], training=False))
-    check_penalties(model)
-    if is_own and tf.nest.flatten(batch[0])[0].shape[0] == ROWS:
+    try:
+        if any(
+            getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs_of(model, batch))
+        ):
+            return False  # a mean over the valid positions
+        if not is_own:
+            return True
+        if tf.nest.flatten(batch[0])[0].shape[0] < ROWS:
+            return False  # who knows
+        trials = (state_adds_up, loss_adds_up, metrics_add_up)
         # As a replica: metrics cannot be updated outside of one.
-        replicas.strategy.run(lambda: try_loss(model, batch))
-        replicas.strategy.run(lambda: try_metrics(model, batch))
-    for variable, value in zip(state, before, strict=True):
-        if not np.array_equal(np.asarray(variable.value), value, equal_nan=True):
-            variable.assign(value)
+        return all(replicas.strategy.run(lambda trial=trial: trial(model, batch)) for trial in trials)
+    finally:
+        for variable, value in zip(state, before, strict=True):
+            if not np.array_equal(np.asarray(variable.value), value, equal_nan=True):
+                variable.assign(value)
 
 
-def check_reductions(model: keras.Model) -> None:
-    kinds = {getattr(loss, "reduction", "mean") for loss in tf.nest.flatten(model.loss) if loss is not None}
-    if not kinds <= {"mean", "sum_over_batch_size"}:
-        raise RequestError(
-            f"model.name: the loss reduces by {', '.join(sorted(map(str, kinds)))}; training on several workers knows "
-            "sum_over_batch_size (Keras' default)"
-        )
-
-
-def check_masks(predicted: Nest) -> None:
-    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(predicted)):
-        raise RequestError(
-            "model.name: the outputs carry a mask, whose loss is a mean over the valid positions of one worker; "
-            "train it with --scaling.num_workers 1"
-        )
-
-
-def check_penalties(model: keras.Model) -> None:
-    # Before 3.14 Keras sums activity penalties over the rows instead of averaging them; Python 3.10 gets Keras 3.12.
+def sums_penalties(model: keras.Model) -> bool:
+    """Whether activity penalties are sums over the rows: before Keras 3.14; Python 3.10 gets 3.12."""
     averages = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
     penalised = any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers())
-    if penalised and not averages:
-        raise RequestError(
-            f"model.name: Keras {keras.__version__} sums activity regularisers over the rows, which several workers "
-            "share; use Keras 3.14 or newer, which needs Python 3.11 or newer, or --scaling.num_workers 1"
-        )
+    return penalised and not averages
 
 
-def try_loss(model: keras.Model, batch: Batch) -> None:
+def outputs_of(model: keras.Model, batch: Batch, training: bool = False) -> Nest:
+    return call(model, batch[0], training=training)
+
+
+def state_adds_up(model: keras.Model, batch: Batch) -> bool:
+    """A step changes nothing but weights, generators of random numbers, and what BatchNormalization keeps."""
+    known = {id(variable) for variable in seed_states(model)}
+    known |= {id(variable) for layer in norms_of(model) for variable in layer.non_trainable_variables}
+    kept = [variable for variable in model.non_trainable_variables if id(variable) not in known]
+    before = [np.asarray(variable.value) for variable in kept]
+    if kept:
+        outputs_of(model, batch, training=True)
+    changed = [not np.array_equal(a, np.asarray(b.value), equal_nan=True) for a, b in zip(before, kept, strict=True)]
+    return not any(changed)
+
+
+def loss_adds_up(model: keras.Model, batch: Batch) -> bool:
     """The loss of all rows is the mean of its parts' losses, weighted by their rows."""
 
     def loss_of(part: Batch) -> float:
         x, y, sample_weight = part
         with unscaled_losses():
-            predicted = call(model, x, training=False)
+            predicted = outputs_of(model, part)
             return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
 
     whole = loss_of(batch)
     if loss_of(batch) != whole:
-        return  # it draws random numbers: nothing can be compared
+        return True  # it draws random numbers: nothing can be compared
     try:
         together = sum(loss_of(part_of(batch, *rows)) * (rows[1] - rows[0]) / ROWS for rows in PARTS)
-    except Exception as error:
-        raise RequestError(
-            f"model.name: the loss can be computed of {ROWS} examples, but not of 1 or {ROWS - 1} of them, which a "
-            f"worker can have of a short batch ({' '.join(str(error).split())[:200]}); let it give a mean over the "
-            f"examples, {ALONE}"
-        ) from error
-    if not agree(model, whole, together):
-        raise RequestError(
-            f"model.name: the loss is no mean over the examples: of {ROWS} it is {whole:.6g}, of 1 and {ROWS - 1} of "
-            f"them put together {together:.6g}, so that it would depend on the number of workers. Let the loss, "
-            f"add_loss and compute_loss give means over the examples, {ALONE}"
-        )
+    except Exception:
+        return False  # it can be computed of all rows, but not of one, which a worker can have of a short batch
+    return agree(model, whole, together)
 
 
-def try_metrics(model: keras.Model, batch: Batch) -> None:
+def metrics_add_up(model: keras.Model, batch: Batch) -> bool:
     """The metrics of all rows are those of a state that is the sum of the parts' states."""
     variables = model.metrics_variables
 
     def state_after(part: Batch) -> list[np.ndarray]:
         x, y, sample_weight = part
         model.reset_metrics()
-        model.compute_metrics(x, y, call(model, x, training=False), sample_weight)
+        model.compute_metrics(x, y, outputs_of(model, part), sample_weight)
         return [np.asarray(variable.value) for variable in variables]
 
     def results() -> dict[str, np.ndarray]:
-        # Keras' trackers of losses are not reported; see ``metric_state``.
-        left_out = {"loss", *(metric.name for metric in getattr(model._compile_loss, "metrics", ()))}
-        found = tf.nest.map_structure(np.asarray, model.get_metrics_result())
-        return {name: value for name, value in found.items() if name not in left_out}
+        found: dict[str, np.ndarray] = tf.nest.map_structure(np.asarray, model.get_metrics_result())
+        return {name: value for name, value in found.items() if name != "loss"}  # which is counted by the loop
 
     first, state = state_after(batch), state_after(batch)
     whole = results()
@@ -129,15 +121,8 @@ def try_metrics(model: keras.Model, batch: Batch) -> None:
     draws = not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(first, state, strict=True))
     # A result that subtracts large sums, such as R²'s, may differ by roundings alone.
     if draws or all(agree(model, *pair) for pair in zip(state, summed, strict=True)):
-        return
-    different = [name for name in whole if not agree(model, whole[name], together[name])]
-    if different:
-        name = different[0]
-        raise RequestError(
-            f"model.name: the metric {name} cannot be put together from several workers: of {ROWS} examples it is "
-            f"{whole[name]}, of 1 and {ROWS - 1} of them {together[name]}. What its variables hold must add up: let "
-            f"its function give a value for each example, {ALONE}"
-        )
+        return True
+    return all(agree(model, whole[name], together[name]) for name in whole)
 
 
 def part_of(batch: Batch, first: int, stop: int) -> Batch:

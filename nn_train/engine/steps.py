@@ -17,7 +17,7 @@ from keras.src.losses import loss as loss_module
 
 from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, gather_slices, moving_statistics
 from nn_train.engine.strategy import Replicas
-from nn_train.engine.tensors import Nest
+from nn_train.engine.tensors import Nest, first_dimension
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight (or None), rows of this replica
 
@@ -70,7 +70,7 @@ class ReplicaSteps:
         The gradient of a table of which rows are looked up is ``(values [n, …], rows [n])``, one entry for each time.
         """
         model, (x, y, sample_weight) = self.model, batch
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, self.moments_of_all():
             predicted = call(model, x, training=True)
             with unscaled_losses():
                 loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
@@ -86,6 +86,19 @@ class ReplicaSteps:
             gradients = [tf.zeros_like(v.value) if g is None else g for g, v in pairs]
         model.compute_metrics(x, y, predicted, sample_weight)
         return gradients, tf.cast(loss, tf.float32)
+
+    @contextlib.contextmanager
+    def moments_of_all(self) -> Iterator[None]:
+        """While a step is traced, BatchNormalization takes its mean and variance over the rows of all replicas."""
+        norms = norms_of(self.model) if self.replicas.size > 1 else []
+        kept = [layer.synchronized for layer in norms]
+        for layer in norms:
+            layer.synchronized = True
+        try:
+            yield
+        finally:
+            for layer, value in zip(norms, kept, strict=True):
+                layer.synchronized = value
 
     def zeros(self) -> tuple[list[Any], Any]:
         """What a replica without rows adds."""
@@ -118,14 +131,14 @@ class ReplicaSteps:
         return tf.cond(rows > 0, compute, otherwise) if self.may_be_empty else compute()
 
 
+def norms_of(model: keras.Model) -> list[Any]:
+    """The model's layers that look at all rows of a batch."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 def call(model: keras.Model, x: Nest, training: bool) -> Any:
     """The model's outputs; ``training`` is passed only to models that take it, as Keras does."""
     return model(x, training=training) if model._call_has_training_arg else model(x)
-
-
-def first_dimension(batch: Batch) -> Any:
-    """The number of rows (int32 scalar)."""
-    return tf.shape(tf.nest.flatten(batch[0])[0])[0]
 
 
 @contextlib.contextmanager

@@ -33,6 +33,11 @@ def rows_of(tensors: Nest, first: tf.Tensor, stop: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda tensor: tensor[first:stop], tensors)
 
 
+def first_dimension(batch: Nest) -> Any:
+    """The number of rows of a batch ``(x, …)``, an int32 scalar."""
+    return tf.shape(tf.nest.flatten(batch[0])[0])[0]
+
+
 def to_tensors(examples: Examples) -> tuple[Any, Any]:
     """The arrays as tensors, float64 as float32; they are handed to the graph by reference, not copied into it."""
     return tf.nest.map_structure(to_tensor, (examples.x, examples.y))

@@ -15,8 +15,8 @@ import numpy as np
 from nn_train.config import Config
 from nn_train.config.entry_points import call_entry_point
 from nn_train.engine.collectives import share_from_chief
-from nn_train.engine.seeds import separate_seeds
-from nn_train.engine.strategy import Replicas
+from nn_train.engine.fit.callbacks import BATCHES, listens_to, names_for
+from nn_train.engine.loop import Loop
 from nn_train.errors import RequestError
 from nn_train.runs import callback_state
 from nn_train.runs.callback_state import Memory
@@ -25,19 +25,36 @@ from nn_train.runs.checkpoints import assign, state_variables
 CLASS = "class"  # in a memory: whose it is; no attribute can have this name
 
 
+def refuse_batch_listeners(callbacks: list[keras.callbacks.Callback]) -> None:
+    """Raise RequestError for callbacks that wait for batches, which many steps in one graph do not call."""
+    for one in callbacks:
+        by_batches = {getattr(one, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
+        if by_batches or any(listens_to(one, kind) and not is_of_keras(one, kind) for kind in BATCHES):
+            raise RequestError(
+                f"train.callbacks: {type(one).__name__} waits for batches, and none is told of here; let it listen to "
+                "epochs (save_freq, update_freq: epoch), or train with nn_train.fit in a script of your own"
+            )
+
+
+def is_of_keras(callback: keras.callbacks.Callback, kind: str) -> bool:
+    """Whether its methods for batches are Keras' own, which then look at them only to count or to print."""
+    methods = [getattr(callback, name) for name in names_for(kind)]
+    return all(method.__module__.startswith("keras.") for method in methods)
+
+
 class ChiefCallbacks:
     """Runs the callbacks of ``train.callbacks`` on the chief and shares their effects.
 
     Args:
         config: the job; without ``train.callbacks`` every method does nothing.
-        model: the built model.
-        replicas: this process's place.
+        loop: trains the model.
         folder: the run's folder, offered to the user's function as ``folder``.
     """
 
-    def __init__(self, config: Config, model: keras.Model, replicas: Replicas, folder: str) -> None:
+    def __init__(self, config: Config, loop: Loop, folder: str) -> None:
         self.active = config.train.callbacks is not None
-        self.model, self.replicas = model, replicas
+        self.loop, self.model, self.replicas = loop, loop.model, loop.replicas
+        model, replicas = loop.model, loop.replicas
         self.callbacks: Any = None
         self.recalled: list[Memory] = []
         self.fresh: list[dict[str, bytes]] = []  # of what they know before the first epoch; empty until then
@@ -50,6 +67,7 @@ class ChiefCallbacks:
             given = call_entry_point("train.callbacks", str(config.train.callbacks), config=config, folder=folder)
             if not isinstance(given, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in given):
                 raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
+            refuse_batch_listeners(list(given))
             self.callbacks = keras.callbacks.CallbackList(list(given), model=model, epochs=config.train.epochs)
 
     def recall(self, memories: list[Memory]) -> list[str]:
@@ -107,7 +125,7 @@ class ChiefCallbacks:
                 self.callbacks.on_epoch_begin(epoch)
             self.stop.assign(float(self.model.stop_training))
         self.share()
-        separate_seeds(self.model, self.replicas)
+        self.loop.separate_seeds()
         return bool(np.asarray(self.stop.value))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from nn_train.engine.chunks import PartialEpoch
+from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.seeds import seed_states
 from nn_train.runs.callback_state import Memory, from_json, to_json
 from nn_train.runs.history import History
@@ -51,7 +52,8 @@ class Checkpoint:
 
 def state_variables(model: keras.Model) -> list[Any]:
     """Every variable that the next step depends on, in a fixed order."""
-    return [*model.weights, *model.optimizer.variables, *seed_states(model)]
+    of_optimizers = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
+    return [*model.weights, *of_optimizers, *seed_states(model)]
 
 
 def save(

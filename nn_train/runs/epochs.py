@@ -26,9 +26,8 @@ class Training(ABC):
 
     Args:
         config: the job.
-        model: built and compiled in the strategy's scope.
         data: the examples.
-        loop: trains and evaluates ``model`` on ``data``.
+        loop: trains and evaluates a model on them.
         location: the run's folder, offered to the user's callbacks.
 
     Attributes:
@@ -39,14 +38,14 @@ class Training(ABC):
 
     hooks: ChunkHooks | None = None
 
-    def __init__(self, config: Config, model: keras.Model, data: SplitData, loop: Loop, location: str) -> None:
+    def __init__(self, config: Config, data: SplitData, loop: Loop, location: str) -> None:
         from nn_train.runs.callbacks import ChiefCallbacks
 
-        self.config, self.model, self.data, self.loop = config, model, data, loop
+        self.config, self.model, self.data, self.loop = config, loop.model, data, loop
         self.replicas, self.location = loop.replicas, location
         self.history: History = []
         self.partial: PartialEpoch | None = None
-        self.callbacks = ChiefCallbacks(config, model, self.replicas, location)
+        self.callbacks = ChiefCallbacks(config, loop, location)
 
     def resume(self, find: Callable[[], Checkpoint | None]) -> list[str]:
         """Go on from the ``Checkpoint`` that ``find`` gives, or begin; all workers alike. Collective.
@@ -63,11 +62,10 @@ class Training(ABC):
 
     def go_on_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over everything of a ``Checkpoint``. Returns warnings about what of it is not used."""
-        from nn_train.engine.seeds import separate_seeds
         from nn_train.runs import checkpoints
 
         checkpoints.restore(self.model, checkpoint)
-        separate_seeds(self.model, self.replicas)
+        self.loop.separate_seeds()
         self.history, self.partial = checkpoint.history, checkpoint.partial
         self.loop.pass_over(len(self.history))
         return self.callbacks.recall(list(checkpoint.memories))
@@ -80,35 +78,42 @@ class Training(ABC):
 
     def epochs(self) -> Iterator[dict[str, Any]]:
         """Train to the end; gives the row of each epoch once everything of it is kept."""
+        from nn_train.engine.averages import averaged
+
         self.callbacks.on_train_begin(resumed=bool(self.history or self.partial is not None))
         while not self.complete and not self.callbacks.on_epoch_begin(len(self.history), self.partial is not None):
             row = self.epoch()
             self.history.append(row)
             if self.replicas.is_chief:
-                self.keep_epoch(row)
+                with averaged(self.model):
+                    self.keep_model()
             self.callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
+            row["learning_rate"] = learning_rate_of(self.model.optimizer)  # of the next step
             if self.replicas.is_chief:
                 self.keep_state()
             yield row
         self.callbacks.on_train_end()
 
     @abstractmethod
-    def keep_epoch(self, row: dict[str, Any]) -> None:
-        """Write what an epoch leaves, before the user's callbacks change anything. Chief only."""
+    def keep_model(self) -> None:
+        """Write the model, if the epoch was the best so far, before the user's callbacks change it. Chief only."""
 
     @abstractmethod
     def keep_state(self) -> None:
-        """Write what is needed to go on from here. Chief only."""
+        """Write the row of the epoch, and what is needed to go on from here. Chief only."""
 
     def epoch(self) -> dict[str, Any]:
         """Train and validate once; the row of ``metrics.jsonl``."""
+        from nn_train.engine.averages import averaged
+
         began = time.perf_counter()
         try:
             before = self.loop.batch_size * self.partial.step if self.partial is not None else 0
             logs = self.loop.train_epoch(len(self.history), self.partial, self.hooks)
             self.partial = None
             trained = time.perf_counter()
-            validation = self.loop.evaluate(self.hooks)
+            with averaged(self.model):
+                validation = self.loop.evaluate(self.hooks)
         except FloatingPointError as error:
             kept = f"; the state after epoch {len(self.history)} is kept" if self.history else ""
             raise TrainingError(

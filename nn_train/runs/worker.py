@@ -125,8 +125,8 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     """
     import keras
 
-    from nn_train.engine.loop import Loop
-    from nn_train.engine.preparation import one_hot_depth, prepare_model
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
 
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
@@ -134,9 +134,8 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
     data = load(config.data)
-    model = prepare_model(config, data, replicas)
-    loop = Loop(model, data, replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-    Run(job, model, data, loop, context, job.started_at if began_at is None else began_at).run()
+    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    Run(job, data, loop, context, job.started_at if began_at is None else began_at).run()
 
 
 def load(data: DataConfig) -> SplitData:
@@ -157,13 +156,11 @@ def load_once(data: DataConfig) -> SplitData:
 class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.storage.layout``) and reports events."""
 
-    def __init__(
-        self, job: Job, model: keras.Model, data: SplitData, loop: Loop, context: WorkerContext, began_at: float
-    ) -> None:
+    def __init__(self, job: Job, data: SplitData, loop: Loop, context: WorkerContext, began_at: float) -> None:
         from nn_train.runs.chunk_hooks import TimedHooks
         from nn_train.runs.watchdog import Watchdog
 
-        super().__init__(job.config, model, data, loop, job.folder.location)
+        super().__init__(job.config, data, loop, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
         self.loggers: Loggers | None = None
         self.warnings: list[str] = []
@@ -231,18 +228,18 @@ class Run(Training):
         warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
         return damaged + warnings
 
-    def keep_epoch(self, row: dict[str, Any]) -> None:
-        """``metrics.jsonl``, and ``model.keras`` when this epoch is the best so far."""
-        self.folder.write_lines(layout.METRICS, self.history)
+    def keep_model(self) -> None:
+        """``model.keras``."""
         if best_epoch(self.history) == len(self.history):
             save_model(self.model, self.folder)
-        if self.loggers is not None:
-            self.warnings += self.loggers.log(row)
 
     def keep_state(self) -> None:
-        """A checkpoint."""
+        """``metrics.jsonl``, a checkpoint, and what loggers keep."""
         from nn_train.runs import checkpoints
 
+        self.folder.write_lines(layout.METRICS, self.history)
+        if self.loggers is not None:
+            self.warnings += self.loggers.log(self.history[-1])
         checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
 
     def keep_part(self, partial: PartialEpoch) -> None:

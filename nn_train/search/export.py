@@ -44,7 +44,7 @@ def export_model(
 
     job = with_values(config, {**record.values, "name": f"{config.job_name}_{record.trial}"[:100]})
     data = load_data(job.data)
-    model = prepare_model(job, data, Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1))
+    model = prepare_model(job, data, Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)).model
     weights = trial_folder(folder, record.trial)
     kept = unpack(weights.read(BEST))
     if kept is None:

@@ -55,11 +55,11 @@ class TrialTraining(Training):
     def __init__(
         self, config: Config, data: SplitData, loop: Loop, folder: ResultsFolder, values: dict[str, Any]
     ) -> None:
-        super().__init__(config, loop.model, data, loop, folder.location)
+        super().__init__(config, data, loop, folder.location)
         self.folder, self.values = folder, values
         self.kept_at = time.monotonic()
 
-    def keep_epoch(self, row: dict[str, Any]) -> None:
+    def keep_model(self) -> None:
         from nn_train.runs import checkpoints
 
         if best_epoch(self.history) == len(self.history):

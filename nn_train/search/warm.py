@@ -18,7 +18,8 @@ from nn_train.config import Config
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows
 from nn_train.engine.loop import Loop
-from nn_train.engine.preparation import one_hot_depth, prepare_model, total_steps
+from nn_train.engine.loops import loop_of
+from nn_train.engine.preparation import prepare_model, total_steps
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import assign, state_variables
 from nn_train.search.settable import SettableHyperparameters, traced_settings
@@ -65,7 +66,7 @@ class WarmModels:
             self.make_room()
             warm = self.build(config, data)
         elif config.seed not in warm.beginnings:
-            remember(warm, config.seed, prepare_model(config, data, self.replicas))
+            remember(warm, config.seed, prepare_model(config, data, self.replicas).model)
         self.models[key] = warm
         assign(state_variables(warm.loop.model), warm.beginnings[config.seed])
         warm.turn(config)
@@ -74,10 +75,9 @@ class WarmModels:
     def build(self, config: Config, data: SplitData) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
-        model = prepare_model(config, data, self.replicas)
-        loop = Loop(model, data, self.replicas, config.train.batch_size, config.seed, one_hot_depth(config, model))
-        warm = WarmModel(loop=loop, settable=SettableHyperparameters(model, config))
-        remember(warm, config.seed, model)
+        loop = loop_of(prepare_model(config, data, self.replicas), config, data, self.replicas)
+        warm = WarmModel(loop=loop, settable=SettableHyperparameters(loop.model, config))
+        remember(warm, config.seed, loop.model)
         return warm
 
     def make_room(self) -> None:

@@ -1,4 +1,4 @@
-"""What several workers would compute otherwise than one is refused, and nothing else is."""
+"""Which models' parts add up over workers, tried on real ones; the others are trained from whole batches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.tf
 CLASSES = 3
@@ -44,11 +42,12 @@ def model_with(
     return model
 
 
-def check(model, one_hot=False, weighted=False, large=False):
+def is_taken(model, one_hot=False, weighted=False, large=False, rows=5):
+    """Whether its parts add up; nothing of the model may have changed afterwards."""
     import tensorflow as tf
 
     from nn_train.engine.seeds import seed_states
-    from nn_train.engine.spreadable import check_spreadable
+    from nn_train.engine.spreadable import adds_up
 
     x = tf.constant(np.random.default_rng(0).normal(size=(5, 6)), tf.float32)
     y = tf.one_hot(Y, CLASSES) if one_hot else tf.constant(Y)
@@ -57,10 +56,12 @@ def check(model, one_hot=False, weighted=False, large=False):
     model._symbolic_build(data_batch=(x, y) if weight is None else (x, y, weight))
     state = [*model.variables, *seed_states(model)]
     before = [np.asarray(variable.value) for variable in state]
-    check_spreadable(model, (x, y, weight), SimpleNamespace(strategy=tf.distribute.get_strategy()), is_own=True)
+    batch = [None if part is None else part[:rows] for part in (x, y, weight)]
+    taken = adds_up(model, tuple(batch), SimpleNamespace(strategy=tf.distribute.get_strategy()), is_own=True)
     changed = [b.path for a, b in zip(before, state, strict=True) if (a != np.asarray(b.value)).any()]
     assert changed == []
     assert not any(np.asarray(variable).any() for variable in model.metrics_variables)
+    return taken
 
 
 def without_a_loss():
@@ -99,9 +100,13 @@ def exact():
     "name",
     ["built in", "weighted", "one-hot", "mean added", "own loss", "own metric", "dice", "R2", "draws", "no loss"],
 )
-def test_what_adds_up_is_taken_and_nothing_of_the_model_has_changed(name):
+def test_what_adds_up_is_taken(name):
     model, how = exact()[name]
-    check(model, **how)
+    assert is_taken(model, **how)
+
+
+def test_of_too_few_rows_nothing_is_known():
+    assert not is_taken(model_with(), rows=4)
 
 
 def inexact():
@@ -126,32 +131,37 @@ def inexact():
         return ops.max(p)
 
     return {
-        "rmse": (model_with(rmse, ()), {"one_hot": True}, "the loss is no mean over the examples"),
-        "dice": (model_with("dice", (), last="sigmoid"), {"one_hot": True}, "the loss is no mean over the examples"),
-        "sum added": (model_with(added=lambda x: ops.sum(x)), {}, "the loss is no mean over the examples"),
-        "maximum": (model_with(metrics=[Largest()]), {}, "the metric largest cannot be put together"),
-        "one number": (model_with(metrics=[sharpest]), {}, "the metric sharpest cannot be put together"),
-        "reduction": (
-            model_with(keras.losses.SparseCategoricalCrossentropy(reduction="sum")),
-            {},
-            "the loss reduces by sum",
-        ),
+        "rmse": (model_with(rmse, ()), {"one_hot": True}),
+        "dice": (model_with("dice", (), last="sigmoid"), {"one_hot": True}),
+        "sum added": (model_with(added=lambda x: ops.sum(x)), {}),
+        "maximum": (model_with(metrics=[Largest()]), {}),
+        "one number": (model_with(metrics=[sharpest]), {}),
+        "reduction": (model_with(keras.losses.SparseCategoricalCrossentropy(reduction="sum")), {}),
     }
 
 
 @pytest.mark.parametrize("name", ["rmse", "dice", "sum added", "maximum", "one number", "reduction"])
-def test_what_does_not_add_up_is_refused_by_name(name):
-    model, how, said = inexact()[name]
-    with pytest.raises(RequestError, match=said) as caught:
-        check(model, **how)
-    assert "num_workers 1" in str(caught.value) or name == "reduction"
+def test_what_does_not_add_up_is_not(name):
+    model, how = inexact()[name]
+    assert not is_taken(model, **how)
 
 
-def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_rows():
+@pytest.mark.parametrize("name", ["counts", "own_steps", "averages"])
+def test_what_trains_its_own_way_is_seen(name):
+    import own_ways
+
+    from nn_train.engine.whole_steps import trains_its_own_way
+
+    model = getattr(own_ways, name)()
+    assert trains_its_own_way(model) == (name != "counts")
+    assert name != "counts" or not is_taken(model)
+
+
+def test_activity_penalties_do_not_add_up_exactly_where_keras_sums_them_over_the_rows():
     import keras
     import user_code
 
-    from nn_train.engine.spreadable import check_penalties
+    from nn_train.engine.spreadable import sums_penalties
 
     layer = keras.layers.Dense(3, kernel_initializer="ones", activity_regularizer="l2")
     model = keras.Sequential([keras.Input((2,)), keras.Sequential([layer])])  # nested, as in a user's model
@@ -161,9 +171,6 @@ def test_activity_penalties_are_refused_exactly_where_keras_sums_them_over_the_r
         model(np.ones((rows, 2), np.float32))
         return float(sum(model.losses))
 
-    if penalty(4) == pytest.approx(penalty(1)):
-        check_penalties(model)
+    assert sums_penalties(model) == (penalty(4) != pytest.approx(penalty(1)))
+    if not sums_penalties(model):
         assert user_code.compiled_two_inputs().layers[-1].activity_regularizer is not None  # the scenario `clipped`
-    else:
-        with pytest.raises(RequestError, match=r"activity regularisers .* Keras 3\.14"):
-            check_penalties(model)

@@ -18,7 +18,7 @@ def chief(model, callbacks):
 
     from nn_train.runs.callbacks import ChiefCallbacks
 
-    made = ChiefCallbacks(Config(), model, SimpleNamespace(), "folder")
+    made = ChiefCallbacks(Config(), SimpleNamespace(model=model, replicas=None), "folder")
     made.callbacks = keras.callbacks.CallbackList(callbacks, model=model)
     return made
 

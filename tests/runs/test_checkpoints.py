@@ -13,7 +13,7 @@ from nn_train.storage.folder import ResultsFolder
 
 CONTINUED = [("continued", "dropout"), ("continued_even", "mse"), ("continued_stream", "stream_dropout")]
 WITHIN = [("within", "dropout"), ("within_even", "mse"), ("within_norm", "batch_norm")]
-WITHIN += [("within_stream", "stream_dropout"), ("within_callbacks", "callbacks")]
+WITHIN += [("within_stream", "stream_dropout"), ("within_callbacks", "callbacks"), ("within_averages", "averages")]
 
 
 def with_sizes(pairs: list[tuple[str, str]], *soon: tuple[str, int]) -> list[Any]:

@@ -48,14 +48,13 @@ def make(sections, **train):
 @pytest.mark.parametrize("sections", NUMBERS, ids=str)
 def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections):
     from nn_train.datasets import load_data
-    from nn_train.engine.loop import Loop
-    from nn_train.engine.preparation import one_hot_depth, prepare_model
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
     from nn_train.search.warm import WarmModels
 
     config = make(sections)
     data = load_data(config.data)
-    model = prepare_model(config, data, replicas)
-    new = Loop(model, data, replicas, 16, config.seed, one_hot_depth(config, model))
+    new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
     expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
     models = WarmModels(replicas)
     other = {**sections, "optimizer": {**sections.get("optimizer", {}), "learning_rate": 0.02}, "seed": 11}

@@ -235,8 +235,8 @@ def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
 def test_what_only_the_workers_can_see_is_refused_without_a_trace(tmp_path):
     """More of it: ``test_collectives.py``."""
     events = []
-    with pytest.raises(RequestError, match="overrides train_step"):
-        train(make(tmp_path, "refused", model={"name": "user_code:own_train_step"}), on_event=events.append)
+    with pytest.raises(RequestError, match="train_step gives error, and no loss"):
+        train(make(tmp_path, "refused", model={"name": "own_ways:names_no_loss"}), on_event=events.append)
     assert not (tmp_path / "refused").exists()
     assert Started not in [type(event) for event in events]
 

@@ -156,10 +156,13 @@ def portable(error: Exception | None) -> Exception | None:
 
 def listens_to(callback: keras.callbacks.Callback, kind: str) -> bool:
     """Whether a callback has methods for batches of training, evaluation or prediction."""
-    names = [f"on_{kind}_begin", f"on_{kind}_end"]
-    if kind == "train_batch":
-        names += ["on_batch_begin", "on_batch_end"]
-    return any(not is_default(getattr(callback, name)) for name in names)
+    return any(not is_default(getattr(callback, name)) for name in names_for(kind))
+
+
+def names_for(kind: str) -> list[str]:
+    """The names of a callback's methods for a kind of batches."""
+    more = ["on_batch_begin", "on_batch_end"] if kind == "train_batch" else []
+    return [f"on_{kind}_begin", f"on_{kind}_end", *more]
 
 
 def share_variables(variables: list[Any], workers: Replicas) -> None:

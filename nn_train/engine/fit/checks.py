@@ -18,7 +18,7 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 from nn_train.engine.fit.random_state import global_generator
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.spreadable import agree
-from nn_train.engine.steps import call
+from nn_train.engine.steps import call, norms_of
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
@@ -61,9 +61,7 @@ def check_model(model: keras.Model, data: Nest) -> bool:
 def check_state(model: keras.Model, parts: list[Any]) -> None:
     """What a layer keeps of a step must be the same whatever its rows are, or be summed by BatchNormalization."""
     ours = {id(variable) for variable in model.variables if variable.name == "seed_generator_state"}
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            ours |= {id(variable) for variable in layer.non_trainable_variables}
+    ours |= {id(variable) for layer in norms_of(model) for variable in layer.non_trainable_variables}
     kept = [variable for variable in model.non_trainable_variables if id(variable) not in ours]
     if not kept:
         return

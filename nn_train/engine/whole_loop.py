@@ -1,0 +1,120 @@
+"""Epochs of a model whose parts do not add up: a graph call for each batch, which every worker is given whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nn_train.datasets import Examples, SplitData
+from nn_train.engine.batches import stream
+from nn_train.engine.chunks import ChunkHooks, NoHooks
+from nn_train.engine.loop import Advance, Loop
+from nn_train.engine.metric_state import Logs
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest, first_dimension, gather, rows_of, to_tensors
+from nn_train.engine.whole_steps import WholeSteps
+from nn_train.errors import RequestError
+
+
+class WholeLoop(Loop):
+    """A ``Loop`` over the same batches in the same order, whose numbers are those of ``nn_train.fit``.
+
+    Args:
+        whole: the steps of the model.
+        data, replicas, batch_size, seed, one_hot_depth: as for a ``Loop``.
+    """
+
+    def __init__(
+        self,
+        whole: WholeSteps,
+        data: SplitData,
+        replicas: Replicas,
+        batch_size: int,
+        seed: int,
+        one_hot_depth: int | None,
+    ) -> None:
+        self.whole = whole
+        self.logs: dict[str, Any] = {}  # of the last training step
+        super().__init__(whole.model, data, replicas, batch_size, seed, one_hot_depth)
+
+    def make_steps(self) -> None:
+        self.metric_state.same_on_all = True
+        held = self.data.validation
+        self.validation_tensors = to_tensors(held) if isinstance(held, Examples) else None
+
+    def separate_seeds(self) -> None:
+        """All workers draw the same numbers, those of the whole batch."""
+
+    def results(self, examples: int, loss_sum: float) -> Logs:
+        return self.whole.results(self.logs)
+
+    def over_arrays(self, epoch: int) -> Advance:
+        order = self.order(epoch)
+
+        def batches(step: int) -> Iterator[Nest]:
+            for first in range(step * self.batch_size, len(order), self.batch_size):
+                yield gather(self.train_tensors, tf.constant(order[first : first + self.batch_size]))
+
+        return self.over(batches)
+
+    def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
+        iterator = self.stream_from(step, hooks)
+        return self.over(lambda _: iterator)
+
+    def over(self, batches_from: Callable[[int], Iterator[Nest]]) -> Advance:
+        """Takes steps over the batches that follow a step."""
+        left: list[Iterator[Nest]] = []
+
+        def advance(step: int, chunk: int, _: float) -> Any:
+            if not left:
+                left.append(batches_from(step))
+            done = examples = 0
+            while done < chunk and (batch := next(left[0], None)) is not None:
+                self.logs = self.whole.train(self.seen(batch))
+                done, examples = done + 1, examples + int(first_dimension(batch))
+                if not np.isfinite(float(self.logs["loss"])):
+                    break
+            return done, examples, 0.0, float(self.logs["loss"]) if done else 0.0
+
+        return advance
+
+    def seen(self, batch: Nest) -> Any:
+        """A batch as the model sees it."""
+        x, y, *weight = batch
+        return (*self.batches.prepare(x, y), *weight)
+
+    def evaluate(self, hooks: ChunkHooks | None = None) -> Logs:
+        """``loss`` and the model's metrics over the validation examples, in batches as in training; empty without any.
+
+        Raises:
+            FloatingPointError: the loss is NaN or infinite.
+        """
+        if self.data.validation is None:
+            return {}
+        hooks, logs = hooks or NoHooks(), {}
+        self.model.reset_metrics()
+        batches, first = self.validation_batches(), True
+        more = True
+        while more:
+            chunk, done = hooks.validate(reads_stream=self.validation_tensors is None, first=first), 0
+            while done < chunk and (batch := next(batches, None)) is not None:
+                logs, done = self.whole.evaluate(self.seen(batch)), done + 1
+            hooks.validated(done)
+            first, more = False, done == chunk
+        if not logs:
+            raise RequestError("data.source: the validation dataset gave no example")
+        results = self.whole.results(logs)
+        if not np.isfinite(results.get("loss", 0.0)):
+            raise FloatingPointError(f"the validation loss is {results['loss']}")
+        return results
+
+    def validation_batches(self) -> Iterator[Nest]:
+        if self.validation_tensors is None:
+            yield from iter(stream(self.data.validation, self.batch_size))
+            return
+        size = int(first_dimension(self.validation_tensors))
+        for first in range(0, size, self.batch_size):
+            yield rows_of(self.validation_tensors, first, first + self.batch_size)

@@ -1,0 +1,83 @@
+"""Steps of a model whose parts do not add up: Keras' own, or the model's, with what ``nn_train.fit`` lets them see.
+
+``ReplicaSteps`` adds up what each worker computes of its rows, within one graph for many steps. Here every worker is
+given the whole batch, of which it computes its rows, and the outputs for all of them; a graph call a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from nn_train.engine.fit.checks import check_model
+from nn_train.engine.fit.own_scope import make_plain
+from nn_train.engine.fit.steps import is_overridden, spread_step
+from nn_train.engine.fit.under_way import optimizers_of
+from nn_train.engine.metric_state import Logs, numbers_of
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+OWN = ("train_step", "test_step", "compute_metrics")
+
+
+def trains_its_own_way(model: keras.Model) -> bool:
+    """Whether a compiled model does, on any number of workers, what ``ReplicaSteps`` would leave out."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    more = getattr(optimizer, "use_ema", False) or getattr(optimizer, "gradient_accumulation_steps", None)
+    several_losses = bool(getattr(model._compile_loss, "metrics", ())) or len(optimizers_of(model)) > 1
+    return bool(more) or several_losses or any(is_overridden(model, name) for name in OWN)
+
+
+class WholeSteps:
+    """The training and the evaluation step of a model, from whole batches, which are the same on all workers.
+
+    Args:
+        model: built and compiled. Its variables become plain ones, and all that it needs are made.
+        replicas: this process's place.
+        example: a batch ``(x, y)`` or ``(x, y, sample_weight)`` as the model sees it.
+
+    Raises:
+        RequestError: what even so would depend on the number of workers; or the model's step gives no loss.
+    """
+
+    def __init__(self, model: keras.Model, replicas: Replicas, example: Nest) -> None:
+        make_plain(model)
+        if replicas.size > 1:
+            check_model(model, example)
+        self.model, self.replicas, self.example = model, replicas, example
+        self.train_graph, self.test_graph = self.graph("train_step"), self.graph("test_step")
+        given = self.train_graph.get_concrete_function().structured_outputs  # makes what could not be built
+        make_plain(model)
+        if "loss" not in given:
+            raise RequestError(
+                f"model.name: the model's train_step gives {', '.join(given)}, and no loss, which every row of "
+                "metrics.jsonl has; let it return one of that name"
+            )
+
+    def graph(self, name: str) -> Any:
+        """A graph of a batch, given as its leaves, which gives what ``model.train_step`` does."""
+        step = getattr(self.model, name) if self.replicas.size == 1 else spread_step(self.model, name, self.replicas)
+        specs = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in tf.nest.flatten(self.example)]
+
+        def on_leaves(*leaves: tf.Tensor) -> Any:
+            return step(tf.nest.pack_sequence_as(self.example, leaves))
+
+        return tf.function(on_leaves, input_signature=specs, autograph=False)
+
+    def train(self, batch: Nest) -> dict[str, Any]:
+        """Update the weights from one batch. Returns the results so far, by the names of the model's metrics."""
+        logs: dict[str, Any] = self.train_graph(*tf.nest.flatten(batch))
+        return logs
+
+    def evaluate(self, batch: Nest) -> dict[str, Any]:
+        """Update the metrics from one batch. Returns the same."""
+        logs: dict[str, Any] = self.test_graph(*tf.nest.flatten(batch))
+        return logs
+
+    def results(self, logs: dict[str, Any]) -> Logs:
+        """What Keras reports of a pass whose last step gave ``logs``."""
+        found = self.model.get_metrics_result()
+        return numbers_of(found if found.keys() == logs.keys() else logs)
