@@ -90,7 +90,6 @@ RUNS: dict[str, dict[str, Any]] = {
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
 CONTINUED |= {
-    "continued_own_steps": "own_steps",
     "continued_stream": "stream_dropout",
     "continued_patience": "patience",
 }
