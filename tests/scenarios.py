@@ -89,12 +89,9 @@ RUNS: dict[str, dict[str, Any]] = {
 
 # Draws after a restart come back in two ways: where workers can be without a row they are aligned in every epoch.
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
-CONTINUED |= {
-    "continued_stream": "stream_dropout",
-    "continued_patience": "patience",
-}
+CONTINUED |= {"continued_stream": "stream_dropout", "continued_patience": "patience"}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
-WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages", "within_two_outputs": "two_outputs"}
+WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages"}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:

@@ -94,10 +94,17 @@ class Progress:
 def epoch_line(row: Row, epochs: int) -> str:
     """``epoch 2/5  loss 0.1994  …  27,500 examples/s  1.9 s  6 s left``."""
     hidden = ("epoch", "seconds", "samples_per_second", "world_size", "learning_rate")
-    metrics = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in hidden)
+    shown = [name for name in row if name not in hidden and not is_element(name, row)]
+    metrics = "  ".join(f"{name} {row[name]:.4f}" for name in shown)
     left = (epochs - row["epoch"]) * row["seconds"]
     pace = f"{row['samples_per_second']:,.0f} examples/s  {row['seconds']:.1f} s"
     return f"epoch {row['epoch']}/{epochs}  {metrics}  {pace}" + (f"  {duration(left)} left" if left else "")
+
+
+def is_element(name: str, row: Row) -> bool:
+    """Whether it is one of a metric's vector: ``metrics.jsonl`` has them, a line has no room for many."""
+    metric, _, place = name.rpartition("_")
+    return place.isdigit() and f"{metric}_0" in row
 
 
 def loss_lines(event: WorkersLost) -> list[str]:

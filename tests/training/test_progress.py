@@ -20,6 +20,11 @@ def test_an_epoch_is_one_line_with_metrics_speed_and_time_left():
     assert line == "epoch 2/5  loss 0.1900  accuracy 0.9400  val_loss 0.1500  27,513 examples/s  1.9 s  6 s left"
 
 
+def test_of_a_metric_that_gives_a_vector_the_line_has_nothing():
+    row = {**ROW, "recall_0": 0.1, "recall_1": 0.2, "top_5": 0.9}
+    assert epoch_line(row, 5) == epoch_line({**ROW, "top_5": 0.9}, 5)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_read_naturally(seconds, text):
     assert duration(seconds) == text
