@@ -47,6 +47,8 @@ SLOW_FIRST = ("ray", "e2e", "dist", "tf", "browser")
 SCENARIOS = {f"tests/runs/test_{name}.py" for name in ("callbacks", "checkpoints")}
 SCENARIOS |= {f"tests/engine/test_{name}.py" for name in ("collectives", "loop")}
 TWO_NODES = "tests/training/two_nodes/"  # and these for the same Ray
+# Of the long tier, by minutes.
+LONGEST = (TWO_NODES, "tests/search/test_search_on_ray.py", "tests/test_readme.py", "tests/storage/test_s3_jobs.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,10 +77,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        """What takes a lane longest begins first, so that both lanes end together."""
+    def place(item: pytest.Item) -> tuple[int, int]:
+        """What takes a lane longest begins first, so that the lanes end together."""
+        longest = next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
         mark = next((at for at, mark in enumerate(SLOW_FIRST) if item.get_closest_marker(mark)), 9)
-        return not item.nodeid.startswith(TWO_NODES), mark
+        return longest, mark
 
     items.sort(key=place)
 

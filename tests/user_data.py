@@ -26,6 +26,11 @@ def short_arrays():
     return digits(108), digits(40, seed=6)
 
 
+def weighted_with_validation():
+    (x, y), test = arrays()
+    return (x, y, np.abs(x[:, 0]) + 0.1), digits(20, seed=7), test
+
+
 def two_inputs():
     (x, y), (x_test, y_test) = arrays()
     return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)

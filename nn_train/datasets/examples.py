@@ -21,10 +21,12 @@ class Examples:
     Attributes:
         x: one array ``[N, ...]``, or a tuple or dict of them for models of several inputs.
         y: the targets in the same manner; for a classifier one int array ``[N]``.
+        weight: how much each counts in the loss, float ``[N]`` (or for each target, in the manner of ``y``); or None.
     """
 
     x: Any
     y: Any
+    weight: Any = None
 
     @property
     def size(self) -> int:
@@ -33,7 +35,13 @@ class Examples:
 
     def take(self, index: np.ndarray) -> Examples:
         """The examples at ``index`` (int ``[M]``), copied."""
-        return Examples(x=map_leaves(self.x, index), y=map_leaves(self.y, index))
+        weight = None if self.weight is None else map_leaves(self.weight, index)
+        return Examples(x=map_leaves(self.x, index), y=map_leaves(self.y, index), weight=weight)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """``(x, y)`` or ``(x, y, weight)``, as Keras takes it."""
+        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,18 @@ class Batches:
     def __init__(self, data: SplitData, replicas: Replicas, one_hot_depth: int | None) -> None:
         self.divisor, self.replicas, self.one_hot_depth = data.divisor, replicas, one_hot_depth
 
-    def prepare(self, x: Nest, y: Nest) -> tuple[Any, Any]:
-        """What the model sees, labels one-hot where asked."""
+    def prepare(self, x: Nest, y: Nest, weight: Nest = None) -> tuple[Any, Any, Any]:
+        """What the model sees, labels one-hot where asked: ``(x, y, weight or None)``."""
         x = as_input(x, self.divisor)
         if self.one_hot_depth is not None:
             y = tf.one_hot(y, self.one_hot_depth)
-        return x, y
+        return x, y, weight
 
     def own(self, batch: Nest) -> tuple[Any, tf.Tensor]:
         """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""
         rows = tf.shape(tf.nest.flatten(batch)[0])[0]
         low, high = self.replicas.rows(rows)
-        x, y, *weight = rows_of(batch, low, high)
-        return (*self.prepare(x, y), weight[0] if weight else None), rows
+        return self.prepare(*rows_of(batch, low, high)), rows
 
 
 def steps_per_epoch(data: SplitData, batch_size: int) -> int | None:

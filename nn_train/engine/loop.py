@@ -215,8 +215,8 @@ class Loop:
             first = step * batch_size
             rows = tf.minimum(batch_size, total - first)
             low, high = self.replicas.rows(rows)
-            x, y = gather(tensors, order[first + low : first + high])
-            loss = self.replicas.strategy.run(self.steps.train, args=((*self.batches.prepare(x, y), None), rows))
+            batch = self.batches.prepare(*gather(tensors, order[first + low : first + high]))
+            loss = self.replicas.strategy.run(self.steps.train, args=(batch, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
             return step + 1, examples + rows, loss_sum, loss
 

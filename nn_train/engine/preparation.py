@@ -97,15 +97,18 @@ def one_hot_depth(config: Config, model: keras.Model) -> int | None:
 def first_rows(data: SplitData, count: int) -> Batch:
     """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``."""
     if data.in_memory:
-        x, y = map_leaves((data.train.x, data.train.y), slice(0, count))
-        weight = None
+        x, y, weight = (*map_leaves(data.train.parts, slice(0, count)), None)[:3]
     else:
         batch = next(iter(data.train.batch(count)), None)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
         x, y, weight = (*batch, None)[:3]
-    y = as_input(y, None) if data.in_memory else tf.nest.map_structure(tf.convert_to_tensor, y)
+    y, weight = (as_seen(part, data) if part is not None else None for part in (y, weight))
     return as_input(x, data.divisor), y, weight
+
+
+def as_seen(part: Nest, data: SplitData) -> Nest:
+    return as_input(part, None) if data.in_memory else tf.nest.map_structure(tf.convert_to_tensor, part)
 
 
 def build_by_one_example(model: keras.Model, row: Batch) -> None:

@@ -38,9 +38,9 @@ def first_dimension(batch: Nest) -> Any:
     return tf.shape(tf.nest.flatten(batch[0])[0])[0]
 
 
-def to_tensors(examples: Examples) -> tuple[Any, Any]:
+def to_tensors(examples: Examples) -> tuple[Any, ...]:
     """The arrays as tensors, float64 as float32; they are handed to the graph by reference, not copied into it."""
-    return tf.nest.map_structure(to_tensor, (examples.x, examples.y))
+    return tuple(tf.nest.map_structure(to_tensor, part) for part in examples.parts)
 
 
 def to_tensor(array: np.ndarray) -> tf.Tensor:

@@ -92,7 +92,7 @@ class Validation:
 
         def evaluate(first: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             stop = tf.minimum(first + batch_rows, last)
-            batch = (*self.batches.prepare(*rows_of(tensors, first, stop)), None)
+            batch = self.batches.prepare(*rows_of(tensors, first, stop))
             loss = self.replicas.strategy.run(self.steps.evaluate, args=(batch,))
             return stop, loss_sum + tf.cast(loss, tf.float64)
 

@@ -82,9 +82,8 @@ class WholeLoop(Loop):
         return advance
 
     def seen(self, batch: Nest) -> Any:
-        """A batch as the model sees it."""
-        x, y, *weight = batch
-        return (*self.batches.prepare(x, y), *weight)
+        """A batch as the model sees it, ``(x, y)`` or ``(x, y, weight)``."""
+        return self.batches.prepare(*batch)[: len(batch)]
 
     def evaluate(self, hooks: ChunkHooks | None = None) -> Logs:
         """``loss`` and the model's metrics over the validation examples, in batches as in training; empty without any.

@@ -61,6 +61,23 @@ def test_floats_are_not_scaled(tmp_path):
     np.testing.assert_array_equal(data.train.x, arrays["x_train"].astype(np.float32))
 
 
+def test_validation_examples_and_weights_of_ones_own(tmp_path):
+    more = {"x_val": np.full((5, 8, 8), 9, np.uint8), "y_val": np.full(5, 11), "sample_weight": np.arange(30) / 7}
+    data = load_data(DataConfig(source=saved(tmp_path, {**good(), **more}), validation_fraction=0.5))
+    assert (data.train.size, data.validation.size, data.num_classes) == (30, 5, 12)
+    assert (data.validation.x == 9).all()
+    assert data.validation.weight is None
+    np.testing.assert_allclose(data.train.weight, more["sample_weight"], rtol=1e-6)
+    assert {"x_val", "sample_weight"} <= set(data.sha256)
+
+
+def test_weights_are_held_out_with_their_examples(tmp_path):
+    arrays = {**good(), "sample_weight": np.arange(30)}
+    data = load_data(DataConfig(source=saved(tmp_path, arrays), validation_fraction=0.5))
+    for part in (data.train, data.validation):
+        np.testing.assert_array_equal(part.x[..., 0], arrays["x_train"][part.weight.astype(int)])
+
+
 @pytest.mark.parametrize("kind", [">i4", ">f4", ">f8", "<i2"])
 def test_numbers_come_in_the_byte_order_of_the_machine(tmp_path, kind):
     arrays = {key: array.astype(kind) if key[0] == "x" else array for key, array in good().items()}
@@ -94,6 +111,15 @@ BROKEN = {
         change(x_train=np.full((30, 8, 8), 1e39)),
         r"too large for float32, first at index \(0, 0, 0\)",
     ),
+    "half of the validation part": (change(x_val=np.zeros((4, 8, 8), np.uint8)), "of x_val and y_val one is missing"),
+    "labels of the validation part": (
+        change(x_val=np.zeros((4, 8, 8), np.uint8), y_val=np.full(4, -1)),
+        "y_val holds label -1",
+    ),
+    "too few weights": (change(sample_weight=np.ones(29)), r"sample_weight has shape \(29,\)"),
+    "weights that are none": (change(sample_weight=np.full(30, np.nan)), "a number of at least 0 for each of 30"),
+    "negative weights": (change(sample_weight=np.full(30, -1)), "a number of at least 0 for each of 30"),
+    "weights of nothing": (change(sample_weight_val=np.ones(3)), "given without x_val and y_val"),
     "pickles": (change(x_train=np.array([{}] * 30, dtype=object)), "never loaded"),
 }
 
@@ -140,6 +166,10 @@ def test_arrays_of_the_users_own(monkeypatch):
     assert (data.train.size, data.validation.size, data.num_classes) == (91, 10, 3)
     data = load_data(DataConfig(source="user_data:two_inputs"))
     assert set(data.train.x) == {"left", "right"}
+    data = load_data(DataConfig(source="user_data:weighted_with_validation"))
+    assert (data.train.size, data.validation.size, data.test.size) == (101, 20, 40)
+    assert data.train.weight.shape == (101,)
+    assert data.validation.weight is None
     with pytest.raises(RequestError, match="must return"):
         load_data(DataConfig(source="user_data:not_an_array"))
 

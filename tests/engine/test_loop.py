@@ -27,11 +27,13 @@ SAME_MATHEMATICS = [
     "short_embedding",
     "batch_norm",
     "input_norm",
+    "weighted",
 ]
+THREE = ["uneven", "one_row_left", "clipped", "callbacks", "embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "averages", "masked", "counts", "two_outputs"]
 ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:3]]
 ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[3:]]
-ON_SEVERAL += [long(run, 3) for run in [*SAME_MATHEMATICS, "averages"]]
+ON_SEVERAL += [long(run, 3) for run in THREE]
 
 
 @pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
@@ -120,6 +122,7 @@ def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_
     [
         ("dropout", "user_data:short_arrays", "mlp"),
         ("short_embedding", "user_data:short_tokens", "user_code:embedding"),
+        ("weighted", "user_data:weighted_with_validation", "user_code:plain"),
         ("own_steps", "user_data:short_arrays", "own_ways:own_steps"),
         ("averages", "user_data:short_arrays", "own_ways:averages"),
         ("masked", "own_ways:tagged_tokens", "own_ways:masked"),
@@ -161,7 +164,7 @@ def in_the_order_of_the_loop(examples):
     for epoch in itertools.count():
         order = np.random.default_rng((3, epoch)).permutation(examples.size)
         for first in range(0, examples.size, 16):
-            yield examples.x[order[first : first + 16]], examples.y[order[first : first + 16]]
+            yield tuple(part[order[first : first + 16]] for part in examples.parts)
 
 
 @pytest.mark.parametrize("size", [2, long(3)])

@@ -40,6 +40,7 @@ class ChiefOnly(keras.callbacks.Callback):
         given: of the user's call, on every worker; those of the chief are called.
         workers: of this training.
         share: lets all workers take over the variables of the chief.
+        check_length: is told how many batches follow, where that is known; all workers must have as many.
         alone: entered while callbacks run.
     """
 
@@ -48,12 +49,13 @@ class ChiefOnly(keras.callbacks.Callback):
         given: list[Any],
         workers: Replicas,
         share: Callable[[], None],
+        check_length: Callable[[int | None], None],
         alone: Callable[[], AbstractContextManager[None]],
     ) -> None:
         super().__init__()
         self.everywhere = [one for one in given if isinstance(one, OnAllWorkers)]
         self.inner = [one for one in given if one not in self.everywhere] if workers.is_chief else []
-        self.workers, self.share, self.alone = workers, share, alone
+        self.workers, self.share, self.check_length, self.alone = workers, share, check_length, alone
         listens = {kind: any(listens_to(one, kind) for one in given) for kind in BATCHES}
         changing = [one for one in given if type(one) not in ONLY_LOOK]
         listens |= {"any": bool(given), "changes": any(listens_to(one, "train_batch") for one in changing)}
@@ -99,6 +101,7 @@ class ChiefOnly(keras.callbacks.Callback):
             self.share()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.check_length(self.params.get("steps"))
         self.call("on_train_begin", logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -111,12 +114,15 @@ class ChiefOnly(keras.callbacks.Callback):
         self.call("on_epoch_end", epoch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
+        in_fit = self.model._eval_epoch_iterator if hasattr(self.model, "_eval_epoch_iterator") else None
+        self.check_length(self.params.get("steps") if in_fit is None else in_fit.num_batches)
         self.call("on_test_begin", logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         self.call("on_test_end", logs)
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self.check_length(self.params.get("steps"))
         self.call("on_predict_begin", logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:

@@ -105,7 +105,9 @@ def call_spread(
     with spread(model, workers) as under_way:
         take_over_random_states(workers)
         callbacks = [given] if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given or [])
-        bound.arguments["callbacks"] = [ChiefOnly(callbacks, workers, under_way.share, lambda: alone(model))]
+        bound.arguments["callbacks"] = [
+            ChiefOnly(callbacks, workers, under_way.share, under_way.check_length, lambda: alone(model))
+        ]
         if not workers.is_chief:
             bound.arguments["verbose"] = 0
         return KERAS[name](*bound.args, **bound.kwargs)

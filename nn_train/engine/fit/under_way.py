@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import Any
 
@@ -48,6 +49,17 @@ class UnderWay:
                 "make no variables"
             )
 
+    def check_length(self, batches: int | None) -> None:
+        """Raise RequestError where another worker has another number of batches: the one with more would wait for ever.
+
+        Collective. None: it is not known.
+        """
+        if not same_on_all(batches, [], self.workers):
+            raise RequestError(
+                f"the workers see different numbers of batches, this one {batches}; give each of them all of the data: "
+                "the rows of a batch are dealt out here"
+            )
+
 
 def without_optionals(data: Nest) -> Any:
     """A batch with None where Keras' adapters say that nothing is given."""
@@ -82,7 +94,18 @@ def same_on_all(description: Any, contents: list[bytes], workers: Replicas) -> b
     mark = zlib.crc32(repr(description).encode())
     for content in contents:
         mark = zlib.crc32(content, mark)
-    return len(set(np.asarray(gather(tf.constant(mark, tf.int64), workers)).tolist())) == 1
+    return bool(all_equal(workers)(tf.constant(mark, tf.int64)))
+
+
+@functools.cache
+def all_equal(workers: Replicas) -> Any:
+    """A graph of whether all workers have the same int64: its messages are arranged once, outside of one each time."""
+
+    def compare(mark: tf.Tensor) -> tf.Tensor:
+        marks = gather(mark, workers)
+        return tf.reduce_all(marks == marks[0])
+
+    return tf.function(compare, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
 
 
 def state_of(model: keras.Model) -> list[Any]:

@@ -95,6 +95,10 @@ def test_workers_begin_with_the_weights_of_the_chief(results, name):
 @pytest.mark.parametrize("name", ["refused"])
 def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, name):
     (alone,), (first, second) = results(1)[name], results(2)[name]
+    assert first.pop("length").startswith("the workers see different numbers of batches, this one 5; give each")
+    assert second.pop("length").startswith("the workers see different numbers of batches, this one 4; give each")
+    assert "see different numbers of batches, this one 5" in first.pop("validation")  # after the first epoch
+    assert "see different numbers of batches, this one 4" in second.pop("validation")
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
