@@ -12,16 +12,16 @@ quick: setup ## the same with smaller budgets
 report: setup ## write the report of `make run` again; nothing is trained or predicted
 	$(BIN)/python -m jobs.evaluate --output results/mnist/report
 
-LANES = --no-loadscope-reorder --dist loadscope
+LANES = -n 2 --no-loadscope-reorder --dist loadscope
 
 test: setup browser ## every kind of behaviour, met on the real thing: about eleven minutes on 2 cores
-	$(BIN)/python -m pytest --tier test -n 2 $(LANES)
+	$(BIN)/python -m pytest --tier test $(LANES)
 
-test-long: setup ## in three lanes, since a quarter of it is waiting: machines that die, repeated kills, minutes of patience, whole pipelines, most of the fuzzing
-	$(BIN)/python -m pytest --tier long -n 3 $(LANES)
+test-long: setup ## machines that die, repeated kills, minutes of patience, whole pipelines, most of the fuzzing
+	$(BIN)/python -m pytest --tier long $(LANES)
 
 test-quick: setup ## the tests that need neither TensorFlow nor Ray
-	$(BIN)/python -m pytest --tier quick -n 2 $(LANES)
+	$(BIN)/python -m pytest --tier quick $(LANES)
 
 test-launch: setup launch-tools ## hosts over SSH, a simulated cloud, the image; as root, Debian
 	NN_TRAIN_ALL_TOOLS=1 $(BIN)/python -m pytest --tier launch
