@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
 COMMANDS = [
     line for _, block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.startswith("python ")
 ]
-SMALL = ["--data.source", "mnist.npz", "--train.epochs", "1"]
+SMALL = ["--data.source", "mnist.npz", "--train.epochs", "1", "--scaling.num_workers", "1"]
 # What a command is given besides, so that it takes seconds; nothing for those that are quick as they are.
 ADDED = {
     "jobs.train": SMALL,

@@ -131,7 +131,11 @@ def part_of(batch: Batch, first: int, stop: int) -> Batch:
 
 
 def agree(model: keras.Model, one: Any, other: Any) -> bool:
-    """Up to the roundings of the least precise layer, and on GPUs of TensorFloat-32."""
+    """Whether two values are equal up to ``precision``."""
+    return np.allclose(one, other, rtol=precision(model), atol=1e-6, equal_nan=True)
+
+
+def precision(model: keras.Model) -> float:
+    """Relative: the roundings of the least precise layer, and on GPUs of TensorFloat-32."""
     least = min(tf.as_dtype(layer.compute_dtype).size for layer in model._flatten_layers())
-    tolerance = 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5
-    return np.allclose(one, other, rtol=tolerance, atol=1e-6, equal_nan=True)
+    return 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5

@@ -49,7 +49,7 @@ class WholeLoop(Loop):
         """All workers draw the same numbers, those of the whole batch."""
 
     def results(self, examples: int, loss_sum: float) -> Logs:
-        return self.whole.results(self.logs)
+        return self.whole.results(self.logs, examples, loss_sum)
 
     def over_arrays(self, epoch: int) -> Advance:
         order = self.order(epoch)
@@ -68,16 +68,15 @@ class WholeLoop(Loop):
         """Takes steps over the batches that follow a step."""
         left: list[Iterator[Nest]] = []
 
-        def advance(step: int, chunk: int, _: float) -> Any:
+        def advance(step: int, chunk: int, loss_sum: float) -> Any:
             if not left:
                 left.append(batches_from(step))
-            done = examples = 0
-            while done < chunk and (batch := next(left[0], None)) is not None:
+            done, examples, loss = 0, 0, 0.0
+            while done < chunk and np.isfinite(loss) and (batch := next(left[0], None)) is not None:
                 self.logs = self.whole.train(self.seen(batch))
-                done, examples = done + 1, examples + int(first_dimension(batch))
-                if not np.isfinite(float(self.logs["loss"])):
-                    break
-            return done, examples, 0.0, float(self.logs["loss"]) if done else 0.0
+                rows, loss = int(first_dimension(batch)), float(self.logs["loss"])
+                done, examples, loss_sum = done + 1, examples + rows, loss_sum + rows * loss
+            return done, examples, loss_sum, loss
 
         return advance
 
@@ -95,17 +94,19 @@ class WholeLoop(Loop):
             return {}
         hooks, logs = hooks or NoHooks(), {}
         self.model.reset_metrics()
-        batches, first = self.validation_batches(), True
+        batches, first, examples, loss_sum = self.validation_batches(), True, 0, 0.0
         more = True
         while more:
             chunk, done = hooks.validate(reads_stream=self.validation_tensors is None, first=first), 0
             while done < chunk and (batch := next(batches, None)) is not None:
                 logs, done = self.whole.evaluate(self.seen(batch)), done + 1
+                rows = int(first_dimension(batch))
+                examples, loss_sum = examples + rows, loss_sum + rows * float(logs.get("loss", 0.0))
             hooks.validated(done)
             first, more = False, done == chunk
         if not logs:
             raise RequestError("data.source: the validation dataset gave no example")
-        results = self.whole.results(logs)
+        results = self.whole.results(logs, examples, loss_sum)
         if not np.isfinite(results.get("loss", 0.0)):
             raise FloatingPointError(f"the validation loss is {results['loss']}")
         return results

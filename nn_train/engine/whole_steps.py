@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.fit.checks import check_model
 from nn_train.engine.fit.own_scope import make_plain
+from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.steps import is_overridden, spread_step
 from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.metric_state import Logs, numbers_of
@@ -45,9 +47,11 @@ class WholeSteps:
 
     def __init__(self, model: keras.Model, replicas: Replicas, example: Nest) -> None:
         make_plain(model)
+        self.model, self.replicas, self.example = model, replicas, example
         if replicas.size > 1:
             check_model(model, example)
-        self.model, self.replicas, self.example = model, replicas, example
+            for name in ("train_step", "test_step"):
+                check_step(model, name, example, replicas)
         self.train_graph, self.test_graph = self.graph("train_step"), self.graph("test_step")
         given = self.train_graph.get_concrete_function().structured_outputs  # makes what could not be built
         make_plain(model)
@@ -77,7 +81,16 @@ class WholeSteps:
         logs: dict[str, Any] = self.test_graph(*tf.nest.flatten(batch))
         return logs
 
-    def results(self, logs: dict[str, Any]) -> Logs:
-        """What Keras reports of a pass whose last step gave ``logs``."""
+    def results(self, logs: dict[str, Any], examples: int, loss_sum: float) -> Logs:
+        """What Keras reports of a pass whose last step gave ``logs``, but for a loss that no metric has counted.
+
+        Of that Keras reports the nought with which its own metric began, by which every epoch were as good as another.
+        Here it is the mean over the examples of what the steps gave.
+        """
         found = self.model.get_metrics_result()
-        return numbers_of(found if found.keys() == logs.keys() else logs)
+        if found.keys() != logs.keys():
+            return numbers_of(logs)
+        counted = [variable for metric in self.model.metrics if metric.name == "loss" for variable in metric.variables]
+        if "loss" in found and not any(np.any(variable.value) for variable in counted):
+            found = {**found, "loss": loss_sum / examples}
+        return numbers_of(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,9 @@ def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensor
     lines = (tmp_path / "out.txt").read_text().splitlines()
     page = tmp_path / "mnist_quick" / "report" / "report.html"
     assert lines[-1] == str(page)
-    assert "cnn_seed0" in page.read_text()
+    for name in ("mlp_seed0", "cnn_seed0"):
+        assert name in page.read_text()
+        assert json.loads((page.parents[1] / name / "result.json").read_text())["world_size"] == 2
     stages = [line for line in lines if line.startswith("[")]
     assert [line.split("]")[0] for line in stages] == ["[1/4", "[2/4", "[3/4", "[4/4"]
     assert all(line.endswith(" left in all") for line in stages)

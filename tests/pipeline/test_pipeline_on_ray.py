@@ -18,14 +18,11 @@ SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
 RUNS = ["plain_seed0", "plain_seed1", "tuned_seed0", "tuned_seed1"]
 
 
-def make(folder, workers=1, **pipeline):
+def make(folder, **pipeline):
     models = {"tuned": {"search": {"space": SPACE, "num_trials": 2, "keep_best": 0}}, "plain": {"seed": 0}}
     sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 2, "batch_size": 16}}
-    sections["scaling"] = {"num_workers": workers}
-    run = {"storage_path": str(folder), "loggers": []}
-    return config_from_dict(
-        {"name": "p", "run": run, "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections}
-    )
+    sections |= {"run": {"storage_path": str(folder), "loggers": []}, "scaling": {"num_workers": 1}}
+    return config_from_dict({"name": "p", "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections})
 
 
 def kinds(events):
@@ -61,16 +58,6 @@ def test_every_model_is_trained_from_every_seed_with_what_its_search_found(finis
     stages = [event.title for event in events if isinstance(event, StageStarted)]
     assert stages == ["search for tuned", "train tuned, plain: 4 runs", "evaluate and report"]
     assert kinds(events).count(Starting) == 1  # the workers of all four runs
-
-
-@pytest.mark.long
-def test_runs_and_trials_of_two_workers_make_a_pipeline_too(tmp_path):
-    result = run_pipeline(make(tmp_path, workers=2, seeds=1))
-    assert result.ran
-    runs = [name for name in RUNS if name.endswith("seed0")]
-    records = [json.loads((tmp_path / "p" / name / "result.json").read_text()) for name in runs]
-    assert [record["world_size"] for record in records] == [2] * 2
-    assert all(name in Path(result.report).read_text() for name in runs)
 
 
 def test_the_report_shows_every_run_and_the_search(finished):

@@ -21,7 +21,6 @@ from nn_train import train
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.cli import exit_code, run_job
 from nn_train.config.parse import parse_yaml
-from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, StorageError
 from nn_train.events import EpochEnded, Finished, Started, Starting, WorkersLost
 from nn_train.pipeline import run_pipeline
@@ -187,7 +186,7 @@ def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, run
     reports = []
     for number, places in enumerate((runs, copies)):
         output = tmp_path / f"report{number}"
-        evaluate_runs(places, output, ScalingConfig(num_workers=2))
+        evaluate_runs(places, output)
         reports.append({name: (output / name).read_bytes() for name in ("metrics.json", "predictions/one.npz")})
     assert reports[0] == reports[1]
 

@@ -36,12 +36,11 @@ def check_model(model: keras.Model, data: Nest) -> bool:
     Returns:
         Whether something could be learnt. A model that cannot be called by itself is taken as it is.
     """
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    rows = min([ROWS, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))])
-    if rows < 2 or not all(map(is_dense, leaves)):
+    whole = few_rows(data)
+    if whole is None:
         return False
-    parts = [first_rows(data, 0, 1), first_rows(data, 1, rows)]
-    whole = first_rows(data, 0, rows)
+    rows = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(whole) if leaf is not None)
+    parts = [first_rows(whole, 0, 1), first_rows(whole, 1, rows)]
     trials = [
         lambda: check_state(model, parts),
         lambda: check_outputs(model, whole, parts),
@@ -141,6 +140,13 @@ def put(variables: list[Any], values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         if not np.array_equal(np.asarray(variable.value), value, equal_nan=value.dtype.kind == "f"):
             variable.assign(value)
+
+
+def few_rows(data: Nest) -> Any:
+    """At most ``ROWS`` rows of a batch; None where there are not two, or not all of it is dense."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    rows = min([ROWS, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))])
+    return first_rows(data, 0, rows) if rows > 1 and all(map(is_dense, leaves)) else None
 
 
 def first_rows(data: Nest, first: int, stop: int) -> Any:

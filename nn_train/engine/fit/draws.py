@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,12 +16,15 @@ from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
 from nn_train.engine.tensors import Nest
 
-# Whose first argument is a shape.
-DRAWS = ("normal", "uniform", "randint", "truncated_normal", "gamma", "beta", "binomial")
+# Functions whose first argument is a shape: those behind ``keras.random``, and TensorFlow's, which users call too.
+DRAWS = {
+    backend.random: ("normal", "uniform", "randint", "truncated_normal", "gamma", "beta", "binomial"),
+    tf.random: ("normal", "uniform", "truncated_normal"),
+}
 
 
 class Draws:
-    """What stands in for functions of ``keras.random`` in a step of one batch.
+    """What stands in for functions that draw random numbers, in a step of one batch.
 
     Args:
         rows: of the batch.
@@ -32,18 +37,19 @@ class Draws:
     def in_place(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(replaced(backend.random, "dropout", self.dropout(backend.random.dropout)))
-            for name in DRAWS:
-                stack.enter_context(replaced(backend.random, name, self.draw(getattr(backend.random, name))))
+            for module, names in DRAWS.items():
+                for name in names:
+                    stack.enter_context(replaced(module, name, self.draw(getattr(module, name))))
             yield
 
     def dropout(self, drop: Callable[..., Any]) -> Callable[..., Any]:
         def of_all(inputs: Nest, rate: Nest, noise_shape: Nest = None, seed: Nest = None) -> Any:
             if has_rows(inputs) and (inputs.shape[0] is None or tf.executing_eagerly()):
-                first, stop, count = self.where_drawn(tf.shape(inputs)[0])
-                ones = tf.ones([count, *tf.unstack(tf.shape(inputs))[1:]], inputs.dtype)
+                place = self.place_of(tf.shape(inputs)[0])
+                ones = tf.ones([place.blocks * place.width, *tf.unstack(tf.shape(inputs))[1:]], inputs.dtype)
                 if noise_shape is not None and not is_one(noise_shape[0]):
-                    noise_shape = [count, *noise_shape[1:]]
-                kept = drop(ones, rate, noise_shape, seed)[first:stop]
+                    noise_shape = [place.blocks * place.width, *noise_shape[1:]]
+                kept = place.own(drop(ones, rate, noise_shape, seed))
                 kept.set_shape(inputs.shape)
                 return inputs * kept
             return drop(inputs, rate, noise_shape, seed)
@@ -51,33 +57,86 @@ class Draws:
         return of_all
 
     def draw(self, draw: Callable[..., Any]) -> Callable[..., Any]:
-        """Where as many rows are drawn as this worker has: those that are its own among the rows of all.
-
-        Where there are others, as in a layer that sees two batches at once, each worker draws its own.
-        """
+        """Where as many rows are drawn as this worker has, or several times as many: its own among the rows of all."""
 
         def of_all(shape: Nest, *args: object, **named: Any) -> Any:
             sizes = tf.unstack(shape) if isinstance(shape, tf.Tensor) else list(shape)
             if not sizes or not (isinstance(sizes[0], tf.Tensor) or tf.executing_eagerly()):
                 return draw(shape, *args, **named)  # rows are not counted in a graph
-            first, stop, count = self.where_drawn(sizes[0])
+            place = self.place_of(sizes[0])
 
             def padded(value: Any) -> Any:  # a mean or the like for each row
-                if not has_rows(value) or len(value.shape) < len(sizes) or value.shape[0] == 1:
-                    return value
-                return tf.pad(value, [[first, count - stop], *([[0, 0]] * (len(value.shape) - 1))])
+                is_for_each = has_rows(value) and len(value.shape) >= len(sizes) and value.shape[0] != 1
+                return place.padded(value) if is_for_each else value
 
             args, named = keras.tree.map_structure(padded, (args, named))
-            return draw([count, *sizes[1:]], *args, **named)[first:stop]
+            return place.own(draw([place.blocks * place.width, *sizes[1:]], *args, **named))
 
         return of_all
 
-    def where_drawn(self, count: Nest) -> tuple[Any, Any, Any]:
-        """From where to where, and of how many: this worker's rows of all, or its part of as many for each worker."""
+    def place_of(self, count: Nest) -> Place:
+        """Of ``count`` rows: this worker's among those of all, or its part of as many for each worker."""
         rows, workers = self.rows, self.rows.workers
-        is_rows = tf.equal(count, rows.stop - rows.first)
+        own = rows.stop - rows.first
+        is_rows = tf.logical_and(count > 0, tf.equal(count % own, 0))
         first = tf.where(is_rows, rows.first, workers.rank * count)
-        return first, first + count, tf.where(is_rows, rows.n, workers.size * count)
+        return Place(
+            blocks=tf.where(is_rows, count // own, 1),
+            width=tf.where(is_rows, rows.n, workers.size * count),
+            first=first,
+            stop=first + tf.where(is_rows, own, count),
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Rows of this worker within those that are drawn for all; int32 scalars.
+
+    Attributes:
+        blocks: how many batches follow each other, as where a layer sees two at once.
+        width: rows of a block.
+        first, stop: from where to where they are this worker's, in each block.
+    """
+
+    blocks: Any
+    width: Any
+    first: Any
+    stop: Any
+
+    def own(self, drawn: tf.Tensor) -> tf.Tensor:
+        """This worker's rows of ``drawn`` [blocks * width, …]."""
+        rest = tf.unstack(tf.shape(drawn))[1:]
+        own = tf.reshape(drawn, [self.blocks, self.width, *rest])[:, self.first : self.stop]
+        return tf.reshape(own, [self.blocks * (self.stop - self.first), *rest])
+
+    def padded(self, own: tf.Tensor) -> tf.Tensor:
+        """Zeros in the places of the other workers' rows."""
+        rest = tf.unstack(tf.shape(own))[1:]
+        blocks = tf.reshape(own, [self.blocks, self.stop - self.first, *rest])
+        filled = tf.pad(blocks, [[0, 0], [self.first, self.width - self.stop], *([[0, 0]] * len(rest))])
+        return tf.reshape(filled, [self.blocks * self.width, *rest])
+
+
+@contextlib.contextmanager
+def without_chance() -> Iterator[None]:
+    """Meanwhile nothing is dropped, and what is drawn is always the same number."""
+
+    def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def of_shape(*args: object, **named: Any) -> Any:
+            given = inspect.signature(draw).bind(*args, **named)
+            given.apply_defaults()
+            kind = tf.as_dtype(given.arguments["dtype"] or keras.config.floatx())
+            value = 0.5 if kind.is_floating else given.arguments.get("minval", 0)
+            return tf.fill(given.arguments["shape"], tf.cast(value, kind))
+
+        return of_shape
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(backend.random, "dropout", lambda inputs, *args, **named: inputs))
+        for module, names in DRAWS.items():
+            for name in names:
+                stack.enter_context(replaced(module, name, constant(getattr(module, name))))
+        yield
 
 
 def is_one(size: Any) -> bool:

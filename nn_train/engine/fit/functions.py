@@ -12,6 +12,7 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 
 from nn_train.engine.fit.checks import check_model
 from nn_train.engine.fit.own_scope import make_plain
+from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -50,7 +51,10 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
             if not model.run_eagerly:  # makes what could not be built
                 graph_for(data, specs).get_concrete_function(leaves_of(data))
             under_way.begin()
-        checked = checked or check_model(model, data)
+        if not checked:
+            checked = check_model(model, data)
+            if checked and kind != "predict":
+                check_step(model, f"{kind}_step", data, workers)
         return step(data) if model.run_eagerly else graph_for(data, specs)(leaves_of(data))
 
     def function(batches: Any) -> Any:

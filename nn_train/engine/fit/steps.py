@@ -257,8 +257,12 @@ class Spread:
 
         @tf.custom_gradient
         def summed(own: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-            # What the others' gradients are multiplied with is taken from them, and this worker's put on.
-            return sums([own], workers)[0], lambda upstream: sums([upstream / scale], workers)[0] * scale
+            # What the others' gradients are multiplied with is taken from them, and this worker's put on. The loss of
+            # a worker without a row, which computes one all the same, counts nothing.
+            counts = self.rows.count > 0
+            return sums([own], workers)[
+                0
+            ], lambda upstream: sums([tf.where(counts, upstream / scale, tf.zeros_like(upstream))], workers)[0] * scale
 
         return summed(own)
 

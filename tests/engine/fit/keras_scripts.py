@@ -7,6 +7,7 @@ nothing of workers. All is float64, so that roundings are far below what would b
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
 import sys
@@ -23,10 +24,31 @@ import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
+from own_models import (  # noqa: E402
+    CLASSES,
+    WIDTH,
+    Adversaries,
+    Compares,
+    Largest,
+    OwnLoss,
+    OwnLossStep,
+    OwnMetrics,
+    OwnStep,
+    Remembers,
+    StepOf,
+    SumOfRows,
+    SumsInTest,
+    SumsUp,
+    Views,
+    clip,
+    contrast,
+    mean_loss,
+    summed_loss,
+)
 
 from nn_train.engine.fit.workers import join  # noqa: E402
 
-ROWS, WIDTH, CLASSES = 37, 6, 3
+ROWS = 37
 random = np.random.default_rng(5)
 X = random.normal(size=(ROWS, WIDTH))
 Y = random.integers(0, CLASSES, ROWS)
@@ -72,10 +94,6 @@ def validated():
     return run(compiled(mlp(), metrics=["accuracy"]), validation_split=0.2, validation_freq=2)
 
 
-def one_row_batches():
-    return run(compiled(mlp()), x=X[:17], y=Y[:17])  # a last batch of one row: a worker gets none
-
-
 def sampled():
     return run(compiled(mlp(), weighted_metrics=["accuracy"]), sample_weight=WEIGHTS)
 
@@ -104,24 +122,12 @@ def masked():
     return run(compiled(model, metrics=["accuracy"]), x=TOKENS, y=targets)
 
 
-def averaged():
-    return run(compiled(mlp(), keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=3)))
-
-
 def averaged_at_the_end():
     return run(compiled(mlp(), keras.optimizers.SGD(0.1, use_ema=True)), validation_split=0.2)
 
 
 def accumulated():
     return run(compiled(mlp(), keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)))
-
-
-def clipped():
-    return run(compiled(mlp(), keras.optimizers.AdamW(0.01, global_clipnorm=0.1)))
-
-
-def summed_loss():
-    return run(compiled(mlp(), loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")))
 
 
 def mean_of_weights():
@@ -160,7 +166,8 @@ def penalised():
             return x
 
     hidden = layers.Dense(8, kernel_regularizer="l2", activity_regularizer="l1")
-    return run(compiled(mlp(hidden, Adds())), validation_split=0.2)
+    model = mlp(hidden, Adds(), layers.Dropout(0.5), layers.GaussianNoise(0.1))
+    return run(compiled(model), validation_split=0.2)
 
 
 def normalised():
@@ -178,10 +185,6 @@ def normalised_with_mask():
         ]
     )
     return run(compiled(model), x=TOKENS, y=Y)
-
-
-def dropped():
-    return run(compiled(mlp(layers.Dropout(0.5), layers.GaussianNoise(0.1))), validation_split=0.2)
 
 
 def even_batches():
@@ -213,66 +216,11 @@ def spectral():
     return run(compiled(mlp(hidden)))
 
 
-class Largest(keras.metrics.Metric):
-    """A metric whose state does not add up."""
-
-    def __init__(self, name="largest", **named):
-        super().__init__(name=name, **named)
-        self.value = self.add_weight(shape=(), initializer="zeros", name="value")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        self.value.assign(ops.maximum(self.value, ops.cast(ops.max(y_pred), self.value.dtype)))
-
-    def result(self):
-        return self.value
-
-
 def any_metric():
-    model = compiled(mlp(), loss="categorical_crossentropy", metrics=[keras.metrics.F1Score(), Largest(), "auc"])
+    optimizer = keras.optimizers.AdamW(0.01, global_clipnorm=0.1, use_ema=True, ema_overwrite_frequency=3)
+    metrics = [keras.metrics.F1Score(), Largest(), "auc"]
+    model = compiled(mlp(), optimizer, loss="categorical_crossentropy", metrics=metrics)
     return run(model, y=ONE_HOT, validation_split=0.2)
-
-
-class OwnStep(keras.Model):
-    """With Keras' loss."""
-
-    def train_step(self, data):
-        x, y = data
-        with tf.GradientTape() as tape:
-            predicted = self(x, training=True)
-            loss = self.compute_loss(y=y, y_pred=predicted)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss)
-            else:
-                metric.update_state(y, predicted)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-
-class OwnLossStep(keras.Model):
-    """With a loss and a metric of its own, and an evaluation too."""
-
-    def __init__(self, *args, **named):
-        super().__init__(*args, **named)
-        self.error = keras.metrics.MeanSquaredError(name="error")
-        self.mean = keras.metrics.Mean(name="mean")
-
-    def train_step(self, data):
-        x, y = data
-        with tf.GradientTape() as tape:
-            predicted = self(x, training=True)
-            loss = ops.mean(keras.losses.sparse_categorical_crossentropy(y, predicted))
-        gradients = tape.gradient(loss, self.trainable_weights)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        self.error.update_state(ops.one_hot(y, CLASSES), predicted)
-        self.mean.update_state(loss, sample_weight=tf.shape(x)[0])
-        return {"error": self.error.result(), "mean": self.mean.result(), "own": loss}
-
-    def test_step(self, data):
-        x, y = data
-        self.error.update_state(ops.one_hot(y, CLASSES), self(x, training=False))
-        return {"error": self.error.result()}
 
 
 def own(kind, *more, **named):
@@ -283,31 +231,16 @@ def own(kind, *more, **named):
     return compiled(kind(inputs, layers.Dense(CLASSES, activation="softmax")(hidden)), **named)
 
 
+def stepping(loss_of, kind=StepOf, **named):
+    return own(functools.partial(kind, loss_of=loss_of, **named), layers.Dropout(0.3))
+
+
 def own_step():
     return run(own(OwnStep, layers.BatchNormalization(), metrics=["accuracy"]), x=X[:17], y=Y[:17])
 
 
 def own_loss_step():
     return run(own(OwnLossStep), x=X[:17], y=Y[:17], validation_data=(X[17:], Y[17:]))
-
-
-class OwnLoss(keras.Model):
-    """Calls itself again for its loss."""
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        noise = ops.mean(ops.square(self(x * 0.9, training=training) - y_pred))
-        return super().compute_loss(x, y, y_pred, sample_weight) + noise
-
-
-class OwnMetrics(keras.Model):
-    def __init__(self, *args, **named):
-        super().__init__(*args, **named)
-        self.largest = Largest()
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        results = super().compute_metrics(x, y, y_pred, sample_weight)
-        self.largest.update_state(y, y_pred)
-        return {**results, "largest": self.largest.result(), "middle": ops.mean(y_pred[:, 0])}
 
 
 def own_loss():
@@ -318,34 +251,6 @@ def own_metrics():
     return run(own(OwnMetrics, metrics=["accuracy"]), validation_split=0.2)
 
 
-class Adversaries(keras.Model):
-    """Two optimizers."""
-
-    def __init__(self):
-        super().__init__()
-        self.maker, self.judge = layers.Dense(WIDTH), layers.Dense(1)
-
-    def compile(self, first, second):
-        super().compile(optimizer=first)
-        self.second = second
-
-    def build(self, shape):
-        self.maker.build(shape)
-        self.judge.build(shape)
-
-    def call(self, x):
-        return self.judge(self.maker(x))
-
-    def train_step(self, x):
-        with tf.GradientTape() as tape:
-            loss = ops.mean(ops.softplus(-self.judge(x))) + ops.mean(ops.softplus(self(x)))
-        self.optimizer.apply(tape.gradient(loss, self.judge.trainable_variables), self.judge.trainable_variables)
-        with tf.GradientTape() as tape:
-            other = ops.mean(ops.softplus(-self(x)))
-        self.second.apply(tape.gradient(other, self.maker.trainable_variables), self.maker.trainable_variables)
-        return {"judge": loss, "maker": other}
-
-
 def two_optimizers():
     model = Adversaries()
     model.compile(keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.01))
@@ -353,26 +258,10 @@ def two_optimizers():
     return run(model, y=None)
 
 
-class Views(keras.Model):
-    """Has no ``call``; its layers see two batches at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.hidden = keras.Sequential([layers.Dense(4), layers.BatchNormalization(), layers.Dense(2)])
-
-    def train_step(self, data):
-        x, _ = data
-        with tf.GradientTape() as tape:
-            one, other = tf.split(self.hidden(tf.concat([x, 0.5 * x], axis=0), training=True), 2)
-            loss = ops.mean(ops.square(one - other - 1.0))
-        self.optimizer.apply(tape.gradient(loss, self.hidden.trainable_weights), self.hidden.trainable_weights)
-        return {"own": loss}
-
-
 def two_views():
     model = Views()
     model.compile("adam")
-    return run(model, x=X[:32], y=Y[:32])
+    return run(model, x=X[:17], y=Y[:17])
 
 
 def fitted_twice():
@@ -509,31 +398,6 @@ def within_own_scope():
         return outcome_of(model, history, scores=model.evaluate(X, Y, batch_size=8, verbose=0))
 
 
-class SumsUp(layers.Layer):
-    def call(self, x):
-        self.add_loss(0.01 * ops.sum(ops.square(x)))
-        return x
-
-
-class Remembers(layers.Layer):
-    def build(self, shape):
-        self.largest = self.add_weight(shape=(), initializer="zeros", trainable=False, name="largest")
-
-    def call(self, x):
-        self.largest.assign(ops.maximum(self.largest, ops.max(x)))
-        return x
-
-
-class Compares(layers.Layer):
-    def call(self, x):
-        return x - ops.mean(x, axis=0, keepdims=True)
-
-
-class SumOfRows(keras.Model):
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return ops.sum(ops.square(y_pred[:, 0]))
-
-
 def refused():
     """What is said of models that several workers would train otherwise than one."""
     part = slice(join().rank, None, 2) if join().size > 1 else slice(None)  # as one deals out rows for Keras' own fit
@@ -542,12 +406,16 @@ def refused():
         "state": compiled(mlp(Remembers())),
         "rows": compiled(mlp(Compares())),
         "compute_loss": own(SumOfRows),
+        "summed": stepping(summed_loss),
+        "compared": stepping(contrast),
+        "clipped": stepping(mean_loss, change=clip),
     }
     shorter = slice(0, ROWS - 8 * join().rank)
     return {name: error_of(model) for name, model in models.items()} | {
         "data": error_of(compiled(mlp()), X[part], Y[part]),
         "length": error_of(compiled(mlp()), X[shorter], Y[shorter], shuffle=False),
         "validation": error_of(compiled(mlp()), validation_data=(X[shorter], Y[shorter])),
+        "test": error_of(stepping(mean_loss, SumsInTest), validation_data=(X, Y)),
     }
 
 
@@ -576,9 +444,9 @@ def failing_callback():
 
 
 SCRIPTS = [
-    plain, validated, one_row_batches, sampled, class_weighted, embedding, masked, averaged, averaged_at_the_end,
-    accumulated, clipped, summed_loss, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
-    normalised_with_mask, dropped, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
+    accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
+    normalised_with_mask, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, installed, refused, failing_callback, own_scope, within_own_scope,

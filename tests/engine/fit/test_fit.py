@@ -99,6 +99,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert second.pop("length").startswith("the workers see different numbers of batches, this one 4; give each")
     assert "see different numbers of batches, this one 5" in first.pop("validation")  # after the first epoch
     assert "see different numbers of batches, this one 4" in second.pop("validation")
+    assert first.pop("test")[:28] == second.pop("test")[:28] == "test_step: several workers, "  # after the first epoch
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
@@ -106,6 +107,10 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
+    begins = "train_step: several workers, of which each computes its rows of a batch, would not come to what one does"
+    assert first["summed"].startswith(f"{begins}, tried on a few rows: gradient 1, of dense")
+    assert first["compared"].startswith(begins)
+    assert first["clipped"].startswith(begins)
     assert not [message for message in first.values() if "has changed" in message]
 
 

@@ -1,0 +1,98 @@
+"""A step of the user's own is tried on a few rows, alone and spread over the workers: both must come to the same.
+
+What Keras' steps ask for is known, and handed out as that of the whole batch. A step of the user's may do anything with
+its rows: take a loss that is no mean over them, compare them with each other, clip gradients before the optimizer has
+the sum, decide by what it sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+from nn_train.engine.fit.checks import ALONE, few_rows, put, short, unchanged, values_of
+from nn_train.engine.fit.draws import without_chance
+from nn_train.engine.fit.replacing import replaced
+from nn_train.engine.fit.steps import Step, is_overridden, spread_step
+from nn_train.engine.fit.under_way import state_of
+from nn_train.engine.fit.workers import sums
+from nn_train.engine.spreadable import precision
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+Outcome = dict[str, np.ndarray]  # what a step comes to, by what it is called in a message
+
+
+def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> None:
+    """Raise RequestError, on all workers, where several would do otherwise than one. Collective.
+
+    Args:
+        model: built, with the same values on all workers, which are the same afterwards.
+        name: ``train_step`` or ``test_step``. Keras' own is not tried.
+        data: a batch as Keras hands it to a step, the same on all. Of one row nothing can be learnt.
+        workers: R and this process's place among them.
+    """
+    rows = few_rows(data)
+    if not is_overridden(model, name) or rows is None:
+        return
+    objection = ""
+    with unchanged(model), without_chance(), contextlib.suppress(Exception):  # what is wrong with it, it will say
+        step = getattr(model, name)
+        alone, again = outcome(model, step, rows), outcome(model, step, rows)
+        together = outcome(model, spread_step(model, name, workers), rows)
+        if not difference(model, alone, again):  # else it draws random numbers, and nothing can be compared
+            objection = difference(model, alone, together)
+    if float(sums([tf.constant(float(bool(objection)))], workers)[0]) > 0:
+        found = objection or "another worker says what"
+        raise RequestError(
+            f"{name}: several workers, of which each computes its rows of a batch, would not come to what one does, "
+            f"tried on a few rows: {found}. Let its loss be a mean over the rows, of which each stands alone, and the "
+            f"optimizer clip the gradients, {ALONE}"
+        )
+
+
+def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
+    """What a step gives the optimizers, changes by itself and returns; nothing is changed after it."""
+    found: Outcome = {}
+
+    def note(optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
+        for number, gradient in enumerate(list(grads)):
+            if gradient is not None:
+                of = f"of {trainable_variables[number].path}" if trainable_variables else f"number {number}"
+                found[f"gradient {len(found) + 1}, {of}"] = np.asarray(tf.convert_to_tensor(gradient))
+
+    variables = state_of(model)
+    before = values_of(variables)
+    with contextlib.ExitStack() as stack:
+        for owner in (BaseOptimizer, keras.optimizers.LossScaleOptimizer):
+            stack.enter_context(replaced(owner, "apply", note))
+        returned = step(rows)
+    for variable, one, other in zip(variables, before, values_of(variables), strict=True):
+        found[f"what it changes of {variable.path}"] = other.astype(np.float64) - one
+    put(variables, before)
+    if isinstance(returned, dict):
+        found |= {f"{key}, which it returns": np.asarray(value) for key, value in returned.items()}
+    return found
+
+
+def difference(model: keras.Model, one: Outcome, other: Outcome) -> str:
+    """What differs by more than roundings, in words; empty: nothing."""
+    if one.keys() != other.keys():
+        return f"{min(one.keys() ^ other.keys())}, is there on the one and not on the others"
+    # Sums in another order differ by the largest of their parts, of which nearly nothing may be left.
+    tolerance = max(1e-3, precision(model))
+    largest = max(
+        (float(np.max(np.abs(value), initial=0)) for value in one.values() if np.all(np.isfinite(value))), default=0
+    )
+    for name in one:
+        ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
+        atol = tolerance * np.max(np.abs(ours), initial=0) + 1e-6 * largest
+        if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
+            return f"{name}, is {short(ours)} on one and {short(theirs)} on several"
+    return ""

@@ -1,0 +1,198 @@
+"""Models, layers and metrics that a user writes: their parts do not add up, or do so in a way of their own."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+WIDTH, CLASSES = 6, 3  # numbers of a row, kinds of rows
+
+
+class Largest(keras.metrics.Metric):
+    """A metric whose state does not add up."""
+
+    def __init__(self, name="largest", **named):
+        super().__init__(name=name, **named)
+        self.value = self.add_weight(shape=(), initializer="zeros", name="value")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.value.assign(ops.maximum(self.value, ops.cast(ops.max(y_pred), self.value.dtype)))
+
+    def result(self):
+        return self.value
+
+
+class OwnStep(keras.Model):
+    """With Keras' loss."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=predicted)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, predicted)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class OwnLossStep(keras.Model):
+    """With a loss and a metric of its own, and an evaluation too."""
+
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.error = keras.metrics.MeanSquaredError(name="error")
+        self.mean = keras.metrics.Mean(name="mean")
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = ops.mean(keras.losses.sparse_categorical_crossentropy(y, predicted))
+        gradients = tape.gradient(loss, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.error.update_state(ops.one_hot(y, CLASSES), predicted)
+        self.mean.update_state(loss, sample_weight=tf.shape(x)[0])
+        return {"error": self.error.result(), "mean": self.mean.result(), "own": loss}
+
+    def test_step(self, data):
+        x, y = data
+        self.error.update_state(ops.one_hot(y, CLASSES), self(x, training=False))
+        return {"error": self.error.result()}
+
+
+class OwnLoss(keras.Model):
+    """Calls itself again for its loss."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        noise = ops.mean(ops.square(self(x * 0.9, training=training) - y_pred))
+        return super().compute_loss(x, y, y_pred, sample_weight) + noise
+
+
+class OwnMetrics(keras.Model):
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.largest = Largest()
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        results = super().compute_metrics(x, y, y_pred, sample_weight)
+        self.largest.update_state(y, y_pred)
+        return {**results, "largest": self.largest.result(), "middle": ops.mean(y_pred[:, 0])}
+
+
+class Adversaries(keras.Model):
+    """Two optimizers."""
+
+    def __init__(self):
+        super().__init__()
+        self.maker, self.judge = layers.Dense(WIDTH), layers.Dense(1)
+
+    def compile(self, first, second):
+        super().compile(optimizer=first)
+        self.second = second
+
+    def build(self, shape):
+        self.maker.build(shape)
+        self.judge.build(shape)
+
+    def call(self, x):
+        return self.judge(self.maker(x))
+
+    def train_step(self, x):
+        with tf.GradientTape() as tape:
+            loss = ops.mean(ops.softplus(-self.judge(x))) + ops.mean(ops.softplus(self(x)))
+        self.optimizer.apply(tape.gradient(loss, self.judge.trainable_variables), self.judge.trainable_variables)
+        with tf.GradientTape() as tape:
+            other = ops.mean(ops.softplus(-self(x)))
+        self.second.apply(tape.gradient(other, self.maker.trainable_variables), self.maker.trainable_variables)
+        return {"judge": loss, "maker": other}
+
+
+class Views(keras.Model):
+    """Has no ``call``; its layers see two batches at once."""
+
+    def __init__(self):
+        super().__init__()
+        inner = [layers.Dense(4), layers.BatchNormalization(), layers.Dropout(0.3), layers.GaussianNoise(0.1)]
+        self.hidden = keras.Sequential([*inner, layers.Dense(2)])
+
+    def train_step(self, data):
+        x, _ = data
+        with tf.GradientTape() as tape:
+            one, other = tf.split(self.hidden(tf.concat([x, 0.5 * x], axis=0), training=True), 2)
+            loss = ops.mean(ops.square(one - other - 1.0))
+        self.optimizer.apply(tape.gradient(loss, self.hidden.trainable_weights), self.hidden.trainable_weights)
+        return {"own": loss}
+
+
+class SumsUp(layers.Layer):
+    def call(self, x):
+        self.add_loss(0.01 * ops.sum(ops.square(x)))
+        return x
+
+
+class Remembers(layers.Layer):
+    def build(self, shape):
+        self.largest = self.add_weight(shape=(), initializer="zeros", trainable=False, name="largest")
+
+    def call(self, x):
+        self.largest.assign(ops.maximum(self.largest, ops.max(x)))
+        return x
+
+
+class Compares(layers.Layer):
+    def call(self, x):
+        return x - ops.mean(x, axis=0, keepdims=True)
+
+
+class SumOfRows(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.sum(ops.square(y_pred[:, 0]))
+
+
+class StepOf(keras.Model):
+    """A step that is given its loss and what it does with the gradients."""
+
+    def __init__(self, *args, loss_of=None, change=lambda gradients: gradients, **named):
+        super().__init__(*args, **named)
+        self.loss_of, self.change = loss_of, change
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.loss_of(y, self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(self.change(gradients), self.trainable_variables)
+        return {"loss": loss}
+
+    def test_step(self, data):
+        x, y = data
+        return {"loss": self.loss_of(y, self(x, training=False))}
+
+
+def mean_loss(y, predicted):
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(y, predicted))
+
+
+def summed_loss(y, predicted):
+    return ops.sum(keras.losses.sparse_categorical_crossentropy(y, predicted))
+
+
+def contrast(y, predicted):
+    """How alike the rows are."""
+    return ops.mean(ops.matmul(predicted, ops.transpose(predicted)))
+
+
+def clip(gradients):
+    return tf.clip_by_global_norm(gradients, 0.01)[0]
+
+
+class SumsInTest(StepOf):
+    def test_step(self, data):
+        x, y = data
+        return {"loss": summed_loss(y, self(x, training=False))}
