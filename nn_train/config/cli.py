@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nn_train.config.options import range_text
-from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, read_config, unknown_field
+from nn_train.config.own_arguments import from_text, is_own_argument
+from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, read_config, type_of, unknown_field
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError
 
@@ -26,12 +27,12 @@ class Arguments:
     Attributes:
         config: the job.
         flags: those that were given, without their dashes.
-        overrides: ``section.field`` to its text, as it was given; ``config`` holds them already.
+        overrides: ``section.field`` to its value, as text where the field has a type; ``config`` holds them already.
     """
 
     config: Config
     flags: frozenset[str] = frozenset()
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def verbose(self) -> bool:
@@ -86,7 +87,7 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
     """Raises RequestError for unknown names, missing values and everything ``read_config`` refuses."""
     file: str | None = None
     known, given = {**VERBOSE, **flags}, set()
-    overrides: dict[str, str] = {}
+    overrides: dict[str, Any] = {}
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -96,7 +97,7 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
         if not word.startswith("--"):
             raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE")
         name, equals, value = word[2:].partition("=")
-        if name != "config" and name not in field_types():
+        if name != "config" and type_of(name) is None:
             raise RequestError("--" + unknown_field(name, [*field_types(), "config", *known]))
         if not equals:
             if not words:
@@ -108,7 +109,7 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
         if name == "config":
             file = value
         else:
-            overrides[name] = value
+            overrides[name] = from_text(value) if is_own_argument(name) else value
     config = read_config(file, overrides)
     if config.pipeline.models and "pipeline" not in stages:
         raise RequestError(f"--config {file}: has a section pipeline, which belongs to python -m {JOBS['pipeline']}")

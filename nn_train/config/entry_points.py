@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from collections.abc import Collection, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from nn_train.config.options import nearest
+from nn_train.config.own_arguments import OWNERS
 from nn_train.errors import RequestError
+
+NOTHING: Mapping[str, Any] = {}
 
 
 def import_module_of(field: str, name: str) -> ModuleType:
@@ -31,11 +35,12 @@ def import_module_of(field: str, name: str) -> ModuleType:
         ) from error
 
 
-def call_entry_point(field: str, name: str, **offered: object) -> Any:
-    """Import ``module:function`` and call it with those of ``offered`` that its signature names.
+def call_entry_point(field: str, name: str, args: Mapping[str, Any] = NOTHING, **offered: object) -> Any:
+    """Import ``module:function`` and call it with ``args``, and those of ``offered`` that its signature names.
 
     Raises:
-        RequestError: the module or the function is missing. What the function itself raises passes through.
+        RequestError: the module or the function is missing, or the function takes other arguments. What it raises
+            itself passes through.
     """
     module, function_name = import_module_of(field, name), name.partition(":")[2]
     function = getattr(module, function_name, None)
@@ -47,12 +52,44 @@ def call_entry_point(field: str, name: str, **offered: object) -> Any:
     except (TypeError, ValueError) as error:
         raise RequestError(f"{field}: {name} is built into Python; name a function written in Python") from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return function(**offered)
-    return function(**{p.name: offered[p.name] for p in parameters if p.name in offered})
+        return function(**offered, **args)
+    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    needed = {p.name for p in by_name if p.default is p.empty}
+    refuse_other_arguments(field, name, [p.name for p in by_name], needed, args, offered)
+    return function(**args, **{p.name: offered[p.name] for p in by_name if p.name in offered})
 
 
-def check_function(field: str, name: str) -> None:
-    """Refuse a function that the source of its module does not have; nothing is imported for it.
+def refuse_other_arguments(
+    field: str,
+    what: str,
+    taken: Sequence[str],
+    needed: Collection[str],
+    args: Collection[str],
+    offered: Collection[str],
+) -> None:
+    """Raise RequestError when a function does not take one of ``args``, or needs what nothing gives.
+
+    Args:
+        field: of the function's name, such as ``model.name``.
+        what: names the function.
+        taken, needed: the names of its arguments, and those without a default.
+        args, offered: those that the job gives, and those that every function is offered.
+    """
+    section = field.partition(".")[0]
+    own = [name for name in taken if name not in offered]
+    for name in args:
+        if name not in taken:
+            hint = nearest(name, own) or (f"; it takes: {', '.join(own)}" if own else "; it takes none")
+            raise RequestError(f"{section}.args.{name}: {what} takes no argument of that name{hint}")
+    missing = [name for name in own if name in needed and name not in args]
+    if missing and f"{section}.args" in OWNERS:
+        raise RequestError(f"{section}.args: {what} needs {missing[0]}; give --{section}.args.{missing[0]} VALUE")
+
+
+def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
+    """Refuse a function that the source of its module does not have, or that takes other arguments than ``args``.
+
+    Nothing is imported for it.
 
     What cannot be told so is left to who calls the function: a module that is not found from here, is not written in
     Python, or gets its names in other ways.
@@ -66,11 +103,31 @@ def check_function(field: str, name: str) -> None:
         return
     try:
         with open(spec.origin, "rb") as file:
-            names = top_level_names(ast.parse(file.read()))
+            tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
         return
-    if names is not None and function_name not in names:
+    names = top_level_names(tree)
+    if names is None:
+        return
+    if function_name not in names:
         raise RequestError(f"{field}: {spec.origin} has no function {function_name!r}{nearest(function_name, names)}")
+    defined = [node for node in tree.body if getattr(node, "name", None) == function_name]
+    if len(defined) == 1 and isinstance(defined[0], ast.FunctionDef) and not defined[0].decorator_list:
+        check_signature(field, f"{name} of {spec.origin}", defined[0].args, args)
+
+
+def check_signature(field: str, what: str, signature: ast.arguments, args: Collection[str]) -> None:
+    """``refuse_other_arguments`` by the source of a function."""
+    if signature.kwarg is not None or signature.posonlyargs:
+        return
+    by_place = [one.arg for one in signature.args]
+    by_name = {one.arg: default for one, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True)}
+    needed = {
+        *by_place[: len(by_place) - len(signature.defaults)],
+        *(name for name, at in by_name.items() if at is None),
+    }
+    offered = OWNERS.get(f"{field.partition('.')[0]}.args", ("", ()))[1]
+    refuse_other_arguments(field, what, [*by_place, *by_name], needed, args, offered)
 
 
 def find_source(module_name: str) -> ModuleSpec | None:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nn_train.config.options import nearest
+from nn_train.config.own_arguments import OWNERS, checked_value, is_own_argument
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.config.yaml_text import YamlError, dump, load
 from nn_train.errors import RequestError
@@ -22,12 +23,12 @@ STAGES = ("search", "pipeline")  # sections of the jobs that run more than one t
 LARGEST = 256_000  # bytes of a job file; PyYAML reads 100 kB in a second
 
 
-def read_config(file: str | None, overrides: Mapping[str, str]) -> Config:
+def read_config(file: str | None, overrides: Mapping[str, Any]) -> Config:
     """The config of a job: defaults, then ``file``, then ``overrides``.
 
     Args:
         file: path of a YAML job file, or None.
-        overrides: ``section.field`` (or a top field) to its value as text.
+        overrides: ``section.field`` (or a top field) to its value, as text where the field has a type.
 
     Raises:
         RequestError: unreadable file, unknown name, wrong type or range; the message names the field.
@@ -86,6 +87,8 @@ def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
 
 
 def as_plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: as_plain(one) for key, one in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -99,14 +102,25 @@ def field_types() -> dict[str, Any]:
     return result
 
 
+def type_of(path: str) -> Any:
+    """The declared type of a field; ``object`` for an argument of the user's function; None where there is none."""
+    return object if is_own_argument(path) else field_types().get(path)
+
+
 def flatten(nested: Mapping[Any, Any]) -> dict[str, Any]:
-    """``{"train": {"epochs": 3}}`` to ``{"train.epochs": 3}``; names are checked later."""
+    """``{"train": {"epochs": 3}}`` to ``{"train.epochs": 3}``; names are checked later.
+
+    The arguments of the user's functions are fields of their own: ``model.args.depth``.
+    """
     flat: dict[str, Any] = {}
     for section, content in nested.items():
         if section not in SECTIONS:
             flat[str(section)] = content
         elif isinstance(content, Mapping):
-            flat.update({f"{section}.{name}": value for name, value in content.items()})
+            for name, value in content.items():
+                path = f"{section}.{name}"
+                one_by_one = path in OWNERS and isinstance(value, Mapping)
+                flat.update({f"{path}.{key}": one for key, one in value.items()} if one_by_one else {path: value})
         elif content is not None:
             raise RequestError(f"{section}: expected fields below it, got {content!r}")
     return flat
@@ -117,11 +131,20 @@ def config_from_flat(flat: Mapping[str, Any]) -> Config:
     hints = field_types()
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     top: dict[str, Any] = {}
+    arguments: dict[str, dict[str, Any]] = {owner: {} for owner in OWNERS}
     for path, value in flat.items():
-        if path not in hints:
-            raise RequestError(unknown_field(path, list(hints)))
         section, _, name = path.rpartition(".")
-        (sections[section] if section else top)[name] = coerce(path, value, hints[path])
+        if section in OWNERS:
+            arguments[section][name] = value
+        elif path in OWNERS:
+            arguments[path] |= coerce(path, value, hints[path])
+        elif path not in hints:
+            raise RequestError(unknown_field(path, list(hints)))
+        else:
+            (sections[section] if section else top)[name] = coerce(path, value, hints[path])
+    for owner, given in arguments.items():
+        section, _, name = owner.partition(".")
+        sections[section][name] = given
     made = {name: SECTIONS[name](**values) for name, values in sections.items()}
     return Config(**top, **made)
 
@@ -150,6 +173,8 @@ def coerce(path: str, value: object, hint: object) -> Any:
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() in ("none", "null"))):
         return None
     kind = next(option for option in options if option is not type(None))
+    if kind is object:
+        return checked_value(path, value)
     if typing.get_origin(kind) is tuple:
         return coerce_tuple(path, value)
     if typing.get_origin(kind) is Mapping:

@@ -7,9 +7,12 @@ is made, so that no other code checks it again.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nn_train.config.options import Section, is_entry_point, option
+from nn_train.config.own_arguments import own_arguments
 from nn_train.config.ports import parse_port_range
 from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
@@ -29,15 +32,17 @@ class DataConfig(Section):
     validation_fraction: float = option(
         0.1, "share of the training examples held out for validation", minimum=0, below=1
     )
+    args: Mapping[str, Any] = option({}, "what the function of source takes by name: --data.args.NAME VALUE")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_credentials("data.source", self.source)
+        object.__setattr__(self, "args", own_arguments("data.args", self.source, self.args))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Section):
-    """What learns. The settings below ``name`` apply to the built-in models."""
+    """What learns. ``args`` are for a function of one's own, the other settings below ``name`` for built-in models."""
 
     name: str = option(
         "mlp", "mlp, cnn, or module:function that returns a Keras model", choices=("mlp", "cnn"), entry_point=True
@@ -52,6 +57,11 @@ class ModelConfig(Section):
         None, "share of units dropped after the hidden layer; none: 0.2 for mlp, 0 for cnn", minimum=0, below=1
     )
     l2: float = option(0.0, "L2 penalty on every kernel, added to the loss", minimum=0)
+    args: Mapping[str, Any] = option({}, "what the function of name takes by name: --model.args.NAME VALUE")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "args", own_arguments("model.args", self.name, self.args))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config.options import nearest
-from nn_train.config.parse import coerce, config_from_flat, config_to_dict, field_types, flatten
+from nn_train.config.own_arguments import is_own_argument
+from nn_train.config.parse import coerce, config_from_flat, config_to_dict, field_types, flatten, type_of
 from nn_train.config.schema import Config
 from nn_train.errors import RequestError
 
@@ -29,7 +30,7 @@ LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
 FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
-FIXED_FIELDS = ("train.epochs", "train.callbacks", "data.source", "data.validation_fraction")
+FIXED_FIELDS = ("train.epochs", "train.callbacks", "data.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +105,10 @@ def parse_space(given: Mapping[str, Any], base: Config) -> Space:
 def parse_field(field: str, spec: object, given: Mapping[str, Any]) -> Domain | Times | By:
     """One line of the space; values are not yet checked against their ranges."""
     path = f"search.space.{field}"
-    known = field_types()
     section = field.split(".")[0]
-    if field not in known:
-        raise RequestError(f"{path}: no such field{nearest(field, known)}")
-    if section in FIXED_SECTIONS or field in FIXED_FIELDS:
+    if type_of(field) is None:
+        raise RequestError(f"{path}: no such field{nearest(field, field_types())}")
+    if section in FIXED_SECTIONS or field.startswith(FIXED_FIELDS):
         raise RequestError(f"{path}: belongs to the whole search and cannot differ between its trials")
     kind, content = kind_of(path, spec)
     if kind == "by":
@@ -131,13 +131,13 @@ def kind_of(path: str, spec: object) -> tuple[str, Any]:
 
 def parse_domain(path: str, field: str, kind: str, content: object) -> Domain:
     """A range or a list of values."""
-    hint = field_types()[field]
+    hint = type_of(field)
     whole = "int" in str(hint)
     if not isinstance(content, list | tuple) or not content:
         raise RequestError(f"{path}: {kind} needs a list of values, got {content!r}")
     if kind in LISTS:
         values = tuple(coerce(path, value, hint) for value in content)
-        if len(set(values)) < len(values):
+        if len(set(map(repr, values))) < len(values):
             raise RequestError(f"{path}: {kind}: {content!r} holds a value twice")
         return Domain(kind=kind, values=values, whole=whole)
     if len(content) != RANGES[kind]:
@@ -177,7 +177,7 @@ def parse_by(field: str, content: object, given: Mapping[str, Any]) -> By:
     domain = governing(path, other, given)
     if domain.kind not in LISTS:
         raise RequestError(f"{path}: {other} must be a choice or a grid, so that its values can be told apart")
-    parsed = {coerce(path, key, field_types()[other]): spec for key, spec in branches.items()}
+    parsed = {coerce(path, key, type_of(other)): spec for key, spec in branches.items()}
     if set(parsed) != set(domain.values):
         raise RequestError(
             f"{path}: the branches {', '.join(map(str, parsed))} are not the values of {other}: "
@@ -186,7 +186,7 @@ def parse_by(field: str, content: object, given: Mapping[str, Any]) -> By:
 
     def branch(spec: object) -> Domain | Fixed:
         if not isinstance(spec, Mapping):
-            return Fixed(value=coerce(path, spec, field_types()[field]))
+            return Fixed(value=coerce(path, spec, type_of(field)))
         kind, values = kind_of(path, spec)
         if kind in (*DEPENDENT, "grid"):
             raise RequestError(f"{path}: {kind} cannot stand in a branch")
@@ -272,7 +272,9 @@ def resolve(space: Space, draws: Mapping[str, Any]) -> dict[str, Any]:
     for field, spec in space.items():
         if isinstance(spec, Times):
             product = values[spec.other] * spec.factor
-            whole = "int" in str(field_types()[field]) and math.isfinite(product)  # else refused by the field's type
+            whole = "int" in str(type_of(field)) and math.isfinite(product)  # else refused by the field's type
+            # An argument of the user's has no type: whole numbers stay whole.
+            whole |= is_own_argument(field) and isinstance(values[spec.other], int) and spec.factor.is_integer()
             values[field] = round(product) if whole else product
     return values
 

@@ -133,7 +133,7 @@ def parse_npz(content: bytes, source: str) -> dict[str, np.ndarray]:
 
 def from_entry_point(source: str, config: DataConfig) -> SplitData:
     """What the user's own ``load()`` gives: arrays in Keras' convention, or ``tf.data`` datasets."""
-    given = call_entry_point("data.source", source, config=config)
+    given = call_entry_point("data.source", source, config.args, config=config)
     parts = tuple(given) if isinstance(given, tuple | list) else ()
     if len(parts) in (2, 3) and all(hasattr(part, "element_spec") for part in parts):
         return SplitData(train=parts[0], validation=parts[1], test=parts[2] if len(parts) == 3 else None)

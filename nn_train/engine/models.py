@@ -27,7 +27,12 @@ def build_model(config: Config, input_shape: object, num_classes: int | None) ->
     settings = config.model
     if settings.name not in DEFAULT_DROPOUT:
         model = call_entry_point(
-            "model.name", settings.name, config=config, input_shape=input_shape, num_classes=num_classes
+            "model.name",
+            settings.name,
+            settings.args,
+            config=config,
+            input_shape=input_shape,
+            num_classes=num_classes,
         )
         if not isinstance(model, keras.Model):
             raise RequestError(f"model.name: {settings.name} returned {type(model).__name__}, not a keras.Model")

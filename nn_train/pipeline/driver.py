@@ -104,7 +104,7 @@ def run_pipeline(
 def check_models(models: list[ModelStages]) -> None:
     """Refuse before Ray starts what can be seen without it."""
     for model in models:
-        check_early(model.base)
+        check_early(model.base, model.search.search.space if model.search is not None else ())
         if model.search is not None:
             check_search(model.search)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
     return differences
 
 
-def check_early(config: Config) -> None:
-    """Refuse before Ray starts what can be seen without the workers."""
+def check_early(config: Config, varied: Collection[str] = ()) -> None:
+    """Refuse before Ray starts what can be seen without the workers; ``varied`` are the fields of a search's space."""
     from importlib.util import find_spec
 
     from nn_train.datasets.sources import can_check_early, load_data
@@ -76,14 +77,15 @@ def check_early(config: Config) -> None:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     check_storage(config.run.storage_path)
+    own = {*config.model.args, *(field.rpartition(".")[2] for field in varied if field.startswith("model.args."))}
     named = {
-        "model.name": config.model.name,
-        "data.source": config.data.source,
-        "train.callbacks": config.train.callbacks,
+        "model.name": (config.model.name, own),
+        "data.source": (config.data.source, config.data.args),
+        "train.callbacks": (config.train.callbacks, ()),
     }
-    for field, name in named.items():
+    for field, (name, args) in named.items():
         if name is not None and is_entry_point(name):
-            check_function(field, name)
+            check_function(field, name, args)
     if can_check_early(config.data.source) and config.data.source != "mnist":
         load_data(config.data)
 

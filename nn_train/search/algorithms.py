@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
@@ -17,6 +19,9 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.space import Domain
 from nn_train.config.stages import SearchConfig
 from nn_train.errors import RequestError
+
+# A choice between lists: nothing of a study is stored by Optuna here.
+warnings.filterwarnings("ignore", message="Choices for a categorical distribution", module="optuna")
 
 Point = dict[str, Any]  # {"trial": its name, "draws": what was drawn, or "values": field to value}
 
@@ -85,6 +90,11 @@ def sampler_of(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
     if not isinstance(sampler, samplers.BaseSampler):
         raise RequestError(f"search.algorithm: {search.algorithm} returned no optuna.samplers.BaseSampler")
     return sampler
+
+
+def seed_after(seed: int, trials: int) -> int:
+    """The seed of a session that goes on after so many trials: those of the first one were drawn from ``seed``."""
+    return seed if trials == 0 else int(np.random.SeedSequence((seed, trials)).generate_state(1)[0]) >> 1
 
 
 class NamedOptunaSearch(OptunaSearch):

@@ -95,7 +95,7 @@ def check_request(config: Config) -> Space:
     """The space. RequestError for what can be seen before anything is written."""
     space = check_search(config)
     check_folder(search_folder(config), config)
-    check_early(config)
+    check_early(config, space)
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler
 

@@ -24,7 +24,7 @@ from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.record import command_line
-from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search
+from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
 from nn_train.search.journal import Journal, Record, trial_folder
 from nn_train.search.phases import (
@@ -184,8 +184,10 @@ class Session:
         drawn_before = {name: trial_folder(self.folder, name).read_json(DRAWS) for name in left}
         begun = {name: draws for name, draws in drawn_before.items() if draws is not None}
         fresh = [name for name in names if name not in begun]
-        searcher = NamedOptunaSearch(search, self.domains, self.config.seed, begun, fresh)
-        for record in of_phase(self.journal.records, SEARCH):
+        known = of_phase(self.journal.records, SEARCH)
+        seed = seed_after(self.config.seed, len(known) + len(begun))
+        searcher = NamedOptunaSearch(search, self.domains, seed, begun, fresh)
+        for record in known:
             searcher.learn(record.draws, record.value(search.metric))
         return limited(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))
 

@@ -75,3 +75,47 @@ def test_a_function_that_is_there_or_could_be_is_left_to_who_calls_it(package, n
 def test_a_function_that_its_module_does_not_have_is_refused_without_importing_it(package):
     with pytest.raises(RequestError, match=r"model.name: .*plain.py has no function 'buidl'; did you mean 'build'\?"):
         check_function("model.name", "named_things.plain:buidl")
+
+
+TAKES = """
+def build(config, depth, width=8, *, rate=0.1): return depth, width, rate
+def any_of_them(config, **more): return more
+def none(input_shape): return ()
+@wrapped
+def decorated(depth): pass
+"""
+
+
+@pytest.fixture
+def takes(tmp_path, monkeypatch):
+    (tmp_path / "takes_things.py").write_text(TAKES.replace("@wrapped", "@staticmethod"))
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "said"),
+    [
+        ("build", {"depth": 4, "widht": 3}, r"^model.args.widht: takes_things:build .*; did you mean 'width'"),
+        ("build", {"depth": 4, "unlike": 3}, "it takes: depth, width, rate$"),
+        ("build", {}, "^model.args: .* needs depth; give --model.args.depth VALUE$"),
+        ("none", {"depth": 4}, "it takes none$"),
+    ],
+)
+def test_arguments_that_a_function_does_not_take_are_refused_before_it_is_imported_and_when_called(
+    takes, function, args, said
+):
+    with pytest.raises(RequestError, match=said):
+        check_function("model.name", f"takes_things:{function}", args)
+    with pytest.raises(RequestError, match=said):
+        call_entry_point("model.name", f"takes_things:{function}", args, config=1, input_shape=2)
+
+
+def test_arguments_are_given_by_name(takes):
+    for name, args, given in [
+        ("build", {"depth": 4, "rate": 0.5}, (4, 8, 0.5)),
+        ("any_of_them", {"depth": 4}, {"depth": 4, "input_shape": 2}),
+        ("none", {}, ()),
+    ]:
+        check_function("model.name", f"takes_things:{name}", args)
+        assert call_entry_point("model.name", f"takes_things:{name}", args, config=1, input_shape=2) == given
+    check_function("model.name", "takes_things:decorated", {"whatever": 1})  # who knows what is behind it

@@ -8,10 +8,17 @@ import optuna
 import pytest
 from trial_records import job
 
-from nn_train.config import read_config
+from nn_train.config import config_from_dict, read_config
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
-from nn_train.search.algorithms import NamedOptunaSearch, check_algorithm, is_listed, listed_draws, sampler_of
+from nn_train.search.algorithms import (
+    NamedOptunaSearch,
+    check_algorithm,
+    is_listed,
+    listed_draws,
+    sampler_of,
+    seed_after,
+)
 from nn_train.search.driver import check_search
 from nn_train.search.schedulers import make_scheduler
 
@@ -126,6 +133,21 @@ def test_optuna_runs_cut_off_trials_first_then_gives_each_name_once():
     assert first == {"trial": "t00001", "draws": {"model.dropout": 0.125}}
     assert [second["trial"], third["trial"]] == ["t00002", "t00003"]
     assert searcher.suggest("d") == searcher.FINISHED
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_session_that_goes_on_draws_other_trials_than_the_first():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    given = {"model.dropout": {"uniform": [0, 0.5]}, "model.args.shape": {"choice": [[8], [8, 4]]}}
+    config = config_from_dict({"search": {"algorithm": "tpe"}, "model": {"name": "my:build"}})
+
+    def first_draws(trials):
+        searcher = NamedOptunaSearch(config.search, parse_space(given, config), seed_after(7, trials), {}, ["a", "b"])
+        return [searcher.suggest(name)["draws"]["model.dropout"] for name in "ab"]
+
+    drawn = first_draws(0) + first_draws(2) + first_draws(4)
+    assert first_draws(0) == drawn[:2]
+    assert len(set(drawn)) == 6
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -112,12 +112,12 @@ def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started
     write_npz(tmp_path, x_train=np.random.default_rng(0).integers(0, 256, (20, 8, 8)).astype(np.uint8))
     (tmp_path / "my_module.py").write_text(
         "import keras\n\n"
-        "def build(input_shape, num_classes):\n"
-        "    layers = [keras.layers.Flatten(), keras.layers.Dense(num_classes)]\n"
+        "def build(input_shape, num_classes, units):\n"
+        "    layers = [keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(num_classes)]\n"
         "    return keras.Sequential([keras.Input(input_shape), *layers])\n"
     )
     words = ["--model.name", "my_module:build", "--data.source", "data.npz", "--train.batch_size", "4"]
-    words += ["--train.epochs", "1", "--scaling.num_workers", "1"]
+    words += ["--train.epochs", "1", "--scaling.num_workers", "1", "--model.args.units", "5"]
     # As a user has it, and not as tiers.py sets it for the tests.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_worker_niceness")
@@ -126,7 +126,7 @@ def test_a_model_and_data_of_ones_own_are_found_in_the_folder_the_job_is_started
     done = subprocess.run(command("out", *words), cwd=tmp_path, env=environment, **pipes)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "data_build" / "result.json").read_text())
-    assert record["model"] == {"name": "my_module:build", "parameters": 8 * 8 * 2 + 2}
+    assert record["model"] == {"name": "my_module:build", "parameters": 8 * 8 * 5 + 5 + 5 * 2 + 2}
 
 
 def write_npz(folder, **changes):
@@ -143,6 +143,7 @@ def write_npz(folder, **changes):
         (["--data.source", "missing.npz"], "cannot be read"),
         (["--data.source", "data.npz"], "unequal lengths"),
         (["--run.loggers", "tensorboard,wandb"], "not known"),
+        (["--model.name", "user_code:plain", "--model.args.depth", "3"], "user_code.py takes no argument of that name"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):

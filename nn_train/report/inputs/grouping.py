@@ -43,7 +43,11 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for section, content in record.config.items():
         if isinstance(content, dict):
-            flat.update({f"{section}.{name}": value for name, value in content.items() if section != "run"})
+            named = {f"{section}.{name}": value for name, value in content.items() if section != "run"}
+            for name, value in named.items():  # the arguments of a function of the user's one by one
+                flat.update(
+                    {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+                )
         elif section not in NOT_A_SETTING:
             flat[section] = content
     return flat

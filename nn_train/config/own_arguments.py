@@ -1,0 +1,79 @@
+"""``model.args`` and ``data.args``: what a function of the user's takes by name, besides what every one is offered.
+
+A job file gives them as a mapping, a command line one by one (``--model.args.depth 4``), and a search varies them like
+any field. Their names and types are the function's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nn_train.config.options import is_entry_point
+from nn_train.config.yaml_text import YamlError, load
+from nn_train.errors import RequestError
+
+# Whose arguments they are, and what that function is offered anyway.
+OWNERS = {
+    "model.args": ("model.name", ("config", "input_shape", "num_classes")),
+    "data.args": ("data.source", ("config",)),
+}
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # a number for everybody but YAML 1.1
+
+
+class OwnArguments(dict[str, Any]):
+    """Name to value; hashable, as the sections of a config are."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(sorted(self.items())))
+
+
+def is_own_argument(path: str) -> bool:
+    """Whether ``path`` is that of one argument: ``model.args.depth``."""
+    owner, _, name = path.rpartition(".")
+    return owner in OWNERS and name.isidentifier()
+
+
+def from_text(text: str) -> Any:
+    """The value that a command line gives: as YAML reads it; a text that is no YAML is a text."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        value = load(text)
+    except YamlError:
+        return text
+    return value if is_plain(value) else text
+
+
+def checked_value(path: str, value: object) -> Any:
+    """A number, a text, true or false, none, or a list of these; a text such as 1e-3 is a number."""
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)
+    if not is_plain(value):
+        raise RequestError(f"{path}: {value!r} is not a number, a text, true, false, none or a list of these")
+    return value
+
+
+def is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(is_plain(one) for one in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def own_arguments(owner: str, of: str, given: Mapping[str, Any]) -> OwnArguments:
+    """The checked arguments of ``owner``, a key of ``OWNERS``, for the function named by its field, ``of``.
+
+    Raises:
+        RequestError: a name that every function is offered already, or is none; another kind of value; there is no
+            function of the user's.
+    """
+    field, offered = OWNERS[owner]
+    for name in given:
+        if not name.isidentifier():
+            raise RequestError(f"{owner}: {name!r} cannot be the name of an argument")
+        if name in offered:
+            raise RequestError(f"{owner}.{name}: every function of {field} is offered {name}; give it another name")
+    if given and not is_entry_point(of):
+        raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
+    return OwnArguments({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})

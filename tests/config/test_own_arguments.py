@@ -1,0 +1,99 @@
+"""Arguments of the user's own functions: from job files, command lines and search spaces, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from nn_train.config import config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config.cli import parse_arguments
+from nn_train.config.space import parse_space, resolve, with_values
+from nn_train.errors import RequestError
+
+OWN = ["--model.name", "my:build"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4", 4),
+        ("0.5", 0.5),
+        ("1e-3", 1e-3),
+        ("true", True),
+        ("none", None),
+        ("gelu", "gelu"),
+        ("[64, 32]", [64, 32]),
+        ("{a: 1}", "{a: 1}"),
+        ("a: [", "a: ["),
+    ],
+)
+def test_a_command_line_gives_values_as_yaml_reads_them(text, value):
+    (given,) = parse_arguments([*OWN, "--model.args.it", text]).config.model.args.values()
+    assert given == value
+    assert type(given) is type(value)
+
+
+def test_they_are_merged_by_name_and_come_back_from_a_job_file(tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text('model: {name: "my:build", args: {depth: 4, rate: 1e-3, label: "7"}}\ndata: {source: "my:load"}\n')
+    config = parse_arguments(["--config", str(file), "--model.args.depth", "5", "--data.args.part", "a"]).config
+    assert config.model.args == {"depth": 5, "rate": 1e-3, "label": "7"}
+    assert config.data.args == {"part": "a"}
+    file.write_text(dump_yaml(config))
+    assert read_config(str(file), {}) == config
+    assert config_from_dict(config_to_dict(config)) == config
+    assert hash(config.model) == hash(config_from_dict(config_to_dict(config)).model)
+    assert config.model != config_from_dict({"model": {"name": "my:build", "args": {"depth": 5}}}).model
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model.args.depth", "4"], "model.args.depth: model.name mlp takes no arguments"),
+        ([*OWN, "--model.args.config", "4"], "every function of model.name is offered config"),
+        ([*OWN, "--model.args.a-b", "4"], "--model.args.a-b: no such field"),
+        ([*OWN, "--model.args", "{a b: 4}"], "'a b' cannot be the name of an argument"),
+        ([*OWN, "--model.args", "{a: {b: 4}}"], r"model.args.a: {'b': 4} is not a number, a text"),
+        ([*OWN, "--model.args", "4"], "model.args: expected 'section:' lines, got int"),
+        ([*OWN, "--model.args", "[4]"], "model.args: expected"),
+        (["--data.args.part", "4"], "data.args.part: data.source mnist takes no arguments"),
+        (["--optimizer.args.depth", "4"], "optimizer.args.depth: no such field"),
+    ],
+)
+def test_what_cannot_be_one_is_refused(words, said):
+    with pytest.raises(RequestError, match=said):
+        parse_arguments(words)
+
+
+def test_a_search_varies_them_like_any_field():
+    base = config_from_dict({"model": {"name": "my:build", "args": {"act": "relu", "depth": 1}}})
+    given = {
+        "model.args.kind": {"choice": ["wide", "deep"]},
+        "model.args.depth": {"by": {"model.args.kind": {"wide": 1, "deep": {"integer": [2, 9]}}}},
+        "model.args.shape": {"choice": [[8], [8, 8]]},
+        "model.args.units": {"choice": [8, 16]},
+        "model.args.heads": {"times": ["model.args.units", 2]},
+    }
+    draws = {"model.args.kind": "deep", "model.args.depth|deep": 5, "model.args.shape": [8, 8], "model.args.units": 16}
+    values = resolve(parse_space(given, base), draws)
+    assert type(values["model.args.heads"]) is int
+    assert with_values(base, values).model.args == {
+        "act": "relu",
+        "depth": 5,
+        "kind": "deep",
+        "shape": [8, 8],
+        "units": 16,
+        "heads": 32,
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("data.args.part", "belongs to the whole search"),
+        ("model.arg.depth", "no such field"),
+        ("model.args.input_shape", "every function of model.name is offered input_shape"),
+    ],
+)
+def test_a_search_does_not_vary_what_is_none(field, said):
+    with pytest.raises(RequestError, match=said):
+        parse_space({field: {"choice": [1, 2]}}, config_from_dict({"model": {"name": "my:build"}}))
