@@ -59,6 +59,14 @@ def call_entry_point(field: str, name: str, args: Mapping[str, Any] = NOTHING, *
     return function(**args, **{p.name: offered[p.name] for p in by_name if p.name in offered})
 
 
+def compiles_a_model(function: ast.FunctionDef) -> bool:
+    """Whether it calls ``compile`` of something that it has made."""
+    nodes = list(ast.walk(function))
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    called = [node.value for node in nodes if isinstance(node, ast.Attribute) and node.attr == "compile"]
+    return any(isinstance(owner, ast.Name) and owner.id in made for owner in called)
+
+
 def refuse_other_arguments(
     field: str,
     what: str,
@@ -98,22 +106,45 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
         RequestError: names the file, and a function of it that is spelt alike.
     """
     module_name, function_name = name.split(":")
-    spec = find_source(module_name)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return
-    try:
-        with open(spec.origin, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return
-    names = top_level_names(tree)
-    if names is None:
+    found = parsed_source(module_name)
+    names = None if found is None else top_level_names(found[1])
+    if found is None or names is None:
         return
     if function_name not in names:
-        raise RequestError(f"{field}: {spec.origin} has no function {function_name!r}{nearest(function_name, names)}")
-    defined = [node for node in tree.body if getattr(node, "name", None) == function_name]
-    if len(defined) == 1 and isinstance(defined[0], ast.FunctionDef) and not defined[0].decorator_list:
-        check_signature(field, f"{name} of {spec.origin}", defined[0].args, args)
+        raise RequestError(f"{field}: {found[0]} has no function {function_name!r}{nearest(function_name, names)}")
+    function = plain_function(name)
+    if function is not None:
+        check_signature(field, f"{name} of {found[0]}", function.args, args)
+
+
+def parsed_source(module_name: str) -> tuple[str, ast.Module] | None:
+    """The file of a module and what is written there; None where there is no such file of Python's."""
+    spec = find_source(module_name)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        with open(spec.origin, "rb") as file:
+            return spec.origin, ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def plain_function(name: str) -> ast.FunctionDef | None:
+    """The definition of ``module:function`` in the source; None where it may be another that is called."""
+    module_name, function_name = name.split(":")
+    found = parsed_source(module_name)
+    if found is None or top_level_names(found[1]) is None:
+        return None
+    defined = [node for node in found[1].body if getattr(node, "name", None) == function_name]
+    if len(defined) != 1 or not isinstance(defined[0], ast.FunctionDef) or defined[0].decorator_list:
+        return None
+    return defined[0]
+
+
+def takes_config(function: ast.FunctionDef) -> bool:
+    """Whether the job's config is given to it."""
+    given = function.args
+    return given.kwarg is not None or "config" in {one.arg for one in (*given.args, *given.kwonlyargs)}
 
 
 def check_signature(field: str, what: str, signature: ast.arguments, args: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from nn_train.config import Config
@@ -47,23 +48,26 @@ def view(section: Section, name: str, read: set[str]) -> Section:
     return noted
 
 
-def refuse_unread(config: Config, read: set[str], is_compiled: bool) -> None:
+def refuse_unread(
+    config: Config, read: Collection[str], decided: Collection[str], varied: Collection[str] = ()
+) -> None:
     """Raise RequestError for a setting of the job that neither the function nor anything else of the job reads.
 
     Args:
         config: the job; ``model.name`` is the user's function.
         read: the fields that the function and its model have read.
-        is_compiled: whether the model came with an optimizer and a loss, in the place of those of the job.
+        decided: of ``optimizer`` and ``train.loss`` those in whose place a compiled model has its own.
+        varied: the fields that a search varies; of the others those count that are not at their default.
     """
     paths = ["model.hidden_units", "model.activation", "model.dropout", "model.l2"]
-    if is_compiled:
+    if "train.loss" in decided:
         paths.append("train.loss")
-        if config.train.callbacks is None:  # these are given the config too, later
-            paths += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)]
+    if "optimizer" in decided and config.train.callbacks is None:  # which are given the config too, later
+        paths += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)]
     for path in paths:
         section, _, name = path.partition(".")
         default = next(one.default for one in dataclasses.fields(getattr(config, section)) if one.name == name)
-        if getattr(getattr(config, section), name) != default and path not in read:
+        if (path in varied or getattr(getattr(config, section), name) != default) and path not in read:
             why = "compiles its model and does" if section != "model" else "does"
             raise RequestError(
                 f"{path}: would change nothing, since {config.model.name} {why} not read it; leave it out, or let the "

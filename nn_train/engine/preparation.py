@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,10 @@ class PreparedModel:
     whole: WholeSteps | None
 
 
-def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> PreparedModel:
+def prepare_model(config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = ()) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
+
+    ``varied`` are the fields that a search varies: a function of the user's must read them.
 
     Raises:
         RequestError: the model does not fit the data, or several workers would train it otherwise than one.
@@ -62,7 +65,9 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas) -> Prepar
             rows = (rows[0], tf.one_hot(rows[1], depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
         if is_entry_point(config.model.name):
-            refuse_unread(config, read, compiled_by_user and not isinstance(model.loss, keras.losses.MeanSquaredError))
+            # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
+            of_loss = () if isinstance(model.loss, keras.losses.MeanSquaredError) else ("train.loss",)
+            refuse_unread(config, read, ("optimizer", *of_loss) if compiled_by_user else (), varied)
     if trains_its_own_way(model) or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
         return PreparedModel(model, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators

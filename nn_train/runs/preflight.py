@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
-from nn_train.config.entry_points import check_function
+from nn_train.config.entry_points import check_function, compiles_a_model, plain_function, takes_config
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import parse_yaml
+from nn_train.engine.own_settings import refuse_unread
 from nn_train.errors import RequestError, first_line
 from nn_train.runs.record import read_finished
 from nn_train.storage import layout
@@ -86,8 +87,18 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
     for field, (name, args) in named.items():
         if name is not None and is_entry_point(name):
             check_function(field, name, args)
+    if is_entry_point(config.model.name):
+        check_read(config, varied)
     if can_check_early(config.data.source) and config.data.source != "mnist":
         load_data(config.data)
+
+
+def check_read(config: Config, varied: Collection[str]) -> None:
+    """Refuse settings that a model's function cannot read, as far as its source tells; the workers see the rest."""
+    function = plain_function(config.model.name)
+    if function is None or takes_config(function):
+        return
+    refuse_unread(config, (), ("optimizer",) if compiles_a_model(function) else (), varied)
 
 
 def check_storage(storage_path: str) -> None:

@@ -119,7 +119,7 @@ class TrialWorker:
         self.training, self.refused = None, ""
         try:
             data = self.load(config)
-            self.model = self.models.get(config, data)
+            self.model = self.models.get(config, data, values)
             training = TrialTraining(config, data, self.model.loop, folder, values)
             self.hooks.watch.timeout = config.run.hang_timeout
             self.hooks.forget()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +54,7 @@ class WarmModels:
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.traced = 0
 
-    def get(self, config: Config, data: SplitData) -> WarmModel:
+    def get(self, config: Config, data: SplitData, varied: Collection[str] = ()) -> WarmModel:
         """A model that is as ``prepare_model`` would make it anew for ``config``.
 
         Raises:
@@ -64,7 +65,7 @@ class WarmModels:
         warm = self.models.pop(key, None)
         if warm is None:
             self.make_room()
-            warm = self.build(config, data)
+            warm = self.build(config, data, varied)
         elif config.seed not in warm.beginnings:
             remember(warm, config.seed, prepare_model(config, data, self.replicas).model)
         self.models[key] = warm
@@ -72,10 +73,10 @@ class WarmModels:
         warm.turn(config)
         return warm
 
-    def build(self, config: Config, data: SplitData) -> WarmModel:
+    def build(self, config: Config, data: SplitData, varied: Collection[str]) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
-        loop = loop_of(prepare_model(config, data, self.replicas), config, data, self.replicas)
+        loop = loop_of(prepare_model(config, data, self.replicas, varied), config, data, self.replicas)
         warm = WarmModel(loop=loop, settable=SettableHyperparameters(loop.model, config))
         remember(warm, config.seed, loop.model)
         return warm

@@ -12,6 +12,8 @@ from nn_train.config import config_from_dict
 from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.errors import RequestError
 
+COMPILED = ("optimizer", "train.loss")
+
 
 def job(**sections):
     return config_from_dict({**sections, "model": {"name": "my:build", **sections.get("model", {})}})
@@ -55,7 +57,7 @@ def test_what_is_read_is_taken(sections, compiled, function):
     config = job(**sections)
     given, read = watched(config)
     function(given)
-    refuse_unread(config, read, compiled)
+    refuse_unread(config, read, COMPILED if compiled else ())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_what_is_not_read_is_refused_by_name(sections, compiled, function, said)
     given, read = watched(config)
     function(given)
     with pytest.raises(RequestError, match=said):
-        refuse_unread(config, read, compiled)
+        refuse_unread(config, read, COMPILED if compiled else ())
 
 
 def test_a_watched_config_is_the_same_config():
@@ -84,3 +86,14 @@ def test_a_watched_config_is_the_same_config():
     assert given.model != config_from_dict({"model": {"dropout": 0.2}}).model
     for again in (pickle.loads(pickle.dumps(given)), copy.deepcopy(given)):
         assert again == config
+
+
+def test_what_a_search_varies_must_be_read_whatever_its_value():
+    config = job()
+    given, read = watched(config)
+    reads_nothing(given)
+    refuse_unread(config, read, COMPILED)
+    for varied in ("optimizer.learning_rate", "model.dropout"):
+        with pytest.raises(RequestError, match=f"{varied}: would change nothing"):
+            refuse_unread(config, read, COMPILED, [varied])
+    refuse_unread(config, read, (), ["optimizer.learning_rate", "train.batch_size", "model.args.depth"])

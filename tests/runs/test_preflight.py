@@ -111,3 +111,42 @@ def test_a_storage_that_has_failed_is_not_waited_for_once_more_to_say_so(tmp_pat
     monkeypatch.setattr("nn_train.storage.atomic.os.fsync", refuse)
     note_failure([job], error)
     assert bool(clock.pauses) is waits
+
+
+FUNCTIONS = """
+import re
+def own(input_shape):
+    model = make(input_shape)
+    model.compile("adam", "mse")
+    return model
+def plain(input_shape):
+    pattern = re.compile("a")
+    return make(input_shape)
+def reads(config):
+    return own(config)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "sections", "varied", "said"),
+    [
+        ("own", {"optimizer": {"learning_rate": 0.1}}, [], "optimizer.learning_rate: would change nothing"),
+        ("own", {}, ["optimizer.learning_rate"], "its_functions:own compiles its model and does not read it"),
+        ("own", {"model": {"dropout": 0.1}}, [], "model.dropout: would change nothing"),
+        ("plain", {}, ["model.hidden_units"], "model.hidden_units: would change nothing"),
+        ("plain", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "train.batch_size"], None),
+        ("reads", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "model.dropout"], None),
+    ],
+)
+def test_what_a_function_cannot_read_is_refused_without_importing_it(
+    tmp_path, monkeypatch, function, sections, varied, said
+):
+    (tmp_path / "its_functions.py").write_text(f"{FUNCTIONS}\nraise SystemExit('is not imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {**sections.get("model", {}), "name": f"its_functions:{function}"}
+    config = config_from_dict({**sections, "model": model, "run": {"storage_path": str(tmp_path)}})
+    if said is None:
+        check_early(config, varied)
+        return
+    with pytest.raises(RequestError, match=said):
+        check_early(config, varied)
