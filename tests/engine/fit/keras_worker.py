@@ -17,6 +17,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -85,6 +86,12 @@ def share_temporary_folders(base: Path) -> None:
     tempfile.mkdtemp, tempfile.TemporaryDirectory = mkdtemp, in_place  # type: ignore[assignment,misc]
 
 
+def give_the_same_data() -> None:
+    """Tests that seed NumPy from the operating system would draw other examples on each worker."""
+    seed = np.random.seed
+    np.random.seed = lambda given=None: seed(0 if given is None else given)  # type: ignore[assignment]
+
+
 def look_on() -> None:
     """Assert nothing: only the chief's callbacks are called, so only there a test sees what they have seen."""
     from keras.src import testing
@@ -107,6 +114,7 @@ def main() -> None:
             look_on()
     sys.modules.setdefault("jax", types.ModuleType("jax"))  # imported by tests of which none that runs needs it
     share_temporary_folders(Path(sys.argv[1]))
+    give_the_same_data()
     for line in sys.stdin:
         result, said = Result(), io.StringIO()
         with contextlib.redirect_stdout(said):
