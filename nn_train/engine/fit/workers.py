@@ -28,9 +28,19 @@ def join(own: tf.distribute.MultiWorkerMirroredStrategy | None = None) -> Replic
     """
     if not joined:
         joined.append(join_named() if own is None else members(own))
+        if joined[0].size > 1:
+            tf.distribute.MirroredStrategy.__init__ = refuse_mirrored
     if own is not None:
         make_room_for_others(own)
     return joined[0]
+
+
+def refuse_mirrored(strategy: Any, *args: object, **named: Any) -> None:
+    """In the place of what ends a process that has joined others: TensorFlow 2.21 crashes there."""
+    raise RequestError(
+        "tf.distribute.MirroredStrategy is for one process, and this one has joined others; build the model in "
+        "nn_train.scope()"
+    )
 
 
 def join_named() -> Replicas:

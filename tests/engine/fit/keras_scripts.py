@@ -416,6 +416,7 @@ def refused():
         "length": error_of(compiled(mlp()), X[shorter], Y[shorter], shuffle=False),
         "validation": error_of(compiled(mlp()), validation_data=(X[shorter], Y[shorter])),
         "test": error_of(stepping(mean_loss, SumsInTest), validation_data=(X, Y)),
+        "mirrored": error_of_mirrored(),
     }
 
 
@@ -426,6 +427,14 @@ def error_of(model, x=X, y=Y, **named):
     except RequestError as error:
         same = all(np.array_equal(a, b.value) for a, b in zip(before, model.variables, strict=True))
         return f"{error}{'' if same else ' (the model has changed)'}"
+    return "trained"
+
+
+def error_of_mirrored():
+    try:
+        tf.distribute.MirroredStrategy()
+    except RequestError as error:
+        return str(error)
     return "trained"
 
 

@@ -105,6 +105,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
     assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
+    assert first["mirrored"].startswith("tf.distribute.MirroredStrategy is for one process, and this one has joined")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
     begins = "train_step: several workers, of which each computes its rows of a batch, would not come to what one does"
