@@ -21,6 +21,10 @@ def arrays():
     return digits(101), digits(40, seed=6)
 
 
+def named(names=("ash", "birch", "cedar")):
+    return *arrays(), list(names)
+
+
 def short_arrays():
     """11 of 108 are held out; 97 = 6 * 16 + 1: the last batch of 16 has one row, other workers get none."""
     return digits(108), digits(40, seed=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,12 @@ def names_of(part: str) -> tuple[str, str, str]:
     return f"x_{part}", f"y_{part}", WEIGHTS[part]
 
 
-def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) -> SplitData:
+def from_arrays(
+    arrays: dict[str, np.ndarray],
+    source: str,
+    config: DataConfig,
+    class_names: Sequence[str] | np.ndarray | None = None,
+) -> SplitData:
     """Check the arrays, and split off the validation examples where none are given."""
     given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
     if WEIGHTS["val"] in arrays and "val" not in given:
@@ -35,14 +41,30 @@ def from_arrays(arrays: dict[str, np.ndarray], source: str, config: DataConfig) 
         for part in given
     }
     train, validation = with_validation(parts["train"], parts.get("val"), config)
+    classes = int(max(part.y.max() for part in parts.values() if part.y.size)) + 1
+    names = None if class_names is None else checked_names(class_names, classes, source)
     return SplitData(
         train=train,
         validation=validation,
         test=parts["test"],
         divisor=255.0 if arrays["x_train"].dtype == np.uint8 else None,
-        num_classes=int(max(part.y.max() for part in parts.values() if part.y.size)) + 1,
+        num_classes=classes if names is None else len(names),
+        class_names=names,
         sha256={key: digest(array) for key, array in arrays.items()},
     )
+
+
+def checked_names(given: Sequence[str] | np.ndarray, classes: int, source: str) -> tuple[str, ...]:
+    """Names of the classes 0, 1, …, of which some may occur in no example. RequestError where they are none."""
+    names = tuple(str(name) for name in np.asarray(given).reshape(-1))
+    if np.asarray(given).ndim != 1 or np.asarray(given).dtype.kind != "U" or len(names) < classes:
+        raise RequestError(
+            f"data.source: {source}: class_names has shape {np.asarray(given).shape} and dtype "
+            f"{np.asarray(given).dtype}; expected a text for each of the {classes} classes"
+        )
+    if len(set(names)) < len(names) or not all(name.strip() and name.isprintable() for name in names):
+        raise RequestError(f"data.source: {source}: class_names holds a name twice, or one that cannot be shown")
+    return names
 
 
 def check_part(arrays: dict[str, np.ndarray], part: str, source: str) -> None:

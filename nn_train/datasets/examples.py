@@ -53,6 +53,7 @@ class SplitData:
             ``(x, y, sample_weight)`` where the source gives those; validation and test may be None.
         divisor: what image bytes are divided by before the model sees them (255), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
+        class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.
     """
 
@@ -61,6 +62,7 @@ class SplitData:
     test: Any
     divisor: float | None = None
     num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
     sha256: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -13,14 +13,16 @@ import numpy as np
 from nn_train.config import DataConfig
 from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
-from nn_train.datasets.arrays import check_trees, classes_of, from_arrays, names_of, with_validation
+from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
 from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import patiently
 from nn_train.storage.uris import open_uri, read_object
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-MORE_KEYS = ("x_val", "y_val", "sample_weight", "sample_weight_val")  # that may be there
+NAMES = "class_names"
+MORE_KEYS = ("x_val", "y_val", "sample_weight", "sample_weight_val", NAMES)  # that may be there
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
 MNIST_SHA256 = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -42,7 +44,8 @@ def load_data(config: DataConfig) -> SplitData:
     source = config.source
     if is_entry_point(source):
         return from_entry_point(source, config)
-    return from_arrays(read_arrays(source), source, config)
+    arrays = read_arrays(source)
+    return from_arrays(arrays, source, config, arrays.pop(NAMES, None))
 
 
 def can_check_early(source: str) -> bool:
@@ -58,7 +61,7 @@ def read_arrays(source: str) -> dict[str, np.ndarray]:
         import keras
 
         (x_train, y_train), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
-        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test, NAMES: np.array(FASHION)}
     if "/" not in source and not source.endswith(".npz"):
         raise RequestError(
             f"data.source: {source!r} is not known; allowed: mnist, fashion_mnist, the path or URI of an .npz, "
@@ -135,30 +138,48 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
     """What the user's own ``load()`` gives: arrays in Keras' convention, or ``tf.data`` datasets."""
     given = call_entry_point("data.source", source, config.args, config=config)
     parts = tuple(given) if isinstance(given, tuple | list) else ()
+    names: Any = None
+    if parts and are_names(parts[-1]):
+        parts, names = parts[:-1], parts[-1]
     if len(parts) in (2, 3) and all(hasattr(part, "element_spec") for part in parts):
-        return SplitData(train=parts[0], validation=parts[1], test=parts[2] if len(parts) == 3 else None)
+        test = parts[2] if len(parts) == 3 else None
+        named_classes = None if names is None else checked_names(names, 0, source)
+        return SplitData(train=parts[0], validation=parts[1], test=test, class_names=named_classes)
     named = named_parts(parts)
     if not named:
         raise RequestError(
             f"data.source: {source} must return ((x_train, y_train), (x_test, y_test)), with (x_val, y_val) between "
             "the two if there is one, and sample weights as a third array; or the tf.data datasets "
-            f"(train, validation) or (train, validation, test); got {type(given).__name__}"
+            "(train, validation) or (train, validation, test); and at the end the names of the classes, if they have "
+            f"some; got {type(given).__name__}"
         )
     arrays = {name: tree for part, trees in named.items() for name, tree in zip(names_of(part), trees, strict=False)}
     labels = [trees[1] for trees in named.values()]
     if all(isinstance(a, np.ndarray) for a in arrays.values()) and all(y.dtype.kind in "ui" for y in labels):
-        return from_arrays(arrays, source, config)  # class labels: the same rules as for an .npz
+        return from_arrays(arrays, source, config, names)  # class labels: the same rules as for an .npz
     for part, trees in named.items():
         check_trees(trees, part, source)
     made = {part: Examples(*trees) for part, trees in named.items()}
     train, validation = with_validation(made["train"], made.get("val"), config)
+    classes = classes_of(*labels)
+    if names is not None:
+        names = checked_names(names, classes or 0, source)
+        classes = None if classes is None else len(names)
     return SplitData(
         train=train,
         validation=validation,
         test=made["test"],
-        num_classes=classes_of(*labels),
+        num_classes=classes,
+        class_names=names,
         sha256={name: digest(tree) for name, tree in arrays.items() if isinstance(tree, np.ndarray)},
     )
+
+
+def are_names(part: object) -> bool:
+    """Whether the last thing that a user's function gives are the names of the classes."""
+    if isinstance(part, np.ndarray):
+        return part.dtype.kind == "U"
+    return isinstance(part, tuple | list) and len(part) > 0 and all(isinstance(name, str) for name in part)
 
 
 def named_parts(parts: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:

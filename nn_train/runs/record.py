@@ -53,7 +53,7 @@ def finished_record(
             "sha256": data.sha256,
             "examples": sizes(data),
             "num_classes": classes,
-            "class_names": [str(label) for label in range(classes)] if classes else None,
+            "class_names": names_of_classes(data),
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
         "versions": versions(),
@@ -64,6 +64,13 @@ def finished_record(
         "started_at": iso_time(started_at),
         "finished_at": iso_time(finished),
     }
+
+
+def names_of_classes(data: SplitData) -> list[str] | None:
+    """Those of the source, or the labels themselves; None where there are no classes."""
+    if data.class_names is not None:
+        return list(data.class_names)
+    return [str(label) for label in range(data.num_classes)] if data.num_classes else None
 
 
 def failed_record(config: Config, error: Exception, command: tuple[str, ...], started_at: float) -> dict[str, Any]:

@@ -78,6 +78,14 @@ def test_weights_are_held_out_with_their_examples(tmp_path):
         np.testing.assert_array_equal(part.x[..., 0], arrays["x_train"][part.weight.astype(int)])
 
 
+def test_classes_have_the_names_of_the_source_also_those_without_an_example(tmp_path):
+    arrays = {**good(), "class_names": np.array(["bird", "cat", "dog", "fish"])}
+    data = load_data(DataConfig(source=saved(tmp_path, arrays)))
+    assert (data.class_names, data.num_classes) == (("bird", "cat", "dog", "fish"), 4)
+    assert "class_names" not in data.sha256
+    assert load_data(DataConfig(source=saved(tmp_path, good()))).class_names is None
+
+
 @pytest.mark.parametrize("kind", [">i4", ">f4", ">f8", "<i2"])
 def test_numbers_come_in_the_byte_order_of_the_machine(tmp_path, kind):
     arrays = {key: array.astype(kind) if key[0] == "x" else array for key, array in good().items()}
@@ -120,6 +128,10 @@ BROKEN = {
     "weights that are none": (change(sample_weight=np.full(30, np.nan)), "a number of at least 0 for each of 30"),
     "negative weights": (change(sample_weight=np.full(30, -1)), "a number of at least 0 for each of 30"),
     "weights of nothing": (change(sample_weight_val=np.ones(3)), "given without x_val and y_val"),
+    "too few names": (change(class_names=np.array(["a", "b"])), r"\(2,\).* a text for each of the 3 classes"),
+    "names that are numbers": (change(class_names=np.arange(3)), "a text for each of the 3 classes"),
+    "a name twice": (change(class_names=np.array(["a", "b", "a"])), "holds a name twice"),
+    "a name that is nothing": (change(class_names=np.array(["a", "b", " "])), "one that cannot be shown"),
     "pickles": (change(x_train=np.array([{}] * 30, dtype=object)), "never loaded"),
 }
 
@@ -170,6 +182,10 @@ def test_arrays_of_the_users_own(monkeypatch):
     assert (data.train.size, data.validation.size, data.test.size) == (101, 20, 40)
     assert data.train.weight.shape == (101,)
     assert data.validation.weight is None
+    data = load_data(DataConfig(source="user_data:named"))
+    assert (data.class_names, data.num_classes) == (("ash", "birch", "cedar"), 3)
+    data = load_data(DataConfig(source="user_data:named", args={"names": ["ash", "birch", "cedar", "elm"]}))
+    assert data.num_classes == 4
     with pytest.raises(RequestError, match="must return"):
         load_data(DataConfig(source="user_data:not_an_array"))
 
