@@ -73,8 +73,8 @@ def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
         for owner in (BaseOptimizer, keras.optimizers.LossScaleOptimizer):
             stack.enter_context(replaced(owner, "apply", note))
         returned = step(rows)
-    for variable, one, other in zip(variables, before, values_of(variables), strict=True):
-        found[f"what it changes of {variable.path}"] = other.astype(np.float64) - one
+    for number, (variable, value) in enumerate(zip(variables, values_of(variables), strict=True)):
+        found[f"change {number + 1} by itself, of {variable.path}"] = value.astype(np.float64) - before[number]
     put(variables, before)
     if isinstance(returned, dict):
         found |= {f"{key}, which it returns": np.asarray(value) for key, value in returned.items()}

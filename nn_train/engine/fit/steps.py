@@ -257,12 +257,13 @@ class Spread:
 
         @tf.custom_gradient
         def summed(own: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-            # What the others' gradients are multiplied with is taken from them, and this worker's put on. The loss of
-            # a worker without a row, which computes one all the same, counts nothing.
-            counts = self.rows.count > 0
-            return sums([own], workers)[
-                0
-            ], lambda upstream: sums([tf.where(counts, upstream / scale, tf.zeros_like(upstream))], workers)[0] * scale
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                # What the others' gradients are multiplied with is taken from them, and this worker's put on. A worker
+                # without a row computes one all the same, whose loss counts nothing.
+                used = tf.where(self.rows.count > 0, upstream / scale, tf.zeros_like(upstream))
+                return sums([used], workers)[0] * scale
+
+            return sums([own], workers)[0], gradient
 
         return summed(own)
 
