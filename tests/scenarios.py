@@ -54,6 +54,11 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
     "weighted": {"data": {"source": "user_data:weighted_with_validation"}, "model": {"name": "user_code:plain"}},
+    "by_class": {
+        "data": {"source": "user_data:short_arrays"},
+        "model": {"name": "user_code:plain"},
+        "train": {"class_weight": {0: 2.0, 2: 0.25}},
+    },
     # Parts that do not add up: see own_ways.py.
     "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},
     "averages": {

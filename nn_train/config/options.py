@@ -39,6 +39,13 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+class FrozenDict(dict[str, Any]):
+    """Name to value; hashable, as the sections of a config are."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(sorted(self.items())))
+
+
 class Section:
     """Base of the sections: checks choices and ranges when a value is made."""
 

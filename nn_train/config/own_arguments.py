@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nn_train.config.options import is_entry_point
+from nn_train.config.options import FrozenDict, is_entry_point
 from nn_train.config.yaml_text import YamlError, load
 from nn_train.errors import RequestError
 
@@ -20,13 +20,6 @@ OWNERS = {
     "data.args": ("data.source", ("config",)),
 }
 EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # a number for everybody but YAML 1.1
-
-
-class OwnArguments(dict[str, Any]):
-    """Name to value; hashable, as the sections of a config are."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(sorted(self.items())))
 
 
 def is_own_argument(path: str) -> bool:
@@ -61,7 +54,7 @@ def is_plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def own_arguments(owner: str, of: str, given: Mapping[str, Any]) -> OwnArguments:
+def own_arguments(owner: str, of: str, given: Mapping[str, Any]) -> FrozenDict:
     """The checked arguments of ``owner``, a key of ``OWNERS``, for the function named by its field, ``of``.
 
     Raises:
@@ -76,4 +69,4 @@ def own_arguments(owner: str, of: str, given: Mapping[str, Any]) -> OwnArguments
             raise RequestError(f"{owner}.{name}: every function of {field} is offered {name}; give it another name")
     if given and not is_entry_point(of):
         raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
-    return OwnArguments({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})
+    return FrozenDict({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})

@@ -200,9 +200,9 @@ def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
 def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
     content = parse_yaml(value, path) if isinstance(value, str) else value
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+    if not isinstance(content, Mapping) or not all(isinstance(key, str | int) for key in content):
         raise RequestError(f"{path}: {value!r} is not a mapping of names to values")
-    return dict(content)
+    return {str(key): one for key, one in content.items()}
 
 
 def to_int(value: Any) -> int:

@@ -6,12 +6,13 @@ is made, so that no other code checks it again.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nn_train.config.options import Section, is_entry_point, option
+from nn_train.config.options import FrozenDict, Section, is_entry_point, option
 from nn_train.config.own_arguments import own_arguments
 from nn_train.config.ports import parse_port_range
 from nn_train.config.stages import PipelineConfig, SearchConfig
@@ -103,9 +104,17 @@ class TrainConfig(Section):
         60.0, "seconds between checkpoints within an epoch; after every epoch there is one", above=0
     )
     callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks")
+    class_weight: Mapping[str, Any] = option(
+        {}, "{label or class name: how much its training examples count in the loss}; 1 for those left out"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for label, weight in self.class_weight.items():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not number or not 0 <= weight < math.inf:
+                raise RequestError(f"train.class_weight: {label}: {weight!r} is not a number of at least 0")
+        object.__setattr__(self, "class_weight", FrozenDict(self.class_weight))
         if self.callbacks is not None and not is_entry_point(self.callbacks):
             raise RequestError(f"train.callbacks: {self.callbacks!r} is not written as module:function")
 

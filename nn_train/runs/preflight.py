@@ -70,6 +70,7 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
     """Refuse before Ray starts what can be seen without the workers; ``varied`` are the fields of a search's space."""
     from importlib.util import find_spec
 
+    from nn_train.datasets.class_weights import with_class_weights
     from nn_train.datasets.sources import can_check_early, load_data
 
     if "mlflow" in config.run.loggers:
@@ -89,8 +90,8 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
             check_function(field, name, args)
     if is_entry_point(config.model.name):
         check_read(config, varied)
-    if can_check_early(config.data.source) and config.data.source != "mnist":
-        load_data(config.data)
+    if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
+        with_class_weights(load_data(config.data), config.train.class_weight)
 
 
 def check_read(config: Config, varied: Collection[str]) -> None:

@@ -125,6 +125,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     """
     import keras
 
+    from nn_train.datasets.class_weights import with_class_weights
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
 
@@ -133,7 +134,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     keras.backend.clear_session()
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
-    data = load(config.data)
+    data = with_class_weights(load(config.data), config.train.class_weight)
     loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
     Run(job, data, loop, context, job.started_at if began_at is None else began_at).run()
 

@@ -139,11 +139,12 @@ class TrialWorker:
     def load(self, config: Config) -> SplitData:
         """The examples; they are read again only for another ``data`` section."""
         from nn_train.datasets import load_data
+        from nn_train.datasets.class_weights import with_class_weights
 
         if self.data is None or (self.data_config is not None and self.data_config != config.data):
             self.data = load_data(config.data)
         self.data_config = config.data
-        return self.data
+        return with_class_weights(self.data, config.train.class_weight)
 
     def epoch(self) -> Outcome:
         """Train one epoch more.

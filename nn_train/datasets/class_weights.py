@@ -1,0 +1,51 @@
+"""``train.class_weight``: how much the training examples of a class count in the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from nn_train.config.options import nearest
+from nn_train.datasets.examples import SplitData
+from nn_train.errors import RequestError
+
+
+def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData:
+    """The same data with weights of the training examples, as ``class_weight`` of Keras' ``fit`` has it.
+
+    They multiply the weights of the source, if there are some; validation examples keep theirs.
+
+    Args:
+        data: class labels in memory.
+        given: by the label, or the name of the class; 1 for those left out.
+
+    Raises:
+        RequestError: there are no such labels, or the examples are a stream.
+    """
+    if not given:
+        return data
+    if not data.in_memory or data.num_classes is None:
+        raise RequestError(
+            "train.class_weight: needs class labels in memory; a stream or other targets take weights of their own: "
+            "(x, y, sample_weight)"
+        )
+    names = list(data.class_names or map(str, range(data.num_classes)))
+    weights = np.ones(data.num_classes, np.float32)
+    for label, weight in given.items():
+        weights[place_of(label, names)] = weight
+    of_examples = weights[data.train.y]
+    if data.train.weight is not None:
+        of_examples = of_examples * data.train.weight
+    return dataclasses.replace(data, train=dataclasses.replace(data.train, weight=of_examples))
+
+
+def place_of(label: str, names: list[str]) -> int:
+    """The number of a class that is given by its name or its number."""
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    hint = nearest(label, names) or f"; there are {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+    raise RequestError(f"train.class_weight: no class {label!r}{hint}")
