@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nn_train.config.cli import exit_code
 from nn_train.errors import EXIT_DONE, RequestError
 
-JOBS = ("train", "tune", "evaluate", "pipeline", "doctor")
+JOBS = ("train", "tune", "evaluate", "predict", "pipeline", "doctor")
 HELP = f"""Run a job on the Ray cluster whose job server RAY_API_SERVER_ADDRESS names (http://HEAD:8265).
 
   python -m jobs.submit JOB [OPTION ...]

@@ -27,6 +27,7 @@ ADDED = {
     "jobs.train": SMALL,
     "jobs.tune": [*SMALL, "--search.num_trials", "2", "--search.confirm", "none"],
     "jobs.evaluate": [],
+    "jobs.predict": [],
 }
 ELSEWHERE = {
     "jobs.pipeline": "tests/pipeline/test_pipeline_job.py",
@@ -43,6 +44,7 @@ def folder(tmp_path_factory):
     images, labels = generator.integers(0, 256, (300, 28, 28), np.uint8), generator.integers(0, 10, 300)
     arrays = {"x_train": images[:200], "y_train": labels[:200], "x_test": images[200:], "y_test": labels[200:]}
     np.savez(folder / "mnist.npz", **arrays)
+    np.savez(folder / "new.npz", x=images[:7])
     signal, label = generator.normal(size=(8100, 12)), generator.integers(0, 3, 8100)
     np.savez(folder / "measurements.npz", signal=signal, label=label)
     for _, code in BLOCKS:
@@ -77,11 +79,14 @@ def test_the_commands_work_one_after_another(folder):
         as_it_is = {"--help", "my_job:load", "results/tune_mnist_mlp/best.yaml"} & set(words)
         added = [] if as_it_is else ADDED[job]
         shown.append(run(folder, [sys.executable, "-m", job, *words, *added]))
-    assert len(shown) >= 7
+    assert len(shown) >= 8
     assert "--train.epochs 5" in "".join(shown)  # --help
     last = shown[-1].splitlines()[-1]
-    assert Path(folder, last).name == "report.html"
-    assert Path(folder, last).exists()
+    assert last == "predicted.csv"
+    assert len((folder / last).read_text().splitlines()) == 1 + 7
+    report = Path(folder, shown[-2].splitlines()[-1])
+    assert report.name == "report.html"
+    assert report.exists()
 
 
 @pytest.mark.e2e

@@ -122,11 +122,11 @@ def as_images(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32 if x.dtype.kind == "f" else x.dtype.newbyteorder("="), copy=False)
 
 
-def check_inputs(x: np.ndarray, name: str, source: str) -> None:
+def check_inputs(x: np.ndarray, name: str, source: str, field: str = "data.source") -> None:
     if x.ndim < 2 or x.shape[0] == 0 or x.size == 0:
-        raise RequestError(f"data.source: {source}: {name} has shape {x.shape}; expected [N, ...] with N > 0")
+        raise RequestError(f"{field}: {source}: {name} has shape {x.shape}; expected [N, ...] with N > 0")
     if x.dtype.kind not in "uif":
-        raise RequestError(f"data.source: {source}: {name} has dtype {x.dtype}; expected numbers")
+        raise RequestError(f"{field}: {source}: {name} has dtype {x.dtype}; expected numbers")
     if x.dtype.kind != "f":
         return
     with np.errstate(over="ignore"):
@@ -134,9 +134,7 @@ def check_inputs(x: np.ndarray, name: str, source: str) -> None:
     if not finite.all():
         first = np.argwhere(~finite)[0]
         problem = "a number too large for float32" if np.isfinite(x[tuple(first)]) else "NaN or infinity"
-        raise RequestError(
-            f"data.source: {source}: {name} holds {problem}, first at index {tuple(int(i) for i in first)}"
-        )
+        raise RequestError(f"{field}: {source}: {name} holds {problem}, first at index {tuple(int(i) for i in first)}")
 
 
 def check_labels(y: np.ndarray, name: str, source: str) -> None:

@@ -80,20 +80,20 @@ def read_mnist() -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_bytes(source: str) -> bytes:
-    """The content of a local path or of a URI that pyarrow can open.
+def read_bytes(source: str, field: str = "data.source") -> bytes:
+    """The content of a local path or of a URI that pyarrow can open; ``field`` names it in messages.
 
     Raises:
         RequestError: there is no such file, or it is not readable.
         StorageError: the service behind a URI does not answer, or refuses.
     """
-    where = f"data.source: {source} cannot be read"
+    where = f"{field}: {source} cannot be read"
     try:
         if "://" not in source:
             if Path(source).exists() and not Path(source).is_file():
                 raise RequestError(f"{where}: it is a folder or a device, expected an .npz file")
             return Path(source).read_bytes()
-        filesystem, path = open_uri(source, "data.source")
+        filesystem, path = open_uri(source, field)
         return patiently(lambda: read_object(filesystem, path))
     except OSError as error:
         kind = RequestError if "://" not in source or isinstance(error, FileNotFoundError) else StorageError

@@ -1,1 +1,1 @@
-"""Predicting the test set with finished runs, on a Ray cluster, and reporting on it: ``driver.evaluate_runs``."""
+"""Predicting with finished runs on a Ray cluster: test sets and a report (``driver.evaluate_runs``), new examples."""

@@ -1,4 +1,4 @@
-"""The command line of ``python -m jobs.evaluate``."""
+"""The command lines of ``python -m jobs.evaluate`` and ``python -m jobs.predict``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nn_train.config.parse import coerce, read_section
 from nn_train.config.schema import ScalingConfig
@@ -49,21 +50,67 @@ def make_parser(description: str) -> Parser:
         help="folders or URIs of finished runs; that of a finished search stands for its best models",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="local folder of the report")
+    add_common(parser)
+    parser.epilog = "Without --runs the report in --output is written again; nothing is predicted."
+    return parser
+
+
+def add_common(parser: Parser) -> None:
     parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
     for name in SCALING:
         parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for jobs.train (num_workers: 1)")
-    parser.epilog = "Without --runs the report in --output is written again; nothing is predicted."
-    return parser
+
+
+@dataclass(frozen=True)
+class PredictArguments:
+    """What is asked for of ``jobs.predict``; see ``predict_run``."""
+
+    run: str
+    data: str
+    output: str
+    scaling: ScalingConfig
+    verbose: bool
+
+
+def read_predict_arguments(argv: Sequence[str], description: str) -> PredictArguments:
+    """Raises RequestError for what is not known or cannot be a path or URI."""
+    parser = Parser(description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--run", required=True, metavar="RUN_DIR", help="folder or URI of a finished run, or of a search: its best"
+    )
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="NEW",
+        help="path or URI of an .npz (x, perhaps id) or .npy, or module:function",
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="local file: .csv or .parquet (id, label, p_<class>), or .npz"
+    )
+    add_common(parser)
+    given = vars(parser.parse_args(argv))
+    return PredictArguments(
+        run=place("--run", given["run"]),
+        data=place("--data", given["data"]),
+        output=str(local_path(given["output"])),
+        scaling=scaling_of(given),
+        verbose=given["verbose"],
+    )
+
+
+def scaling_of(given: dict[str, Any]) -> ScalingConfig:
+    values = {name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
+    section: ScalingConfig = read_section("scaling", {"num_workers": "1", **values})
+    return section
 
 
 def read_arguments(argv: Sequence[str], description: str) -> Arguments:
     """Raises RequestError for what is not known or cannot be a path or URI."""
     given = vars(make_parser(description).parse_args(argv))
-    values = {name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
     return Arguments(
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
-        scaling=read_section("scaling", {"num_workers": "1", **values}),
+        scaling=scaling_of(given),
         verbose=given["verbose"],
     )
 
@@ -76,7 +123,7 @@ def place(option: str, text: str) -> str:
 
 
 def local_path(output: str) -> Path:
-    """The folder of the report; RequestError for a URI."""
+    """A place on this machine; RequestError for a URI."""
     if "://" in place("--output", output):
-        raise RequestError(f"--output: {output} is a URI; write the report to a local folder and copy it from there")
+        raise RequestError(f"--output: {output} is a URI; write to this machine and copy it from there")
     return Path(output)

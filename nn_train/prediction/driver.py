@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nn_train.config.schema import ScalingConfig
-from nn_train.errors import RequestError, TrainingError
+from nn_train.errors import RequestError
 from nn_train.evaluation import merge_shards, store_predictions
-from nn_train.ray_cluster.guard import Guard
+from nn_train.prediction.scorer import score
+from nn_train.prediction.workers import answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import MODEL, RESULT
 from nn_train.storage.lease import hold
 
 Say = Callable[[str], None]
-HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 
 
 def evaluate_runs(
@@ -85,7 +84,8 @@ def predict_all(
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
             calls = [
-                worker.score.remote(content, record.config, rank, len(workers)) for rank, worker in enumerate(workers)
+                worker.run.remote(score, content, record.config, rank, len(workers))
+                for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))
             if len(pending) > 1:
@@ -95,56 +95,20 @@ def predict_all(
     return test_images(records[0].config)
 
 
-def read_model(folder: ResultsFolder) -> bytes:
-    """``model.keras`` of a finished run."""
+def read_model(folder: ResultsFolder, option: str = "--runs") -> bytes:
+    """``model.keras`` of a finished run; ``option`` has named it."""
     record = folder.read_json(RESULT) or {}
     if record.get("status") == "failed":
-        raise RequestError(f"--runs {folder.location}: the run failed and is not finished; train it to its end first")
+        raise RequestError(f"{option} {folder.location}: the run failed and is not finished; train it to its end first")
     try:
         return folder.read(MODEL)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RequestError(f"--runs {folder.location}: has no {MODEL}; name the folder of a finished run") from error
-
-
-def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
-    """Actors that predict. Ray starts a lost one again and repeats its call, which gives the same numbers."""
-    import ray
-
-    class Scorer:
-        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
-            from nn_train.prediction.scorer import prepare_process
-
-            self.guard = Guard(hang_timeout)
-            prepare_process(threads, use_gpu)
-
-        def score(self, model: bytes, settings: dict[str, Any], rank: int, size: int) -> Any:
-            from nn_train.prediction.scorer import score
-
-            return score(model, settings, rank, size)
-
-    threads = max(1, math.floor(scaling.cpus_per_worker))
-    placed = ray.remote(
-        max_restarts=3,
-        max_task_retries=3,
-        num_cpus=scaling.cpus_per_worker,
-        num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
-    )(Scorer)
-    return [placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT) for _ in range(size)]
+        raise RequestError(f"{option} {folder.location}: has no {MODEL}; name the folder of a finished run") from error
 
 
 def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> None:
     """Wait for the workers' parts of one run and store them as one."""
-    import ray
-
-    try:
-        parts = ray.get(calls)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, RequestError | TrainingError):
-            raise type(cause)(f"{record.name}: {cause}") from error
-        raise TrainingError(f"{record.name}: a worker failed:\n{error}") from error
-    except ray.exceptions.RayError as error:
-        raise TrainingError(f"{record.name}: the workers died too often: {error}") from error
+    parts = answers(calls, record.name)
     predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)

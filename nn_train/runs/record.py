@@ -54,6 +54,7 @@ def finished_record(
             "examples": sizes(data),
             "num_classes": classes,
             "class_names": names_of_classes(data),
+            "divisor": data.divisor,
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
         "versions": versions(),

@@ -18,6 +18,7 @@ from nn_train.config.cli import exit_code
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.prediction.driver import evaluate_runs
+from nn_train.prediction.predict_run import predict_run
 from nn_train.ray_cluster.session import ray_session
 from nn_train.report import load_inputs
 
@@ -99,9 +100,24 @@ def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path
 
 
 @on_ray
+def test_new_examples_are_predicted_once_by_any_number_of_workers(image_runs, tmp_path):
+    with np.load(image_runs[0].parent / "images.npz") as file:
+        np.savez(tmp_path / "new.npz", x=file["x_test"])
+    said = []
+    for workers, name in ((1, "one.csv"), (3, "three.csv")):
+        scaling = ScalingConfig(num_workers=workers, cpus_per_worker=0.5)
+        predict_run(image_runs[0], str(tmp_path / "new.npz"), str(tmp_path / name), scaling, said.append)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "three.csv").read_bytes()
+    lines = (tmp_path / "one.csv").read_text().splitlines()
+    assert lines[0] == "id,label,p_0,p_1,p_2"
+    assert [line.split(",")[0] for line in lines[1:]] == [str(row) for row in range(1234)]
+    assert said[0] == f"1,234 examples predicted with {image_runs[0]}"
+
+
+@on_ray
 @pytest.mark.long
 def test_workers_that_are_lost_are_started_again_and_change_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("nn_train.prediction.driver.HANG_TIMEOUT", 30.0)  # while TensorFlow loads nobody is told
+    monkeypatch.setattr("nn_train.prediction.workers.HANG_TIMEOUT", 30.0)  # while TensorFlow loads nobody is told
     strikes = ("dies", "stops")
     runs = [write_run(tmp_path, strike, f"user_data:{strike}_once", (6,), 0) for strike in strikes]
     markers = [Path(os.environ["STRUCK_MARKER"] + strike) for strike in strikes]

@@ -1,0 +1,120 @@
+"""Examples without labels, to predict with a finished run: read, checked, and made ready as those of its training."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.config.entry_points import call_entry_point
+from nn_train.config.options import is_entry_point
+from nn_train.datasets.arrays import as_images, check_inputs
+from nn_train.datasets.examples import leaves, map_leaves
+from nn_train.datasets.sources import read_bytes
+from nn_train.errors import RequestError
+
+BYTES = 255.0
+UNKNOWN = -1.0  # of a run that does not say by what its bytes were divided
+
+
+@dataclass(frozen=True)
+class NewExamples:
+    """What is to be predicted.
+
+    Attributes:
+        x: an array ``[N, …]``, or a tuple or dict of them for a model of several inputs.
+        ids: what the rows are called in the result, ``[N]``: whole numbers or texts.
+    """
+
+    x: Any
+    ids: NDArray[Any]
+
+    def blocks(self, rows: int) -> Iterator[tuple[slice, Any]]:
+        """The examples in blocks of so many rows."""
+        for start in range(0, len(self.ids), rows):
+            part = slice(start, min(start + rows, len(self.ids)))
+            yield part, map_leaves(self.x, part)
+
+
+def read_new(source: str) -> NewExamples:
+    """The examples of ``source``.
+
+    Args:
+        source: path or URI of an ``.npy``, or of an ``.npz`` with ``x`` and, if they have names, ``id``; or
+            ``module:function`` that returns ``x``, or ``(x, ids)``.
+
+    Raises:
+        RequestError: it cannot be read, or holds no examples.
+    """
+    if is_entry_point(source):
+        given = call_entry_point("--data", source)
+        x, ids = given if is_pair(given) else (given, None)
+    else:
+        x, ids = parse(read_bytes(source, "--data"), source)
+    arrays = list(leaves(x))
+    if not arrays or not all(isinstance(array, np.ndarray) and array.ndim > 0 for array in arrays):
+        raise RequestError(f"--data: {source}: expected an array of examples [N, …], or several in a tuple or dict")
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        raise RequestError(f"--data: {source}: the arrays have unequal lengths: {', '.join(map(str, sorted(lengths)))}")
+    if isinstance(x, np.ndarray):
+        check_inputs(x, "x", source, "--data")
+    count = lengths.pop()
+    ids = np.arange(count) if ids is None else np.asarray(ids)
+    if ids.shape != (count,) or ids.dtype.kind not in "iuU":
+        raise RequestError(
+            f"--data: {source}: id has shape {ids.shape} and dtype {ids.dtype}; expected a whole number or a text for "
+            f"each of {count} examples"
+        )
+    return NewExamples(x, ids)
+
+
+def is_pair(given: object) -> bool:
+    """Whether a function gives ids beside the examples: whole numbers or texts of one dimension."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        return False
+    ids = np.asarray(given[1]) if isinstance(given[1], list | np.ndarray) else np.zeros(())
+    return ids.ndim == 1 and ids.dtype.kind in "iuU"
+
+
+def parse(content: bytes, source: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """``x`` and ``id`` of the bytes of a file. Never unpickles."""
+    try:
+        file = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            return file, None
+        arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # of zipfile, zlib, struct, numpy and its parser of headers: no common base class
+        raise RequestError(f"--data: {source} is no .npz or .npy file: {' '.join(str(error).split())[:200]}") from error
+    ids = arrays.pop("id", None)
+    if "x" not in arrays and len(arrays) != 1:
+        raise RequestError(
+            f"--data: {source} holds {', '.join(arrays) or 'nothing'}; expected x, and id if there are some"
+        )
+    return arrays["x"] if "x" in arrays else next(iter(arrays.values())), ids
+
+
+def as_trained(x: Any, divisor: float | None, source: str) -> tuple[Any, float | None]:
+    """The examples, and what they are divided by, as those of a run's training were.
+
+    Args:
+        divisor: of the run's data: 255 for bytes, None where they were not divided, ``UNKNOWN``.
+
+    Raises:
+        RequestError: the run was trained on bytes, and these are none.
+    """
+    if not isinstance(x, np.ndarray):
+        return x, None
+    is_bytes = x.dtype == np.uint8
+    if divisor == UNKNOWN:
+        divisor = BYTES if is_bytes else None
+    if divisor is not None and not is_bytes:
+        raise RequestError(
+            f"--data: {source}: the run was trained on bytes, which are divided by {divisor:g}, and these are "
+            f"{x.dtype}; give them as uint8"
+        )
+    return (as_images(x) if divisor is not None or not is_bytes else x), divisor

@@ -1,0 +1,170 @@
+"""``predict_run``: what a finished run says of new examples, each predicted once by one of several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.config import config_from_dict
+from nn_train.config.entry_points import check_function
+from nn_train.config.options import is_entry_point
+from nn_train.config.schema import ScalingConfig
+from nn_train.errors import RequestError
+from nn_train.prediction.driver import read_model
+from nn_train.prediction.new_examples import UNKNOWN, as_trained, read_new
+from nn_train.prediction.predicted import Predicted, check_output, write
+from nn_train.prediction.scorer import BLOCK, as_columns, load_model, logits_model
+from nn_train.prediction.workers import answers, start_workers
+from nn_train.report.inputs.run_folders import find_runs, read_run
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one worker predicted.
+
+    Attributes:
+        rows: where its examples are among all, int64 ``[n]``.
+        ids: what they are called, ``[n]``.
+        values: probabilities, or outputs, float32 ``[n, K]``.
+        total: how many examples there are in all.
+    """
+
+    rows: NDArray[np.int64]
+    ids: NDArray[Any]
+    values: NDArray[np.float32]
+    total: int
+
+
+def predict_run(
+    run: str | Path,
+    source: str,
+    output: str,
+    scaling: ScalingConfig | None = None,
+    say: Say = lambda line: None,
+    verbose: bool = False,
+) -> Path:
+    """Predict new examples with a finished run.
+
+    Args:
+        run: its path or URI; the folder of a finished search stands for its best run.
+        source: the examples, see ``read_new``. They are made ready as those of the training were: bytes are divided by
+            255 and get a channel axis.
+        output: the file to write, ``.csv``, ``.parquet`` or ``.npz``.
+        scaling: the workers; the default is one. Their number does not change a byte.
+        say: called with a line of progress.
+        verbose: let the logs of Ray and TensorFlow through.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RequestError: the run is not finished, the examples cannot be read or do not fit its model.
+        TrainingError: workers died too often.
+    """
+    path = check_output(output)
+    folder = find_runs([run])[0][0]
+    model, files = read_model(folder, "--run"), read_run(folder)
+    about = files.result.get("data") or {}
+    if is_entry_point(source):
+        check_function("--data", source)
+    else:
+        read_new(source)  # what is wrong with it is said before anything starts
+    from nn_train.ray_cluster.placement import check_placeable, size_for_room
+    from nn_train.ray_cluster.session import ray_session
+
+    workers_of = scaling or ScalingConfig(num_workers=1)
+    with ray_session(verbose):
+        import ray
+
+        check_placeable(workers_of)
+        workers = start_workers(workers_of, size_for_room(workers_of))
+        given = ray.put(model), files.config, about, source
+        calls = [worker.run.remote(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
+        predicted = joined(answers(calls, folder.location), about)
+    write(path, predicted)
+    say(f"{len(predicted.ids):,} examples predicted with {folder.location}")
+    return path
+
+
+def predict_part(
+    model: bytes, settings: dict[str, Any], about: dict[str, Any], source: str, rank: int, size: int
+) -> Part:
+    """Predict this worker's blocks of the examples: those whose index modulo ``size`` is ``rank``.
+
+    Args:
+        model, settings: the content of the run's ``model.keras`` and ``config.yaml``.
+        about: what ``result.json`` says of its data.
+        source: of the examples.
+    """
+    from nn_train.engine.tensors import as_input
+
+    network = load_model(model, config_from_dict(settings).model.name)
+    forward = outputs_of(network, is_classifier=about.get("num_classes") is not None)
+    examples = read_new(source)
+    x, divisor = as_trained(examples.x, about.get("divisor", UNKNOWN), source)
+    check_shape(network, x, source)
+    rows, values = [np.empty(0, np.int64)], []
+    for index, (part, block) in enumerate(type(examples)(x, examples.ids).blocks(BLOCK)):
+        if index % size == rank:
+            rows.append(np.arange(part.start, part.stop, dtype=np.int64))
+            values.append(forward(as_input(block, divisor)))
+    place = np.concatenate(rows)
+    found = np.concatenate(values) if values else np.empty((0, 0), np.float32)
+    return Part(place, examples.ids[place], found, len(examples.ids))
+
+
+def outputs_of(network: Any, is_classifier: bool) -> Callable[[Any], NDArray[np.float32]]:
+    """Probabilities ``[n, C]`` from a batch of inputs; the model's own outputs ``[n, K]`` where it has no classes."""
+    if not is_classifier:
+        if len(getattr(network, "outputs", None) or [None]) > 1:
+            raise RequestError(f"the model has {len(network.outputs)} outputs; only one can be predicted")
+        return lambda x: np.asarray(network(x, training=False), np.float32).reshape(len_of(x), -1)
+    forward, kind = logits_model(network)
+
+    def probabilities(x: Any) -> NDArray[np.float32]:
+        values = np.asarray(forward(x), np.float32)
+        if kind == "probabilities":  # a model that hides its layers gives what it gives
+            flat = values.reshape(len(values), -1)
+            return np.concatenate([1 - flat, flat], axis=1) if flat.shape[1] == 1 else flat
+        logits = as_columns(values).astype(np.float64)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    return probabilities
+
+
+def len_of(x: Any) -> int:
+    import tensorflow as tf
+
+    return int(tf.nest.flatten(x)[0].shape[0])
+
+
+def check_shape(network: Any, x: Any, source: str) -> None:
+    """Refuse examples of another shape than the model's input. RequestError."""
+    expected = getattr(network, "input_shape", None)
+    if not isinstance(x, np.ndarray) or not isinstance(expected, tuple):
+        return
+    fits = len(expected) == x.ndim and all(a in (None, b) for a, b in zip(expected[1:], x.shape[1:], strict=True))
+    if not fits:
+        raise RequestError(
+            f"--data: {source}: an example has shape {x.shape[1:]}, and the model takes {tuple(expected[1:])}"
+        )
+
+
+def joined(parts: Sequence[Part], about: dict[str, Any]) -> Predicted:
+    """The parts of all workers in the order of the examples, each once."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    assert np.array_equal(rows[order], np.arange(parts[0].total)), "an example was not predicted once"
+    values = np.concatenate([part.values for part in parts if len(part.rows)])[order]
+    names = about.get("class_names") if about.get("num_classes") is not None else None
+    if about.get("num_classes") is not None and (names is None or len(names) != values.shape[1]):
+        names = [str(label) for label in range(values.shape[1])]
+    return Predicted(np.concatenate([part.ids for part in parts if len(part.rows)])[order], values, names)
