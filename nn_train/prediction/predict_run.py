@@ -85,11 +85,12 @@ def predict_run(
 
         check_placeable(workers_of)
         workers = start_workers(workers_of, size_for_room(workers_of))
+        say(f"predicting {source} with {folder.location}")
         given = ray.put(model), files.config, about, source
         calls = [worker.run.remote(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
         predicted = joined(answers(calls, folder.location), about)
     write(path, predicted)
-    say(f"{len(predicted.ids):,} examples predicted with {folder.location}")
+    say(f"{len(predicted.ids):,} examples predicted")
     return path
 
 

@@ -162,7 +162,10 @@ def test_a_model_without_classes_gives_its_outputs(tmp_path):
             "--output: s3://bucket/p.csv is a URI",
         ),
         (["--run", "run", "--data", "new.npz", "--output", "p.txt"], "is written as its name ends"),
-        (["--run", "run", "--data", "new.npz", "--output", "p.csv"], "run: has no model.keras; name the folder of a finished run"),
+        (
+            ["--run", "run", "--data", "new.npz", "--output", "p.csv"],
+            "run: has no model.keras; name the folder of a finished run",
+        ),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
