@@ -25,7 +25,8 @@ def start_workers(size: int, out: Path, script: Path, host: str, **popen: Any) -
     processes = []
     for rank in range(size):
         environment = {**os.environ, "TF_CONFIG": tf_config(addresses, rank), "TF_CPP_MIN_LOG_LEVEL": "2"}
-        folders = (script.parent.parent, script.parent, Path(__file__).parent)  # the last counts them: tiers.py
+        here = Path(__file__).parent
+        folders = (here.parent, script.parent, here)  # the last counts them: tiers.py
         environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         command = [sys.executable, str(script), str(rank), str(size), str(out)]
         with log_of(out, rank).open("wb") as log:

@@ -54,17 +54,19 @@ def call_entry_point(field: str, name: str, args: Mapping[str, Any] = NOTHING, *
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return function(**offered, **args)
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    needed = {p.name for p in by_name if p.default is p.empty}
+    is_wrapped = hasattr(function, "__wrapped__")  # who wraps it may give it more
+    needed = set() if is_wrapped else {p.name for p in by_name if p.default is p.empty}
     refuse_other_arguments(field, name, [p.name for p in by_name], needed, args, offered)
     return function(**args, **{p.name: offered[p.name] for p in by_name if p.name in offered})
 
 
 def compiles_a_model(function: ast.FunctionDef) -> bool:
-    """Whether it calls ``compile`` of something that it has made."""
-    nodes = list(ast.walk(function))
-    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    called = [node.value for node in nodes if isinstance(node, ast.Attribute) and node.attr == "compile"]
-    return any(isinstance(owner, ast.Name) and owner.id in made for owner in called)
+    """Whether it calls ``compile`` of what it returns, whatever happens."""
+    calls = [node.value for node in function.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    methods = [call.func for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "compile"]
+    compiled = {method.value.id for method in methods if isinstance(method.value, ast.Name)}
+    given = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return bool(given) and all(isinstance(value, ast.Name) and value.id in compiled for value in given)
 
 
 def refuse_other_arguments(
@@ -92,6 +94,8 @@ def refuse_other_arguments(
     missing = [name for name in own if name in needed and name not in args]
     if missing and f"{section}.args" in OWNERS:
         raise RequestError(f"{section}.args: {what} needs {missing[0]}; give --{section}.args.{missing[0]} VALUE")
+    if missing and field.startswith("--"):
+        raise RequestError(f"{field}: {what} needs {missing[0]}, and is given nothing; let it have a default")
 
 
 def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
@@ -136,7 +140,14 @@ def plain_function(name: str) -> ast.FunctionDef | None:
     if found is None or top_level_names(found[1]) is None:
         return None
     defined = [node for node in found[1].body if getattr(node, "name", None) == function_name]
-    if len(defined) != 1 or not isinstance(defined[0], ast.FunctionDef) or defined[0].decorator_list:
+    others = [node for node in ast.walk(found[1]) if isinstance(node, ast.Name | ast.alias)]
+    made_anew = any(
+        node.asname == function_name or node.name == function_name
+        if isinstance(node, ast.alias)
+        else node.id == function_name and isinstance(node.ctx, ast.Store)
+        for node in others
+    )
+    if made_anew or len(defined) != 1 or not isinstance(defined[0], ast.FunctionDef) or defined[0].decorator_list:
         return None
     return defined[0]
 

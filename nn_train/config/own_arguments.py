@@ -32,6 +32,8 @@ def from_text(text: str) -> Any:
     """The value that a command line gives: as YAML reads it; a text that is no YAML is a text."""
     if text.lower() in ("none", "null"):
         return None
+    if not text.strip():
+        return text
     try:
         value = load(text)
     except YamlError:
@@ -41,6 +43,8 @@ def from_text(text: str) -> Any:
 
 def checked_value(path: str, value: object) -> Any:
     """A number, a text, true or false, none, or a list of these; a text such as 1e-3 is a number."""
+    if isinstance(value, list | tuple):
+        return [checked_value(path, one) for one in value]
     if isinstance(value, str) and EXPONENT.fullmatch(value):
         return float(value)
     if not is_plain(value):
@@ -67,6 +71,8 @@ def own_arguments(owner: str, of: str, given: Mapping[str, Any]) -> FrozenDict:
             raise RequestError(f"{owner}: {name!r} cannot be the name of an argument")
         if name in offered:
             raise RequestError(f"{owner}.{name}: every function of {field} is offered {name}; give it another name")
-    if given and not is_entry_point(of):
-        raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
+    if not is_entry_point(of):  # none: of a search that varies the model as well
+        given = {name: value for name, value in given.items() if value is not None}
+        if given:
+            raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
     return FrozenDict({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})

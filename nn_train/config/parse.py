@@ -199,7 +199,7 @@ def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
 
 def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
-    content = parse_yaml(value, path) if isinstance(value, str) else value
+    content = parse_yaml(value, path) if isinstance(value, str) else {} if value is None else value
     if not isinstance(content, Mapping) or not all(isinstance(key, str | int) for key in content):
         raise RequestError(f"{path}: {value!r} is not a mapping of names to values")
     return {str(key): one for key, one in content.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nn_train.config.options import FrozenDict, Section, is_entry_point, option
-from nn_train.config.own_arguments import own_arguments
+from nn_train.config.own_arguments import checked_value, own_arguments
 from nn_train.config.ports import parse_port_range
 from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
@@ -110,11 +110,12 @@ class TrainConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for label, weight in self.class_weight.items():
+        weights = {label: checked_value("train.class_weight", weight) for label, weight in self.class_weight.items()}
+        for label, weight in weights.items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not number or not 0 <= weight < math.inf:
                 raise RequestError(f"train.class_weight: {label}: {weight!r} is not a number of at least 0")
-        object.__setattr__(self, "class_weight", FrozenDict(self.class_weight))
+        object.__setattr__(self, "class_weight", FrozenDict(weights))
         if self.callbacks is not None and not is_entry_point(self.callbacks):
             raise RequestError(f"train.callbacks: {self.callbacks!r} is not written as module:function")
 

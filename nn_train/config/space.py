@@ -133,6 +133,8 @@ def parse_domain(path: str, field: str, kind: str, content: object) -> Domain:
     """A range or a list of values."""
     hint = type_of(field)
     whole = "int" in str(hint)
+    if kind == "quantized" and is_own_argument(field) and isinstance(content, list | tuple):
+        whole = all(isinstance(value, int) for value in content)  # an argument of the user's has no type
     if not isinstance(content, list | tuple) or not content:
         raise RequestError(f"{path}: {kind} needs a list of values, got {content!r}")
     if kind in LISTS:
@@ -177,6 +179,8 @@ def parse_by(field: str, content: object, given: Mapping[str, Any]) -> By:
     domain = governing(path, other, given)
     if domain.kind not in LISTS:
         raise RequestError(f"{path}: {other} must be a choice or a grid, so that its values can be told apart")
+    if any(isinstance(value, list) for value in domain.values):
+        raise RequestError(f"{path}: {other} is a choice between lists, which cannot stand before a branch")
     parsed = {coerce(path, key, type_of(other)): spec for key, spec in branches.items()}
     if set(parsed) != set(domain.values):
         raise RequestError(

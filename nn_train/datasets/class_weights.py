@@ -32,9 +32,10 @@ def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData
             "(x, y, sample_weight)"
         )
     names = list(data.class_names or map(str, range(data.num_classes)))
-    weights = np.ones(data.num_classes, np.float32)
-    for label, weight in given.items():
-        weights[place_of(label, names)] = weight
+    weights, places = np.ones(data.num_classes, np.float32), [place_of(label, names) for label in given]
+    if len(set(places)) < len(places):
+        raise RequestError(f"train.class_weight: {', '.join(given)} name a class twice, by its name and its number")
+    weights[places] = list(given.values())
     of_examples = weights[data.train.y]
     if data.train.weight is not None:
         of_examples = of_examples * data.train.weight

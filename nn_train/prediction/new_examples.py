@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point
 from nn_train.datasets.arrays import as_images, check_inputs
-from nn_train.datasets.examples import leaves, map_leaves
+from nn_train.datasets.examples import digest, leaves, map_leaves
 from nn_train.datasets.sources import read_bytes
 from nn_train.errors import RequestError
 
 BYTES = 255.0
-UNKNOWN = -1.0  # of a run that does not say by what its bytes were divided
+NOT_SAID = -1.0  # of a run that does not say by what its bytes were divided
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class NewExamples:
         for start in range(0, len(self.ids), rows):
             part = slice(start, min(start + rows, len(self.ids)))
             yield part, map_leaves(self.x, part)
+
+    def digest(self) -> str:
+        """Of all that is to be predicted."""
+        return " ".join(digest(array) for array in (self.ids, *leaves(self.x)))
 
 
 def read_new(source: str) -> NewExamples:
@@ -64,6 +68,8 @@ def read_new(source: str) -> NewExamples:
     if isinstance(x, np.ndarray):
         check_inputs(x, "x", source, "--data")
     count = lengths.pop()
+    if count == 0:
+        raise RequestError(f"--data: {source}: there are no examples")
     ids = np.arange(count) if ids is None else np.asarray(ids)
     if ids.shape != (count,) or ids.dtype.kind not in "iuU":
         raise RequestError(
@@ -102,7 +108,7 @@ def as_trained(x: Any, divisor: float | None, source: str) -> tuple[Any, float |
     """The examples, and what they are divided by, as those of a run's training were.
 
     Args:
-        divisor: of the run's data: 255 for bytes, None where they were not divided, ``UNKNOWN``.
+        divisor: of the run's data: 255 for bytes, None where they were not divided, ``NOT_SAID``.
 
     Raises:
         RequestError: the run was trained on bytes, and these are none.
@@ -110,7 +116,7 @@ def as_trained(x: Any, divisor: float | None, source: str) -> tuple[Any, float |
     if not isinstance(x, np.ndarray):
         return x, None
     is_bytes = x.dtype == np.uint8
-    if divisor == UNKNOWN:
+    if divisor == NOT_SAID:
         divisor = BYTES if is_bytes else None
     if divisor is not None and not is_bytes:
         raise RequestError(

@@ -14,13 +14,14 @@ from nn_train.config import config_from_dict
 from nn_train.config.entry_points import check_function
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import read_model
-from nn_train.prediction.new_examples import UNKNOWN, as_trained, read_new
+from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
 from nn_train.prediction.predicted import Predicted, check_output, write
-from nn_train.prediction.scorer import BLOCK, as_columns, load_model, logits_model
+from nn_train.prediction.scorer import BLOCK, UNKNOWN, are_probabilities, as_columns, load_model, logits_model
 from nn_train.prediction.workers import answers, start_workers
 from nn_train.report.inputs.run_folders import find_runs, read_run
+from nn_train.storage.folder import ResultsFolder
 
 Say = Callable[[str], None]
 
@@ -34,12 +35,14 @@ class Part:
         ids: what they are called, ``[n]``.
         values: probabilities, or outputs, float32 ``[n, K]``.
         total: how many examples there are in all.
+        digest: of all examples and their names, as this worker has read them.
     """
 
     rows: NDArray[np.int64]
     ids: NDArray[Any]
     values: NDArray[np.float32]
     total: int
+    digest: str
 
 
 def predict_run(
@@ -69,7 +72,7 @@ def predict_run(
         TrainingError: workers died too often.
     """
     path = check_output(output)
-    folder = find_runs([run])[0][0]
+    folder = min(find_runs([run])[0], key=place_in_search)
     model, files = read_model(folder, "--run"), read_run(folder)
     about = files.result.get("data") or {}
     if is_entry_point(source):
@@ -94,6 +97,12 @@ def predict_run(
     return path
 
 
+def place_in_search(folder: ResultsFolder) -> int:
+    """1 for the best run of a search, which is ``1_<trial>`` there."""
+    place = folder.location.rstrip("/").rpartition("/")[2].partition("_")[0]
+    return int(place) if place.isdecimal() else 0
+
+
 def predict_part(
     model: bytes, settings: dict[str, Any], about: dict[str, Any], source: str, rank: int, size: int
 ) -> Part:
@@ -107,18 +116,34 @@ def predict_part(
     from nn_train.engine.tensors import as_input
 
     network = load_model(model, config_from_dict(settings).model.name)
-    forward = outputs_of(network, is_classifier=about.get("num_classes") is not None)
+    forward = outputs_of(network, is_classifier=has_classes(about))
     examples = read_new(source)
-    x, divisor = as_trained(examples.x, about.get("divisor", UNKNOWN), source)
+    x, divisor = as_trained(examples.x, about.get("divisor", NOT_SAID), source)
     check_shape(network, x, source)
     rows, values = [np.empty(0, np.int64)], []
     for index, (part, block) in enumerate(type(examples)(x, examples.ids).blocks(BLOCK)):
         if index % size == rank:
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
-            values.append(forward(as_input(block, divisor)))
+            values.append(predicted(forward, as_input(block, divisor), source))
     place = np.concatenate(rows)
     found = np.concatenate(values) if values else np.empty((0, 0), np.float32)
-    return Part(place, examples.ids[place], found, len(examples.ids))
+    return Part(place, examples.ids[place], found, len(examples.ids), examples.digest())
+
+
+def predicted(forward: Callable[[Any], NDArray[np.float32]], x: Any, source: str) -> NDArray[np.float32]:
+    """What the model says of a block. RequestError where it does not take such examples."""
+    import tensorflow as tf
+
+    try:
+        return forward(x)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        said = " ".join(str(error).split())[:400]
+        raise RequestError(f"--data: {source}: the model does not take these examples: {said}") from error
+
+
+def has_classes(about: dict[str, Any]) -> bool:
+    """Whether a run was trained on classes, by what ``result.json`` says of its data."""
+    return about.get("num_classes") is not None or bool(about.get("class_names"))
 
 
 def outputs_of(network: Any, is_classifier: bool) -> Callable[[Any], NDArray[np.float32]]:
@@ -131,9 +156,11 @@ def outputs_of(network: Any, is_classifier: bool) -> Callable[[Any], NDArray[np.
 
     def probabilities(x: Any) -> NDArray[np.float32]:
         values = np.asarray(forward(x), np.float32)
-        if kind == "probabilities":  # a model that hides its layers gives what it gives
-            flat = values.reshape(len(values), -1)
-            return np.concatenate([1 - flat, flat], axis=1) if flat.shape[1] == 1 else flat
+        values = values.reshape(len(values), -1)
+        if kind == UNKNOWN and are_probabilities(values):
+            return values
+        if kind == UNKNOWN and values.shape[1] == 1 and values.min() >= 0 and values.max() <= 1:
+            return np.concatenate([1 - values, values], axis=1)
         logits = as_columns(values).astype(np.float64)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -161,11 +188,14 @@ def check_shape(network: Any, x: Any, source: str) -> None:
 
 def joined(parts: Sequence[Part], about: dict[str, Any]) -> Predicted:
     """The parts of all workers in the order of the examples, each once."""
-    rows = np.concatenate([part.rows for part in parts])
-    order = np.argsort(rows, kind="stable")
-    assert np.array_equal(rows[order], np.arange(parts[0].total)), "an example was not predicted once"
+    if len({part.digest for part in parts}) > 1:
+        raise TrainingError(
+            "--data: the workers have read different examples; let the function give all of them the same, or take one "
+            "worker"
+        )
+    order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
     values = np.concatenate([part.values for part in parts if len(part.rows)])[order]
-    names = about.get("class_names") if about.get("num_classes") is not None else None
-    if about.get("num_classes") is not None and (names is None or len(names) != values.shape[1]):
+    names = about.get("class_names") if has_classes(about) else None
+    if has_classes(about) and (names is None or len(names) != values.shape[1]):
         names = [str(label) for label in range(values.shape[1])]
     return Predicted(np.concatenate([part.ids for part in parts if len(part.rows)])[order], values, names)

@@ -23,6 +23,7 @@ from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
 from nn_train.evaluation.predictions import Shard
 
+UNKNOWN = "unknown"  # whether a model gives logits or probabilities
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 
 
@@ -69,11 +70,18 @@ def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Score
         empty = np.empty(0, np.int64)
         return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output)
     values = np.concatenate(logits)
-    if output == "probabilities":
-        from nn_train.evaluation import log_probabilities
+    if output == UNKNOWN:
+        output = "logits"
+        if are_probabilities(values):
+            from nn_train.evaluation import log_probabilities
 
-        values, output = log_probabilities(values), "log_probabilities"
+            values, output = log_probabilities(values), "log_probabilities"
     return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output)
+
+
+def are_probabilities(values: NDArray[np.float32]) -> bool:
+    """Whether the rows [n, C] of a model that does not tell are probabilities: within 0 and 1, of a sum of 1."""
+    return bool(values.min() >= 0 and np.allclose(values.sum(axis=1, dtype=np.float64), 1.0, atol=1e-3))
 
 
 def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
@@ -113,23 +121,25 @@ def load_model(content: bytes, name: str) -> Any:
 def logits_model(model: Any) -> tuple[Any, str]:
     """A function from inputs to pre-activations, and which output it gives.
 
-    A softmax or sigmoid that is the last layer, or the activation of the last layer, is left out. A model
-    that hides its layers gives what it gives; ``probabilities`` where its config cannot tell more.
+    A softmax or sigmoid that is the last layer, or the activation of the last layer, is left out. A model that hides
+    its layers, or ends in something else, gives what it gives: ``UNKNOWN``.
     """
     import keras
     import tensorflow as tf
 
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) > 1:
-        raise RequestError(f"the model has {len(outputs)} outputs; a report needs one")
+        raise RequestError(f"the model has {len(outputs)} outputs, and only one can be looked at")
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
-    kind = "probabilities"
+    kind = UNKNOWN
     if outputs:
-        last, kind = outputs[0]._keras_history.operation, "logits"
+        last = outputs[0]._keras_history.operation
         if isinstance(last, keras.layers.Softmax):
-            model = keras.Model(model.inputs, last.input)
+            model, kind = keras.Model(model.inputs, last.input), "logits"
         elif getattr(last, "activation", None) in squashing:
-            last.activation = keras.activations.linear
+            last.activation, kind = keras.activations.linear, "logits"
+        elif getattr(last, "activation", None) is keras.activations.linear:
+            kind = "logits"
     return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False), kind
 
 

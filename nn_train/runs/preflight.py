@@ -88,7 +88,7 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
     for field, (name, args) in named.items():
         if name is not None and is_entry_point(name):
             check_function(field, name, args)
-    if is_entry_point(config.model.name):
+    if is_entry_point(config.model.name) and "model.name" not in varied:
         check_read(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
         with_class_weights(load_data(config.data), config.train.class_weight)

@@ -119,7 +119,8 @@ class TrialWorker:
         self.training, self.refused = None, ""
         try:
             data = self.load(config)
-            self.model = self.models.get(config, data, values)
+            # Where the model itself varies, a field that depends on it may be of another model.
+            self.model = self.models.get(config, data, () if "model.name" in values else values)
             training = TrialTraining(config, data, self.model.loop, folder, values)
             self.hooks.watch.timeout = config.run.hang_timeout
             self.hooks.forget()

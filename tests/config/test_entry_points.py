@@ -83,12 +83,17 @@ def any_of_them(config, **more): return more
 def none(input_shape): return ()
 @wrapped
 def decorated(depth): pass
+def rebound(depth): return depth
+rebound = functools.partial(rebound, depth=3)
+def inner(depth): return depth
+@functools.wraps(inner)
+def wraps(*args, **more): return inner(depth=5)
 """
 
 
 @pytest.fixture
 def takes(tmp_path, monkeypatch):
-    (tmp_path / "takes_things.py").write_text(TAKES.replace("@wrapped", "@staticmethod"))
+    (tmp_path / "takes_things.py").write_text("import functools\n" + TAKES.replace("@wrapped", "@staticmethod"))
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -115,7 +120,12 @@ def test_arguments_are_given_by_name(takes):
         ("build", {"depth": 4, "rate": 0.5}, (4, 8, 0.5)),
         ("any_of_them", {"depth": 4}, {"depth": 4, "input_shape": 2}),
         ("none", {}, ()),
+        ("rebound", {}, 3),
+        ("wraps", {}, 5),
     ]:
         check_function("model.name", f"takes_things:{name}", args)
         assert call_entry_point("model.name", f"takes_things:{name}", args, config=1, input_shape=2) == given
     check_function("model.name", "takes_things:decorated", {"whatever": 1})  # who knows what is behind it
+    for look in (check_function, call_entry_point):
+        with pytest.raises(RequestError, match=r"^--data: .* needs config, and is given nothing"):
+            look("--data", "takes_things:build")

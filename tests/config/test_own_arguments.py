@@ -22,6 +22,8 @@ OWN = ["--model.name", "my:build"]
         ("none", None),
         ("gelu", "gelu"),
         ("[64, 32]", [64, 32]),
+        ("[1e-3, 2]", [1e-3, 2]),
+        ("", ""),
         ("{a: 1}", "{a: 1}"),
         ("a: [", "a: ["),
     ],
@@ -64,6 +66,31 @@ def test_what_cannot_be_one_is_refused(words, said):
         parse_arguments(words)
 
 
+def test_a_section_that_is_left_empty_is_empty():
+    config = config_from_dict({"model": {"name": "my:build", "args": None}, "train": {"class_weight": None}})
+    assert config.model.args == config.train.class_weight == {}
+
+
+def test_an_argument_of_one_model_is_none_for_a_built_in_one():
+    base = config_from_dict({"model": {"name": "my:build"}})
+    given = {
+        "model.name": {"choice": ["my:build", "mlp"]},
+        "model.args.depth": {"by": {"model.name": {"my:build": {"integer": [1, 4]}, "mlp": None}}},
+    }
+    space = parse_space(given, base)
+    values = resolve(space, {"model.name": "mlp"})
+    assert with_values(base, values).model.args == {}
+    values = resolve(space, {"model.name": "my:build", "model.args.depth|my:build": 2})
+    assert with_values(base, values).model.args == {"depth": 2}
+
+
+def test_quantized_whole_numbers_stay_whole():
+    (domain,) = parse_space(
+        {"model.args.units": {"quantized": [16, 128, 16]}}, config_from_dict({"model": {"name": "my:build"}})
+    ).values()
+    assert (domain.whole, domain.values) == (True, (16, 128, 16))
+
+
 def test_a_search_varies_them_like_any_field():
     base = config_from_dict({"model": {"name": "my:build", "args": {"act": "relu", "depth": 1}}})
     given = {
@@ -97,3 +124,12 @@ def test_a_search_varies_them_like_any_field():
 def test_a_search_does_not_vary_what_is_none(field, said):
     with pytest.raises(RequestError, match=said):
         parse_space({field: {"choice": [1, 2]}}, config_from_dict({"model": {"name": "my:build"}}))
+
+
+def test_a_choice_between_lists_has_no_branches():
+    given = {
+        "model.args.hidden": {"choice": [[64], [32, 32]]},
+        "model.dropout": {"by": {"model.args.hidden": {"a": 0.1, "b": 0.2}}},
+    }
+    with pytest.raises(RequestError, match="a choice between lists"):
+        parse_space(given, config_from_dict({"model": {"name": "my:build"}}))

@@ -55,9 +55,14 @@ def test_what_is_no_class_is_refused(changes, label, said):
         with_class_weights(data(**changes), {label: 2.0})
 
 
+def test_a_class_is_named_once():
+    with pytest.raises(RequestError, match="0, bird name a class twice"):
+        with_class_weights(data(class_names=("bird", "cat", "dog")), {"0": 2.0, "bird": 3.0})
+
+
 def test_a_job_file_gives_labels_as_numbers():
-    config = config_from_dict({"train": {"class_weight": {0: 1, "cat": 2.5}}})
-    assert config.train.class_weight == {"0": 1, "cat": 2.5}
+    config = config_from_dict({"train": {"class_weight": {0: "1e-1", "cat": 2.5}}})
+    assert config.train.class_weight == {"0": 0.1, "cat": 2.5}
     hash(config.train)
 
 

@@ -11,10 +11,11 @@ import pytest
 from jobs.predict import main
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.cli import exit_code
-from nn_train.errors import RequestError
-from nn_train.prediction.new_examples import UNKNOWN, as_trained, read_new
-from nn_train.prediction.predict_run import joined, predict_part
+from nn_train.errors import RequestError, TrainingError
+from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
+from nn_train.prediction.predict_run import Part, joined, place_in_search, predict_part
 from nn_train.prediction.predicted import Predicted, check_output, csv_bytes, write
+from nn_train.storage.folder import ResultsFolder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 12, 12)).astype(np.uint8)
 
@@ -66,10 +67,10 @@ def test_what_are_no_examples_is_refused(tmp_path, arrays, said):
     ("x", "of_run", "shape", "divisor"),
     [
         (IMAGES, 255.0, (7, 12, 12, 1), 255.0),
-        (IMAGES, UNKNOWN, (7, 12, 12, 1), 255.0),
+        (IMAGES, NOT_SAID, (7, 12, 12, 1), 255.0),
         (IMAGES, None, (7, 12, 12), None),
         (IMAGES / 255, None, (7, 12, 12), None),
-        (IMAGES / 255, UNKNOWN, (7, 12, 12), None),
+        (IMAGES / 255, NOT_SAID, (7, 12, 12), None),
     ],
 )
 def test_they_are_made_ready_as_those_of_the_training(x, of_run, shape, divisor):
@@ -141,7 +142,35 @@ def test_probabilities_are_those_of_the_model_for_any_number_of_workers(tmp_path
 
 
 @pytest.mark.tf
-def test_a_model_without_classes_gives_its_outputs(tmp_path):
+def test_a_model_that_ends_in_an_operation_is_taken_by_its_numbers(tmp_path):
+    import keras
+
+    inputs = keras.Input((12, 12, 1))
+    scores = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    source, about = saved(tmp_path, x=IMAGES), {"num_classes": 3, "divisor": 255.0}
+    x = IMAGES[..., None] / np.float32(255)
+    for outputs, are_logits in ((keras.ops.softmax(scores), False), (keras.layers.Add()([scores, scores]), True)):
+        model = keras.Model(inputs, outputs)
+        expected = model.predict(x, verbose=0)
+        if are_logits:
+            expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
+        np.testing.assert_allclose(predicted_with(model, tmp_path, source, 1, **about).values, expected, atol=1e-6)
+
+
+def test_workers_that_read_other_examples_are_found():
+    one = Part(np.arange(2), np.arange(2), np.zeros((2, 3), np.float32), 2, "a")
+    with pytest.raises(TrainingError, match="have read different examples"):
+        joined([one, Part(np.empty(0, int), np.empty(0, int), np.zeros((0, 0), np.float32), 2, "b")], {})
+
+
+def test_the_best_run_of_a_search_is_the_first(tmp_path):
+    names = ["10_t00001", "1_t00007", "2_t00003"]
+    places = [ResultsFolder(str(tmp_path / name)) for name in names]
+    assert min(places, key=place_in_search) is places[1]
+
+
+@pytest.mark.tf
+def test_a_model_without_classes_gives_its_outputs(tmp_path, monkeypatch):
     import keras
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -151,6 +180,10 @@ def test_a_model_without_classes_gives_its_outputs(tmp_path):
     np.testing.assert_allclose(found.values, model.predict(x.astype(np.float32), verbose=0), atol=1e-6)
     with pytest.raises(RequestError, match=r"an example has shape \(4,\), and the model takes \(3,\)"):
         predicted_with(model, tmp_path, saved(tmp_path, x=np.zeros((9, 4))), 1, num_classes=None)
+    (tmp_path / "gives_dict.py").write_text("import numpy as np\ndef x(): return {'left': np.ones((3, 2))}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RequestError, match="the model does not take these examples: "):
+        predicted_with(model, tmp_path, "gives_dict:x", 1, num_classes=None)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,10 @@ def own(input_shape):
 def plain(input_shape):
     pattern = re.compile("a")
     return make(input_shape)
+def teacher(input_shape):
+    inner = make(input_shape)
+    inner.compile("adam", "mse")
+    return make(inner)
 def reads(config):
     return own(config)
 """
@@ -134,6 +138,8 @@ def reads(config):
         ("own", {}, ["optimizer.learning_rate"], "its_functions:own compiles its model and does not read it"),
         ("own", {"model": {"dropout": 0.1}}, [], "model.dropout: would change nothing"),
         ("plain", {}, ["model.hidden_units"], "model.hidden_units: would change nothing"),
+        ("plain", {}, ["model.name", "model.hidden_units"], None),
+        ("teacher", {"optimizer": {"learning_rate": 0.1}}, [], None),
         ("plain", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "train.batch_size"], None),
         ("reads", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "model.dropout"], None),
     ],

@@ -142,10 +142,14 @@ def put(variables: list[Any], values: list[np.ndarray]) -> None:
             variable.assign(value)
 
 
-def few_rows(data: Nest) -> Any:
-    """At most ``ROWS`` rows of a batch; None where there are not two, or not all of it is dense."""
+def few_rows(data: Nest, each: int = 1) -> Any:
+    """The first rows of a batch: ``ROWS`` or what there are, or two or more for ``each`` of so many workers.
+
+    None where there are not two, or not one for each, or not all of it is dense.
+    """
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    rows = min([ROWS, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))])
+    most = ROWS if each == 1 else max(2, ROWS // each) * each
+    rows = min([most, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))]) // each * each
     return first_rows(data, 0, rows) if rows > 1 and all(map(is_dense, leaves)) else None
 
 

@@ -60,9 +60,9 @@ class Draws:
         """Where as many rows are drawn as this worker has, or several times as many: its own among the rows of all."""
 
         def of_all(shape: Nest, *args: object, **named: Any) -> Any:
-            sizes = tf.unstack(shape) if isinstance(shape, tf.Tensor) else list(shape)
-            if not sizes or not (isinstance(sizes[0], tf.Tensor) or tf.executing_eagerly()):
-                return draw(shape, *args, **named)  # rows are not counted in a graph
+            sizes = tf.unstack(tf.cast(shape, tf.int32)) if isinstance(shape, tf.Tensor) else list(shape)
+            if not sizes or is_known(sizes[0]):
+                return draw(shape, *args, **named)
             place = self.place_of(sizes[0])
 
             def padded(value: Any) -> Any:  # a mean or the like for each row
@@ -75,14 +75,14 @@ class Draws:
         return of_all
 
     def place_of(self, count: Nest) -> Place:
-        """Of ``count`` rows: this worker's among those of all, or its part of as many for each worker."""
-        rows, workers = self.rows, self.rows.workers
+        """Of ``count`` rows: this worker's among those of all. What cannot be rows is drawn alike by all workers."""
+        rows, count = self.rows, tf.cast(count, tf.int32)
         own = rows.stop - rows.first
         is_rows = tf.logical_and(count > 0, tf.equal(count % own, 0))
-        first = tf.where(is_rows, rows.first, workers.rank * count)
+        first = tf.where(is_rows, rows.first, 0)
         return Place(
             blocks=tf.where(is_rows, count // own, 1),
-            width=tf.where(is_rows, rows.n, workers.size * count),
+            width=tf.where(is_rows, rows.n, count),
             first=first,
             stop=first + tf.where(is_rows, own, count),
         )
@@ -137,6 +137,13 @@ def without_chance() -> Iterator[None]:
             for name in names:
                 stack.enter_context(replaced(module, name, constant(getattr(module, name))))
         yield
+
+
+def is_known(size: Any) -> bool:
+    """Whether a number is known while a graph is made, where rows are not: that of a weight or the like."""
+    if tf.executing_eagerly():
+        return False
+    return not isinstance(size, tf.Tensor) or tf.get_static_value(size) is not None
 
 
 def is_one(size: Any) -> bool:

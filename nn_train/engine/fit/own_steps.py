@@ -18,6 +18,7 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from nn_train.engine.fit.checks import ALONE, few_rows, put, short, unchanged, values_of
 from nn_train.engine.fit.draws import without_chance
 from nn_train.engine.fit.replacing import replaced
+from nn_train.engine.fit.rows import Rows
 from nn_train.engine.fit.steps import Step, is_overridden, spread_step
 from nn_train.engine.fit.under_way import state_of
 from nn_train.engine.fit.workers import sums
@@ -26,6 +27,7 @@ from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
+SEED = "seed_generator_state"
 Outcome = dict[str, np.ndarray]  # what a step comes to, by what it is called in a message
 
 
@@ -38,16 +40,21 @@ def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> 
         data: a batch as Keras hands it to a step, the same on all. Of one row nothing can be learnt.
         workers: R and this process's place among them.
     """
-    rows = few_rows(data)
+    # As many for each, so that none runs into what the others do not, and these wait.
+    rows = few_rows(data, each=workers.size)
     if not is_overridden(model, name) or rows is None:
         return
-    objection = ""
-    with unchanged(model), without_chance(), contextlib.suppress(Exception):  # what is wrong with it, it will say
-        step = getattr(model, name)
-        alone, again = outcome(model, step, rows), outcome(model, step, rows)
-        together = outcome(model, spread_step(model, name, workers), rows)
-        if not difference(model, alone, again):  # else it draws random numbers, and nothing can be compared
-            objection = difference(model, alone, together)
+    step, objection, alone = getattr(model, name), "", None
+    with unchanged(model), without_chance():
+        with contextlib.suppress(Exception):  # what is wrong with it, it will say
+            outcome(model, step, Rows(rows, workers).own)
+            alone, again = outcome(model, step, rows), outcome(model, step, rows)
+            if difference(model, alone, again):
+                alone = None  # it draws random numbers, and nothing can be compared
+        if float(sums([tf.constant(float(alone is None))], workers)[0]) > 0 or alone is None:
+            return
+        with contextlib.suppress(Exception):
+            objection = difference(model, alone, outcome(model, spread_step(model, name, workers), rows))
     if float(sums([tf.constant(float(bool(objection)))], workers)[0]) > 0:
         found = objection or "another worker says what"
         raise RequestError(
@@ -58,7 +65,7 @@ def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> 
 
 
 def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
-    """What a step gives the optimizers, changes by itself and returns; nothing is changed after it."""
+    """What a step gives the optimizers, changes by itself and returns. Random states go on, all else is as it was."""
     found: Outcome = {}
 
     def note(optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
@@ -75,7 +82,8 @@ def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
         returned = step(rows)
     for number, (variable, value) in enumerate(zip(variables, values_of(variables), strict=True)):
         found[f"change {number + 1} by itself, of {variable.path}"] = value.astype(np.float64) - before[number]
-    put(variables, before)
+    kept = [place for place, variable in enumerate(variables) if variable.name != SEED]
+    put([variables[place] for place in kept], [before[place] for place in kept])
     if isinstance(returned, dict):
         found |= {f"{key}, which it returns": np.asarray(value) for key, value in returned.items()}
     return found
@@ -87,12 +95,13 @@ def difference(model: keras.Model, one: Outcome, other: Outcome) -> str:
         return f"{min(one.keys() ^ other.keys())}, is there on the one and not on the others"
     # Sums in another order differ by the largest of their parts, of which nearly nothing may be left.
     tolerance = max(1e-3, precision(model))
+    noise = 1e-6 if tolerance == 1e-3 else tolerance  # of the largest: what is left of a gradient that is nought
     largest = max(
         (float(np.max(np.abs(value), initial=0)) for value in one.values() if np.all(np.isfinite(value))), default=0
     )
     for name in one:
         ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
-        atol = tolerance * np.max(np.abs(ours), initial=0) + 1e-6 * largest
+        atol = tolerance * np.max(np.abs(ours), initial=0) + noise * largest
         if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
             return f"{name}, is {short(ours)} on one and {short(theirs)} on several"
     return ""
