@@ -124,13 +124,13 @@ def predict_part(
     for index, (part, block) in enumerate(type(examples)(x, examples.ids).blocks(BLOCK)):
         if index % size == rank:
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
-            values.append(predicted(forward, as_input(block, divisor), source))
+            values.append(outputs_for(forward, as_input(block, divisor), source))
     place = np.concatenate(rows)
     found = np.concatenate(values) if values else np.empty((0, 0), np.float32)
     return Part(place, examples.ids[place], found, len(examples.ids), examples.digest())
 
 
-def predicted(forward: Callable[[Any], NDArray[np.float32]], x: Any, source: str) -> NDArray[np.float32]:
+def outputs_for(forward: Callable[[Any], NDArray[np.float32]], x: Any, source: str) -> NDArray[np.float32]:
     """What the model says of a block. RequestError where it does not take such examples."""
     import tensorflow as tf
 
