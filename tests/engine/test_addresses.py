@@ -97,6 +97,7 @@ def test_ranges_of_ports(text):
 
 
 @pytest.mark.dist
+@pytest.mark.long
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_workers_join_over_ipv6(tmp_path):
     run_workers(3, tmp_path, Path(__file__).parents[1] / "sum_of_ranks.py", host="::1")

@@ -207,7 +207,7 @@ def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatc
 def test_the_job_is_named(capfd, words, code):
     assert exit_code(lambda: main(words)) == code
     captured = capfd.readouterr()
-    assert "train, tune, evaluate, pipeline, doctor" in (captured.err if code else captured.out)
+    assert "train, tune, evaluate, predict, pipeline, doctor" in (captured.err if code else captured.out)
 
 
 @pytest.mark.e2e
@@ -215,7 +215,7 @@ def test_a_wrong_job_ends_with_code_2_and_one_line():
     done = subprocess.run([*SUBMIT, "trian"], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "error: 'trian': is no job; known: train, tune, evaluate, pipeline, doctor\n"
+    assert done.stderr == "error: 'trian': is no job; known: train, tune, evaluate, predict, pipeline, doctor\n"
 
 
 @pytest.fixture(scope="module")

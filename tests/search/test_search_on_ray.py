@@ -207,6 +207,7 @@ def test_a_trial_that_hangs_or_stands_still_is_run_again(tmp_path, workers):
     assert statuses(tmp_path) == ["completed"] * 2
 
 
+@pytest.mark.long
 def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
     config = make(tmp_path, epochs=2, train={"callbacks": "user_callbacks:kill_trial_once"}, search={"num_trials": 2})
     outcome = search(config)

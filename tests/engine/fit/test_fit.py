@@ -13,7 +13,7 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"plain", "normalised", "own_step", "installed", "refused", "own_scope"}
+QUICK = {"normalised", "installed", "refused", "own_scope"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback"}  # not compared with one worker
 
