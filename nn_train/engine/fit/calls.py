@@ -9,20 +9,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
-from nn_train.engine.fit.callbacks import ChiefOnly
+from nn_train.engine.fit.callbacks import BATCHES, ChiefOnly, listens_to
 from nn_train.engine.fit.functions import step_function
 from nn_train.engine.fit.own_scope import make_plain, outside_of_scopes, strategy_around
 from nn_train.engine.fit.random_state import take_over_random_states
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.steps import spread_predictions, spread_step
 from nn_train.engine.fit.under_way import UnderWay, under_way_of
-from nn_train.engine.fit.workers import join
+from nn_train.engine.fit.workers import join, told_by_chief
 from nn_train.engine.strategy import Replicas
 
 KERAS = {name: getattr(keras.Model, name) for name in ("fit", "evaluate", "predict")}  # as Keras has them
 KINDS = ("train", "test", "predict")
 KEPT = "_of_all_workers"  # of a model's attributes: what it was compiled with, and the functions for that
+AT_ONCE = 32  # batches of a graph call where nobody is told of single ones
 chief_alone: list[keras.Model] = []  # whose callbacks run now
 
 
@@ -108,9 +111,38 @@ def call_spread(
         bound.arguments["callbacks"] = [
             ChiefOnly(callbacks, workers, under_way.share, under_way.check_length, lambda: alone(model))
         ]
+        listened = told_by_chief(listens_to_steps(given, bound.arguments), workers)
         if not workers.is_chief:
             bound.arguments["verbose"] = 0
-        return KERAS[name](*bound.args, **bound.kwargs)
+        with contextlib.nullcontext() if listened else many_at_once(model):
+            return KERAS[name](*bound.args, **bound.kwargs)
+
+
+def listens_to_steps(given: object, arguments: dict[str, Any]) -> bool:
+    """Whether somebody is told of single batches, were it the progress bar, or the call ends after so many of them."""
+    limits = ("steps", "steps_per_epoch", "validation_steps")
+    if any(arguments.get(name) for name in limits) or keras.config.max_steps_per_epoch():
+        return True
+    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given or [])
+    if any(listens_to(one, kind) for one in callbacks for kind in BATCHES):
+        return True
+    counts = is_array(arguments["x"])  # otherwise a line for each epoch says how many batches it had, as they are told
+    return arguments["verbose"] != 0 and not (arguments["verbose"] == 2 and counts)
+
+
+def is_array(x: object) -> bool:
+    return all(isinstance(leaf, np.ndarray | tf.Tensor) for leaf in keras.tree.flatten(x))
+
+
+@contextlib.contextmanager
+def many_at_once(model: keras.Model) -> Iterator[None]:
+    """Meanwhile a call of the model's functions takes ``AT_ONCE`` batches, where it was compiled to take one."""
+    kept = model.steps_per_execution
+    try:
+        model.steps_per_execution = AT_ONCE if kept == 1 else kept
+        yield
+    finally:
+        model.steps_per_execution = kept
 
 
 @contextlib.contextmanager

@@ -71,9 +71,10 @@ def check_state(model: keras.Model, parts: list[Any]) -> None:
         put(kept, before)
     for variable, one, other in zip(kept, *after, strict=True):
         if not (agree(model, one, other) if one.dtype.kind == "f" else np.array_equal(one, other)):
+            after_one, after_others = short(one, other)
             raise RequestError(
-                f"{variable.path} depends on the rows that its layer sees: after one row it is {short(one)}, after "
-                f"others {short(other)}. Each worker would keep its own; let the layer keep what does not depend on "
+                f"{variable.path} depends on the rows that its layer sees: after one row it is {after_one}, after "
+                f"others {after_others}. Each worker would keep its own; let the layer keep what does not depend on "
                 f"the rows, {ALONE}"
             )
 
@@ -162,5 +163,9 @@ def is_dense(leaf: Nest) -> bool:
     return isinstance(leaf, tf.Tensor) and leaf.shape.rank not in (0, None)
 
 
-def short(value: np.ndarray) -> str:
-    return np.array2string(value.reshape(-1)[:3], precision=4, separator=", ")
+def short(one: np.ndarray, other: np.ndarray) -> tuple[str, str]:
+    """Of two arrays what differs most, at most three entries, for a message."""
+    pair = [np.asarray(value, np.float64).reshape(-1) for value in (one, other)]
+    most = np.sort(np.argsort(-np.abs(pair[0] - pair[1]), kind="stable")[:3]) if one.shape == other.shape else slice(3)
+    first, second = (np.array2string(value[most], precision=4, separator=", ") for value in pair)
+    return first, second

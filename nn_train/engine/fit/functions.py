@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,69 +11,84 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from nn_train.engine.fit.checks import check_model
+from nn_train.engine.fit.graphs import Graphs, alike, joined
 from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 
+PORTION = 2**25  # bytes of batches that are read before they are trained with
+
 
 def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], workers: Replicas) -> Callable[..., Any]:
     """What Keras calls with an iterator over batches, or, for predictions, with batches.
 
-    One batch a graph call: the messages of a shorter batch are shorter, which one graph cannot do.
+    It takes ``model.steps_per_execution`` of them: these are compared with the other workers' in one message, and run
+    in one graph call where they are alike.
     """
-    graphs: dict[Any, Any] = {}  # by the structure of the batches, and the shapes that they are known to have
+    graphs = Graphs(step, joins=kind == "predict")
     checked = False
 
-    def graph_of(data: Nest, specs: list[Any] | None) -> Any:
-        """A graph for batches like ``data``. As Keras does, it takes from an iterator what shapes all batches have."""
-        signature = None if specs is None else [specs]
-
-        def on_leaves(leaves: list[Any]) -> Any:
-            given = iter(leaves)
-            return step(keras.tree.map_structure(lambda leaf: None if leaf is None else next(given), data))
-
-        return tf.function(on_leaves, input_signature=signature, reduce_retracing=signature is None, autograph=False)
-
-    def graph_for(data: Nest, specs: list[Any] | None) -> Any:
-        key = str(keras.tree.map_structure(lambda leaf: leaf is None, data)), repr(specs)
-        if key not in graphs:
-            graphs[key] = graph_of(data, specs)
-        return graphs[key]
-
-    def on_batch(data: Nest, specs: list[Any] | None) -> Any:
+    def first(data: Nest, specs: list[Any] | None) -> None:
+        """Make what is missing, and see that all workers begin alike and come to what one does."""
         nonlocal checked
         under_way = under_way_of[id(model)]
         if not under_way.begun:
             build(model, data)
             make_plain(model)  # metrics that the user made in a scope are the model's only now
-            if not model.run_eagerly:  # makes what could not be built
-                graph_for(data, specs).get_concrete_function(leaves_of(data))
+            if not model.run_eagerly:
+                graphs.trace(data, specs)  # makes what could not be built
             under_way.begin()
         if not checked:
             checked = check_model(model, data)
             if checked and kind != "predict":
                 check_step(model, f"{kind}_step", data, workers)
-        return step(data) if model.run_eagerly else graph_for(data, specs)(leaves_of(data))
+
+    def run(portion: list[Any], specs: list[Any] | None) -> Iterator[Any]:
+        first(portion[0], specs)
+        if model.run_eagerly:
+            yield from map(step, portion)
+            return
+        while portion:
+            count = next((i for i, batch in enumerate(portion) if not alike(portion[0], batch)), len(portion)) or 1
+            yield graphs.run(portion[:count], specs)
+            portion = portion[count:]
 
     def function(batches: Any) -> Any:
         outputs: list[Any] = []
         specs = leaves_of(getattr(batches, "element_spec", None)) or None
-        batches = iter(batches)
-        while len(outputs) < model.steps_per_execution:
-            data = without_optionals(next(batches, None))
-            check_same(data, workers)
-            if data is None:
-                break
-            outputs.append(on_batch(data, specs))
+        for portion in portions(iter(batches), model.steps_per_execution):
+            check_same(portion, workers)
+            if portion:
+                outputs += run(portion, specs)
         if not outputs:
             raise StopIteration
-        if kind == "predict":
-            return keras.tree.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
-        return outputs[-1]
+        return joined(outputs) if kind == "predict" else outputs[-1]
 
     return function
+
+
+def portions(batches: Iterator[Nest], count: int) -> Iterator[list[Any]]:
+    """So many batches, in lists of at most ``PORTION`` bytes; where there are fewer, an empty list at the end.
+
+    The lists are alike on workers that have the same batches, and so are their ends.
+    """
+    while count > 0:
+        portion: list[Any] = []
+        while len(portion) < count and sum(map(size_of, portion)) < PORTION:
+            batch = next(batches, None)
+            if batch is None:
+                break
+            portion.append(without_optionals(batch))
+        yield portion
+        count = count - len(portion) if portion else 0
+
+
+def size_of(batch: Nest) -> int:
+    """Bytes of the dense tensors of a batch."""
+    tensors = [leaf for leaf in leaves_of(batch) if isinstance(leaf, tf.Tensor)]
+    return sum(int(tf.size(tensor)) * tensor.dtype.size for tensor in tensors)
 
 
 def build(model: keras.Model, data: Nest) -> None:

@@ -103,5 +103,5 @@ def difference(model: keras.Model, one: Outcome, other: Outcome) -> str:
         ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
         atol = tolerance * np.max(np.abs(ours), initial=0) + noise * largest
         if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
-            return f"{name}, is {short(ours)} on one and {short(theirs)} on several"
+            return "{}, is {} on one and {} on several".format(name, *short(ours, theirs))
     return ""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras.src import backend
 
+from nn_train.engine.collectives import PIECE
 from nn_train.engine.fit.workers import gather, sums
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -98,12 +99,26 @@ class Rows:
         return whole
 
     def joined(self, own: tf.Tensor) -> tf.Tensor:
-        """The tensors of all workers one after the other, which may differ in length. Collective."""
-        counts = gather(tf.shape(own)[:1], self.workers)[:, 0]
-        padding = [[0, tf.reduce_max(counts) - tf.shape(own)[0]], *([[0, 0]] * (len(own.shape) - 1))]
-        parts = gather(tf.pad(own, padding), self.workers)
+        """The tensors of all workers one after the other, which may differ in length. Collective.
+
+        Within one graph call all messages have one length, and what differs here may differ from step to step: they go
+        in pieces of ``PIECE`` rows, the last one filled up.
+        """
         size, rank = self.workers.size, self.workers.rank
-        return tf.concat([own if i == rank else parts[i, : counts[i]] for i in range(size)], axis=0)
+        counts = gather(tf.shape(own)[:1], self.workers)[:, 0]
+        pieces = tf.maximum(-(-tf.reduce_max(counts) // PIECE), 1)
+        missing = [pieces * PIECE - tf.shape(own)[0], *([0] * (len(own.shape) - 1))]
+        filled = tf.stop_gradient(tf.pad(own, [[0, more] for more in missing]))
+
+        def gather_piece(i: tf.Tensor, of_all: tf.TensorArray) -> tuple[Any, ...]:
+            return i + 1, of_all.write(i, gather(filled[i * PIECE : (i + 1) * PIECE], self.workers))
+
+        of_all = tf.TensorArray(own.dtype, pieces, element_shape=[size, PIECE, *own.shape[1:]])
+        _, of_all = tf.while_loop(lambda i, _: i < pieces, gather_piece, (0, of_all), parallel_iterations=1)
+        parts, shape = of_all.stack(), tf.shape(filled)  # [pieces, R, PIECE, …]
+        return tf.concat(
+            [own if i == rank else tf.reshape(parts[:, i], shape)[: counts[i]] for i in range(size)], axis=0
+        )
 
     def mean(self, own: tf.Tensor) -> tf.Tensor:
         """The mean over all rows of what is this worker's mean over its own; no gradient. Collective."""

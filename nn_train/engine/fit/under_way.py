@@ -76,9 +76,9 @@ def leaves_of(data: Nest) -> list[Any]:
 
 
 def check_same(data: Nest, workers: Replicas) -> None:
-    """Raise RequestError where a worker sees another batch than the others, as where each reads a part of the data.
+    """Raise RequestError where a worker sees other batches than the others, as where each reads a part of the data.
 
-    None: there is no more.
+    Collective. An empty list: there is no more.
     """
     leaves = [leaf for leaf in leaves_of(data) if isinstance(leaf, tf.Tensor)]
     contents = [np.ascontiguousarray(leaf).tobytes() for leaf in map(np.asarray, leaves) if leaf.dtype.kind != "O"]

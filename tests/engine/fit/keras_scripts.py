@@ -308,6 +308,25 @@ def stopped():
     return run(compiled(mlp()), validation_split=0.2, callbacks=[best], epochs=9)
 
 
+def entered():
+    """Of how many batches each graph call was: where nobody listens, where a callback does, and the progress bar."""
+    from nn_train.engine.fit.graphs import Graphs
+
+    whole, counts = Graphs.run, []
+
+    def noted(self, batches, specs):
+        counts.append(len(batches))
+        return whole(self, batches, specs)
+
+    Graphs.run = noted
+    found = {}
+    for name, more in {"nobody": {}, "callback": {"callbacks": [Listens()]}, "bar": {"verbose": 1}}.items():
+        run(compiled(mlp()), **more, epochs=2)
+        found[name], counts[:] = list(counts), []
+    Graphs.run = whole
+    return found
+
+
 def several_steps():
     return run(compiled(mlp(), steps_per_execution=3, metrics=["accuracy"]))
 
@@ -458,7 +477,7 @@ SCRIPTS = [
     normalised_with_mask, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
-    evaluated, installed, refused, failing_callback, own_scope, within_own_scope,
+    evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
 QUICK = {"normalised", "installed", "refused", "own_scope"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
-ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback"}  # not compared with one worker
+ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback", "entered"}  # not compared with one worker
 
 
 def names():
@@ -90,6 +90,13 @@ def test_workers_begin_with_the_weights_of_the_chief(results, name):
     first, second = results(2)[name]
     for key, number in numbers(first).items():
         assert np.array_equal(number, numbers(second)[key]), key
+
+
+@pytest.mark.parametrize("name", ["entered"])
+def test_python_is_entered_as_often_as_somebody_listens(results, name):
+    """Five batches an epoch, the last one shorter; the bar is the chief's, and the others go by it."""
+    for worker in results(2)[name]:
+        assert worker == {"nobody": [4, 1] * 2, "callback": [1] * 10, "bar": [1] * 10}
 
 
 @pytest.mark.parametrize("name", ["refused"])
