@@ -85,6 +85,10 @@ RUNS: dict[str, dict[str, Any]] = {
         "optimizer": {"learning_rate": 0.1},
         "train": {"epochs": 9, "callbacks": "user_callbacks:callbacks"},
     },
+    "listening": {
+        "data": {"source": "user_data:short_arrays"},
+        "train": {"epochs": 9, "callbacks": "user_callbacks:listening"},
+    },
     "patience": {
         "data": {"source": "user_data:arrays"},
         "optimizer": {"learning_rate": 3.0},

@@ -50,6 +50,20 @@ class ChunkHooks(Protocol):
         gives the ``metrics`` of a ``PartialEpoch``."""
 
 
+class Listener(Protocol):
+    """Is told of single batches and of validations, by the names of Keras' hooks."""
+
+    def moment(self, hook: str, *arguments: object) -> bool:
+        """Collective. Whether the training, or the validation, is to stop here."""
+
+
+class Nobody:
+    """No listener."""
+
+    def moment(self, hook: str, *arguments: object) -> bool:
+        return False
+
+
 class NoHooks:
     """No hooks."""
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoch, stream
-from nn_train.engine.chunks import ChunkHooks, NoHooks, PartialEpoch
+from nn_train.engine.chunks import ChunkHooks, Listener, Nobody, NoHooks, PartialEpoch
 from nn_train.engine.collectives import share_from_chief
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.seeds import seed_states, separate_seeds
@@ -42,7 +42,14 @@ class Loop:
             anew: neither is a part of what was traced (arrays in memory only).
         seed: with the epoch it fixes the order of the examples.
         one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
+
+    Attributes:
+        listener: is told of validations, and by a ``WholeLoop`` of batches.
+        stopped: whether it has ended the epoch.
     """
+
+    listener: Listener = Nobody()
+    stopped = False
 
     def __init__(
         self,
@@ -122,7 +129,7 @@ class Loop:
             chunk = hooks.train(reads_stream=not self.data.in_memory, first=first)
             done, rows, summed, loss = advance(step, chunk, loss_sum)
             step, examples, loss_sum = step + int(done), examples + int(rows), float(summed)
-            more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total
+            more = int(done) == chunk and int(rows) == chunk * self.batch_size and step != total and not self.stopped
             hooks.trained(int(done))
             first = False
             self.refuse_not_finite(float(loss), f"epoch {epoch + 1}, step {step}")
@@ -189,7 +196,16 @@ class Loop:
 
     def evaluate(self, hooks: ChunkHooks | None = None) -> Logs:
         """``loss`` and the model's metrics over the validation examples, each counted once; empty without any."""
-        return self.validation.evaluate(self.batch_size, hooks or NoHooks())
+        if self.data.validation is None:
+            return {}
+        self.model.stop_evaluating = False
+        self.listener.moment("on_test_begin")
+        logs = self.validate(hooks or NoHooks())
+        self.listener.moment("on_test_end", dict(logs))
+        return logs
+
+    def validate(self, hooks: ChunkHooks) -> Logs:
+        return self.validation.evaluate(self.batch_size, hooks)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def run_arrays(

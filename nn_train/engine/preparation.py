@@ -32,17 +32,22 @@ class PreparedModel:
     """A model with all its variables (weights, optimizer, metrics): under MWMS none can be made in a step.
 
     Attributes:
-        whole: its steps, where its parts do not add up; see ``loops.py``.
+        whole: its steps, where its parts do not add up, or somebody is told of each batch; see ``loops.py``.
     """
 
     model: keras.Model
     whole: WholeSteps | None
 
 
-def prepare_model(config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = ()) -> PreparedModel:
+def prepare_model(
+    config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = (), by_batches: bool = False
+) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
 
-    ``varied`` are the fields that a search varies: a function of the user's must read them.
+    Args:
+        config, data, replicas: of the training.
+        varied: the fields that a search varies: a function of the user's must read them.
+        by_batches: whether somebody is to be told of each batch.
 
     Raises:
         RequestError: the model does not fit the data, or several workers would train it otherwise than one.
@@ -68,7 +73,8 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, varied: C
             # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
             of_loss = () if isinstance(model.loss, keras.losses.MeanSquaredError) else ("train.loss",)
             refuse_unread(config, read, ("optimizer", *of_loss) if compiled_by_user else (), varied)
-    if trains_its_own_way(model) or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
+    whole = by_batches or trains_its_own_way(model)
+    if whole or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
         return PreparedModel(model, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)

@@ -35,7 +35,7 @@ class Validation:
         self.tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
 
     def evaluate(self, batch_size: int, hooks: ChunkHooks) -> Logs:
-        """``loss`` and the model's metrics over the validation examples; empty without any.
+        """``loss`` and the model's metrics over the validation examples.
 
         Args:
             batch_size: rows of a global batch in training. Here no activations are kept, so twice those fit.
@@ -44,8 +44,6 @@ class Validation:
         Raises:
             FloatingPointError: the loss is NaN or infinite.
         """
-        if self.examples is None:
-            return {}
         self.model.reset_metrics()
         alone = self.over_arrays if self.tensors is not None else self.over_stream
         examples, loss_sum = alone(batch_size, hooks)

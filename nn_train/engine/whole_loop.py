@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from nn_train.datasets import Examples, SplitData
 from nn_train.engine.batches import stream
-from nn_train.engine.chunks import ChunkHooks, NoHooks
+from nn_train.engine.chunks import ChunkHooks
 from nn_train.engine.loop import Advance, Loop
-from nn_train.engine.metric_state import Logs
+from nn_train.engine.metric_state import Logs, numbers_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension, gather, rows_of, to_tensors
 from nn_train.engine.whole_steps import WholeSteps
@@ -67,15 +67,20 @@ class WholeLoop(Loop):
     def over(self, batches_from: Callable[[int], Iterator[Nest]]) -> Advance:
         """Takes steps over the batches that follow a step."""
         left: list[Iterator[Nest]] = []
+        self.stopped = False
 
         def advance(step: int, chunk: int, loss_sum: float) -> Any:
             if not left:
                 left.append(batches_from(step))
             done, examples, loss = 0, 0, 0.0
-            while done < chunk and np.isfinite(loss) and (batch := next(left[0], None)) is not None:
+            while (
+                done < chunk and np.isfinite(loss) and not self.stopped and (batch := next(left[0], None)) is not None
+            ):
+                self.listener.moment("on_train_batch_begin", step + done)
                 self.logs = self.whole.train(self.seen(batch))
                 rows, loss = int(first_dimension(batch)), float(self.logs["loss"])
                 done, examples, loss_sum = done + 1, examples + rows, loss_sum + rows * loss
+                self.stopped = self.listener.moment("on_train_batch_end", step + done - 1, numbers_of(self.logs))
             return done, examples, loss_sum, loss
 
         return advance
@@ -84,26 +89,27 @@ class WholeLoop(Loop):
         """A batch as the model sees it, ``(x, y)`` or ``(x, y, weight)``."""
         return self.batches.prepare(*batch)[: len(batch)]
 
-    def evaluate(self, hooks: ChunkHooks | None = None) -> Logs:
-        """``loss`` and the model's metrics over the validation examples, in batches as in training; empty without any.
+    def validate(self, hooks: ChunkHooks) -> Logs:
+        """``loss`` and the model's metrics over the validation examples, in batches as in training.
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
         """
-        if self.data.validation is None:
-            return {}
-        hooks, logs = hooks or NoHooks(), {}
+        logs: dict[str, Any] = {}
         self.model.reset_metrics()
-        batches, first, examples, loss_sum = self.validation_batches(), True, 0, 0.0
+        batches, first, seen, examples, loss_sum = self.validation_batches(), True, 0, 0, 0.0
         more = True
         while more:
-            chunk, done = hooks.validate(reads_stream=self.validation_tensors is None, first=first), 0
-            while done < chunk and (batch := next(batches, None)) is not None:
+            chunk, done, stop = hooks.validate(reads_stream=self.validation_tensors is None, first=first), 0, False
+            while done < chunk and not stop and (batch := next(batches, None)) is not None:
+                self.listener.moment("on_test_batch_begin", seen)
                 logs, done = self.whole.evaluate(self.seen(batch)), done + 1
                 rows = int(first_dimension(batch))
                 examples, loss_sum = examples + rows, loss_sum + rows * float(logs.get("loss", 0.0))
+                stop = self.listener.moment("on_test_batch_end", seen, numbers_of(logs))
+                seen += 1
             hooks.validated(done)
-            first, more = False, done == chunk
+            first, more = False, done == chunk and not stop
         if not logs:
             raise RequestError("data.source: the validation dataset gave no example")
         results = self.whole.results(logs, examples, loss_sum)

@@ -1,4 +1,4 @@
-"""The user's Keras callbacks, run at the beginning and end of training and of every epoch.
+"""The user's Keras callbacks: at the beginning and end of training, epochs and validations, and of batches where asked.
 
 They run on the chief alone: it writes once, prints once and decides once, and what it decided (weights,
 learning rate, to stop) is then shared. A callback that looks at the clock cannot make workers disagree.
@@ -13,33 +13,14 @@ import keras
 import numpy as np
 
 from nn_train.config import Config
-from nn_train.config.entry_points import call_entry_point
-from nn_train.engine.collectives import share_from_chief
-from nn_train.engine.fit.callbacks import BATCHES, listens_to, names_for
+from nn_train.engine.collectives import from_chief, share_from_chief
 from nn_train.engine.loop import Loop
-from nn_train.errors import RequestError
 from nn_train.runs import callback_state
 from nn_train.runs.callback_state import Memory
 from nn_train.runs.checkpoints import assign, state_variables
+from nn_train.runs.given_callbacks import GivenCallbacks
 
 CLASS = "class"  # in a memory: whose it is; no attribute can have this name
-
-
-def refuse_batch_listeners(callbacks: list[keras.callbacks.Callback]) -> None:
-    """Raise RequestError for callbacks that wait for batches, which many steps in one graph do not call."""
-    for one in callbacks:
-        by_batches = {getattr(one, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
-        if by_batches or any(listens_to(one, kind) and not is_of_keras(one, kind) for kind in BATCHES):
-            raise RequestError(
-                f"train.callbacks: {type(one).__name__} waits for batches, and none is told of here; let it listen to "
-                "epochs (save_freq, update_freq: epoch), or train with nn_train.fit in a script of your own"
-            )
-
-
-def is_of_keras(callback: keras.callbacks.Callback, kind: str) -> bool:
-    """Whether its methods for batches are Keras' own, which then look at them only to count or to print."""
-    methods = [getattr(callback, name) for name in names_for(kind)]
-    return all(method.__module__.startswith("keras.") for method in methods)
 
 
 class ChiefCallbacks:
@@ -47,12 +28,12 @@ class ChiefCallbacks:
 
     Args:
         config: the job; without ``train.callbacks`` every method does nothing.
+        given: what that gives.
         loop: trains the model.
-        folder: the run's folder, offered to the user's function as ``folder``.
     """
 
-    def __init__(self, config: Config, loop: Loop, folder: str) -> None:
-        self.active = config.train.callbacks is not None
+    def __init__(self, config: Config, given: GivenCallbacks, loop: Loop) -> None:
+        self.active, self.given = config.train.callbacks is not None, given
         self.loop, self.model, self.replicas = loop, loop.model, loop.replicas
         model, replicas = loop.model, loop.replicas
         self.callbacks: Any = None
@@ -63,12 +44,10 @@ class ChiefCallbacks:
         with replicas.strategy.scope():
             self.stop = keras.Variable(0.0, trainable=False, name="stop", dtype="float32")
         self.share = share_from_chief([*state_variables(model), self.stop], replicas)
-        if replicas.is_chief:
-            given = call_entry_point("train.callbacks", str(config.train.callbacks), config=config, folder=folder)
-            if not isinstance(given, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in given):
-                raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
-            refuse_batch_listeners(list(given))
-            self.callbacks = keras.callbacks.CallbackList(list(given), model=model, epochs=config.train.epochs)
+        self.tell = from_chief(replicas)
+        if given.listed is not None:
+            steps, epochs = loop.steps_per_epoch, config.train.epochs
+            self.callbacks = keras.callbacks.CallbackList(given.listed, model=model, epochs=epochs, steps=steps)
 
     def recall(self, memories: list[Memory]) -> list[str]:
         """Let the callbacks go on with what ``memories`` gave. Returns warnings."""
@@ -135,6 +114,23 @@ class ChiefCallbacks:
     def on_train_end(self) -> None:
         if self.callbacks:
             self.callbacks.on_train_end()
+
+    def moment(self, hook: str, *arguments: object) -> bool:
+        """Run a hook of a validation or a batch, and share what it did, where somebody listens to it. Collective.
+
+        Returns:
+            whether the training, or for ``on_test…`` the validation, is to stop.
+        """
+        if hook not in self.given.heard:
+            return False
+        wish = "stop_evaluating" if hook.startswith("on_test") else "stop_training"
+        if self.callbacks:
+            getattr(self.callbacks, hook)(*arguments)
+        (stop,) = self.tell([float(getattr(self.model, wish, False))])
+        if self.given.changing:
+            self.share()
+            self.loop.separate_seeds()
+        return bool(stop)
 
 
 def class_of(one: object) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nn_train.engine.chunks import ChunkHooks, PartialEpoch
     from nn_train.engine.loop import Loop
     from nn_train.runs.checkpoints import Checkpoint
+    from nn_train.runs.given_callbacks import GivenCallbacks
 
 
 class Training(ABC):
@@ -28,7 +29,8 @@ class Training(ABC):
         config: the job.
         data: the examples.
         loop: trains and evaluates a model on them.
-        location: the run's folder, offered to the user's callbacks.
+        given: the user's callbacks.
+        location: the run's folder, for messages.
 
     Attributes:
         history: the rows of the epochs so far.
@@ -38,14 +40,14 @@ class Training(ABC):
 
     hooks: ChunkHooks | None = None
 
-    def __init__(self, config: Config, data: SplitData, loop: Loop, location: str) -> None:
+    def __init__(self, config: Config, data: SplitData, loop: Loop, given: GivenCallbacks, location: str) -> None:
         from nn_train.runs.callbacks import ChiefCallbacks
 
         self.config, self.model, self.data, self.loop = config, loop.model, data, loop
         self.replicas, self.location = loop.replicas, location
         self.history: History = []
         self.partial: PartialEpoch | None = None
-        self.callbacks = ChiefCallbacks(config, loop, location)
+        self.callbacks = loop.listener = ChiefCallbacks(config, given, loop)
 
     def resume(self, find: Callable[[], Checkpoint | None]) -> list[str]:
         """Go on from the ``Checkpoint`` that ``find`` gives, or begin; all workers alike. Collective.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.engine.loop import Loop
     from nn_train.engine.strategy import Replicas
+    from nn_train.runs.given_callbacks import GivenCallbacks
     from nn_train.runs.loggers import Loggers
 
 
@@ -128,6 +129,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     from nn_train.datasets.class_weights import with_class_weights
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
+    from nn_train.runs.given_callbacks import given_callbacks
 
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
@@ -135,8 +137,10 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
     data = with_class_weights(load(config.data), config.train.class_weight)
-    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
-    Run(job, data, loop, context, job.started_at if began_at is None else began_at).run()
+    given = given_callbacks(config, replicas, job.folder.location)
+    prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
+    loop = loop_of(prepared, config, data, replicas)
+    Run(job, data, loop, given, context, job.started_at if began_at is None else began_at).run()
 
 
 def load(data: DataConfig) -> SplitData:
@@ -157,11 +161,13 @@ def load_once(data: DataConfig) -> SplitData:
 class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.storage.layout``) and reports events."""
 
-    def __init__(self, job: Job, data: SplitData, loop: Loop, context: WorkerContext, began_at: float) -> None:
+    def __init__(
+        self, job: Job, data: SplitData, loop: Loop, given: GivenCallbacks, context: WorkerContext, began_at: float
+    ) -> None:
         from nn_train.runs.chunk_hooks import TimedHooks
         from nn_train.runs.watchdog import Watchdog
 
-        super().__init__(job.config, data, loop, job.folder.location)
+        super().__init__(job.config, data, loop, given, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
         self.loggers: Loggers | None = None
         self.warnings: list[str] = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.engine.loop import Loop
     from nn_train.runs.chunk_hooks import TimedHooks
+    from nn_train.runs.given_callbacks import GivenCallbacks
     from nn_train.search.warm import WarmModel, WarmModels
 
 BEST = "best.weights"
@@ -53,9 +54,15 @@ class TrialTraining(Training):
     """A training of which the weights of the best epoch are kept, and now and then the whole state."""
 
     def __init__(
-        self, config: Config, data: SplitData, loop: Loop, folder: ResultsFolder, values: dict[str, Any]
+        self,
+        config: Config,
+        data: SplitData,
+        loop: Loop,
+        given: GivenCallbacks,
+        folder: ResultsFolder,
+        values: dict[str, Any],
     ) -> None:
-        super().__init__(config, data, loop, folder.location)
+        super().__init__(config, data, loop, given, folder.location)
         self.folder, self.values = folder, values
         self.kept_at = time.monotonic()
 
@@ -111,6 +118,7 @@ class TrialWorker:
         Collective. Returns why the trial cannot be trained, else an empty text.
         """
         from nn_train.runs import checkpoints
+        from nn_train.runs.given_callbacks import given_callbacks
 
         def newest() -> checkpoints.Checkpoint | None:
             checkpoint = checkpoints.load_newest(folder, lambda warning: None)
@@ -120,8 +128,10 @@ class TrialWorker:
         try:
             data = self.load(config)
             # Where the model itself varies, a field that depends on it may be of another model.
-            self.model = self.models.get(config, data, () if "model.name" in values else values)
-            training = TrialTraining(config, data, self.model.loop, folder, values)
+            varied = () if "model.name" in values else values
+            given = given_callbacks(config, self.models.replicas, folder.location)
+            self.model = self.models.get(config, data, varied, given.by_batches)
+            training = TrialTraining(config, data, self.model.loop, given, folder, values)
             self.hooks.watch.timeout = config.run.hang_timeout
             self.hooks.forget()
             training.hooks = self.hooks

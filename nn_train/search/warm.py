@@ -54,29 +54,31 @@ class WarmModels:
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.traced = 0
 
-    def get(self, config: Config, data: SplitData, varied: Collection[str] = ()) -> WarmModel:
-        """A model that is as ``prepare_model`` would make it anew for ``config``.
+    def get(self, config: Config, data: SplitData, varied: Collection[str] = (), by_batches: bool = False) -> WarmModel:
+        """A model that is as ``prepare_model`` would make it anew, from the same arguments.
 
         Raises:
             RequestError: the model does not fit the data.
         """
         keras.utils.set_random_seed(config.seed)
-        key = (traced_settings(config), may_be_without_rows(data, config.train.batch_size, self.replicas))
+        short = may_be_without_rows(data, config.train.batch_size, self.replicas)
+        key = (traced_settings(config), short, by_batches)
         warm = self.models.pop(key, None)
         if warm is None:
             self.make_room()
-            warm = self.build(config, data, varied)
+            warm = self.build(config, data, varied, by_batches)
         elif config.seed not in warm.beginnings:
-            remember(warm, config.seed, prepare_model(config, data, self.replicas).model)
+            remember(warm, config.seed, prepare_model(config, data, self.replicas, by_batches=by_batches).model)
         self.models[key] = warm
         assign(state_variables(warm.loop.model), warm.beginnings[config.seed])
         warm.turn(config)
         return warm
 
-    def build(self, config: Config, data: SplitData, varied: Collection[str]) -> WarmModel:
+    def build(self, config: Config, data: SplitData, varied: Collection[str], by_batches: bool) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
-        loop = loop_of(prepare_model(config, data, self.replicas, varied), config, data, self.replicas)
+        prepared = prepare_model(config, data, self.replicas, varied, by_batches)
+        loop = loop_of(prepared, config, data, self.replicas)
         warm = WarmModel(loop=loop, settable=SettableHyperparameters(loop.model, config))
         remember(warm, config.seed, loop.model)
         return warm

@@ -32,9 +32,9 @@ SAME_MATHEMATICS = [
     "by_class",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
-FROM_WHOLE_BATCHES = ["own_steps", "averages", "masked", "counts", "two_outputs"]
-ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:2]]
-ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[2:]]
+FROM_WHOLE_BATCHES = ["own_steps", "averages", "listening", "masked", "counts", "two_outputs"]
+ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:3]]
+ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[3:]]
 ON_SEVERAL += [long(run, 3) for run in THREE]
 
 
@@ -185,6 +185,35 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, run, source, mo
         trained = saved.get_weights()
     for ours, fit in zip(trained, model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, fit, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_callbacks_are_told_of_batches_and_validations_as_fit_tells_them(outcome, tmp_path, size):
+    """And what they change in the midst of an epoch, and that they end one, holds on all workers."""
+    import keras
+    import user_callbacks
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets import load_data
+    from nn_train.engine.models import build_model
+    from nn_train.engine.optimizers import compile_model
+
+    config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
+    data = load_data(config.data)
+    keras.utils.set_random_seed(3)
+    model = build_model(config, data.train.x.shape[1:], 3)
+    compile_model(model, config, None)
+    steps, held = math.ceil(data.train.size / 16), data.validation
+    told = {"callbacks": user_callbacks.listening(tmp_path), "verbose": 0}
+    validation = {"validation_data": (held.x, held.y), "validation_batch_size": 16}
+    batches = in_the_order_of_the_loop(data.train)
+    model.fit(batches, epochs=9, steps_per_epoch=steps, **validation, **told)
+    seen = json.loads((outcome(size).folder("listening") / "seen.json").read_text())
+    expected = json.loads((tmp_path / "seen.json").read_text())
+    assert [moment for moment, _ in seen] == [moment for moment, _ in expected]
+    assert [loss for _, loss in seen] == pytest.approx([loss for _, loss in expected], rel=1e-4)
+    kept = [path.name for path in sorted(outcome(size).folder("listening").glob("*.weights.h5"))]
+    assert kept == [path.name for path in sorted(tmp_path.glob("*.weights.h5"))]
 
 
 def in_the_order_of_the_loop(examples):

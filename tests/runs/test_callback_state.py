@@ -17,8 +17,9 @@ def chief(model, callbacks):
     import keras
 
     from nn_train.runs.callbacks import ChiefCallbacks
+    from nn_train.runs.given_callbacks import GivenCallbacks
 
-    made = ChiefCallbacks(Config(), SimpleNamespace(model=model, replicas=None), "folder")
+    made = ChiefCallbacks(Config(), GivenCallbacks(), SimpleNamespace(model=model, replicas=None))
     made.callbacks = keras.callbacks.CallbackList(callbacks, model=model)
     return made
 

@@ -1,10 +1,8 @@
-"""What a row tells of an epoch, and which callbacks can be kept waiting for one."""
+"""What a row tells of an epoch, and which callbacks are told of more."""
 
 from __future__ import annotations
 
 import pytest
-
-from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.tf
 
@@ -19,6 +17,7 @@ def test_the_learning_rate_of_a_row_is_that_of_the_next_step():
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import Replicas
     from nn_train.runs.epochs import Training
+    from nn_train.runs.given_callbacks import given_callbacks
 
     kept = []
 
@@ -35,32 +34,40 @@ def test_the_learning_rate_of_a_row_is_that_of_the_next_step():
     )
     replicas = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
     data = load_data(config.data)
-    training = Kept(config, data, loop_of(prepare_model(config, data, replicas), config, data, replicas), "")
+    given = given_callbacks(config, replicas, "")
+    training = Kept(config, data, loop_of(prepare_model(config, data, replicas), config, data, replicas), given, "")
     rows = list(training.epochs())
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.05, 0.025])
     assert kept == pytest.approx([0.1, 0.05, 0.05, 0.025])
 
 
-def test_a_callback_that_waits_for_batches_is_refused_by_name(tmp_path):
+def test_batches_are_told_of_only_where_a_callback_asks_for_them(tmp_path):
     from keras import callbacks
 
-    from nn_train.runs.callbacks import refuse_batch_listeners
+    from nn_train.runs.given_callbacks import HOOKS, hears
 
     class Checkpoints(callbacks.ModelCheckpoint):
         pass
 
     class Watches(callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_batch_end(self, batch, logs=None):
             pass
 
     place = str(tmp_path / "model.keras")
-    refuse_batch_listeners([Checkpoints(place), callbacks.TensorBoard(place), callbacks.TerminateOnNaN()])
-    refuse_batch_listeners([callbacks.EarlyStopping("loss"), callbacks.LambdaCallback(on_epoch_end=print)])
-    for one in (
-        Checkpoints(place, save_freq=5),
-        callbacks.TensorBoard(place, update_freq=3),
-        callbacks.LambdaCallback(on_train_batch_end=print),
-        Watches(),
-    ):
-        with pytest.raises(RequestError, match=f"{type(one).__name__} waits for batches"):
-            refuse_batch_listeners([one])
+    ends, begins = "on_train_batch_end", "on_train_batch_begin"
+    for one, heard in [
+        (Checkpoints(place), []),
+        (Checkpoints(place, save_freq=5), [ends]),
+        (callbacks.BackupAndRestore(str(tmp_path / "backup")), []),
+        (callbacks.BackupAndRestore(str(tmp_path / "backup"), save_freq=5), [ends]),
+        (callbacks.TensorBoard(place), ["on_test_begin", "on_test_end"]),
+        (callbacks.TensorBoard(place, update_freq=3), [*HOOKS[:3], "on_test_begin", "on_test_end"]),
+        (callbacks.TensorBoard(place, profile_batch=2), [*HOOKS[:3], "on_test_begin", "on_test_end"]),
+        (callbacks.TerminateOnNaN(), []),
+        (callbacks.EarlyStopping("loss"), []),
+        (callbacks.LambdaCallback(on_epoch_end=print), []),
+        (callbacks.LambdaCallback(on_train_batch_begin=print), [begins]),
+        (callbacks.ProgbarLogger(), [ends, "on_test_batch_end", "on_test_begin", "on_test_end"]),
+        (Watches(), [ends]),
+    ]:
+        assert [hook for hook in HOOKS if hears(one, hook)] == heard, one

@@ -1,0 +1,78 @@
+"""What ``train.callbacks`` gives: the callbacks of the chief, and what of a training they want to be told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras.src.utils import is_default
+
+from nn_train.config import Config
+from nn_train.config.entry_points import call_entry_point
+from nn_train.engine.collectives import from_chief
+from nn_train.engine.fit.callbacks import ONLY_LOOK
+from nn_train.engine.strategy import Replicas
+from nn_train.errors import RequestError
+
+BATCHES = ("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end")
+HOOKS = (*BATCHES, "on_test_begin", "on_test_end")
+OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+
+@dataclass(frozen=True)
+class GivenCallbacks:
+    """The user's callbacks.
+
+    Attributes:
+        listed: on the chief; elsewhere, and without ``train.callbacks``, None.
+        heard: which of ``HOOKS`` somebody listens to. The same on all workers.
+        changing: whether one of them may change the model there. The same on all workers.
+    """
+
+    listed: list[Any] | None = None
+    heard: frozenset[str] = frozenset()
+    changing: bool = False
+
+    @property
+    def by_batches(self) -> bool:
+        """Whether somebody listens to single batches."""
+        return bool(self.heard & set(BATCHES))
+
+
+def given_callbacks(config: Config, replicas: Replicas, folder: str) -> GivenCallbacks:
+    """Make them on the chief, and tell all workers what they listen to. Collective.
+
+    Args:
+        config: the job.
+        replicas: this process's place.
+        folder: the run's folder, offered to the user's function as ``folder``.
+
+    Raises:
+        RequestError: it gives no list of Keras callbacks.
+    """
+    if config.train.callbacks is None:
+        return GivenCallbacks()
+    listed: list[Any] | None = None
+    if replicas.is_chief:
+        listed = call_entry_point("train.callbacks", str(config.train.callbacks), config=config, folder=folder)
+        if not isinstance(listed, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in listed):
+            raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
+        listed = list(listed)
+    heard = [any(hears(one, hook) for one in listed or ()) for hook in HOOKS]
+    heard[-2:] = [any(heard[-2:])] * 2  # Keras' CallbackList counts beginnings and ends
+    changing = any(hears(one, hook) for one in listed or () if type(one) not in ONLY_LOOK for hook in HOOKS)
+    *told, changes = from_chief(replicas)([*map(float, heard), float(changing)])
+    return GivenCallbacks(listed, frozenset(hook for hook, one in zip(HOOKS, told, strict=True) if one), bool(changes))
+
+
+def hears(callback: keras.callbacks.Callback, hook: str) -> bool:
+    """Whether a callback does something there. Some of Keras' do only where they were asked to, or look for NaN, which
+    ends a training here without them."""
+    methods = [getattr(callback, name) for name in (hook, OLD_NAMES.get(hook, hook))]
+    modules = [str(getattr(method, "__module__", "")) for method in methods if not is_default(method)]
+    if hook not in BATCHES or not all(module.startswith("keras.") for module in modules):
+        return bool(modules)
+    asked = {getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
+    asked |= getattr(callback, "write_steps_per_second", False) or getattr(callback, "_start_batch", 0) > 0
+    return bool(modules) and (asked or isinstance(callback, keras.callbacks.ProgbarLogger))
