@@ -30,6 +30,7 @@ from nn_train.storage.folder import ResultsFolder
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "samples_per_second")
+RUNS = ("plain_seed0", "plain_seed1")  # of a pipeline
 
 
 def on_ray(test):
@@ -81,10 +82,13 @@ def source(s3):
 
 
 @pytest.fixture(scope="module")
-def runs(ray, source):
-    """Two runs in the bucket, on data in the bucket."""
-    made = [make(name, data={"source": source}, seed=seed) for seed, name in enumerate(("one", "two"))]
-    return [train(config).folder for config in made]
+def pipeline(ray, source):
+    """The config and the result of a pipeline of two runs, whose results and data are in the bucket."""
+    sections = {"data": {"source": source}, "train": {"epochs": 1, "batch_size": 16}, "scaling": {"num_workers": 1}}
+    sections["run"] = {"storage_path": "s3://bucket/results", "loggers": []}
+    models = {"plain": {"model": {"hidden_units": 4}}}
+    config = config_from_dict({"name": "all", "pipeline": {"models": models, "seeds": 2}, **sections})
+    return config, run_pipeline(config)
 
 
 @pytest.fixture(scope="module")
@@ -178,25 +182,22 @@ def test_a_bucket_that_is_not_there_is_refused_before_anything_starts(s3, no_ray
 
 @on_ray
 @pytest.mark.long
-def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, runs, tmp_path):
-    for name, content in s3.objects("results").items():
+def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, pipeline, tmp_path):
+    made = s3.objects("results/all")
+    for name, content in made.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    copies = [tmp_path / "results" / name for name in ("one", "two")]
-    reports = []
-    for number, places in enumerate((runs, copies)):
-        output = tmp_path / f"report{number}"
-        evaluate_runs(places, output)
-        reports.append({name: (output / name).read_bytes() for name in ("metrics.json", "predictions/one.npz")})
-    assert reports[0] == reports[1]
+    evaluate_runs([tmp_path / "results/all" / name for name in RUNS], tmp_path / "report")
+    for name in ("metrics.json", *(f"predictions/{run}.npz" for run in RUNS)):
+        assert (tmp_path / "report" / name).read_bytes() == made[f"results/all/report/{name}"]
 
 
 @on_ray
 @pytest.mark.long
-def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
-    for rank, name in ((2, "one"), (1, "two")):
-        for key, content in s3.objects(f"results/{name}").items():
-            s3.put(key.replace(f"results/{name}", f"search/best/rank{rank}"), content)
+def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, pipeline, tmp_path):
+    for rank, name in ((2, RUNS[0]), (1, RUNS[1])):
+        for key, content in s3.objects(f"results/all/{name}").items():
+            s3.put(key.replace(f"results/all/{name}", f"search/best/rank{rank}"), content)
     about = {"metric": "val_accuracy", "mode": "max", "algorithm": "random"}
     trials = "trial_id,status,cause,val_accuracy,epochs,seconds,config/optimizer.learning_rate\n"
     trials += "".join(f"t{i},completed,,0.{i + 3},3,1.5,{10 ** -(i + 1)}\n" for i in range(4))
@@ -204,7 +205,7 @@ def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, runs, tmp_path):
     s3.put("search/trials.csv", trials.encode())
     page = evaluate_runs(["s3://bucket/search"], tmp_path / "report")
     inputs = load_inputs(tmp_path / "report")
-    assert [record.name for record in inputs.runs] == ["two", "one"]  # rank1, rank2
+    assert [record.name for record in inputs.runs] == [RUNS[1], RUNS[0]]  # rank1, rank2
     named = "".join(f"search,{line}" for line in trials.splitlines(keepends=True))
     assert (tmp_path / "report" / "trials.csv").read_text() == named
     assert [trial.trial_id for trial in inputs.searches[0].trials] == ["t0", "t1", "t2", "t3"]
@@ -220,15 +221,11 @@ def job(module, *words, folder, **more):
 
 @on_ray
 @pytest.mark.long
-def test_a_pipeline_leaves_its_report_in_the_bucket(s3):
-    models = {"plain": {"model": {"hidden_units": 4}}}
-    run = {"storage_path": "s3://bucket/results", "loggers": []}
-    sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}, "run": run}
-    config = config_from_dict({"name": "all", "pipeline": {"models": models, "seeds": 1}, **sections})
-    result = run_pipeline(config)
+def test_a_pipeline_leaves_its_report_in_the_bucket(s3, pipeline):
+    config, result = pipeline
     assert result.report == "s3://bucket/results/all/report/report.html"
     found = s3.objects("results/all")
-    assert b"plain_seed0" in found["results/all/report/report.html"]
+    assert RUNS[0].encode() in found["results/all/report/report.html"]
     assert {"results/all/pipeline.json", "results/all/report/metrics.json"} <= set(found)
     assert not run_pipeline(config).ran
 
