@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ray_nodes import cluster_of
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -25,7 +26,7 @@ SMALL = ["--data.source", "mnist.npz", "--train.epochs", "1", "--scaling.num_wor
 # What a command is given besides, so that it takes seconds; nothing for those that are quick as they are.
 ADDED = {
     "jobs.train": SMALL,
-    "jobs.tune": [*SMALL, "--search.num_trials", "2", "--search.confirm", "none"],
+    "jobs.tune": [*SMALL, "--search.num_trials", "2", "--search.max_concurrent", "1", "--search.confirm", "none"],
     "jobs.evaluate": [],
     "jobs.predict": [],
 }
@@ -54,8 +55,17 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, words):
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OF_USERS}
+@pytest.fixture(scope="module")
+def address(folder):
+    """That of a Ray that commands share; its workers begin in the same folder as those of a command's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with cluster_of(head_cpus=2) as cluster:
+            yield cluster.address
+
+
+def run(folder, words, **more):
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_OF_USERS} | more
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -68,17 +78,18 @@ def test_every_command_for_python_is_run_here_or_elsewhere():
 @pytest.mark.e2e
 @pytest.mark.long
 @pytest.mark.limit(2 * TIMEOUT)
-def test_the_commands_work_one_after_another(folder):
-    """In the order of the README: later ones need what earlier ones leave."""
+def test_the_commands_work_one_after_another(folder, address):
+    """In the order of the README: later ones need what earlier ones leave. The first starts a Ray of its own."""
     shown = []
     for command in COMMANDS:
         _, _, job, *words = shlex.split(command, comments=True)
         if job not in ADDED:
             continue
-        # The best job file of a search, and the user's own data, are small already.
-        as_it_is = {"--help", "my_job:load", "results/tune_mnist_mlp/best.yaml"} & set(words)
-        added = [] if as_it_is else ADDED[job]
-        shown.append(run(folder, [sys.executable, "-m", job, *words, *added]))
+        # The best job file of a search is small already, and the user's own data.
+        as_it_is = {"--help", "results/tune_mnist_mlp/best.yaml"} & set(words)
+        added = [] if as_it_is else SMALL[2:] if "my_job:load" in words else ADDED[job]
+        shared = {"RAY_ADDRESS": address} if shown else {}
+        shown.append(run(folder, [sys.executable, "-m", job, *words, *added], **shared))
     assert len(shown) >= 8
     assert "--train.epochs 5" in "".join(shown)  # --help
     last = shown[-1].splitlines()[-1]
@@ -91,10 +102,10 @@ def test_the_commands_work_one_after_another(folder):
 
 @pytest.mark.e2e
 @pytest.mark.long
-def test_the_code_for_python_works_and_does_not_import_tensorflow_where_it_is_called(folder):
+def test_the_code_for_python_works_and_does_not_import_tensorflow_where_it_is_called(folder, address):
     (code,) = [block for language, block in BLOCKS if language == "python" and not block.startswith("# ")]
     code = code.replace('"train": {"epochs": 3}', '"train": {"epochs": 1}, "data": {"source": "mnist.npz"}')
     assert "mnist.npz" in code
-    assert re.fullmatch(
-        r".*/results/mnist_cnn 0\.\d+\n", run(folder, [sys.executable, "-c", code + WITHOUT_TENSORFLOW])
-    )
+    code = code.replace('{"train": ', '{"scaling": {"num_workers": 1}, "train": ') + WITHOUT_TENSORFLOW
+    said = run(folder, [sys.executable, "-c", code], RAY_ADDRESS=address)
+    assert re.fullmatch(r".*/results/mnist_cnn 0\.\d+\n", said)
