@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
 FILE = ["--config", str(ROOT / "jobs/configs/mnist.yaml")]
 JOB = [sys.executable, "-m", "jobs.pipeline", *FILE]
+SMALL = ["--search.num_trials", "1", "--data.validation_fraction", "0.9"]  # 6,000 images to train with
 # The processes of Ray that train or predict: workers of a run, trials of a search, those that predict.
 MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable", "ray::Scorer")
 
@@ -40,7 +41,7 @@ def users_of_tensorflow(root, known):
 @pytest.mark.long
 @pytest.mark.limit(2 * TIMEOUT)
 def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensorflow(tmp_path):
-    words = [*JOB, "--quick", "--run.storage_path", str(tmp_path)]
+    words = [*JOB, "--quick", *SMALL, "--run.storage_path", str(tmp_path)]
     names = set()
     with open(tmp_path / "out.txt", "w") as out, open(tmp_path / "err.txt", "w") as err:
         process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=err)
