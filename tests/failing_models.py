@@ -70,15 +70,26 @@ def model_with(config, rank, action, step=10, dropout=0.3, name="struck", **opti
     return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
 
 
-def killed_in_a_step(config):
-    return model_with(config, 1, kill)
+def struck_again_and_again(config):
+    """Each strike once: see the comments. Steps are counted from where a try goes on."""
+    strikes = [
+        (1, kill, 1),
+        (1, stop, 10),  # who comes after it begins with step 8 or 9
+        (0, kill_at_the_next_checkpoint, 2),  # that of the first epoch
+        (1, kill, 4 + 12 + 3),  # in the last of three epochs
+    ]
+    return struck_in_turn(config, strikes)
 
 
-def killed_again_and_again(config):
-    """Worker 1 in its first step, the chief while it writes a checkpoint, worker 1 in the last of three epochs."""
-    strikes = [(1, kill, 1), (0, kill_at_the_next_checkpoint, 10), (1, kill, 4 + 12 + 3)]
+def ended_again_and_again(config):
+    """Worker 1 is killed in the first epoch; later the chief waits for ever, from when the test makes ``struck_1``."""
+    return struck_in_turn(config, [(1, kill, 10), NOTHING, (0, lambda: threading.Event().wait(), 1)])
+
+
+def struck_in_turn(config, strikes):
+    """A try meets the first of the strikes, which are arguments of ``model_with``, that has not happened yet."""
     done = len(list(folder_of(config).glob("struck_*")))
-    return model_with(config, *(strikes[done] if done < 3 else NOTHING), name=f"struck_{done}")
+    return model_with(config, *(strikes[done] if done < len(strikes) else NOTHING), name=f"struck_{done}")
 
 
 def kill():
@@ -96,9 +107,9 @@ def kill_at_the_next_checkpoint():
     os.fsync = fsync
 
 
-def stopped_in_a_step(config):
+def stop():
     """The process stands still: it does not answer."""
-    return model_with(config, 1, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def waiting_in_a_step(config):
@@ -107,13 +118,9 @@ def waiting_in_a_step(config):
 
 
 def trial_struck_twice(config):
-    """Of the trials of a search one waits for ever, then the process of one stands still; named by the search."""
-    strikes = [
-        (0, lambda: threading.Event().wait()),
-        (config.scaling.num_workers - 1, lambda: os.kill(os.getpid(), signal.SIGSTOP)),
-    ]
-    done = len(list(folder_of(config).glob("struck_*")))
-    return model_with(config, *(strikes[done] if done < 2 else NOTHING), name=f"struck_{done}")
+    """The first try of a trial waits for ever, the process of the second stands still; named by the search."""
+    strikes = [(0, lambda: threading.Event().wait(), 10), (config.scaling.num_workers - 1, stop, 10)]
+    return struck_in_turn(config, strikes)
 
 
 def waiting_again_and_again(config):
@@ -123,10 +130,6 @@ def waiting_again_and_again(config):
     if done < len(moments):
         return model_with(config, 1, lambda: threading.Event().wait(), name=f"struck_{done}", **moments[done])
     return unharmed(config)
-
-
-def waiting_in_the_second_epoch(config):
-    return model_with(config, 0, lambda: threading.Event().wait(), step=12 + 4)
 
 
 class WaitOnce(keras.callbacks.Callback):

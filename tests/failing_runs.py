@@ -1,4 +1,4 @@
-"""Trainings of ``failing_models``: two workers, twelve steps an epoch, a checkpoint at every pause."""
+"""Trainings of ``failing_models``: mostly two workers, twelve steps an epoch, a checkpoint at every pause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def run(folder: Path, model: str, name: str | None = None, **options: Any) -> li
     return events
 
 
-def settings(folder: Path, model: str, name: str | None = None, callbacks: str | None = None, **run: Any) -> Config:
+def settings(
+    folder: Path, model: str, name: str | None = None, callbacks: str | None = None, workers: int = 2, **run: Any
+) -> Config:
     """The job of a model; its name is that of the model, if none is given. ``run``: more of that section."""
     return config_from_dict(
         {
@@ -28,6 +30,7 @@ def settings(folder: Path, model: str, name: str | None = None, callbacks: str |
             "model": {"name": f"failing_models:{model}"},
             "data": {"source": "user_data:arrays"},
             "train": {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3, "callbacks": callbacks},
+            "scaling": {"num_workers": workers},
             "run": {"storage_path": str(folder), "loggers": [], **run},
         }
     )
