@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from ray_nodes import cluster_of
 
 from nn_train.config import config_from_dict
 from nn_train.events import TrialEnded
@@ -24,25 +23,22 @@ def make(folder, callbacks=None, **search_section):
             "search": {
                 "space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}},
                 "scheduler": "none",
+                "keep_best": 0,
                 **search_section,
             },
         }
     )
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """Makes the modules of users known to the nodes' workers."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+@pytest.fixture(scope="module")
+def cluster():
+    """A head with room for one trial; each test brings a second node."""
+    with cluster_of(head_cpus=1) as cluster:
+        yield cluster
 
 
-def test_a_lost_node_costs_no_trial(tmp_path, modules):
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+def test_a_lost_node_costs_no_trial(tmp_path, cluster):
     second = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     lost = []
 
     def lose(event):
@@ -50,22 +46,13 @@ def test_a_lost_node_costs_no_trial(tmp_path, modules):
             lost.append(event.trial)
             cluster.remove_node(second, allow_graceful=False)
 
-    try:
-        outcome = search(make(tmp_path, num_trials=6), on_event=lose)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    outcome = search(make(tmp_path, num_trials=6), on_event=lose)
     assert lost
     assert sorted(record.trial for record in outcome.records) == [f"t{index:05d}" for index in range(6)]
     assert {record.status for record in outcome.records} == {"completed"}
 
 
-def test_a_search_uses_a_node_that_comes_later(tmp_path, modules):
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+def test_a_search_uses_a_node_that_comes_later(tmp_path, cluster):
     grown = []
 
     def grow(event):
@@ -75,9 +62,5 @@ def test_a_search_uses_a_node_that_comes_later(tmp_path, modules):
             raise KeyboardInterrupt  # that is what was to be seen
 
     config = make(tmp_path, callbacks="user_callbacks:note_node", num_trials=100)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            search(config, on_event=grow)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    with pytest.raises(KeyboardInterrupt):
+        search(config, on_event=grow)
