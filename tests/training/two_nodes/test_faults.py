@@ -33,7 +33,6 @@ def job(folder, model, nodes):
     return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
-@pytest.mark.limit(600)
 def test_a_worker_that_hangs_or_stands_still_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole):
     def workers():
         return {pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::RayTrainWorker")}
@@ -61,7 +60,6 @@ def test_a_worker_that_hangs_or_stands_still_where_nobody_knows_the_pace_changes
     assert what_must_not_differ(tmp_path, "waiting_again_and_again") == whole
 
 
-@pytest.mark.limit(600)
 def test_workers_that_are_killed_or_stand_still_again_and_again_change_nothing(tmp_path, whole):
     """One that hangs: ``test_train_on_ray.py``."""
     events = run(tmp_path, "struck_again_and_again", hang_timeout=40, max_failures=4)
@@ -81,7 +79,6 @@ def test_workers_that_are_killed_or_stand_still_again_and_again_change_nothing(t
     assert not list(tmp_path.rglob("*.part"))  # of the file that was being written
 
 
-@pytest.mark.limit(600)
 def test_without_a_restart_left_or_its_controller_or_its_driver_the_run_ends_and_goes_on(tmp_path, nodes, whole):
     import ray
 
