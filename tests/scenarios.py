@@ -59,6 +59,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "model": {"name": "user_code:plain"},
         "train": {"class_weight": {0: 2.0, 2: 0.25}},
     },
+    "by_name": {
+        "data": {"source": "user_data:short_arrays"},
+        "model": {"name": "user_code:plain"},
+        "optimizer": {"name": "Lion", "args": {"beta_1": 0.8, "weight_decay": 0.1}},
+    },
     # Parts that do not add up: see own_ways.py.
     "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},
     "averages": {

@@ -6,12 +6,12 @@ import ast
 import importlib
 import inspect
 from collections.abc import Collection, Mapping, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from nn_train.config.options import nearest
 from nn_train.config.own_arguments import OWNERS
+from nn_train.config.python_source import parsed_source
 from nn_train.errors import RequestError
 
 NOTHING: Mapping[str, Any] = {}
@@ -121,18 +121,6 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
         check_signature(field, f"{name} of {found[0]}", function.args, args)
 
 
-def parsed_source(module_name: str) -> tuple[str, ast.Module] | None:
-    """The file of a module and what is written there; None where there is no such file of Python's."""
-    spec = find_source(module_name)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    try:
-        with open(spec.origin, "rb") as file:
-            return spec.origin, ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
 def plain_function(name: str) -> ast.FunctionDef | None:
     """The definition of ``module:function`` in the source; None where it may be another that is called."""
     module_name, function_name = name.split(":")
@@ -170,17 +158,6 @@ def check_signature(field: str, what: str, signature: ast.arguments, args: Colle
     }
     offered = OWNERS.get(f"{field.partition('.')[0]}.args", ("", ()))[1]
     refuse_other_arguments(field, what, [*by_place, *by_name], needed, args, offered)
-
-
-def find_source(module_name: str) -> ModuleSpec | None:
-    """Where a module is; unlike ``importlib.util.find_spec`` this does not import the packages that it is in."""
-    spec, path, parts = None, None, module_name.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:count]), path)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-    return spec
 
 
 def top_level_names(tree: ast.Module) -> set[str] | None:

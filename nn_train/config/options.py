@@ -8,6 +8,7 @@ import re
 from dataclasses import field
 from typing import Any
 
+from nn_train.config.keras_names import offers, unknown
 from nn_train.errors import RequestError
 
 
@@ -17,6 +18,7 @@ def option(
     *,
     choices: tuple[str, ...] = (),
     entry_point: bool = False,
+    keras: str = "",
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
@@ -29,11 +31,12 @@ def option(
         help: meaning and unit, shown by ``--help``.
         choices: the allowed names; empty means any.
         entry_point: ``module:function`` is allowed beside ``choices``.
+        keras: a module of Keras, whose names are allowed beside ``choices``.
         minimum, above: inclusive and exclusive lower bound.
         maximum, below: inclusive and exclusive upper bound.
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
-    metadata = {"help": help, "choices": choices, "entry_point": entry_point, **bounds}
+    metadata = {"help": help, "choices": choices, "entry_point": entry_point, "keras": keras, **bounds}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -68,7 +71,10 @@ def check_value(spec: dataclasses.Field[Any], value: object, path: str) -> None:
     values = value if isinstance(value, tuple) else (value,)
     for one in values:
         named = one in choices or (rules["entry_point"] and is_entry_point(one))
-        if choices and not named:
+        if rules["keras"]:
+            if not named and not offers(rules["keras"], one):
+                raise RequestError(f"{path}: {unknown(rules['keras'], one, choices)}")
+        elif choices and not named:
             allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
             raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,7 +1,8 @@
 """``model.args`` and ``data.args``: what a function of the user's takes by name, besides what every one is offered.
 
 A job file gives them as a mapping, a command line one by one (``--model.args.depth 4``), and a search varies them like
-any field. Their names and types are the function's.
+any field. Their names and types are the function's. ``optimizer.args`` are given in the same ways, and are those of a
+class of Keras (``keras_arguments.py``).
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ OWNERS = {
     "model.args": ("model.name", ("config", "input_shape", "num_classes")),
     "data.args": ("data.source", ("config",)),
 }
+ARGUMENTS = (*OWNERS, "optimizer.args")
 EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # a number for everybody but YAML 1.1
 
 
 def is_own_argument(path: str) -> bool:
     """Whether ``path`` is that of one argument: ``model.args.depth``."""
     owner, _, name = path.rpartition(".")
-    return owner in OWNERS and name.isidentifier()
+    return owner in ARGUMENTS and name.isidentifier()
 
 
 def from_text(text: str) -> Any:

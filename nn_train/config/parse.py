@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nn_train.config.options import nearest
-from nn_train.config.own_arguments import OWNERS, checked_value, is_own_argument
+from nn_train.config.own_arguments import ARGUMENTS, OWNERS, checked_value, is_own_argument
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.config.yaml_text import YamlError, dump, load
 from nn_train.errors import RequestError
@@ -103,8 +103,12 @@ def field_types() -> dict[str, Any]:
 
 
 def type_of(path: str) -> Any:
-    """The declared type of a field; ``object`` for an argument of the user's function; None where there is none."""
-    return object if is_own_argument(path) else field_types().get(path)
+    """The declared type of a field; ``object`` for an argument of a function or class; None where there is none."""
+    if not is_own_argument(path):
+        return field_types().get(path)
+    return (
+        object if path.rpartition(".")[0] in OWNERS else object | None
+    )  # a text of none may mean something to the user
 
 
 def flatten(nested: Mapping[Any, Any]) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def flatten(nested: Mapping[Any, Any]) -> dict[str, Any]:
         elif isinstance(content, Mapping):
             for name, value in content.items():
                 path = f"{section}.{name}"
-                one_by_one = path in OWNERS and isinstance(value, Mapping)
+                one_by_one = path in ARGUMENTS and isinstance(value, Mapping)
                 flat.update({f"{path}.{key}": one for key, one in value.items()} if one_by_one else {path: value})
         elif content is not None:
             raise RequestError(f"{section}: expected fields below it, got {content!r}")
@@ -131,12 +135,12 @@ def config_from_flat(flat: Mapping[str, Any]) -> Config:
     hints = field_types()
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     top: dict[str, Any] = {}
-    arguments: dict[str, dict[str, Any]] = {owner: {} for owner in OWNERS}
+    arguments: dict[str, dict[str, Any]] = {owner: {} for owner in ARGUMENTS}
     for path, value in flat.items():
         section, _, name = path.rpartition(".")
-        if section in OWNERS:
+        if section in ARGUMENTS:
             arguments[section][name] = value
-        elif path in OWNERS:
+        elif path in ARGUMENTS:
             arguments[path] |= coerce(path, value, hints[path])
         elif path not in hints:
             raise RequestError(unknown_field(path, list(hints)))

@@ -6,12 +6,14 @@ is made, so that no other code checks it again.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nn_train.config.keras_arguments import keras_arguments
 from nn_train.config.options import FrozenDict, Section, is_entry_point, option
 from nn_train.config.own_arguments import checked_value, own_arguments
 from nn_train.config.ports import parse_port_range
@@ -69,7 +71,12 @@ class ModelConfig(Section):
 class OptimizerConfig(Section):
     """How it learns. A compiled model of the user's own brings its own optimizer instead."""
 
-    name: str = option("adam", "optimizer", choices=("adam", "adamw", "sgd", "rmsprop"))
+    name: str = option(
+        "adam",
+        "optimizer; others of keras.optimizers by the names of their classes, such as Lion",
+        choices=("adam", "adamw", "sgd", "rmsprop"),
+        keras="optimizers",
+    )
     learning_rate: float = option(1e-3, "learning rate, per step", above=0)
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "exponential", "cosine"))
     decay_steps: int | None = option(
@@ -77,9 +84,15 @@ class OptimizerConfig(Section):
     )
     decay_rate: float = option(0.9, "factor per decay_steps (exponential)", above=0, maximum=1)
     warmup_steps: int = option(0, "steps of linear warm-up from 0 (constant, cosine)", minimum=0)
+    args: Mapping[str, Any] = option(
+        {}, "what Keras' class takes by name besides the fields above: --optimizer.args.NAME VALUE"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        fields = [spec.name for spec in dataclasses.fields(self)]
+        args = keras_arguments("optimizer.args", "optimizers", self.name, self.args, fields)
+        object.__setattr__(self, "args", args)
         if self.warmup_steps and self.schedule == "exponential":
             raise RequestError(
                 "optimizer.warmup_steps: works with the schedules constant and cosine, not with exponential; "

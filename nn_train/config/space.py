@@ -9,7 +9,7 @@ optimizer.warmup_steps: {times: [train.batch_size, 2]}
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,21 +85,35 @@ def parse_space(given: Mapping[str, Any], base: Config) -> Space:
         RequestError: names the field, what was given and what is allowed.
     """
     space = {str(field): parse_field(str(field), spec, given) for field, spec in given.items()}
-    for field, spec in space.items():
-        if isinstance(spec, Domain):
-            for value in extremes(spec):
-                check(base, {field: value}, f"search.space.{field}")
-        if isinstance(spec, By):
-            for chosen, branch in spec.branches:
-                for value in extremes(branch):
-                    check(base, {spec.other: chosen, field: value}, f"search.space.{field}")
-        if isinstance(spec, Times):
-            other = space[spec.other]
-            assert isinstance(other, Domain)
-            for value in extremes(other):
-                both = resolve({spec.other: other, field: spec}, {spec.other: value})
-                check(base, both, f"search.space.{field}")
+    for field in space:
+        for owner in owners(field, space):
+            for values in samples(field, space):
+                check(base, {**owner, **values}, f"search.space.{field}")
     return space
+
+
+def samples(field: str, space: Space) -> Iterator[dict[str, Any]]:
+    """The values that are checked for a field, with those that they depend on."""
+    spec = space[field]
+    if isinstance(spec, Domain):
+        yield from ({field: value} for value in extremes(spec))
+    elif isinstance(spec, By):
+        for chosen, branch in spec.branches:
+            yield from ({spec.other: chosen, field: value} for value in extremes(branch))
+    else:
+        other = space[spec.other]
+        assert isinstance(other, Domain)
+        for value in extremes(other):
+            yield resolve({spec.other: other, field: spec}, {spec.other: value})
+
+
+def owners(field: str, space: Space) -> list[dict[str, Any]]:
+    """Whose argument a field can be, where the search varies that too: ``optimizer.name`` of ``optimizer.args.rho``."""
+    name = f"{field.partition('.')[0]}.name"
+    spec = space.get(name)
+    if not is_own_argument(field) or not isinstance(spec, Domain):
+        return [{}]
+    return [{name: value} for value in extremes(spec)]
 
 
 def parse_field(field: str, spec: object, given: Mapping[str, Any]) -> Domain | Times | By:

@@ -10,15 +10,10 @@ from typing import Any
 import keras
 
 from nn_train.config import Config
+from nn_train.config.keras_names import class_named
 from nn_train.config.schema import OptimizerConfig
 from nn_train.engine.models import ends_in_softmax
-
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-}
+from nn_train.errors import RequestError, first_line
 
 
 def compile_model(model: keras.Model, config: Config, total_steps: int | None) -> None:
@@ -31,8 +26,6 @@ def compile_model(model: keras.Model, config: Config, total_steps: int | None) -
     """
     if model.compiled:
         return
-    settings = config.optimizer
-    optimizer = OPTIMIZERS[settings.name](learning_rate=learning_rate(settings, total_steps))
     if config.train.loss == "mse":
         loss: Any = keras.losses.MeanSquaredError()
         accuracy: Any = keras.metrics.CategoricalAccuracy(name="accuracy")
@@ -40,7 +33,21 @@ def compile_model(model: keras.Model, config: Config, total_steps: int | None) -
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model))
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], jit_compile=False)
+    model.compile(
+        optimizer=make_optimizer(config.optimizer, total_steps), loss=loss, metrics=[accuracy], jit_compile=False
+    )
+
+
+def make_optimizer(settings: OptimizerConfig, total_steps: int | None) -> keras.optimizers.Optimizer:
+    """The optimizer that a job names. RequestError when Keras refuses its arguments."""
+    name = class_named("optimizers", settings.name)
+    made = getattr(keras.optimizers, name, None)
+    if made is None:  # the job was checked where Keras is not found, or is another
+        raise RequestError(f"optimizer.name: Keras {keras.__version__} has no optimizer {name!r}")
+    try:
+        return made(learning_rate=learning_rate(settings, total_steps), **settings.args)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"optimizer.args: Keras refuses them for {name}: {first_line(error)}") from error
 
 
 def learning_rate(settings: OptimizerConfig, total_steps: int | None) -> Any:

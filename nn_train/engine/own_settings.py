@@ -66,8 +66,9 @@ def refuse_unread(
         paths += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)]
     for path in paths:
         section, _, name = path.partition(".")
-        default = next(one.default for one in dataclasses.fields(getattr(config, section)) if one.name == name)
-        if (path in varied or getattr(getattr(config, section), name) != default) and path not in read:
+        default = getattr(type(getattr(config, section))(), name)
+        is_varied = any(f"{field}.".startswith(f"{path}.") for field in varied)
+        if (is_varied or getattr(getattr(config, section), name) != default) and path not in read:
             why = "compiles its model and does" if section != "model" else "does"
             raise RequestError(
                 f"{path}: would change nothing, since {config.model.name} {why} not read it; leave it out, or let the "

@@ -15,6 +15,7 @@ from keras.src import backend
 from nn_train.config import Config
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import learning_rate
+from nn_train.engine.preparation import PreparedModel
 
 # Those of CosineDecay; of ExponentialDecay only the first, since TensorFlow folds its other constants, which
 # rounds them in another way than variables.
@@ -24,6 +25,11 @@ SCHEDULE_NUMBERS = {
 }
 
 
+def all_settings(config: Config) -> tuple[Any, ...]:
+    """What a graph can depend on."""
+    return (config.model, config.optimizer, config.train, config.data)
+
+
 def traced_settings(config: Config) -> tuple[Any, ...]:
     """What the graph of a config depends on; configs that agree in it differ in settable numbers only.
 
@@ -31,29 +37,35 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
     """
     model, optimizer, train = config.model, config.optimizer, config.train
     if model.name not in DEFAULT_DROPOUT:
-        return (model, optimizer, train, config.data)
+        return all_settings(config)
     shape = (model.name, model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
     decay = (optimizer.decay_steps, optimizer.decay_rate) if optimizer.schedule == "exponential" else ()
-    schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay)
+    schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay, optimizer.args)
     return (shape, schedule, train.loss, train.precision, config.data)
 
 
+def has_settable(prepared: PreparedModel, config: Config) -> bool:
+    """Whether a model has numbers that can be set: not one of the user's own, nor one whose steps are traced by now."""
+    return config.model.name in DEFAULT_DROPOUT and prepared.whole is None
+
+
 class SettableHyperparameters:
-    """Makes the numbers of a built-in model settable; a model of the user's own has none.
+    """Makes the numbers of a model settable, where it has such.
 
     Args:
-        model: as ``prepare_model`` gives it. It can no longer be saved as a file.
+        prepared: as ``prepare_model`` gives it. The model can no longer be saved as a file.
         config: the config that it was made from.
     """
 
-    def __init__(self, model: keras.Model, config: Config) -> None:
-        self.built_in = config.model.name in DEFAULT_DROPOUT
+    def __init__(self, prepared: PreparedModel, config: Config) -> None:
+        model = prepared.model
+        self.can_set = has_settable(prepared, config)
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.schedule: dict[str, tf.Variable] = {}
         # In float64, so that each is rounded once, to the numbers the model computes in. Kernels are always float32.
         self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
         self.l2 = tf.Variable(0.0, trainable=False)
-        if self.built_in:
+        if self.can_set:
             rate = self.optimizer._learning_rate
             self.schedule = numbers_to_variables(rate, SCHEDULE_NUMBERS.get(type(rate), ()))
             for layer in model.layers:
@@ -64,7 +76,7 @@ class SettableHyperparameters:
 
     def set(self, config: Config, total_steps: int | None) -> None:
         """Take the numbers of ``config``, which must agree in its ``traced_settings``."""
-        if not self.built_in:
+        if not self.can_set:
             return
         rate = learning_rate(config.optimizer, total_steps)
         for name, variable in self.schedule.items():

@@ -23,7 +23,7 @@ from nn_train.engine.loops import loop_of
 from nn_train.engine.preparation import prepare_model, total_steps
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import assign, state_variables
-from nn_train.search.settable import SettableHyperparameters, traced_settings
+from nn_train.search.settable import SettableHyperparameters, all_settings, has_settable, traced_settings
 
 KEPT_MODELS = 32
 # TensorFlow does not give back what a graph took: 4 MB for the MLP, measured over 48 models made and forgotten.
@@ -52,6 +52,7 @@ class WarmModels:
     def __init__(self, replicas: Replicas) -> None:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
+        self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.traced = 0
 
     def get(self, config: Config, data: SplitData, varied: Collection[str] = (), by_batches: bool = False) -> WarmModel:
@@ -61,12 +62,12 @@ class WarmModels:
             RequestError: the model does not fit the data.
         """
         keras.utils.set_random_seed(config.seed)
-        short = may_be_without_rows(data, config.train.batch_size, self.replicas)
-        key = (traced_settings(config), short, by_batches)
+        key = self.key(config, data, by_batches)
         warm = self.models.pop(key, None)
         if warm is None:
             self.make_room()
             warm = self.build(config, data, varied, by_batches)
+            key = self.key(config, data, by_batches)  # of which more is known by now
         elif config.seed not in warm.beginnings:
             remember(warm, config.seed, prepare_model(config, data, self.replicas, by_batches=by_batches).model)
         self.models[key] = warm
@@ -74,12 +75,21 @@ class WarmModels:
         warm.turn(config)
         return warm
 
+    def key(self, config: Config, data: SplitData, by_batches: bool) -> Any:
+        """What models agree in that share a graph."""
+        settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
+        if settings in self.fixed:
+            settings = (*all_settings(config), by_batches)
+        return settings, may_be_without_rows(data, config.train.batch_size, self.replicas)
+
     def build(self, config: Config, data: SplitData, varied: Collection[str], by_batches: bool) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
         prepared = prepare_model(config, data, self.replicas, varied, by_batches)
         loop = loop_of(prepared, config, data, self.replicas)
-        warm = WarmModel(loop=loop, settable=SettableHyperparameters(loop.model, config))
+        if not has_settable(prepared, config):
+            self.fixed.add((*traced_settings(config), by_batches))
+        warm = WarmModel(loop=loop, settable=SettableHyperparameters(prepared, config))
         remember(warm, config.seed, loop.model)
         return warm
 

@@ -58,7 +58,7 @@ def test_they_are_merged_by_name_and_come_back_from_a_job_file(tmp_path):
         ([*OWN, "--model.args", "4"], "model.args: expected 'section:' lines, got int"),
         ([*OWN, "--model.args", "[4]"], "model.args: expected"),
         (["--data.args.part", "4"], "data.args.part: data.source mnist takes no arguments"),
-        (["--optimizer.args.depth", "4"], "optimizer.args.depth: no such field"),
+        (["--train.args.depth", "4"], "train.args.depth: no such field"),
     ],
 )
 def test_what_cannot_be_one_is_refused(words, said):

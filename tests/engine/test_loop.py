@@ -30,6 +30,7 @@ SAME_MATHEMATICS = [
     "input_norm",
     "weighted",
     "by_class",
+    "by_name",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "averages", "listening", "masked", "counts", "two_outputs"]
@@ -142,6 +143,7 @@ def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_
         ("short_embedding", "user_data:short_tokens", "user_code:embedding"),
         ("weighted", "user_data:weighted_with_validation", "user_code:plain"),
         ("by_class", "user_data:short_arrays", "user_code:plain"),
+        ("by_name", "user_data:short_arrays", "user_code:plain"),
         ("own_steps", "user_data:short_arrays", "own_ways:own_steps"),
         ("averages", "user_data:short_arrays", "own_ways:averages"),
         long("masked", "own_ways:tagged_tokens", "own_ways:masked"),
@@ -165,6 +167,8 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, run, source, mo
     keras.utils.set_random_seed(3)
     model = build_model(config, data.train.x.shape[1:], 3)
     compile_model(model, config, None)
+    if run == "by_name":
+        model.compile(keras.optimizers.Lion(1e-3, beta_1=0.8, weight_decay=0.1), model.loss, metrics=["accuracy"])
     rows = outcome(1).history(run)
     batches, steps = in_the_order_of_the_loop(data.train), math.ceil(data.train.size / 16)
     losses = []

@@ -67,6 +67,7 @@ def test_what_is_read_is_taken(sections, compiled, function):
         ({"model": {"dropout": 0.3, "l2": 0.1}}, False, reads_dropout, "model.l2: would change nothing"),
         ({"optimizer": {"learning_rate": 0.1, "name": "sgd"}}, True, reads_the_rate, "optimizer.name: would change"),
         ({"optimizer": {"learning_rate": 0.1}}, True, reads_nothing, "my:build compiles its model and does not read"),
+        ({"optimizer": {"args": {"beta_1": 0.8}}}, True, reads_nothing, "optimizer.args: would change nothing"),
         ({"train": {"loss": "mse"}}, True, reads_nothing, "read config.train.loss"),
     ],
 )
@@ -93,7 +94,11 @@ def test_what_a_search_varies_must_be_read_whatever_its_value():
     given, read = watched(config)
     reads_nothing(given)
     refuse_unread(config, read, COMPILED)
-    for varied in ("optimizer.learning_rate", "model.dropout"):
-        with pytest.raises(RequestError, match=f"{varied}: would change nothing"):
+    for varied, said in (
+        ("optimizer.learning_rate", "optimizer.learning_rate"),
+        ("optimizer.args.beta_1", "optimizer.args"),
+        ("model.dropout", "model.dropout"),
+    ):
+        with pytest.raises(RequestError, match=f"{said}: would change nothing"):
             refuse_unread(config, read, COMPILED, [varied])
     refuse_unread(config, read, (), ["optimizer.learning_rate", "train.batch_size", "model.args.depth"])

@@ -135,6 +135,8 @@ def reads(config):
     ("function", "sections", "varied", "said"),
     [
         ("own", {"optimizer": {"learning_rate": 0.1}}, [], "optimizer.learning_rate: would change nothing"),
+        ("own", {"optimizer": {"args": {"beta_1": 0.8}}}, [], "optimizer.args: would change nothing"),
+        ("own", {}, ["optimizer.args.beta_1"], "optimizer.args: would change nothing"),
         ("own", {}, ["optimizer.learning_rate"], "its_functions:own compiles its model and does not read it"),
         ("own", {"model": {"dropout": 0.1}}, [], "model.dropout: would change nothing"),
         ("plain", {}, ["model.hidden_units"], "model.hidden_units: would change nothing"),

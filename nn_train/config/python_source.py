@@ -1,0 +1,29 @@
+"""The source of modules, without importing them."""
+
+from __future__ import annotations
+
+import ast
+from importlib.machinery import ModuleSpec, PathFinder
+
+
+def parsed_source(module_name: str) -> tuple[str, ast.Module] | None:
+    """The file of a module and what is written there; None where there is no such file of Python's."""
+    spec = find_source(module_name)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        with open(spec.origin, "rb") as file:
+            return spec.origin, ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def find_source(module_name: str) -> ModuleSpec | None:
+    """Where a module is; unlike ``importlib.util.find_spec`` this does not import the packages that it is in."""
+    spec, path, parts = None, None, module_name.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:count]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
