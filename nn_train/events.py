@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from nn_train.config import Config
 
@@ -47,6 +47,27 @@ class Started:
     resumed_step: int
     steps_per_epoch: int | None
     warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StepsDone:
+    """A long epoch is under way.
+
+    Attributes:
+        epoch, epochs: which of how many, from 1.
+        step, steps: of how many of its steps are done; None where a stream does not tell.
+        loss: mean over the examples of the epoch so far.
+        samples_per_second: since the last event.
+        seconds_left: of the steps of this epoch at that pace; None where their number is not known.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int | None
+    loss: float
+    samples_per_second: float
+    seconds_left: float | None
 
 
 @dataclass(frozen=True)
@@ -173,12 +194,12 @@ class About:
     event: Event
 
 
-OfTraining = Starting | Waiting | Started | EpochEnded | Finished | Leaving | WorkersLost
+OfTraining = Starting | Waiting | Started | StepsDone | EpochEnded | Finished | Leaving | WorkersLost
 OfSearch = Waiting | PhaseStarted | TrialEnded | WritingModels
 OfPipeline = StageStarted | SearchEnded | Line | About
 Event = OfTraining | OfSearch | OfPipeline
 Handler = Callable[[Event], None]
-SENT = {kind.__name__: kind for kind in (Starting, Waiting, Started, EpochEnded, Finished, Leaving, WorkersLost)}
+SENT = {kind.__name__: kind for kind in get_args(OfTraining)}
 
 
 def unheard(event: Event) -> None:

@@ -17,6 +17,7 @@ CHUNK_SECONDS = 5.0  # from pause to pause: seldom enough to cost nothing, often
 FIRST_STEPS = 8
 GROWTH = 8  # the first chunks hold the tracing, and say little of the pace
 SHARE = 0.03  # of the time may go into checkpoints
+TOLD_SECONDS = 20.0  # from one word about a long epoch to the next
 
 
 class Pace:
@@ -56,6 +57,8 @@ class TimedHooks:
         save: keeps a checkpoint; called on the chief, with the part of the epoch that is done.
         watch: sees that it goes on.
         asked_to_drain: whether to keep a checkpoint and end; called on the chief.
+        tell: called on all workers every ``TOLD_SECONDS`` of an epoch, with its steps so far, the sum of the losses of
+            their examples, and the steps a second since it was last called.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class TimedHooks:
         save: Callable[[PartialEpoch], None],
         watch: Watchdog,
         asked_to_drain: Callable[[], bool],
+        tell: Callable[[int, float, float], None] = lambda step, loss_sum, pace: None,
     ) -> None:
         self.every_seconds, self.replicas, self.save, self.watch = every_seconds, replicas, save, watch
-        self.asked_to_drain = asked_to_drain
+        self.asked_to_drain, self.tell = asked_to_drain, tell
         self.share = from_chief(replicas)
         self.forget()
 
@@ -76,6 +80,7 @@ class TimedHooks:
         self.chunk, self.batches = FIRST_STEPS, FIRST_STEPS
         self.training, self.validation = Pace(), Pace()
         self.saved, self.cost = time.monotonic(), 0.0  # seconds of a checkpoint
+        self.told, self.steps = time.monotonic(), 0  # since then
 
     def alive(self) -> None:
         """Something goes on that is not steps."""
@@ -83,7 +88,8 @@ class TimedHooks:
 
     def meet(self) -> None:
         """Before the steps of an epoch: whoever still has other things to do is waited for here, with patience."""
-        self.share([0.0, 0.0])
+        self.share([0.0, 0.0, 0.0])
+        self.told, self.steps = time.monotonic(), 0
 
     def train(self, reads_stream: bool, first: bool) -> int:
         """Steps until the next pause. Begins to watch them."""
@@ -93,6 +99,7 @@ class TimedHooks:
     def trained(self, steps: int) -> None:
         """Learn the pace from them."""
         self.watch.other()
+        self.steps += steps
         self.training.end(steps, self.chunk, min(CHUNK_SECONDS, self.every_seconds))
 
     def validate(self, reads_stream: bool, first: bool) -> int:
@@ -113,12 +120,16 @@ class TimedHooks:
             self.watch.steps(expected)
 
     def pause(self, gather: Callable[[], np.ndarray], step: int, loss_sum: float) -> None:
-        """Agree on the next chunk, keep a checkpoint when it is time, and leave when asked to."""
+        """Agree on the next chunk, say how far it is, keep a checkpoint when it is time, and leave when asked to."""
         now = time.monotonic()
         asked = self.asked_to_drain()
         due = asked or now - self.saved >= max(self.every_seconds, self.cost / SHARE)
-        chunk, saves = self.share([float(self.training.wanted), float(due)])
+        late = now - self.told >= TOLD_SECONDS
+        chunk, saves, tells = self.share([float(self.training.wanted), float(due), float(late)])
         self.chunk = int(chunk)
+        if tells:
+            self.tell(step, loss_sum, self.steps / max(now - self.told, 1e-6))
+            self.told, self.steps = now, 0
         if saves:
             partial = PartialEpoch(step=step, loss_sum=loss_sum, metrics=gather())
             if self.replicas.is_chief:
@@ -131,5 +142,5 @@ class TimedHooks:
         """Call it where a checkpoint was kept. Collective; DrainedError on every worker when the chief was asked."""
         asked = self.asked_to_drain() if asked is None else asked
         # Nobody leaves before the chief has come here: its file is whole by then.
-        if self.share([float(asked), 0.0])[0]:
+        if self.share([float(asked), 0.0, 0.0])[0]:
             raise DrainedError

@@ -20,7 +20,7 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import DataConfig, ScalingConfig
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
-from nn_train.events import EpochEnded, Finished, Handler, Started, unheard
+from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
@@ -174,7 +174,7 @@ class Run(Training):
         self.begun = job.config.job_name in context.begun
         self.watch = Watchdog(job.config.run.hang_timeout, context.tell_hang)
         every, asked = job.config.train.checkpoint_every_seconds, context.asked_to_drain
-        self.hooks = self.timed = TimedHooks(every, self.replicas, self.keep_part, self.watch, asked)
+        self.hooks = self.timed = TimedHooks(every, self.replicas, self.keep_part, self.watch, asked, self.tell_steps)
 
     def run(self) -> None:
         """Continue from the newest checkpoint, or begin; end with ``result.json``."""
@@ -254,6 +254,21 @@ class Run(Training):
         from nn_train.runs import checkpoints
 
         checkpoints.save(self.folder, self.model, self.history, partial, self.callbacks.memories())
+
+    def tell_steps(self, step: int, loss_sum: float, pace: float) -> None:
+        """Say how far a long epoch is, ``pace`` in steps a second."""
+        batch_size, steps = self.loop.batch_size, self.loop.steps_per_epoch
+        self.report(
+            StepsDone(
+                epoch=len(self.history) + 1,
+                epochs=self.config.train.epochs,
+                step=step,
+                steps=steps,
+                loss=loss_sum / (step * batch_size),
+                samples_per_second=round(pace * batch_size, 1),
+                seconds_left=(steps - step) / pace if steps is not None and pace else None,
+            )
+        )
 
     def started(self, warnings: list[str]) -> Started:
         """What a person wants to see before the first epoch."""

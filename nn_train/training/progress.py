@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from nn_train.config import Config
-from nn_train.events import EpochEnded, Event, Finished, Leaving, Row, Started, Starting, Waiting, WorkersLost
+from nn_train.events import (
+    EpochEnded,
+    Event,
+    Finished,
+    Leaving,
+    Row,
+    Started,
+    Starting,
+    StepsDone,
+    Waiting,
+    WorkersLost,
+)
 from nn_train.training.driver import TrainResult
 from nn_train.wording import counted, duration
 
@@ -43,6 +54,8 @@ class Progress:
             self.print(f"waiting for {event.need}")
         elif isinstance(event, Started):
             self.started(event)
+        elif isinstance(event, StepsDone):
+            self.print(steps_line(event))
         elif isinstance(event, EpochEnded):
             self.print(epoch_line(event.row, event.epochs))
             self.warn(event.warnings)
@@ -89,6 +102,14 @@ class Progress:
 
     def print(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
+
+
+def steps_line(event: StepsDone) -> str:
+    """``epoch 2/5, step 120/844  loss 0.1994  27,500 examples/s  40 s left of the epoch``."""
+    left = f"  {duration(event.seconds_left)} left of the epoch" if event.seconds_left is not None else ""
+    steps = f"{event.step}/{event.steps}" if event.steps is not None else f"{event.step}"
+    where = f"epoch {event.epoch}/{event.epochs}, step {steps}"
+    return f"{where}  loss {event.loss:.4f}  {event.samples_per_second:,.0f} examples/s{left}"
 
 
 def epoch_line(row: Row, epochs: int) -> str:

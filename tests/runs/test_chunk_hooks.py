@@ -61,6 +61,20 @@ def test_otherwise_it_goes_on_and_keeps_none_before_it_is_time(make):
     assert kept == []
 
 
+def test_of_a_long_epoch_is_told_every_twenty_seconds_how_far_it_is(make, clock):
+    hooks, _ = make(asked=False)
+    told = []
+    hooks.tell = lambda step, loss_sum, pace: told.append((step, loss_sum, pace))
+    for epoch_steps in (60, 30):  # ten in five seconds
+        hooks.meet()
+        for step in range(10, epoch_steps + 1, 10):
+            hooks.train(reads_stream=False, first=step == 10)
+            clock.sleep(5.0)
+            hooks.trained(10)
+            hooks.pause(COUNTED, step, 0.5 * step)
+    assert told == [(40, 20.0, pytest.approx(2.0))]  # the second epoch is short
+
+
 @pytest.mark.parametrize(("cost", "pause"), [(0.0, 1.0), (0.02, 1.0), (3.0, 100.0)])
 def test_checkpoints_within_epochs_take_at_most_three_percent_of_the_time(make, clock, cost, pause):
     hooks, kept = make(asked=False, every_seconds=1.0, then=lambda: clock.sleep(cost))

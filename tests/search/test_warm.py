@@ -27,8 +27,9 @@ NUMBERS = [
     {"optimizer": {"name": "Nadam", "schedule": "cosine", "args": {"beta_1": 0.8, "clipnorm": 0.1}}},
     {"optimizer": {"name": "Adafactor", "args": {"relative_step": False}}, "model": {"l2": 9.8e-5}},
 ]
-# Trained from whole batches, in steps that are traced before a number could be set.
-WHOLE = [{"optimizer": {"args": {"use_ema": True, "ema_momentum": 0.9}}, "model": {"dropout": 0.3, "l2": 0.01}}]
+# Trained from whole batches, in steps that are traced before a number could be set; the last for callbacks of batches.
+AVERAGED = {"optimizer": {"args": {"use_ema": True, "ema_momentum": 0.9}}, "model": {"dropout": 0.3, "l2": 0.01}}
+WHOLE = [(AVERAGED, False), ({"model": {"dropout": 0.3, "l2": 0.01}}, True)]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,11 @@ def make(sections, **train):
 
 
 @pytest.mark.parametrize(
-    ("sections", "shared"), [*((one, True) for one in NUMBERS), *((one, False) for one in WHOLE)], ids=str
+    ("sections", "by_batches", "shared"),
+    [*((one, False, True) for one in NUMBERS), *((one, by_batches, False) for one, by_batches in WHOLE)],
+    ids=str,
 )
-def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, shared):
+def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, by_batches, shared):
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
@@ -60,16 +63,16 @@ def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, s
 
     config = make(sections)
     data = load_data(config.data)
-    new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    new = loop_of(prepare_model(config, data, replicas, by_batches=by_batches), config, data, replicas)
     expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
     models = WarmModels(replicas)
     other = {**sections, "optimizer": {**sections.get("optimizer", {}), "learning_rate": 0.02}, "seed": 11}
-    used = models.get(make(other, batch_size=24, epochs=5), data)
+    used = models.get(make(other, batch_size=24, epochs=5), data, by_batches=by_batches)
     used.loop.train_epoch(0)
-    warm = models.get(config, data)
+    warm = models.get(config, data, by_batches=by_batches)
     assert (warm is used) == shared
     warm.loop.train_epoch(0)
-    assert models.get(config, data) is warm
+    assert models.get(config, data, by_batches=by_batches) is warm
     assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
 
 

@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 
 from nn_train.config import Config, config_from_dict
-from nn_train.events import EpochEnded, Finished, Leaving, Started, Starting, Waiting, WorkersLost
+from nn_train.events import (
+    EpochEnded,
+    Finished,
+    Leaving,
+    Started,
+    Starting,
+    StepsDone,
+    Waiting,
+    WorkersLost,
+    from_json,
+    to_json,
+)
 from nn_train.training.progress import Progress, epoch_line, loss_lines
 from nn_train.wording import duration
 
@@ -18,6 +29,20 @@ ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 
 def test_an_epoch_is_one_line_with_metrics_speed_and_time_left():
     line = epoch_line({**ROW, "learning_rate": 0.001, "world_size": 2}, 5)
     assert line == "epoch 2/5  loss 0.1900  accuracy 0.9400  val_loss 0.1500  27,513 examples/s  1.9 s  6 s left"
+
+
+@pytest.mark.parametrize(
+    ("steps", "left", "line"),
+    [
+        (844, 66.0, "epoch 2/5, step 120/844  loss 0.1900  1,376 examples/s  1 min 6 s left of the epoch"),
+        (None, None, "epoch 2/5, step 120  loss 0.1900  1,376 examples/s"),
+    ],
+)
+def test_a_long_epoch_shows_its_steps_speed_and_time_left(steps, left, line):
+    stream = io.StringIO()
+    event = StepsDone(2, 5, 120, steps, 0.19, 1375.9, left)
+    Progress(Config(), stream)(from_json(to_json(event)))  # as the driver gets it
+    assert stream.getvalue() == f"{line}\n"
 
 
 def test_of_a_metric_that_gives_a_vector_the_line_has_nothing():
