@@ -1,6 +1,6 @@
 """Several Ray nodes on this machine, for trying a multi-node job on a laptop:
 
-    python -m cluster.local up --nodes 3 --cpus 1
+    python -m cluster.local up --nodes 3 --cpus 1      # or: up cluster/local.yaml
     python -m cluster.local status
     python -m cluster.local down
 
@@ -14,28 +14,48 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+import yaml
 
 from cluster.local_nodes import Cluster, State
 from nn_train.config.cli import exit_code
 from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
 
 LIMIT = 64  # nodes: each takes about 0.3 GB
+DEFAULTS = {"nodes": 2, "cpus": 1}
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("up", help="start the nodes")
-    start.add_argument("--nodes", type=number, default=2, help=f"how many, 1 to {LIMIT}; default 2")
-    start.add_argument("--cpus", type=number, default=1, help="CPUs that each one offers to jobs; default 1")
+    start.add_argument("file", nargs="?", type=Path, help="a YAML file of nodes and cpus, such as cluster/local.yaml")
+    start.add_argument("--nodes", type=number, help=f"how many, 1 to {LIMIT}; default {DEFAULTS['nodes']}")
+    start.add_argument("--cpus", type=number, help=f"CPUs that each one offers to jobs; default {DEFAULTS['cpus']}")
     commands.add_parser("down", help="end what `up` started")
     commands.add_parser("status", help="say which nodes live")
     arguments = parser.parse_args(argv)
     if not sys.platform.startswith("linux"):
         raise RequestError("cluster.local: works on Linux only; without it jobs start a Ray of one node by themselves")
     if arguments.command == "up":
-        return up(Cluster(), arguments.nodes, arguments.cpus)
+        chosen = DEFAULTS | (read(arguments.file) if arguments.file else {})
+        return up(Cluster(), arguments.nodes or chosen["nodes"], arguments.cpus or chosen["cpus"])
     return {"down": down, "status": status}[arguments.command](Cluster())
+
+
+def read(file: Path) -> dict[str, int]:
+    """What a file says of ``DEFAULTS``. RequestError."""
+    try:
+        given: object = yaml.safe_load(file.read_text()) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RequestError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(given, dict) or not given.keys() <= DEFAULTS.keys():
+        raise RequestError(f"{file}: a file of {' and '.join(DEFAULTS)}, such as cluster/local.yaml, is expected")
+    try:
+        return {name: number(str(value)) for name, value in given.items()}
+    except argparse.ArgumentTypeError as error:
+        raise RequestError(f"{file}: {error}") from error
 
 
 def number(text: str) -> int:

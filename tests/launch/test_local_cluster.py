@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -72,10 +74,36 @@ def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        ("nodes: 65", (), "file.yaml: '65' is not a whole number from 1 to 64"),
+        ("cpus: two", (), "file.yaml: 'two' is not a whole number from 1 to 64"),
+        ("node: 3", (), "file.yaml: a file of nodes and cpus, such as cluster/local.yaml, is expected"),
+        ("[3, 1]", (), "file.yaml: a file of nodes and cpus, such as cluster/local.yaml, is expected"),
+        ("nodes: [", (), "file.yaml: cannot be read: while parsing"),
+        (None, (), "file.yaml: cannot be read: "),
+        ("nodes: 3", (), "3 nodes of 1"),
+        ("nodes: 3\ncpus: 2", ("--nodes", "4"), "4 nodes of 2"),
+        ("", (), "2 nodes of 1"),
+    ],
+)
+def test_a_file_says_how_many_nodes_and_the_command_line_goes_before(tmp_path, monkeypatch, content, words, said):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("cluster.local.up", lambda cluster, nodes, cpus: print(f"{nodes} nodes of {cpus}"))
+    file = tmp_path / "file.yaml"
+    if content is not None:
+        file.write_text(content)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        exit_code(lambda: main(["up", str(file), *words]))
+    assert said in printed.getvalue()
+
+
 @on_nodes
 @pytest.mark.limit(TIMEOUT)
 def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
-    up = place.local("up", "--nodes", "2", "--cpus", "1")
+    up = place.local("up", "cluster/local.yaml", "--nodes", "2")
     assert up.returncode == 0, up.stderr
     exported = dict(re.findall(r"(RAY_\w+)=(\S+)", up.stdout))
     mark = place.state()["mark"]
