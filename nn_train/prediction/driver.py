@@ -10,6 +10,7 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.evaluation import merge_shards, store_predictions
+from nn_train.prediction.mistaken_images import Images
 from nn_train.prediction.scorer import score
 from nn_train.prediction.workers import answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
@@ -63,8 +64,8 @@ def predict_all(
     scaling: ScalingConfig,
     say: Say,
     verbose: bool,
-) -> Any:
-    """Predict with every run; returns the test images, where there are any."""
+) -> Images:
+    """Predict with every run; returns the images of their mistakes, where the examples are images."""
     from nn_train.ray_cluster.shared_storage import refuse_temporary
 
     refuse_temporary("--output", str(output))
@@ -81,6 +82,7 @@ def predict_all(
         workers = start_workers(scaling, size_for_room(scaling))
         # One run ahead: the workers are busy while a run is gathered, and two runs at most are in memory.
         pending: list[tuple[RunRecord, float, list[Any]]] = []
+        images: Images = {}
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
             calls = [
@@ -89,10 +91,10 @@ def predict_all(
             ]
             pending.append((record, time.perf_counter(), calls))
             if len(pending) > 1:
-                gather(*pending.pop(0), output, say)
+                images |= gather(*pending.pop(0), output, say)
         for waiting in pending:
-            gather(*waiting, output, say)
-    return test_images(records[0].config)
+            images |= gather(*waiting, output, say)
+    return images
 
 
 def read_model(folder: ResultsFolder, option: str = "--runs") -> bytes:
@@ -106,23 +108,12 @@ def read_model(folder: ResultsFolder, option: str = "--runs") -> bytes:
         raise RequestError(f"{option} {folder.location}: has no {MODEL}; name the folder of a finished run") from error
 
 
-def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> None:
-    """Wait for the workers' parts of one run and store them as one."""
+def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> Images:
+    """Wait for the workers' parts of one run and store them as one; returns the images of its mistakes."""
     parts = answers(calls, record.name)
     predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)
     accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
     say(f"{record.name}: {len(predictions):,} test examples, accuracy {accuracy:.4f}")
-
-
-def test_images(settings: dict[str, Any]) -> Any:
-    """The test images of a run's data, for the page of mistakes; None where there are none to be shown here."""
-    from nn_train.config import config_from_dict
-    from nn_train.datasets.sources import can_check_early, load_data
-
-    config = config_from_dict(settings)
-    if not can_check_early(config.data.source):
-        return None
-    x = load_data(config.data).test.x
-    return x if x.ndim == 4 and x.shape[-1] in (1, 3) else None
+    return {i: image for part in parts for i, image in part.images.items()}

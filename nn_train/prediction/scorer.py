@@ -21,7 +21,9 @@ from nn_train.config.entry_points import import_module_of
 from nn_train.config.options import is_entry_point
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
+from nn_train.evaluation import log_probabilities
 from nn_train.evaluation.predictions import Shard
+from nn_train.prediction.mistaken_images import Images, MistakenImages
 
 UNKNOWN = "unknown"  # whether a model gives logits or probabilities
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
@@ -35,11 +37,13 @@ class Scored:
         shard: its rows.
         num_examples: size of the whole test set.
         output: ``logits``, or ``log_probabilities`` where the model does not show its pre-activation.
+        images: by example id, those of the most confident mistakes, where the examples are images.
     """
 
     shard: Shard
     num_examples: int
     output: str
+    images: Images
 
 
 def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Scored:
@@ -55,28 +59,29 @@ def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Score
     config = config_from_dict(settings)
     network, output = logits_model(load_model(model, config.model.name))
     from nn_train.datasets import load_data
+    from nn_train.engine.tensors import as_input
 
     data = load_data(config.data)
     if data.test is None:
         raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
-    ids, labels, logits, total = [], [], [], 0
+    ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
     for index, (x, y) in enumerate(blocks(data)):
         start, total = total, total + len(y)
         if index % size == rank:
             ids.append(np.arange(start, total, dtype=np.int64))
             labels.append(y)
-            logits.append(as_columns(np.asarray(network(x), dtype=np.float32)))
+            logits.append(as_columns(np.asarray(network(as_input(x, data.divisor)), dtype=np.float32)))
+            known = output != UNKNOWN or not are_probabilities(logits[-1])
+            mistaken.look_at(x, ids[-1], y, logits[-1] if known else log_probabilities(logits[-1]))
     if not ids:
         empty = np.empty(0, np.int64)
-        return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output)
+        return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output, {})
     values = np.concatenate(logits)
     if output == UNKNOWN:
         output = "logits"
         if are_probabilities(values):
-            from nn_train.evaluation import log_probabilities
-
             values, output = log_probabilities(values), "log_probabilities"
-    return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output)
+    return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output, mistaken.images)
 
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:
@@ -85,9 +90,8 @@ def are_probabilities(values: NDArray[np.float32]) -> bool:
 
 
 def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
-    """The test set in blocks of ``BLOCK`` rows: inputs as the model sees them, and labels int64 [n]."""
+    """The test set in blocks of ``BLOCK`` rows: inputs as they came, and labels int64 [n]."""
     from nn_train.datasets.examples import Examples, map_leaves
-    from nn_train.engine.tensors import as_input
 
     if isinstance(data.test, Examples):
         slices = (slice(start, start + BLOCK) for start in range(0, data.test.size, BLOCK))
@@ -100,7 +104,7 @@ def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
             raise RequestError(
                 f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
             )
-        yield as_input(x, data.divisor), labels.astype(np.int64)
+        yield x, labels.astype(np.int64)
 
 
 def load_model(content: bytes, name: str) -> Any:

@@ -1,49 +1,15 @@
-"""The examples that a run got wrong while it was most sure."""
+"""How mistakes are shown: as pixels, and with a word where the label itself is in doubt."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.evaluation import Predictions
-from nn_train.evaluation.scores import RowScores
-
-KEPT = 24
 # MNIST test labels that people doubt: C. Northcutt, A. Athalye, J. Mueller, "Pervasive Label Errors in Test
 # Sets Destabilize Machine Learning Benchmarks", 2021.
 DOUBTFUL_MNIST = frozenset((947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729))
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One wrong answer: row in the predictions, id, true and predicted class, probabilities of both."""
-
-    row: int
-    example_id: int
-    true: int
-    predicted: int
-    confidence: float
-    true_probability: float
-
-
-def confident_mistakes(predictions: Predictions, scores: RowScores) -> tuple[Mistake, ...]:
-    """The ``KEPT`` most confident mistakes, the surest first, equal ones by id."""
-    wrong = np.flatnonzero(~scores.correct)
-    worst = wrong[np.argsort(-scores.margin[wrong], kind="stable")][:KEPT]
-    return tuple(
-        Mistake(
-            row=int(row),
-            example_id=int(predictions.example_id[row]),
-            true=int(predictions.y_true[row]),
-            predicted=int(scores.predicted[row]),
-            confidence=float(scores.confidence[row]),
-            true_probability=float(np.exp(-scores.log_loss[row])),
-        )
-        for row in worst
-    )
 
 
 def is_doubtful(source: str, example_id: int) -> bool:

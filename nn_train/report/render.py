@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,14 @@ from nn_train.storage.atomic import whole_file, write_whole
 def render(
     inputs: ReportInputs,
     output_dir: Path,
-    images: NDArray[Any] | None = None,
+    images: Mapping[int, NDArray[Any]] | None = None,
     exact_rows: int = EXACT_ROWS,
 ) -> Path:
     """Write every file of the report into ``output_dir``; the same inputs give the same bytes.
 
     Args:
-        images: the test images [N, H, W] or [N, H, W, C], row i for example id i. Those that the page shows
-            are kept in ``mistakes.npz``, so that the report can be made again without the data.
+        images: test images [H, W] or [H, W, C] by example id, at least those of the mistakes shown, where there are
+            such. These are kept in ``mistakes.npz``, so that the report can be made again without the data.
         exact_rows: above this number of test examples curves come from histograms.
 
     Returns:
@@ -93,11 +93,13 @@ def make_panels(
     )
 
 
-def keep_images(summary: ReportSummary, images: NDArray[Any], output_dir: Path) -> dict[int, NDArray[Any]]:
+def keep_images(
+    summary: ReportSummary, images: Mapping[int, NDArray[Any]], output_dir: Path
+) -> Mapping[int, NDArray[Any]]:
     """The images of the mistakes shown, also written to ``mistakes.npz``."""
     mistakes = summary.shown.evaluation.mistakes if summary.shown and summary.shown.evaluation else ()
-    ids = sorted(mistake.example_id for mistake in mistakes if mistake.example_id < len(images))
-    kept = {"example_id": np.array(ids, np.int64), "image": np.asarray(images)[ids]}
+    ids = sorted(mistake.example_id for mistake in mistakes if mistake.example_id in images)
+    kept = {"example_id": np.array(ids, np.int64), "image": np.array([images[i] for i in ids])}
     write_whole(output_dir / IMAGES, npz_bytes(kept))
     return {i: images[i] for i in ids}
 

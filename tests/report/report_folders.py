@@ -87,7 +87,12 @@ def some_predictions(seed: int, *, rows: int = ROWS, classes: int = 4, noise: fl
     return Predictions(np.arange(rows), labels, logits.astype(np.float32))
 
 
-def some_images(rows: int = ROWS) -> np.ndarray:
+def some_images(rows: int = ROWS) -> dict[int, np.ndarray]:
+    """Pictures uint8 [8, 8] by example id."""
+    return dict(enumerate(some_pixels(rows)))
+
+
+def some_pixels(rows: int = ROWS) -> np.ndarray:
     """Pictures uint8 [N, 8, 8]."""
     return np.random.default_rng(5).integers(0, 256, (rows, 8, 8), dtype=np.uint8)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_folders import evaluate_runs, some_images, some_predictions, write_run
+from report_folders import evaluate_runs, some_images, some_pixels, some_predictions, write_run
 
 from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
@@ -163,12 +163,12 @@ def test_only_mnist_has_doubtful_labels(tmp_path: Path, source: str, badged: boo
 
 @pytest.mark.parametrize(
     "images",
-    [some_images(), some_images() / 255.0, np.stack([some_images()] * 3, axis=-1), some_images()[..., None] - 3.5],
+    [some_pixels(), some_pixels() / 255.0, np.stack([some_pixels()] * 3, axis=-1), some_pixels()[..., None] - 3.5],
     ids=["uint8", "float", "rgb", "stretched"],
 )
 def test_images_of_any_usual_kind_are_shown(tmp_path: Path, images: np.ndarray) -> None:
     output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
-    page = render(load_inputs(output), output, images).read_text(encoding="utf-8")
+    page = render(load_inputs(output), output, dict(enumerate(images))).read_text(encoding="utf-8")
     assert page.count('<img src="data:image/png;base64,') == len(list((output / "figures").glob("mistake_*.png"))) > 0
 
 
