@@ -13,24 +13,32 @@ from collections.abc import Mapping, Sequence
 from nn_train.config.python_source import parsed_source
 
 # Of a module of Keras: the argument that every class has which a job can name.
-MARKS = {"optimizers": "learning_rate"}
-SHORT = {"optimizers": {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}}
+MARKS = {"optimizers": "learning_rate", "losses": "reduction"}
+SHORT = {
+    "optimizers": {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"},
+    "losses": {"cross_entropy": "SparseCategoricalCrossentropy", "mse": "MeanSquaredError"},
+}
+# A base; of sequences; of embeddings: none says how far outputs are from classes.
+NO_USE = {"losses": ("Loss", "CTC", "Circle")}
 NEEDED, UNREAD = object(), object()  # in the place of a default: there is none; it is no plain value
 
 
 def class_named(module: str, name: str) -> str:
-    """The class that a job means: ``Adam`` for ``adam``."""
-    return SHORT[module].get(name, name)
+    """The class that a job means: ``Adam`` for ``adam``, ``Huber`` also for the function ``huber``."""
+    alike = [one for one in exported(module) if letters(one) == letters(name) and one[0].isupper()]
+    return SHORT[module].get(name) or (alike[0] if name in exported(module) and alike else name)
 
 
 def offers(module: str, name: str) -> bool:
-    """Whether a job can name this class of ``keras.<module>``."""
-    return name.isidentifier() and (not exported(module) or defaults(module, name) is not None)
+    """Whether a job can name this class of ``keras.<module>``, or a function of the same letters."""
+    if not exported(module):
+        return name.isidentifier()
+    return name in exported(module) and defaults(module, class_named(module, name)) is not None
 
 
 def unknown(module: str, name: str, also: Sequence[str]) -> str:
     """What to say of a name that is none: those that are spelt alike, or all."""
-    known = [*also, *(one for one in exported(module) if offers(module, one))]
+    known = [*also, *(one for one in exported(module) if defaults(module, one) is not None)]
     by_letters = {letters(one): one for one in reversed(known)}
     close = difflib.get_close_matches(letters(name), by_letters, n=3, cutoff=0.6)
     if close:
@@ -54,7 +62,8 @@ def exported(module: str) -> Mapping[str, str]:
 @functools.cache
 def defaults(module: str, name: str) -> Mapping[str, object] | None:
     """The arguments of a class and their defaults; None where there is no class of that name which a job can name."""
-    found = parsed_source(exported(module)[name]) if name in exported(module) else None
+    is_usable = name in exported(module) and name not in NO_USE.get(module, ())
+    found = parsed_source(exported(module)[name]) if is_usable else None
     made = [node for node in found[1].body if isinstance(node, ast.ClassDef) and node.name == name] if found else []
     methods = [node for one in made for node in one.body if isinstance(node, ast.FunctionDef)]
     signature = next((method.args for method in methods if method.name == "__init__"), None)

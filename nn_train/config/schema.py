@@ -21,6 +21,7 @@ from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
+BUILT_IN_LOSSES = ("cross_entropy", "mse")
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 
 
@@ -104,7 +105,12 @@ class OptimizerConfig(Section):
 class TrainConfig(Section):
     """For how long, in what portions, and when to stop."""
 
-    loss: str = option("cross_entropy", "loss (mse: on one-hot targets)", choices=("cross_entropy", "mse"))
+    loss: str = option(
+        "cross_entropy",
+        "loss (mse: on one-hot targets); others of keras.losses by name, such as Huber",
+        choices=BUILT_IN_LOSSES,
+        keras="losses",
+    )
     epochs: int = option(5, "passes over the training examples", minimum=1)
     batch_size: int = option(64, "examples per step, summed over the workers", minimum=1)
     precision: str = option(

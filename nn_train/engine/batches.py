@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from nn_train.datasets import SplitData
+from nn_train.engine.labels import one_hot
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input, rows_of
 
@@ -26,9 +27,7 @@ class Batches:
     def prepare(self, x: Nest, y: Nest, weight: Nest = None) -> tuple[Any, Any, Any]:
         """What the model sees, labels one-hot where asked: ``(x, y, weight or None)``."""
         x = as_input(x, self.divisor)
-        if self.one_hot_depth is not None:
-            y = tf.one_hot(y, self.one_hot_depth)
-        return x, y, weight
+        return x, one_hot(y, self.one_hot_depth), weight
 
     def own(self, batch: Nest) -> tuple[Any, tf.Tensor]:
         """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""

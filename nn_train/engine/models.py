@@ -96,10 +96,11 @@ def assemble(name: str, input_shape: tuple[int, ...], layers: list[Any]) -> kera
     return keras.Model(inputs, outputs, name=name)
 
 
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the last layer of a model with one output gives probabilities."""
+def gives_probabilities(model: keras.Model, binary: bool = False) -> bool:
+    """Whether the last layer of a model with one output ends in softmax; ``binary``: or in a sigmoid."""
     last = model.layers[-1] if model.layers else None
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+    ends = {keras.activations.softmax, *([keras.activations.sigmoid] if binary else [])}
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) in ends
 
 
 def check_outputs(model: keras.Model, num_classes: int | None, labels_are_one_hot: bool) -> None:

@@ -5,6 +5,7 @@ Only Keras' own classes: a saved model then opens without this package.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -12,42 +13,56 @@ import keras
 from nn_train.config import Config
 from nn_train.config.keras_names import class_named
 from nn_train.config.schema import OptimizerConfig
-from nn_train.engine.models import ends_in_softmax
+from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
 
 
-def compile_model(model: keras.Model, config: Config, total_steps: int | None) -> None:
+def compile_model(model: keras.Model, config: Config, total_steps: int | None, one_hot: bool = False) -> None:
     """Compile ``model`` as the config says, unless it came compiled: then its own choices are kept.
 
     Args:
         model: a classifier with one output ``[N, C]``.
         config: the job.
         total_steps: steps of the whole training, None when the data does not tell.
+        one_hot: whether the loss is given a number for each output instead of class labels.
     """
     if model.compiled:
         return
-    if config.train.loss == "mse":
-        loss: Any = keras.losses.MeanSquaredError()
-        accuracy: Any = keras.metrics.CategoricalAccuracy(name="accuracy")
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model))
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    loss = make_loss(config.train.loss, model, one_hot)
+    metric = keras.metrics.CategoricalAccuracy if one_hot else keras.metrics.SparseCategoricalAccuracy
+    accuracy = metric(name="accuracy")
     # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
     model.compile(
         optimizer=make_optimizer(config.optimizer, total_steps), loss=loss, metrics=[accuracy], jit_compile=False
     )
 
 
+def make_loss(name: str, model: keras.Model, one_hot: bool) -> keras.losses.Loss:
+    """The loss that a job names. Where it can be told, it is told whether it gets logits."""
+    if name == "cross_entropy" and one_hot:
+        name = "CategoricalCrossentropy"
+    made = keras_class("train.loss", "losses", name)
+    if "from_logits" not in inspect.signature(made).parameters:
+        return made()
+    return made(from_logits=not gives_probabilities(model, binary=made.__name__.startswith("Binary")))
+
+
+def keras_class(field: str, module: str, name: str) -> Any:
+    """A class of Keras. RequestError where the job was checked without Keras, or with another one."""
+    named = class_named(module, name)
+    made = getattr(getattr(keras, module), named, None)
+    if not isinstance(made, type):
+        raise RequestError(f"{field}: Keras {keras.__version__} has no {named!r} in keras.{module}")
+    return made
+
+
 def make_optimizer(settings: OptimizerConfig, total_steps: int | None) -> keras.optimizers.Optimizer:
     """The optimizer that a job names. RequestError when Keras refuses its arguments."""
-    name = class_named("optimizers", settings.name)
-    made = getattr(keras.optimizers, name, None)
-    if made is None:  # the job was checked where Keras is not found, or is another
-        raise RequestError(f"optimizer.name: Keras {keras.__version__} has no optimizer {name!r}")
+    made = keras_class("optimizer.name", "optimizers", settings.name)
     try:
         return made(learning_rate=learning_rate(settings, total_steps), **settings.args)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"optimizer.args: Keras refuses them for {name}: {first_line(error)}") from error
+        raise RequestError(f"optimizer.args: Keras refuses them for {made.__name__}: {first_line(error)}") from error
 
 
 def learning_rate(settings: OptimizerConfig, total_steps: int | None) -> Any:

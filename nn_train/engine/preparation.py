@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
+from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.datasets.examples import map_leaves
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.fit.steps import is_overridden
+from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
@@ -32,10 +34,12 @@ class PreparedModel:
     """A model with all its variables (weights, optimizer, metrics): under MWMS none can be made in a step.
 
     Attributes:
+        one_hot_depth: C, where its loss is given whole-number labels as one-hot [N, C].
         whole: its steps, where its parts do not add up, or somebody is told of each batch; see ``loops.py``.
     """
 
     model: keras.Model
+    one_hot_depth: int | None
     whole: WholeSteps | None
 
 
@@ -63,22 +67,22 @@ def prepare_model(
         compiled_by_user = model.compiled
         if not model.built:
             build_by_calling(model, part_of(rows, 0, 1)[0])
-        check_outputs(model, data.num_classes, config.train.loss == "mse" and not model.compiled)
-        compile_model(model, config, total_steps(config, data))
-        depth = one_hot_depth(config, model)
-        if depth is not None:
-            rows = (rows[0], tf.one_hot(rows[1], depth), rows[2])
+        form = label_form(config, model, rows[1])
+        check_outputs(model, data.num_classes, form.one_hot)
+        compile_model(model, config, total_steps(config, data), form.one_hot)
+        rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
         if is_entry_point(config.model.name):
             # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
-            of_loss = () if isinstance(model.loss, keras.losses.MeanSquaredError) else ("train.loss",)
+            is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
+            of_loss = () if is_mse else ("train.loss",)
             refuse_unread(config, read, ("optimizer", *of_loss) if compiled_by_user else (), varied)
     whole = by_batches or trains_its_own_way(model)
     if whole or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
-        return PreparedModel(model, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
+        return PreparedModel(model, form.depth, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
-    return PreparedModel(model, whole=None)
+    return PreparedModel(model, form.depth, whole=None)
 
 
 def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
@@ -86,7 +90,8 @@ def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Bat
     # One without rows would not take part when the others exchange the moments of a batch.
     if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
         return False
-    return adds_up(model, rows, replicas, is_entry_point(config.model.name))
+    is_known = not is_entry_point(config.model.name) and config.train.loss in BUILT_IN_LOSSES
+    return adds_up(model, rows, replicas, is_known)
 
 
 def check_data(config: Config, data: SplitData) -> None:
@@ -97,12 +102,6 @@ def check_data(config: Config, data: SplitData) -> None:
         raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
     if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
-
-
-def one_hot_depth(config: Config, model: keras.Model) -> int | None:
-    """C, where labels are given to the loss as one-hot vectors: for MSE, but not for a loss the user compiled."""
-    ours = config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
-    return int(model.output_shape[-1]) if ours else None
 
 
 def first_rows(data: SplitData, count: int) -> Batch:

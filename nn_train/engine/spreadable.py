@@ -22,14 +22,14 @@ PARTS = ((0, 1), (1, ROWS))  # uneven, as workers' shares of a last batch are
 MEANS = {"mean", "sum_over_batch_size"}
 
 
-def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_own: bool) -> bool:
+def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_known: bool) -> bool:
     """Whether the sums of ``ReplicaSteps`` are exact for a model.
 
     Args:
         model: built and compiled, its metrics too.
         batch: up to ``ROWS`` rows as the model sees them.
         replicas: this process's place. Nothing is sent to the others, which see the same rows.
-        is_own: whether the user has written the model, and perhaps its loss and metrics.
+        is_known: whether model, loss and metrics are those that this project makes.
     """
     losses = [loss for loss in tf.nest.flatten(model.loss) if loss is not None]
     if not {getattr(loss, "reduction", "mean") for loss in losses} <= MEANS or sums_penalties(model):
@@ -41,7 +41,7 @@ def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_own: bool) 
             getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs_of(model, batch))
         ):
             return False  # a mean over the valid positions
-        if not is_own:
+        if is_known:
             return True
         if tf.nest.flatten(batch[0])[0].shape[0] < ROWS:
             return False  # who knows

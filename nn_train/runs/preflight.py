@@ -11,6 +11,7 @@ from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.entry_points import check_function, compiles_a_model, plain_function, takes_config
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import parse_yaml
+from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.engine.own_settings import refuse_unread
 from nn_train.errors import RequestError, first_line
 from nn_train.runs.record import read_finished
@@ -99,7 +100,9 @@ def check_read(config: Config, varied: Collection[str]) -> None:
     function = plain_function(config.model.name)
     if function is None or takes_config(function):
         return
-    refuse_unread(config, (), ("optimizer",) if compiles_a_model(function) else (), varied)
+    # Of these losses MSE says how labels are given to a model, also to one that was compiled with it.
+    decided = ("optimizer",) if config.train.loss in BUILT_IN_LOSSES else ("optimizer", "train.loss")
+    refuse_unread(config, (), decided if compiles_a_model(function) else (), varied)
 
 
 def check_storage(storage_path: str) -> None:

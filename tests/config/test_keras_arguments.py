@@ -1,4 +1,4 @@
-"""``optimizer.name`` and ``optimizer.args``: Keras' own names, from its source."""
+"""``optimizer.name``, ``optimizer.args`` and ``train.loss``: Keras' own names, from its source."""
 
 from __future__ import annotations
 
@@ -31,8 +31,30 @@ def test_what_keras_takes_is_taken(words, name, args):
 
 
 @pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        ("cross_entropy", "SparseCategoricalCrossentropy"),
+        ("mse", "MeanSquaredError"),
+        ("Huber", "Huber"),
+        ("huber", "Huber"),
+        ("kl_divergence", "KLDivergence"),
+        ("categorical_focal_crossentropy", "CategoricalFocalCrossentropy"),
+    ],
+)
+def test_a_loss_is_named_by_its_class_or_function(loss, named):
+    assert parse_arguments(["--train.loss", loss]).config.train.loss == loss
+    assert keras_names.class_named("losses", loss) == named
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--train.loss", "hubr"], "train.loss: 'hubr' is not known; did you mean 'Huber'"),
+        (["--train.loss", "HUBER"], "did you mean 'Huber'"),
+        (["--train.loss", "CTC"], "'CTC' is not known; allowed: cross_entropy, mse, BinaryCrossentropy, "),
+        (["--train.loss", "circle"], "'circle' is not known"),
+        (["--train.loss", "Loss"], "'Loss' is not known"),
+        (["--train.loss", "get"], "'get' is not known"),
         (["--optimizer.name", "lion"], "optimizer.name: 'lion' is not known; did you mean 'Lion'[?]"),
         (["--optimizer.name", "adma"], "'adma' is not known; did you mean '.*'adam' or .*[?]"),
         (["--optimizer.name", "Zzz"], "allowed: adam, adamw, sgd, rmsprop, Adadelta, "),

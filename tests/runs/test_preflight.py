@@ -136,6 +136,8 @@ def reads(config):
     [
         ("own", {"optimizer": {"learning_rate": 0.1}}, [], "optimizer.learning_rate: would change nothing"),
         ("own", {"optimizer": {"args": {"beta_1": 0.8}}}, [], "optimizer.args: would change nothing"),
+        ("own", {"train": {"loss": "Huber"}}, [], "train.loss: would change nothing, since its_functions:own compiles"),
+        ("own", {"train": {"loss": "mse"}}, [], None),
         ("own", {}, ["optimizer.args.beta_1"], "optimizer.args: would change nothing"),
         ("own", {}, ["optimizer.learning_rate"], "its_functions:own compiles its model and does not read it"),
         ("own", {"model": {"dropout": 0.1}}, [], "model.dropout: would change nothing"),

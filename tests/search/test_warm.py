@@ -24,6 +24,7 @@ NUMBERS = [
     {"optimizer": {"schedule": "exponential", "learning_rate": 0.00458, "decay_steps": 7, "decay_rate": 0.8}},
     {"train": {"precision": "mixed_bfloat16"}, "model": {"dropout": 0.3}},
     {"train": {"loss": "mse"}, "seed": 4},
+    {"train": {"loss": "Huber"}, "model": {"dropout": 0.3}},
     {"optimizer": {"name": "Nadam", "schedule": "cosine", "args": {"beta_1": 0.8, "clipnorm": 0.1}}},
     {"optimizer": {"name": "Adafactor", "args": {"relative_step": False}}, "model": {"l2": 9.8e-5}},
 ]
@@ -92,6 +93,7 @@ def test_a_setting_that_changes_the_graph_gives_another_model(replicas):
         {"optimizer": {"args": {"beta_1": 0.8}}},
         {"optimizer": {"schedule": "cosine"}},
         {"train": {"precision": "mixed_bfloat16"}},
+        {"train": {"loss": "Huber"}},
     ):
         assert models.get(make(sections), data) is not first, sections
     assert models.get(make({"optimizer": {"learning_rate": 0.5}}), data) is first

@@ -1,0 +1,62 @@
+"""In which form a loss is given the labels: as whole numbers [N], or a number for each output, one-hot [N, C]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from nn_train.config import Config
+from nn_train.config.keras_names import class_named
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+OF_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")  # losses of whole numbers
+
+
+@dataclass(frozen=True)
+class LabelForm:
+    """Attributes:
+    one_hot: whether the loss, and the accuracy, are given a number for each output.
+    depth: C, where these are made from whole numbers.
+    """
+
+    one_hot: bool
+    depth: int | None
+
+
+def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
+    """What the loss of a model is given of the targets ``y``.
+
+    Raises:
+        RequestError: the loss needs another form than they have.
+    """
+    shape = getattr(model, "output_shape", None)
+    outputs = shape[-1] if isinstance(shape, tuple) and shape and isinstance(shape[-1], int) else None
+    if model.compiled:  # whose loss decides, but for one that the job names too
+        ours = config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+        return LabelForm(one_hot=False, depth=outputs if ours else None)
+    whole = tf.is_tensor(y) and y.dtype.is_integer
+    for_each_output = tf.is_tensor(y) and isinstance(shape, tuple) and tuple(y.shape[1:]) == shape[1:]
+    loss = config.train.loss
+    if class_named("losses", loss) in OF_LABELS:
+        if for_each_output and outputs != 1 and loss != "cross_entropy":
+            raise refusal(loss, "class labels [N]", y, "take CategoricalCrossentropy")
+        return LabelForm(one_hot=bool(for_each_output and outputs != 1), depth=None)
+    if outputs in (None, 1) or not (whole or for_each_output):
+        wanted = "class labels [N] or a number for each output [N, C], of at least two outputs"
+        raise refusal(loss, wanted, y, "give these, or compile the model with its loss in its function")
+    return LabelForm(one_hot=True, depth=None if for_each_output else outputs)
+
+
+def refusal(loss: str, wanted: str, y: Nest, advice: str) -> RequestError:
+    given = [f"{leaf.dtype.name} {['N', *leaf.shape[1:]]}".replace("'", "") for leaf in tf.nest.flatten(y)]
+    return RequestError(f"train.loss: {loss} takes {wanted}; the targets are {', '.join(given)}: {advice}")
+
+
+def one_hot(y: Nest, depth: int | None) -> Nest:
+    """Labels [N] or [N, 1] as one-hot [N, ``depth``]; as they are without a depth."""
+    if depth is None:
+        return y
+    return tf.one_hot(tf.squeeze(y, -1) if y.shape.rank == 2 and y.shape[-1] == 1 else y, depth)

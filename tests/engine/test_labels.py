@@ -1,0 +1,136 @@
+"""In which form a loss that is named by the job is given the labels, or what is said where it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from nn_train.config import config_from_dict
+from nn_train.errors import RequestError
+
+pytestmark = pytest.mark.tf
+
+
+def made(outputs, loss=None, activation=None):
+    import keras
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(outputs, activation)])
+    if loss is not None:
+        model.compile("sgd", loss)
+    return model
+
+
+def targets(shape, dtype):
+    import tensorflow as tf
+
+    return tf.zeros((5, *shape), dtype)
+
+
+def job(loss):
+    return config_from_dict({"train": {"loss": loss}})
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "dtype", "one_hot", "depth"),
+    [
+        ("cross_entropy", (), "int32", False, None),
+        ("cross_entropy", (1,), "int64", False, None),
+        ("cross_entropy", (3,), "float32", True, None),
+        ("cross_entropy", (3,), "int32", True, None),
+        ("mse", (), "int32", True, 3),
+        ("mse", (1,), "int32", True, 3),
+        ("mse", (3,), "float32", True, None),
+        ("Huber", (), "uint8", True, 3),
+        ("huber", (3,), "float32", True, None),
+        ("SparseCategoricalCrossentropy", (), "int32", False, None),
+        ("CategoricalGeneralizedCrossEntropy", (), "int32", False, None),
+        ("categorical_crossentropy", (), "int32", True, 3),
+    ],
+)
+def test_labels_get_the_form_that_the_loss_takes(loss, shape, dtype, one_hot, depth):
+    from nn_train.engine.labels import LabelForm, label_form
+
+    assert label_form(job(loss), made(3), targets(shape, dtype)) == LabelForm(one_hot, depth)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "shape", "dtype", "said"),
+    [
+        (
+            "SparseCategoricalCrossentropy",
+            3,
+            (3,),
+            "float32",
+            r"^train.loss: Sparse\w+ takes class labels \[N\]; the targets are float32 \[N, 3\]: take Categorical",
+        ),
+        (
+            "Huber",
+            3,
+            (),
+            "float32",
+            r"Huber takes class labels \[N\] or a number .*; the targets are float32 \[N\]: give",
+        ),
+        ("mse", 3, (4,), "float32", r"the targets are float32 \[N, 4\]: give these, or compile the model"),
+        ("mse", 1, (), "int32", "of at least two outputs; the targets are int32"),
+        ("mse", 1, (1,), "float32", "of at least two outputs"),
+    ],
+)
+def test_a_form_that_the_loss_cannot_take_is_refused(loss, outputs, shape, dtype, said):
+    from nn_train.engine.labels import label_form
+
+    with pytest.raises(RequestError, match=said):
+        label_form(job(loss), made(outputs), targets(shape, dtype))
+
+
+def test_a_compiled_model_is_given_the_labels_as_they_are_but_for_mse():
+    from nn_train.engine.labels import label_form
+
+    y = targets((), "int32")
+    assert label_form(job("mse"), made(3, "mean_squared_error"), y).depth is None  # a function, not Keras' class
+    for loss, depth in (("mse", 3), ("cross_entropy", None)):
+        import keras
+
+        assert label_form(job(loss), made(3, keras.losses.MeanSquaredError()), y).depth == depth
+
+
+def test_labels_become_one_hot():
+    import numpy as np
+    import tensorflow as tf
+
+    from nn_train.engine.labels import one_hot
+
+    for y in ([2, 0], [[2], [0]]):
+        np.testing.assert_array_equal(one_hot(tf.constant(y), 3), [[0, 0, 1], [1, 0, 0]])
+    assert one_hot({"a": 1}, None) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "one_hot", "name", "from_logits"),
+    [
+        ("cross_entropy", "softmax", False, "SparseCategoricalCrossentropy", False),
+        ("cross_entropy", None, True, "CategoricalCrossentropy", True),
+        ("categorical_crossentropy", None, True, "CategoricalCrossentropy", True),
+        ("BinaryCrossentropy", "sigmoid", True, "BinaryCrossentropy", False),
+        ("BinaryCrossentropy", None, True, "BinaryCrossentropy", True),
+        ("kl_divergence", None, True, "KLDivergence", None),
+    ],
+)
+def test_a_named_loss_is_keras_own_and_told_of_logits(loss, activation, one_hot, name, from_logits):
+    from nn_train.engine.optimizers import make_loss
+
+    found = make_loss(loss, made(3, activation=activation), one_hot)
+    assert (type(found).__name__, found.get_config().get("from_logits")) == (name, from_logits)
+
+
+def test_a_name_that_this_keras_does_not_have_is_refused_in_the_worker():
+    from nn_train.engine.optimizers import keras_class
+
+    with pytest.raises(RequestError, match=r"^train.loss: Keras .* has no 'Newest' in keras.losses"):
+        keras_class("train.loss", "losses", "Newest")
+
+
+def test_arguments_that_keras_refuses_are_told_in_one_line():
+    from nn_train.engine.optimizers import make_optimizer
+
+    settings = config_from_dict({"optimizer": {"args": {"clipnorm": 1, "clipvalue": 1}}}).optimizer
+    with pytest.raises(RequestError, match=r"^optimizer.args: Keras refuses them for Adam: Only one of .*$"):
+        make_optimizer(settings, None)
