@@ -10,21 +10,27 @@ from clocks import Clock
 from nn_train.runs import watchdog
 from nn_train.runs.watchdog import Watchdog
 
-NEVER = 1e9
+
+def busy(now):
+    return True
+
+
+def idle(now):
+    return False
 
 
 class Looks:
     """Stands for the event that ends the watch: time goes on with every look, and with it the CPU's while it is busy.
 
     Args:
-        busy_until: from then on the process uses a hundredth of a core.
+        is_busy: whether the process uses a core at a moment, or a hundredth of one.
     """
 
-    def __init__(self, clock, busy_until):
-        self.clock, self.busy_until, self.cpu = clock, busy_until, 0.0
+    def __init__(self, clock, is_busy):
+        self.clock, self.is_busy, self.cpu = clock, is_busy, 0.0
 
     def wait(self, seconds):
-        self.cpu += seconds * (1.0 if self.clock.now < self.busy_until else 0.01)
+        self.cpu += seconds * (1.0 if self.is_busy(self.clock.now) else 0.01)
         self.clock.sleep(seconds)
         return False
 
@@ -36,20 +42,25 @@ class Looks:
 
 
 @pytest.mark.parametrize(
-    ("begin", "busy_until", "hangs_from", "seconds"),
+    ("begin", "is_busy", "hangs_from", "seconds"),
     [
-        pytest.param(lambda watch: watch.steps(0.0), 0.0, 0.0, 60.0, id="first steps, idle from the beginning"),
-        pytest.param(lambda watch: watch.steps(0.0), 200.0, 200.0, 60.0, id="first steps, idle once they were traced"),
-        pytest.param(lambda watch: watch.steps(0.0), NEVER, 0.0, 600.0, id="first steps that compute without end"),
-        pytest.param(lambda watch: watch.steps(5.0), NEVER, 0.0, 60.0, id="steps of a known pace"),
-        pytest.param(lambda watch: watch.steps(40.0), NEVER, 0.0, 120.0, id="steps that should take long"),
-        pytest.param(lambda watch: watch.steps(40.0), 0.0, 0.0, 120.0, id="such steps on another processor"),
-        pytest.param(lambda watch: watch.other(), 0.0, 0.0, 600.0, id="a callback that waits"),
+        pytest.param(lambda watch: watch.steps(0.0), idle, 0.0, 60.0, id="first steps, idle from the beginning"),
+        pytest.param(
+            lambda watch: watch.steps(0.0), lambda now: now < 200.0, 200.0, 60.0, id="first steps, traced, then idle"
+        ),
+        pytest.param(lambda watch: watch.steps(0.0), busy, 0.0, 600.0, id="first steps that compute without end"),
+        pytest.param(
+            lambda watch: watch.steps(0.0), lambda now: now % 60.0 < 30.0, 0.0, 600.0, id="first steps with pauses"
+        ),
+        pytest.param(lambda watch: watch.steps(5.0), busy, 0.0, 60.0, id="steps of a known pace"),
+        pytest.param(lambda watch: watch.steps(40.0), busy, 0.0, 120.0, id="steps that should take long"),
+        pytest.param(lambda watch: watch.steps(40.0), idle, 0.0, 120.0, id="such steps on another processor"),
+        pytest.param(lambda watch: watch.other(), idle, 0.0, 600.0, id="a callback that waits"),
     ],
 )
-def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, begin, busy_until, hangs_from, seconds):
+def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, begin, is_busy, hangs_from, seconds):
     clock, hangs = Clock(), []
-    looks = Looks(clock, busy_until)
+    looks = Looks(clock, is_busy)
     clock.process_time = looks.process_time
     monkeypatch.setattr(watchdog, "time", clock)
     watch = Watchdog(60.0, lambda waited: hangs.append(clock.now))
@@ -62,7 +73,7 @@ def test_what_hangs_is_found_within_its_time_and_not_much_before(monkeypatch, be
 def test_a_process_that_was_suspended_is_not_taken_for_hung(monkeypatch):
     clock, hangs = Clock(), []
     clock.then = {100.0: lambda: clock.sleep(3000.0)}  # of an hour nobody of this process saw anything
-    looks = Looks(clock, NEVER)
+    looks = Looks(clock, busy)
     clock.process_time = looks.process_time
     monkeypatch.setattr(watchdog, "time", clock)
     watch = Watchdog(60.0, lambda waited: hangs.append((clock.now, waited)))

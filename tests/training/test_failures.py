@@ -12,6 +12,7 @@ from ray.train.v2._internal.exceptions import (
     WorkerGroupStartupFailedError,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
 )
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
@@ -64,6 +65,15 @@ def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit
     assert events == []
 
 
+def test_machines_that_are_taken_back_are_told_and_do_not_count():
+    events = []
+    policy = RetryLostWorkers(FailureConfig(max_failures=1), events.append)
+    errors = [PREEMPTED, ActorDiedError(), PREEMPTED, ActorDiedError()]
+    decisions = [policy.make_decision(WorkerGroupError("failed", {1: polled(error)})) for error in errors]
+    assert decisions == [RETRY, RETRY, RETRY, RAISE]
+    assert [event.restart for event in events] == [None, 1, None]
+
+
 def test_waiting_for_room_has_no_limit_and_is_no_failure():
     events = []
     policy = RetryLostWorkers(FailureConfig(max_failures=0), events.append)
@@ -79,6 +89,7 @@ OUT_OF_MEMORY = OutOfMemoryError(
 )
 MACHINE_LOST = RayActorError(error_msg="The actor is dead because its node has died. Node Id: 4ea2")
 PREEMPTED = RayActorError(error_msg="The actor is dead because its node has died.", preempted=True)
+SILENT = WorkerHealthCheckTimeoutError("A worker health check has been hanging for 600.0 seconds.")
 PEER = UserExceptionWithTraceback(PeerLostError("worker 0 lost another worker"), "Traceback …")
 
 
@@ -109,11 +120,16 @@ def polled(error):
             {0: polled(ActorUnavailableError("no answer", None))},
             "worker 0 was lost: the process or its machine does not answer",
         ),
+        ({0: SILENT}, "worker 0 was lost: the process or its machine does not answer"),
         ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
         ({0: PEER, 2: PeerLostError("gone", (1,))}, "worker 1 was lost: the connection to it broke"),
         (
             {0: PeerLostError("gone", (1,)), 2: PeerLostError("gone", (0,))},
             "worker 1 was lost: the connection to it broke",
+        ),
+        (
+            {0: PeerLostError("gone", (1,)), 1: PeerLostError("gone", (0,))},
+            "workers 0 and 1 were lost: the connection to them broke",
         ),
         ({0: PeerLostError("gone", (1, 3))}, "workers 1 and 3 were lost: the connection to them broke"),
         (
@@ -135,10 +151,15 @@ def test_a_loss_is_told_in_words(failures, text):
 
 @pytest.mark.parametrize(
     ("error", "advised"),
-    [(HungError("no end"), True), (ActorUnavailableError("no answer", None), True), (MACHINE_LOST, False)],
+    [
+        (polled(HungError("no end")), True),
+        (polled(ActorUnavailableError("no answer", None)), True),
+        (SILENT, True),
+        (polled(MACHINE_LOST), False),
+    ],
 )
 def test_who_lost_a_slow_worker_is_told_how_to_wait_longer(error, advised):
-    advice = workers_lost({0: polled(error)}, 1, 3).advice
+    advice = workers_lost({0: error}, 1, 3).advice
     assert (advice is not None and "run.hang_timeout" in advice) == advised
 
 
@@ -158,6 +179,12 @@ def test_a_lost_controller_is_told_in_words(error):
     assert said.startswith("the process that watches the workers failed: ")
     assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
     assert "\n" not in said
+
+
+def test_workers_that_died_while_they_started_are_not_taken_for_a_lost_controller():
+    error = ControllerError(WorkerGroupStartupFailedError("a worker actor failed to initialize"))
+    said = str(explain(error, "The run in /results/run goes on", 3))
+    assert said.startswith("a worker was lost while it started, and no restart is left (run.max_failures 3)")
 
 
 def test_of_several_errors_the_workers_own_is_shown():

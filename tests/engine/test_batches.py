@@ -1,0 +1,25 @@
+"""Which replicas have rows of a batch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_a_replica_may_be_without_rows_exactly_where_one_has_none_of_the_last_batch(workers):
+    from nn_train.engine.batches import may_be_without_rows
+    from nn_train.engine.strategy import Replicas
+
+    replicas = [Replicas(strategy=None, rank=rank, size=workers) for rank in range(workers)]
+    for size in range(5, 30):
+        for batch_size in range(5, 9):
+            shares = [one.rows(size % batch_size or batch_size) for one in replicas]
+            data = SimpleNamespace(in_memory=True, train=SimpleNamespace(size=size))
+            empty = any(low == high for low, high in shares)
+            assert may_be_without_rows(data, batch_size, replicas[0]) == empty, (size, batch_size)
+    # How many examples a stream has is not known.
+    assert may_be_without_rows(SimpleNamespace(in_memory=False), batch_size, replicas[0])
