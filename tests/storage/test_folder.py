@@ -60,8 +60,9 @@ def test_what_is_not_there_is_no_failure_of_the_storage(tmp_path):
     for place, name in ((folder, "b.txt"), (ResultsFolder(str(tmp_path / "a.txt")), "b.txt")):
         with pytest.raises((FileNotFoundError, NotADirectoryError)):
             place.read(name)
-    with pytest.raises(StorageError, match=r"a.txt/b.txt cannot be written: "):
-        ResultsFolder(str(tmp_path / "a.txt")).write("b.txt", b"x")
+    for name in ("b.txt", "b/c.txt"):
+        with pytest.raises(StorageError, match=rf"a.txt/{name} cannot be written: "):
+            ResultsFolder(str(tmp_path / "a.txt")).write(name, b"x")
 
 
 def test_a_folder_is_named_by_path_or_uri(tmp_path):
