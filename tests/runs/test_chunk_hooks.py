@@ -75,6 +75,20 @@ def test_of_a_long_epoch_is_told_every_twenty_seconds_how_far_it_is(make, clock)
     assert told == [(40, 20.0, pytest.approx(2.0))]  # the second epoch is short
 
 
+def test_the_others_do_what_the_chief_says_and_keep_no_checkpoint(make):
+    from nn_train.runs.draining import DrainedError
+
+    hooks, kept = make(asked=False)
+    hooks.replicas = SimpleNamespace(size=2, rank=1, is_chief=False)
+    said, gathered = [[16.0, 1.0, 0.0], [0.0, 0.0, 0.0], [24.0, 1.0, 0.0], [1.0, 0.0, 0.0]], []
+    hooks.share = lambda values: said.pop(0)
+    hooks.pause(lambda: gathered.append(8), 8, 1.0)
+    assert hooks.train(reads_stream=False, first=False) == 16
+    with pytest.raises(DrainedError):
+        hooks.pause(lambda: gathered.append(24), 24, 1.0)
+    assert (kept, gathered) == ([], [8, 24])
+
+
 @pytest.mark.parametrize(("cost", "pause"), [(0.0, 1.0), (0.02, 1.0), (3.0, 100.0)])
 def test_checkpoints_within_epochs_take_at_most_three_percent_of_the_time(make, clock, cost, pause):
     hooks, kept = make(asked=False, every_seconds=1.0, then=lambda: clock.sleep(cost))
@@ -86,8 +100,9 @@ def test_checkpoints_within_epochs_take_at_most_three_percent_of_the_time(make, 
     assert len(kept) == pytest.approx(clock.now / (pause + cost), abs=2)
 
 
-def test_a_chunk_grows_to_five_seconds_and_its_pace_is_known_once_nothing_is_traced(make, clock):
-    hooks, _ = make(asked=False)
+@pytest.mark.parametrize(("every_seconds", "aim"), [(1e9, 5.0), (1.0, 1.0)])
+def test_a_chunk_grows_to_five_seconds_and_its_pace_is_known_once_nothing_is_traced(make, clock, every_seconds, aim):
+    hooks, _ = make(asked=False, every_seconds=every_seconds)
     pace, expected = hooks.training, []
     hooks.watch = SimpleNamespace(steps=expected.append, other=lambda: None)
 
@@ -98,12 +113,16 @@ def test_a_chunk_grows_to_five_seconds_and_its_pace_is_known_once_nothing_is_tra
         hooks.pause(COUNTED, 8, 1.0)
         return steps
 
-    assert [chunk(0.01), chunk(0.01), chunk(0.01)] == [8, 64, pytest.approx(500, abs=1)]  # at most eight times more
+    assert [chunk(0.01), chunk(0.01), chunk(0.01)] == [
+        8,
+        64,
+        pytest.approx(100 * aim, abs=1),
+    ]  # at most eight times more
     whole = pace.wanted
     assert chunk(0.01, done=3) == whole
     assert pace.wanted == whole  # the last ones of an epoch say little
     assert expected[:2] == [0.0, 0.0]
-    assert expected[2:] == pytest.approx([5.0, 5.0], rel=0.01)
+    assert expected[2:] == pytest.approx([aim, aim], rel=0.01)
     assert hooks.validation.wanted == 8  # another pace
 
 

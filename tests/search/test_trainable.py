@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from trial_records import job, record
@@ -10,7 +11,7 @@ from trial_records import job, record
 from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
 from nn_train.runs.agreement import OTHER
-from nn_train.search import export
+from nn_train.search import export, trainable
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial_worker import Outcome
 from nn_train.storage.folder import ResultsFolder
@@ -83,6 +84,24 @@ def test_why_a_trial_is_refused_is_told_by_the_worker_that_knows(tmp_path, cause
     another = OTHER.format(location=folder.location)
     given = [another if cause == "another" else cause for cause in causes]
     assert workers_that_answer(*given).begin(job(tmp_path), folder, {}) == said
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_workers_that_wait_for_one_that_failed_are_ended_and_take_no_other_trial(monkeypatch, in_time):
+    killed = []
+
+    def wait(calls, num_returns, timeout=None):
+        ready = len(calls) if timeout is None or in_time else 0
+        return calls[: min(ready, num_returns)], calls[min(ready, num_returns) :]
+
+    here = SimpleNamespace(wait=wait, get=lambda answered: answered, kill=killed.append)
+    monkeypatch.setattr(trainable, "ray", here)
+    group = object.__new__(RemoteTrial)
+    group.workers, group.broken = ["chief", "other"], False
+    assert group.answers(["", "fine"], bool) == ["", "fine"]
+    assert group.answers(["why", ""], bool) == (["why", ""] if in_time else ["why"])
+    assert group.broken is not in_time
+    assert killed == ([] if in_time else group.workers)
 
 
 def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):

@@ -1,10 +1,16 @@
-"""Why a trial failed, as its worker says it."""
+"""What a worker of a trial says of it, and why it failed."""
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from trial_records import job
+
+from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError
+from nn_train.search.trial_worker import Outcome, TrialWorker
+from nn_train.storage.folder import ResultsFolder
 
 pytestmark = pytest.mark.tf
 
@@ -18,13 +24,69 @@ def test_causes_are_told_in_words():
         assert cause_of(error).startswith("out of memory; lower train.batch_size")
     assert cause_of(RequestError("model.name: wrong")) == "model.name: wrong"
     assert cause_of(TrainingError("the loss is nan in epoch 1, step 2")) == "the loss is nan in epoch 1, step 2"
-    assert cause_of(ValueError("a mistake")).endswith("ValueError: a mistake")
+    for error in (ValueError("a mistake"), tf.errors.InternalError(None, None, "a mistake")):
+        assert cause_of(error).endswith(f"{type(error).__name__}: a mistake")
 
 
-def test_a_lost_peer_is_no_fault_of_the_trial():
+@pytest.mark.parametrize(
+    "kind", ["UnavailableError", "AbortedError", "CancelledError", "InternalError", "DeadlineExceededError"]
+)
+def test_a_lost_peer_is_no_fault_of_the_trial(kind):
     import tensorflow as tf
 
     from nn_train.search.trial_worker import cause_of
 
-    with pytest.raises(tf.errors.UnavailableError):
-        cause_of(tf.errors.UnavailableError(None, None, "Collective ops is aborted by: failed to connect"))
+    error = getattr(tf.errors, kind)
+    with pytest.raises(error):
+        cause_of(error(None, None, "Collective ops is aborted by: failed to connect"))
+
+
+def worker_of(rows=(), complete=False):
+    """A worker whose trial has one epoch behind it, and ``rows`` to come."""
+    worker = TrialWorker(0, 1)
+    worker.hooks = SimpleNamespace(alive=lambda: None, watch=SimpleNamespace(end=lambda: None))
+    worker.training = SimpleNamespace(history=[{"epoch": 1}], complete=complete)
+    worker.rows = iter(rows)
+    return worker
+
+
+def fails():
+    raise TrainingError("the loss is nan")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("rows", "complete", "outcome"),
+    [
+        ([{}], False, (False, "")),
+        ([{}], True, (True, "")),  # that was its last epoch
+        ([], False, (True, "")),
+        (fails(), False, (True, "the loss is nan")),
+    ],
+)
+def test_a_trial_ends_with_its_last_epoch_or_when_it_fails(rows, complete, outcome):
+    found = worker_of(rows, complete).epoch()
+    assert (found.done, found.cause) == outcome
+    assert found.rows == [{"epoch": 1}]
+
+
+def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise RequestError("model.name: wrong")
+
+    worker = worker_of([{}])
+    worker.models = SimpleNamespace(get=refuse)
+    monkeypatch.setattr(worker, "load", lambda config: None)
+    assert worker.begin(job(tmp_path), ResultsFolder(str(tmp_path)), {}) == "model.name: wrong"
+    assert worker.epoch() == Outcome(rows=[], done=True, cause="model.name: wrong")
+
+
+def test_examples_are_read_again_only_for_other_data(monkeypatch):
+    read = []
+    monkeypatch.setattr("nn_train.datasets.load_data", lambda config: read.append(config) or config)
+    one, same, other = (config_from_dict({"data": {"source": name}}) for name in ("mnist", "mnist", "digits"))
+    worker, shared = TrialWorker(0, 1), TrialWorker(0, 1, data="of the node")
+    assert [worker.load(config) for config in (one, same, other)] == [one.data, one.data, other.data]
+    assert read == [one.data, other.data]
+    assert [shared.load(config) for config in (one, same)] == ["of the node"] * 2
+    assert len(read) == 2

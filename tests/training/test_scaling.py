@@ -132,6 +132,22 @@ def test_a_ray_that_does_not_answer_does_not_end_a_training(cluster, monkeypatch
     assert not far.asked
 
 
+def test_workers_are_asked_to_leave_once_and_those_after_them_again(cluster, monkeypatch):
+    cluster({"a": 1.0}, leaving=("a",))
+    monkeypatch.setattr(scaling, "LOOK_EVERY", 0.0)
+    asked, told, workers = [], [], group("a")
+    workers.workers[0].execute_async = asked.append
+    far = policy(1, 4)
+    far.is_local, far.tell = False, told.append
+    monkeypatch.setattr(far, "_maybe_send_resource_request", lambda: None)
+    for times in (1, 2):
+        for _ in range(3):
+            far.make_decision_for_running_worker_group(workers, None)
+        assert asked == [scaling.ask_to_drain] * times
+        assert len(told) == times
+        far.make_decision_for_non_running_worker_group()
+
+
 def test_a_raylet_that_is_gone_does_not_answer():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
