@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nn_train.config.parse import parse_yaml
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.engine.own_settings import refuse_unread
 from nn_train.errors import RequestError, first_line
+from nn_train.runs.own_code import changed, own_modules
 from nn_train.runs.record import read_finished
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -24,10 +25,10 @@ IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
 
 
 def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None:
-    """The record of a finished run of this config; None when there is something to do.
+    """The record of a finished run of this config and code; None when there is something to do.
 
     Raises:
-        RequestError: the folder holds another run, or something else.
+        RequestError: the folder holds another run, one of code that has changed, or something else.
     """
     if not folder.exists(layout.CONFIG):
         if not folder.is_empty():
@@ -43,7 +44,19 @@ def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None
             f"name: {folder.location} holds a run of another config ({shown}); give another --name, "
             "or --run.overwrite true to replace it"
         )
-    return read_finished(folder)
+    record = read_finished(folder)
+    if record is not None and "code" in record:
+        refuse_other_code(folder, changed(record["code"]["modules"], own_modules(config)))
+    return record
+
+
+def refuse_other_code(folder: ResultsFolder, modules: Sequence[str]) -> None:
+    """Raise RequestError where modules of the user's are not what a finished run was trained with."""
+    if modules:
+        raise RequestError(
+            f"name: {folder.location} holds a finished run of other code ({', '.join(modules)} changed since); give "
+            "another --name, or --run.overwrite true to train it again"
+        )
 
 
 def earlier_config(folder: ResultsFolder) -> Config:

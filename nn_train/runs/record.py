@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
 
 
+NO_CODE: Mapping[str, Any] = {"modules": {}, "commit": None}
+
+
 def finished_record(
     config: Config,
     history: History,
@@ -29,6 +33,7 @@ def finished_record(
     command: tuple[str, ...],
     started_at: float,
     finished_at: float | None = None,
+    code: Mapping[str, Any] = NO_CODE,
 ) -> dict[str, Any]:
     """The content of ``result.json`` of a finished run; its fields are described in ``docs/train.md``.
 
@@ -37,6 +42,7 @@ def finished_record(
         data, model: what was trained on, and what.
         command: the command line that started the job.
         started_at, finished_at: when, in seconds since 1970; it ended now if ``finished_at`` is None.
+        code: of the user's, as ``own_code`` gives it.
     """
     best, classes = best_epoch(history), data.num_classes
     finished = time.time() if finished_at is None else finished_at
@@ -57,6 +63,7 @@ def finished_record(
             "divisor": data.divisor,
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
+        "code": {"modules": code["modules"], "commit": code["commit"]},
         "versions": versions(),
         "command": list(command),
         "wall_seconds": round(finished - started_at, 3),

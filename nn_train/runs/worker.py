@@ -10,8 +10,8 @@ import functools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, u
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
-from nn_train.runs.record import finished_record, read_finished, sizes
+from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
@@ -48,12 +48,14 @@ class Job:
         folder: the run's folder; only the chief writes to it.
         command: the command line that started the job, for ``result.json``.
         started_at: when, in seconds since 1970.
+        code: of the user's, as ``own_code`` gave it when the job began, for ``result.json``.
     """
 
     config: Config
     folder: ResultsFolder
     command: tuple[str, ...]
     started_at: float
+    code: Mapping[str, Any] = field(default_factory=lambda: NO_CODE)
 
 
 @dataclass(frozen=True)
@@ -202,10 +204,8 @@ class Run(Training):
         warnings = self.loggers.close() if self.loggers is not None else []
         result: dict[str, Any] = {}
         if self.replicas.is_chief:
-            world_size, job = self.replicas.size, self.job
-            result = finished_record(
-                self.config, self.history, self.data, self.model, world_size, job.command, self.began_at
-            )
+            made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
+            result = finished_record(*made_of, self.began_at, code=self.job.code)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, warnings))
 

@@ -40,6 +40,7 @@ def export_model(
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import Replicas
     from nn_train.runs.checkpoints import assign, unpack
+    from nn_train.runs.own_code import own_code
     from nn_train.runs.record import finished_record
     from nn_train.runs.worker import save_model
 
@@ -55,5 +56,7 @@ def export_model(
     run.write_lines(layout.METRICS, record.rows)
     save_model(model, run)
     size = config.scaling.num_workers
-    content = finished_record(job, record.rows, data, model, size, command, record.started, record.finished)
+    content = finished_record(
+        job, record.rows, data, model, size, command, record.started, record.finished, own_code(job)
+    )
     run.write_json(layout.RESULT, content)

@@ -11,6 +11,7 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, Waiting, unheard
+from nn_train.runs.own_code import own_code
 from nn_train.runs.preflight import check_early, existing_run
 from nn_train.runs.record import command_line, failed_record, read_finished
 from nn_train.storage import layout
@@ -94,7 +95,7 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
             from nn_train.runs.worker import Job
             from nn_train.training.ray_train import run_on_ray
 
-            jobs = [Job(config, folder, command_line(), started_at) for config, folder in work]
+            jobs = [Job(config, folder, command_line(), started_at, own_code(config)) for config, folder in work]
             try:
                 run_on_ray(jobs, on_event, verbose)
             except TrainingError as error:

@@ -1,0 +1,86 @@
+"""Which code of the user's a job runs: digests of its modules, so that a changed one is noticed, and the commit."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nn_train.config import Config
+from nn_train.config.options import is_entry_point
+from nn_train.config.python_source import find_source, parsed_source
+
+
+def own_code(config: Config) -> dict[str, Any]:
+    """What ``result.json`` says of the code: ``modules``, as ``own_modules`` gives them, and the ``commit`` of the Git
+    repository that the first is in, or None."""
+    files: dict[str, Path] = {}
+    modules = own_modules(config, files)
+    folder = next((file.parent for file in files.values()), None)
+    return {"modules": modules, "commit": commit_of(folder) if folder is not None else None}
+
+
+def own_modules(config: Config, files: dict[str, Path] | None = None) -> dict[str, str]:
+    """SHA-256 of the modules of a job's own functions and of the own modules that these import, by module name.
+
+    Own is what lies neither in Python's library nor among installed packages. What is imported under a name that is
+    made while it runs is not found.
+    """
+    files = {} if files is None else files  # by module; filled here
+    named = (config.model.name, config.data.source, config.train.callbacks)
+    found: dict[str, str] = {}
+    left = [name.partition(":")[0] for name in named if name is not None and is_entry_point(name)]
+    while left:
+        module = left.pop()
+        source = parsed_source(module) if module not in found else None
+        if source is None or not is_own(source[0]):
+            continue
+        files[module] = Path(source[0])
+        found[module] = hashlib.sha256(files[module].read_bytes()).hexdigest()
+        left += imported(module, source[1])
+    return dict(sorted(found.items()))
+
+
+def is_own(file: str) -> bool:
+    """Whether a file is the user's."""
+    here, this_package = Path(file).resolve(), Path(__file__).parents[1]
+    paths = sysconfig.get_paths()
+    libraries = [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return not any(library in here.parents for library in [*libraries, this_package])
+
+
+def imported(module: str, tree: ast.Module) -> Iterator[str]:
+    """The modules that a module may import, among names that are none; with the packages that they are in."""
+    spec = find_source(module)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that is checked out in a folder; None without Git or a repository."""
+    try:
+        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The modules that are not what they were. One that is found in one place only says nothing by itself: where it is
+    new, or is imported no more, another has changed."""
+    return sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
