@@ -190,6 +190,7 @@ def put_in_place(model: keras.Model, of_kinds: dict[str, Any]) -> Iterator[None]
 def alone(model: keras.Model) -> Iterator[None]:
     """Meanwhile what is called here, in a callback, is of this worker alone, with functions of Keras' own."""
     kept = {kind: getattr(model, f"{kind}_function") for kind in KINDS}
+    at_once, model.steps_per_execution = model.steps_per_execution, under_way_of[id(model)].steps_per_execution
     chief_alone.append(model)
     try:
         with contextlib.ExitStack() as stack:
@@ -200,5 +201,6 @@ def alone(model: keras.Model) -> Iterator[None]:
             yield
     finally:
         chief_alone.pop()
+        model.steps_per_execution = at_once
         for kind, function in kept.items():
             setattr(model, f"{kind}_function", function)

@@ -24,10 +24,12 @@ class UnderWay:
 
     Attributes:
         begun: whether all workers have the chief's values of all that the first step needs.
+        steps_per_execution: the model's own.
     """
 
     def __init__(self, model: keras.Model, workers: Replicas) -> None:
         self.model, self.workers, self.begun = model, workers, False
+        self.steps_per_execution = model.steps_per_execution
 
     def begin(self) -> None:
         """Take over the chief's values, before the first step. Collective."""

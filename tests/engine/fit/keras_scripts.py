@@ -303,6 +303,25 @@ def listening():
     return outcome_of(model, history, chief_saw=listens.seen)
 
 
+class Looks(keras.callbacks.Callback):
+    """Asks the chief alone, of so many batches as it says."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(self.model.evaluate(X, Y, batch_size=8, steps=2, verbose=0))
+
+
+def looking():
+    import nn_train
+
+    model, looks = compiled(mlp()), Looks()
+    history = nn_train.fit(model, X, Y, callbacks=[looks], **FIT)
+    return outcome_of(model, history, chief_saw=looks.seen)
+
+
 def stopped():
     best = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=9.0, restore_best_weights=True)
     return run(compiled(mlp()), validation_split=0.2, callbacks=[best], epochs=9)
@@ -476,7 +495,7 @@ SCRIPTS = [
     accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
-    listening, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
+    listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,
 ]  # fmt: skip
 
