@@ -6,10 +6,14 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nn_train.config.keras_names import class_named, defaults
+from nn_train.config.keras_names import MARKS, class_named, defaults
 from nn_train.config.options import FrozenDict, nearest
 from nn_train.config.own_arguments import checked_value
 from nn_train.errors import RequestError
+
+# Of optimizers; their default, which is mostly none, does not tell.
+WHOLE = ("ns_steps", "ema_overwrite_frequency", "gradient_accumulation_steps")
+NUMBERS = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor")
 
 
 def keras_arguments(
@@ -20,7 +24,7 @@ def keras_arguments(
     Args:
         owner: their path, such as ``optimizer.args``.
         name: of the class, as the job has it.
-        fields: of the same section: they are not given here.
+        fields: of the same section.
 
     Raises:
         RequestError: the class takes no argument of that name, another kind of value, or a field says it.
@@ -31,23 +35,27 @@ def keras_arguments(
     chosen = {argument: value for argument, value in given.items() if value not in (None, "none", "null")}
     for argument, value in chosen.items():
         path = f"{owner}.{argument}"
-        if argument in fields:
+        if argument == "name":
+            raise RequestError(f"{path}: is set here; which optimizer it is, {section}.name says")
+        if argument == MARKS[module] or (argument in fields and argument not in (taken or ())):
             raise RequestError(f"{path}: the field {section}.{argument} says it; give --{section}.{argument} VALUE")
         if taken is None:
             continue  # Keras is not found here
         if argument not in taken:
-            own = [one for one in taken if one not in fields]
+            own = [one for one in taken if one not in ("name", MARKS[module])]
             hint = nearest(argument, own) or f"; it takes: {', '.join(own)}"
             raise RequestError(f"{path}: {class_named(module, name)} takes no argument of that name{hint}")
-        refuse_other_kind(path, value, taken[argument])
+        refuse_other_kind(path, argument, value, taken[argument])
     return FrozenDict(chosen)
 
 
-def refuse_other_kind(path: str, value: object, default: object) -> None:
+def refuse_other_kind(path: str, argument: str, value: object, default: object) -> None:
     """Raise RequestError for what is no number or no truth value in the place of one."""
-    if isinstance(default, bool):
+    if argument in WHOLE:
+        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(default, bool):
         fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(default, int | float):
+    elif isinstance(default, int | float) or argument in NUMBERS:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         fits, kind = number and math.isfinite(value), "a finite number"  # type: ignore[arg-type]
     else:

@@ -16,7 +16,14 @@ from nn_train.config.python_source import parsed_source
 MARKS = {"optimizers": "learning_rate", "losses": "reduction"}
 SHORT = {
     "optimizers": {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"},
-    "losses": {"cross_entropy": "SparseCategoricalCrossentropy", "mse": "MeanSquaredError"},
+    "losses": {
+        "cross_entropy": "SparseCategoricalCrossentropy",
+        "mse": "MeanSquaredError",
+        "mae": "MeanAbsoluteError",
+        "mape": "MeanAbsolutePercentageError",
+        "msle": "MeanSquaredLogarithmicError",
+        "kld": "KLDivergence",
+    },
 }
 # A base; of sequences; of embeddings: none says how far outputs are from classes.
 NO_USE = {"losses": ("Loss", "CTC", "Circle")}
@@ -24,21 +31,28 @@ NEEDED, UNREAD = object(), object()  # in the place of a default: there is none;
 
 
 def class_named(module: str, name: str) -> str:
-    """The class that a job means: ``Adam`` for ``adam``, ``Huber`` also for the function ``huber``."""
+    """The class that a job means: ``SGD`` for ``sgd``, ``Huber`` also for the function ``huber``."""
     alike = [one for one in exported(module) if letters(one) == letters(name) and one[0].isupper()]
-    return SHORT[module].get(name) or (alike[0] if name in exported(module) and alike else name)
+    return SHORT[module].get(name.lower()) or (alike[0] if alike else name)
+
+
+def canonical(module: str, name: str, choices: Sequence[str]) -> str:
+    """One name for each class: that among ``choices``, or its own."""
+    named = class_named(module, name)
+    return next((short for short in choices if SHORT[module].get(short) == named), named)
 
 
 def offers(module: str, name: str) -> bool:
     """Whether a job can name this class of ``keras.<module>``, or a function of the same letters."""
     if not exported(module):
         return name.isidentifier()
-    return name in exported(module) and defaults(module, class_named(module, name)) is not None
+    return defaults(module, class_named(module, name)) is not None
 
 
 def unknown(module: str, name: str, also: Sequence[str]) -> str:
     """What to say of a name that is none: those that are spelt alike, or all."""
-    known = [*also, *(one for one in exported(module) if defaults(module, one) is not None)]
+    classes = [one for one in exported(module) if defaults(module, one) is not None]
+    known = list(dict.fromkeys([*also, *SHORT[module], *classes]))
     by_letters = {letters(one): one for one in reversed(known)}
     close = difflib.get_close_matches(letters(name), by_letters, n=3, cutoff=0.6)
     if close:

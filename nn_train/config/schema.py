@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nn_train.config.keras_arguments import keras_arguments
+from nn_train.config.keras_names import canonical
 from nn_train.config.options import FrozenDict, Section, is_entry_point, option
 from nn_train.config.own_arguments import checked_value, own_arguments
 from nn_train.config.ports import parse_port_range
@@ -22,6 +23,7 @@ from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
 BUILT_IN_LOSSES = ("cross_entropy", "mse")
+BUILT_IN_OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 
 
@@ -75,7 +77,7 @@ class OptimizerConfig(Section):
     name: str = option(
         "adam",
         "optimizer; others of keras.optimizers by the names of their classes, such as Lion",
-        choices=("adam", "adamw", "sgd", "rmsprop"),
+        choices=BUILT_IN_OPTIMIZERS,
         keras="optimizers",
     )
     learning_rate: float = option(1e-3, "learning rate, per step", above=0)
@@ -91,6 +93,7 @@ class OptimizerConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "name", canonical("optimizers", self.name, BUILT_IN_OPTIMIZERS))
         fields = [spec.name for spec in dataclasses.fields(self)]
         args = keras_arguments("optimizer.args", "optimizers", self.name, self.args, fields)
         object.__setattr__(self, "args", args)
@@ -129,6 +132,7 @@ class TrainConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "loss", canonical("losses", self.loss, BUILT_IN_LOSSES))
         weights = {label: checked_value("train.class_weight", weight) for label, weight in self.class_weight.items()}
         for label, weight in weights.items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config.options import nearest
-from nn_train.config.own_arguments import is_own_argument
+from nn_train.config.own_arguments import ARGUMENTS, is_own_argument
 from nn_train.config.parse import coerce, config_from_flat, config_to_dict, field_types, flatten, type_of
 from nn_train.config.schema import Config
 from nn_train.errors import RequestError
@@ -88,7 +88,8 @@ def parse_space(given: Mapping[str, Any], base: Config) -> Space:
     for field in space:
         for owner in owners(field, space):
             for values in samples(field, space):
-                check(base, {**owner, **values}, f"search.space.{field}")
+                if all(owner.get(one, value) == value for one, value in values.items()):
+                    check(base, {**owner, **values}, f"search.space.{field}")
     return space
 
 
@@ -108,12 +109,13 @@ def samples(field: str, space: Space) -> Iterator[dict[str, Any]]:
 
 
 def owners(field: str, space: Space) -> list[dict[str, Any]]:
-    """Whose argument a field can be, where the search varies that too: ``optimizer.name`` of ``optimizer.args.rho``."""
+    """Whose argument a field can be, where the search varies that too: ``optimizer.name`` of ``optimizer.args.rho``,
+    with what that depends on."""
     name = f"{field.partition('.')[0]}.name"
     spec = space.get(name)
-    if not is_own_argument(field) or not isinstance(spec, Domain):
+    if not is_own_argument(field) or spec is None or isinstance(spec, Times):
         return [{}]
-    return [{name: value} for value in extremes(spec)]
+    return list(samples(name, space))
 
 
 def parse_field(field: str, spec: object, given: Mapping[str, Any]) -> Domain | Times | By:
@@ -121,7 +123,9 @@ def parse_field(field: str, spec: object, given: Mapping[str, Any]) -> Domain | 
     path = f"search.space.{field}"
     section = field.split(".")[0]
     if type_of(field) is None:
-        raise RequestError(f"{path}: no such field{nearest(field, field_types())}")
+        raise RequestError(
+            f"{path}: no such field{nearest(field, [one for one in field_types() if one not in ARGUMENTS])}"
+        )
     if section in FIXED_SECTIONS or field.startswith(FIXED_FIELDS):
         raise RequestError(f"{path}: belongs to the whole search and cannot differ between its trials")
     kind, content = kind_of(path, spec)

@@ -46,10 +46,11 @@ class Loop:
     Attributes:
         listener: is told of validations, and by a ``WholeLoop`` of batches.
         stopped: whether it has ended the epoch.
+        asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
-    stopped = False
+    stopped = asked_to_stop = False
 
     def __init__(
         self,
@@ -199,7 +200,7 @@ class Loop:
         if self.data.validation is None:
             return {}
         self.model.stop_evaluating = False
-        self.listener.moment("on_test_begin")
+        self.asked_to_stop = self.listener.moment("on_test_begin")
         logs = self.validate(hooks or NoHooks())
         self.listener.moment("on_test_end", dict(logs))
         return logs

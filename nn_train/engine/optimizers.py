@@ -16,6 +16,8 @@ from nn_train.config.schema import OptimizerConfig
 from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
 
+OF_PROBABILITIES = ("KLDivergence", "Poisson", "CategoricalGeneralizedCrossEntropy", "Dice", "Tversky")
+
 
 def compile_model(model: keras.Model, config: Config, total_steps: int | None, one_hot: bool = False) -> None:
     """Compile ``model`` as the config says, unless it came compiled: then its own choices are kept.
@@ -42,6 +44,11 @@ def make_loss(name: str, model: keras.Model, one_hot: bool) -> keras.losses.Loss
     if name == "cross_entropy" and one_hot:
         name = "CategoricalCrossentropy"
     made = keras_class("train.loss", "losses", name)
+    if made.__name__ in OF_PROBABILITIES and not gives_probabilities(model, binary=True):
+        raise RequestError(
+            f"train.loss: {made.__name__} takes probabilities, and the model gives none that can be told; let it end "
+            "in a softmax, or compile it with its loss in its function"
+        )
     if "from_logits" not in inspect.signature(made).parameters:
         return made()
     return made(from_logits=not gives_probabilities(model, binary=made.__name__.startswith("Binary")))

@@ -77,8 +77,10 @@ def prepare_model(
             is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
             of_loss = () if is_mse else ("train.loss",)
             refuse_unread(config, read, ("optimizer", *of_loss) if compiled_by_user else (), varied)
+    # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
+    tried = replicas.size > 1 or (not compiled_by_user and config.train.loss not in BUILT_IN_LOSSES)
     whole = by_batches or trains_its_own_way(model)
-    if whole or (replicas.size > 1 and not is_spreadable(model, config, data, rows, replicas)):
+    if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
         return PreparedModel(model, form.depth, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)

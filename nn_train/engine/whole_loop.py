@@ -76,11 +76,12 @@ class WholeLoop(Loop):
             while (
                 done < chunk and np.isfinite(loss) and not self.stopped and (batch := next(left[0], None)) is not None
             ):
-                self.listener.moment("on_train_batch_begin", step + done)
+                wish = self.listener.moment("on_train_batch_begin", step + done)
                 self.logs = self.whole.train(self.seen(batch))
                 rows, loss = int(first_dimension(batch)), float(self.logs["loss"])
                 done, examples, loss_sum = done + 1, examples + rows, loss_sum + rows * loss
-                self.stopped = self.listener.moment("on_train_batch_end", step + done - 1, numbers_of(self.logs))
+                ended = self.listener.moment("on_train_batch_end", step + done - 1, numbers_of(self.logs))
+                self.stopped = wish or ended
             return done, examples, loss_sum, loss
 
         return advance
@@ -102,11 +103,11 @@ class WholeLoop(Loop):
         while more:
             chunk, done, stop = hooks.validate(reads_stream=self.validation_tensors is None, first=first), 0, False
             while done < chunk and not stop and (batch := next(batches, None)) is not None:
-                self.listener.moment("on_test_batch_begin", seen)
+                wish = self.listener.moment("on_test_batch_begin", seen)
                 logs, done = self.whole.evaluate(self.seen(batch)), done + 1
                 rows = int(first_dimension(batch))
                 examples, loss_sum = examples + rows, loss_sum + rows * float(logs.get("loss", 0.0))
-                stop = self.listener.moment("on_test_batch_end", seen, numbers_of(logs))
+                stop = self.listener.moment("on_test_batch_end", seen, numbers_of(logs)) or wish or self.asked_to_stop
                 seen += 1
             hooks.validated(done)
             first, more = False, done == chunk and not stop

@@ -64,8 +64,8 @@ def predict_all(
     scaling: ScalingConfig,
     say: Say,
     verbose: bool,
-) -> Images:
-    """Predict with every run; returns the images of their mistakes, where the examples are images."""
+) -> dict[str, Images]:
+    """Predict with every run; returns the images of its mistakes, where the examples are images, by its stem."""
     from nn_train.ray_cluster.shared_storage import refuse_temporary
 
     refuse_temporary("--output", str(output))
@@ -82,7 +82,7 @@ def predict_all(
         workers = start_workers(scaling, size_for_room(scaling))
         # One run ahead: the workers are busy while a run is gathered, and two runs at most are in memory.
         pending: list[tuple[RunRecord, float, list[Any]]] = []
-        images: Images = {}
+        images: dict[str, Images] = {}
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
             calls = [
@@ -108,12 +108,12 @@ def read_model(folder: ResultsFolder, option: str = "--runs") -> bytes:
         raise RequestError(f"{option} {folder.location}: has no {MODEL}; name the folder of a finished run") from error
 
 
-def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> Images:
-    """Wait for the workers' parts of one run and store them as one; returns the images of its mistakes."""
+def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> dict[str, Images]:
+    """Wait for the workers' parts of one run and store them as one; returns the images of its mistakes by its stem."""
     parts = answers(calls, record.name)
     predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)
     accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
     say(f"{record.name}: {len(predictions):,} test examples, accuracy {accuracy:.4f}")
-    return {i: image for part in parts for i, image in part.images.items()}
+    return {record.stem: {i: image for part in parts for i, image in part.images.items()}}

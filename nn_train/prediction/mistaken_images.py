@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.engine.tensors import Nest
 from nn_train.evaluation import PredictionError, Predictions
 from nn_train.evaluation.mistakes import confident_mistakes
 from nn_train.evaluation.scores import score_rows
+
+if TYPE_CHECKING:  # it imports TensorFlow, which nobody needs here
+    from nn_train.engine.tensors import Nest
 
 Images = dict[int, NDArray[Any]]  # by example id: [H, W, 1] or [H, W, 3]
 

@@ -29,18 +29,21 @@ from nn_train.report.page.page import Panels, render_page
 from nn_train.report.summary import ReportSummary, summarise
 from nn_train.storage.atomic import whole_file, write_whole
 
+Images = Mapping[int, NDArray[Any]]  # by example id
+
 
 def render(
     inputs: ReportInputs,
     output_dir: Path,
-    images: Mapping[int, NDArray[Any]] | None = None,
+    images: Mapping[str, Images] | None = None,
     exact_rows: int = EXACT_ROWS,
 ) -> Path:
     """Write every file of the report into ``output_dir``; the same inputs give the same bytes.
 
     Args:
-        images: test images [H, W] or [H, W, C] by example id, at least those of the mistakes shown, where there are
-            such. These are kept in ``mistakes.npz``, so that the report can be made again without the data.
+        images: for each run, by the stem of its record, test images [H, W] or [H, W, C] by example id; at least those
+            of its mistakes, where there are such. Those shown are kept in ``mistakes.npz``, so that the report can be
+            made again without the data. None: those that were kept.
         exact_rows: above this number of test examples curves come from histograms.
 
     Returns:
@@ -93,15 +96,19 @@ def make_panels(
     )
 
 
-def keep_images(
-    summary: ReportSummary, images: Mapping[int, NDArray[Any]], output_dir: Path
-) -> Mapping[int, NDArray[Any]]:
-    """The images of the mistakes shown, also written to ``mistakes.npz``."""
-    mistakes = summary.shown.evaluation.mistakes if summary.shown and summary.shown.evaluation else ()
-    ids = sorted(mistake.example_id for mistake in mistakes if mistake.example_id in images)
-    kept = {"example_id": np.array(ids, np.int64), "image": np.array([images[i] for i in ids])}
-    write_whole(output_dir / IMAGES, npz_bytes(kept))
-    return {i: images[i] for i in ids}
+def keep_images(summary: ReportSummary, images: Mapping[str, Images], output_dir: Path) -> Images:
+    """The images of the mistakes shown, also written to ``mistakes.npz``, which goes where there are none."""
+    shown = summary.shown
+    mistakes = shown.evaluation.mistakes if shown and shown.evaluation else ()
+    of_run = images.get(shown.record.stem, {}) if shown else {}
+    kept = {mistake.example_id: of_run[mistake.example_id] for mistake in mistakes if mistake.example_id in of_run}
+    if kept:
+        ids = sorted(kept)
+        content = {"example_id": np.array(ids, np.int64), "image": np.array([kept[i] for i in ids])}
+        write_whole(output_dir / IMAGES, npz_bytes(content))
+    else:
+        (output_dir / IMAGES).unlink(missing_ok=True)
+    return kept
 
 
 def write_figures(folder: Path, panels: Panels, cards: Sequence[MistakeCard]) -> None:

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.utils import is_default
 
 from nn_train.config import Config
 from nn_train.config.entry_points import call_entry_point
 from nn_train.engine.collectives import from_chief
-from nn_train.engine.fit.callbacks import ONLY_LOOK
+from nn_train.engine.fit.callbacks import ONLY_LOOK, hears
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
 
-BATCHES = ("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end")
-HOOKS = (*BATCHES, "on_test_begin", "on_test_end")
-OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end")
+HOOKS = (*BATCH_HOOKS, "on_test_begin", "on_test_end")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class GivenCallbacks:
     @property
     def by_batches(self) -> bool:
         """Whether somebody listens to single batches."""
-        return bool(self.heard & set(BATCHES))
+        return bool(self.heard & set(BATCH_HOOKS))
 
 
 def given_callbacks(config: Config, replicas: Replicas, folder: str) -> GivenCallbacks:
@@ -59,20 +57,14 @@ def given_callbacks(config: Config, replicas: Replicas, folder: str) -> GivenCal
         if not isinstance(listed, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in listed):
             raise RequestError(f"train.callbacks: {config.train.callbacks} must return a list of Keras callbacks")
         listed = list(listed)
-    heard = [any(hears(one, hook) for one in listed or ()) for hook in HOOKS]
+    heard = [any(is_told(one, hook) for one in listed or ()) for hook in HOOKS]
     heard[-2:] = [any(heard[-2:])] * 2  # Keras' CallbackList counts beginnings and ends
-    changing = any(hears(one, hook) for one in listed or () if type(one) not in ONLY_LOOK for hook in HOOKS)
+    changing = any(is_told(one, hook) for one in listed or () if type(one) not in ONLY_LOOK for hook in HOOKS)
     *told, changes = from_chief(replicas)([*map(float, heard), float(changing)])
     return GivenCallbacks(listed, frozenset(hook for hook, one in zip(HOOKS, told, strict=True) if one), bool(changes))
 
 
-def hears(callback: keras.callbacks.Callback, hook: str) -> bool:
-    """Whether a callback does something there. Some of Keras' do only where they were asked to, or look for NaN, which
-    ends a training here without them."""
-    methods = [getattr(callback, name) for name in (hook, OLD_NAMES.get(hook, hook))]
-    modules = [str(getattr(method, "__module__", "")) for method in methods if not is_default(method)]
-    if hook not in BATCHES or not all(module.startswith("keras.") for module in modules):
-        return bool(modules)
-    asked = {getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
-    asked |= getattr(callback, "write_steps_per_second", False) or getattr(callback, "_start_batch", 0) > 0
-    return bool(modules) and (asked or isinstance(callback, keras.callbacks.ProgbarLogger))
+def is_told(callback: keras.callbacks.Callback, hook: str) -> bool:
+    """Whether a callback is told of a moment: if it listens, but for the one that looks for NaN, which ends a training
+    here without it."""
+    return hears(callback, hook) and not (hook in BATCH_HOOKS and type(callback) is keras.callbacks.TerminateOnNaN)

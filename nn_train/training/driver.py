@@ -45,7 +45,7 @@ def train(config: Config, on_event: Handler = unheard, verbose: bool = False) ->
     Args:
         config: the job. ``Config()`` trains the MLP on MNIST on two workers.
         on_event: called with every event (``nn_train.events``): ``Starting``, ``Waiting`` where the cluster is busy,
-            ``Started``, ``EpochEnded``, ``WorkersLost``, ``Leaving`` and ``Finished``.
+            ``Started``, ``StepsDone`` in long epochs, ``EpochEnded``, ``WorkersLost``, ``Leaving`` and ``Finished``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Returns:

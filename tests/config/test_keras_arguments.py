@@ -15,10 +15,16 @@ from nn_train.errors import RequestError
     [
         ([], "adam", {}),
         (["--optimizer.name", "Lion"], "Lion", {}),
-        (["--optimizer.name", "Adam"], "Adam", {}),
         (["--optimizer.args.beta_1", "0.95"], "adam", {"beta_1": 0.95}),
         (["--optimizer.args", "{beta_1: 1, amsgrad: true}"], "adam", {"beta_1": 1, "amsgrad": True}),
         (["--optimizer.args.epsilon", "1e-5", "--optimizer.name", "Nadam"], "Nadam", {"epsilon": 1e-5}),
+        (
+            ["--optimizer.args.warmup_steps", "5", "--optimizer.name", "ScheduleFreeAdamW"],
+            "ScheduleFreeAdamW",
+            {"warmup_steps": 5},
+        ),
+        (["--optimizer.name", "lion"], "Lion", {}),
+        (["--optimizer.name", "Adam"], "adam", {}),
         (["--optimizer.args.clipnorm", "1"], "adam", {"clipnorm": 1}),
         (["--optimizer.args.weight_decay", "0.01", "--optimizer.name", "adamw"], "adamw", {"weight_decay": 0.01}),
         (["--optimizer.args.beta_1", "none"], "adam", {}),
@@ -37,25 +43,30 @@ def test_what_keras_takes_is_taken(words, name, args):
         ("mse", "MeanSquaredError"),
         ("Huber", "Huber"),
         ("huber", "Huber"),
+        ("HUBER", "Huber"),
+        ("mae", "MeanAbsoluteError"),
         ("kl_divergence", "KLDivergence"),
         ("categorical_focal_crossentropy", "CategoricalFocalCrossentropy"),
     ],
 )
 def test_a_loss_is_named_by_its_class_or_function(loss, named):
-    assert parse_arguments(["--train.loss", loss]).config.train.loss == loss
-    assert keras_names.class_named("losses", loss) == named
+    taken = parse_arguments(["--train.loss", loss]).config.train.loss
+    assert taken == (loss if loss in ("cross_entropy", "mse") else named)  # one name for each
+    assert keras_names.class_named("losses", taken) == named
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--train.loss", "hubr"], "train.loss: 'hubr' is not known; did you mean 'Huber'"),
-        (["--train.loss", "HUBER"], "did you mean 'Huber'"),
-        (["--train.loss", "CTC"], "'CTC' is not known; allowed: cross_entropy, mse, BinaryCrossentropy, "),
+        (
+            ["--train.loss", "CTC"],
+            "'CTC' is not known; allowed: cross_entropy, mse, mae, mape, msle, kld, BinaryCrossentropy, ",
+        ),
         (["--train.loss", "circle"], "'circle' is not known"),
         (["--train.loss", "Loss"], "'Loss' is not known"),
         (["--train.loss", "get"], "'get' is not known"),
-        (["--optimizer.name", "lion"], "optimizer.name: 'lion' is not known; did you mean 'Lion'[?]"),
+        (["--optimizer.name", "lyon"], "optimizer.name: 'lyon' is not known; did you mean 'Lion'[?]"),
         (["--optimizer.name", "adma"], "'adma' is not known; did you mean '.*'adam' or .*[?]"),
         (["--optimizer.name", "Zzz"], "allowed: adam, adamw, sgd, rmsprop, Adadelta, "),
         (["--optimizer.name", "Optimizer"], "'Optimizer' is not known"),
@@ -63,7 +74,15 @@ def test_a_loss_is_named_by_its_class_or_function(loss, named):
         (["--optimizer.name", "deserialize"], "'deserialize' is not known"),
         (["--optimizer.name", "my:build"], "'my:build' is not known"),
         (["--optimizer.args.learning_rate", "1"], "says it; give --optimizer.learning_rate VALUE$"),
-        (["--optimizer.args.name", "a"], "the field optimizer.name says it"),
+        (
+            ["--optimizer.args.name", "a"],
+            "optimizer.args.name: is set here; which optimizer it is, optimizer.name says",
+        ),
+        (["--optimizer.args.warmup_steps", "5"], "the field optimizer.warmup_steps says it"),
+        (["--optimizer.args.weight_decay", "abc"], "'abc' is not a finite number"),
+        (["--optimizer.args.clipnorm", "true"], "True is not a finite number"),
+        (["--optimizer.args.gradient_accumulation_steps", "1.5"], "1.5 is not a whole number"),
+        (["--optimizer.name", "muon", "--optimizer.args.ns_steps", "2.5"], "2.5 is not a whole number"),
         (["--optimizer.args.beta1", "0.9"], "optimizer.args.beta1: Adam takes no argument of that name; did you mean"),
         (["--optimizer.name", "sgd", "--optimizer.args.rho", "0.9"], "SGD takes no .*; it takes: momentum, nesterov"),
         (["--optimizer.args.self", "1"], "takes no argument of that name"),
@@ -114,6 +133,20 @@ def test_a_search_varies_them_by_the_optimizer():
     values = resolve(space, {"optimizer.name": "sgd", "optimizer.args.clipnorm": None})
     assert values["optimizer.args.beta_1"] is None
     assert with_values(base, values).optimizer.args == {"momentum": 0.9}
+
+
+def test_an_argument_is_checked_with_the_optimizer_that_goes_with_it():
+    """The optimizer depends on the model, and its arguments on that too."""
+    by = {
+        "optimizer.name": {"by": {"model.name": {"mlp": "sgd", "cnn": "adam"}}},
+        "model.name": {"choice": ["mlp", "cnn"]},
+    }
+    of_sgd = {"optimizer.args.momentum": {"by": {"model.name": {"mlp": {"uniform": [0.1, 0.9]}, "cnn": "none"}}}}
+    space = parse_space(by | of_sgd, config_from_dict({}))
+    values = resolve(space, {"model.name": "mlp", "optimizer.args.momentum|mlp": 0.5})
+    assert with_values(config_from_dict({}), values).optimizer.args == {"momentum": 0.5}
+    with pytest.raises(RequestError, match="SGD takes no argument of that name"):
+        parse_space(by | {"optimizer.args.beta_1": {"uniform": [0.8, 0.9]}}, config_from_dict({}))
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,11 @@ def test_labels_get_the_form_that_the_loss_takes(loss, shape, dtype, one_hot, de
     ("loss", "outputs", "shape", "dtype", "said"),
     [
         (
-            "SparseCategoricalCrossentropy",
+            "CategoricalGeneralizedCrossEntropy",
             3,
             (3,),
             "float32",
-            r"^train.loss: Sparse\w+ takes class labels \[N\]; the targets are float32 \[N, 3\]: take Categorical",
+            r"^train.loss: Categorical\w+ takes class labels \[N\]; the targets are float32 \[N, 3\]: take Categorical",
         ),
         (
             "Huber",
@@ -111,7 +111,8 @@ def test_labels_become_one_hot():
         ("categorical_crossentropy", None, True, "CategoricalCrossentropy", True),
         ("BinaryCrossentropy", "sigmoid", True, "BinaryCrossentropy", False),
         ("BinaryCrossentropy", None, True, "BinaryCrossentropy", True),
-        ("kl_divergence", None, True, "KLDivergence", None),
+        ("kl_divergence", "softmax", True, "KLDivergence", None),
+        ("huber", None, True, "Huber", None),
     ],
 )
 def test_a_named_loss_is_keras_own_and_told_of_logits(loss, activation, one_hot, name, from_logits):
@@ -119,6 +120,15 @@ def test_a_named_loss_is_keras_own_and_told_of_logits(loss, activation, one_hot,
 
     found = make_loss(loss, made(3, activation=activation), one_hot)
     assert (type(found).__name__, found.get_config().get("from_logits")) == (name, from_logits)
+
+
+@pytest.mark.parametrize("loss", ["KLDivergence", "Poisson", "CategoricalGeneralizedCrossEntropy", "Dice", "Tversky"])
+def test_a_loss_of_probabilities_is_not_given_logits(loss):
+    from nn_train.engine.optimizers import make_loss
+
+    with pytest.raises(RequestError, match=f"train.loss: {loss} takes probabilities, and the model gives none that"):
+        make_loss(loss, made(3), one_hot=True)
+    assert type(make_loss(loss, made(3, activation="softmax"), one_hot=True)).__name__ == loss
 
 
 def test_a_name_that_this_keras_does_not_have_is_refused_in_the_worker():

@@ -24,7 +24,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, "b2", model="my.module:cnn", seed=2, val_accuracy=0.94),
     ]
     output = evaluate_runs(runs, root / "out", [write_search(root / "search")])
-    render(load_inputs(output), output, some_images())
+    inputs = load_inputs(output)
+    render(inputs, output, some_images(inputs))
     return output
 
 
@@ -34,7 +35,8 @@ def two_searches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("two")
     searches = [write_search(root / "mlp"), write_search(root / "cnn", 12, "optimizer.momentum", name=HOSTILE)]
     output = evaluate_runs([write_run(root, "run")], root / "out", searches)
-    render(load_inputs(output), output, some_images())
+    inputs = load_inputs(output)
+    render(inputs, output, some_images(inputs))
     return output
 
 
@@ -45,7 +47,8 @@ def ten_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [write_run(root, f"run{i}", model=("mlp", "cnn")[i % 2], seed=i // 2) for i in range(10)]
     answers = [some_predictions(i, rows=5_000, classes=10, noise=0.8) for i in range(10)]
     output = evaluate_runs(runs, root / "out", answers=answers)
-    render(load_inputs(output), output, some_images(5_000))
+    inputs = load_inputs(output)
+    render(inputs, output, some_images(inputs, 5_000))
     return output
 
 

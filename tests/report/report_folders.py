@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from nn_train.evaluation import Predictions, store_predictions
-from nn_train.report import collect_runs
+from nn_train.report import ReportInputs, collect_runs
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 CLASSES = ("zero", "<b>one</b>", 'two "2" & $x$', "three")
@@ -87,9 +87,13 @@ def some_predictions(seed: int, *, rows: int = ROWS, classes: int = 4, noise: fl
     return Predictions(np.arange(rows), labels, logits.astype(np.float32))
 
 
-def some_images(rows: int = ROWS) -> dict[int, np.ndarray]:
-    """Pictures uint8 [8, 8] by example id."""
-    return dict(enumerate(some_pixels(rows)))
+def some_images(inputs: ReportInputs, rows: int = ROWS) -> dict[str, dict[int, np.ndarray]]:
+    """Pictures uint8 [8, 8] for each run by example id."""
+    return for_each_run(inputs, some_pixels(rows))
+
+
+def for_each_run(inputs: ReportInputs, pixels: np.ndarray) -> dict[str, dict[int, np.ndarray]]:
+    return {run.stem: dict(enumerate(pixels)) for run in inputs.runs}
 
 
 def some_pixels(rows: int = ROWS) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_folders import evaluate_runs, some_images, some_pixels, some_predictions, write_run
+from report_folders import evaluate_runs, for_each_run, some_images, some_pixels, some_predictions, write_run
 
 from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
@@ -24,7 +24,8 @@ def make_report(root: Path, answers: list[Predictions], **changes: Any) -> tuple
     """metrics.json and the page of as many runs as there are answers."""
     runs = [write_run(root, f"run{i}", seed=i, **changes) for i in range(len(answers))]
     output = evaluate_runs(runs, root / "out", answers=answers)
-    page = render(load_inputs(output), output, changes.get("images"))
+    inputs = load_inputs(output)
+    page = render(inputs, output, some_images(inputs))
     assert check_report(output).failures == []
     return json.loads((output / "metrics.json").read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
 
@@ -101,7 +102,7 @@ def test_null_and_nan_metrics_leave_gaps(tmp_path: Path) -> None:
 
 
 def test_a_perfect_model_has_no_mistakes(tmp_path: Path) -> None:
-    content, page = make_report(tmp_path, [some_predictions(0, noise=0.01)], images=some_images())
+    content, page = make_report(tmp_path, [some_predictions(0, noise=0.01)])
     assert content["runs"][0]["numbers"]["accuracy"]["interval"][1] == 1.0
     assert "None: every test example is right." in page
 
@@ -168,8 +169,23 @@ def test_only_mnist_has_doubtful_labels(tmp_path: Path, source: str, badged: boo
 )
 def test_images_of_any_usual_kind_are_shown(tmp_path: Path, images: np.ndarray) -> None:
     output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
-    page = render(load_inputs(output), output, dict(enumerate(images))).read_text(encoding="utf-8")
+    inputs = load_inputs(output)
+    page = render(inputs, output, for_each_run(inputs, images)).read_text(encoding="utf-8")
     assert page.count('<img src="data:image/png;base64,') == len(list((output / "figures").glob("mistake_*.png"))) > 0
+
+
+def test_the_images_are_those_of_the_run_that_is_shown(tmp_path: Path) -> None:
+    """Two runs may have the same labels and other inputs; without any, those of an earlier report go."""
+    output = evaluate_runs([write_run(tmp_path, f"run{seed}", seed=seed) for seed in (0, 1)], tmp_path / "out")
+    inputs = load_inputs(output)
+    images = {run.stem: dict.fromkeys(range(1_000), np.full((8 + i, 8), i)) for i, run in enumerate(inputs.runs)}
+    render(inputs, output, images)
+    shown = summarise(inputs, lambda *row: None).shown
+    assert shown is not None
+    with np.load(output / "mistakes.npz") as kept:
+        np.testing.assert_array_equal(kept["image"][0], images[shown.record.stem][0])
+    render(inputs, output, {run.stem: {} for run in inputs.runs})
+    assert not (output / "mistakes.npz").exists()
 
 
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:

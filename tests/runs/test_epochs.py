@@ -44,7 +44,7 @@ def test_the_learning_rate_of_a_row_is_that_of_the_next_step():
 def test_batches_are_told_of_only_where_a_callback_asks_for_them(tmp_path):
     from keras import callbacks
 
-    from nn_train.runs.given_callbacks import HOOKS, hears
+    from nn_train.runs.given_callbacks import HOOKS, is_told
 
     class Checkpoints(callbacks.ModelCheckpoint):
         pass
@@ -70,4 +70,4 @@ def test_batches_are_told_of_only_where_a_callback_asks_for_them(tmp_path):
         (callbacks.ProgbarLogger(), [ends, "on_test_batch_end", "on_test_begin", "on_test_end"]),
         (Watches(), [ends]),
     ]:
-        assert [hook for hook in HOOKS if hears(one, hook)] == heard, one
+        assert [hook for hook in HOOKS if is_told(one, hook)] == heard, one

@@ -16,6 +16,7 @@ from nn_train.engine.fit.workers import sums, told_by_chief
 from nn_train.engine.strategy import Replicas
 
 Logs = dict[str, Any]
+OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 STOPS = ("stop_training", "stop_evaluating", "stop_predicting")
 BATCHES = ("train_batch", "test_batch", "predict_batch")
 
@@ -161,14 +162,20 @@ def portable(error: Exception | None) -> Exception | None:
 
 
 def listens_to(callback: keras.callbacks.Callback, kind: str) -> bool:
-    """Whether a callback has methods for batches of training, evaluation or prediction."""
-    return any(not is_default(getattr(callback, name)) for name in names_for(kind))
+    """Whether a callback does something at the batches of training, evaluation or prediction."""
+    return any(hears(callback, f"on_{kind}_{moment}") for moment in ("begin", "end"))
 
 
-def names_for(kind: str) -> list[str]:
-    """The names of a callback's methods for a kind of batches."""
-    more = ["on_batch_begin", "on_batch_end"] if kind == "train_batch" else []
-    return [f"on_{kind}_begin", f"on_{kind}_end", *more]
+def hears(callback: keras.callbacks.Callback, hook: str) -> bool:
+    """Whether a callback does something at a moment. Some of Keras' own do so at batches only where they were asked."""
+    methods = [getattr(callback, name) for name in (hook, OLD_NAMES.get(hook, hook))]
+    modules = [str(getattr(method, "__module__", "")) for method in methods if not is_default(method)]
+    if "_batch_" not in hook or not all(module.startswith("keras.") for module in modules):
+        return bool(modules)
+    asked = {getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
+    asked |= getattr(callback, "write_steps_per_second", False) or getattr(callback, "_start_batch", 0) > 0
+    always = (keras.callbacks.ProgbarLogger, keras.callbacks.TerminateOnNaN)
+    return bool(modules) and (asked or isinstance(callback, always))
 
 
 def share_variables(variables: list[Any], workers: Replicas) -> None:

@@ -76,11 +76,13 @@ def portions(batches: Iterator[Nest], count: int) -> Iterator[list[Any]]:
     """
     while count > 0:
         portion: list[Any] = []
-        while len(portion) < count and sum(map(size_of, portion)) < PORTION:
+        size = 0
+        while len(portion) < count and size < PORTION:
             batch = next(batches, None)
             if batch is None:
                 break
             portion.append(without_optionals(batch))
+            size += size_of(portion[-1])
         yield portion
         count = count - len(portion) if portion else 0
 
@@ -88,7 +90,7 @@ def portions(batches: Iterator[Nest], count: int) -> Iterator[list[Any]]:
 def size_of(batch: Nest) -> int:
     """Bytes of the dense tensors of a batch."""
     tensors = [leaf for leaf in leaves_of(batch) if isinstance(leaf, tf.Tensor)]
-    return sum(int(tf.size(tensor)) * tensor.dtype.size for tensor in tensors)
+    return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
 
 
 def build(model: keras.Model, data: Nest) -> None:
