@@ -79,6 +79,14 @@ def test_other_losses_and_precisions_learn(outcome, run, size):
     assert last["loss"] < first["loss"]
 
 
+@pytest.mark.parametrize("run", ["float16", "bfloat16"])
+def test_the_asked_precision_is_the_models(outcome, run):
+    import keras
+
+    model = keras.models.load_model(outcome(1).folder(run) / "model.keras")
+    assert {layer.dtype_policy.name for layer in model.layers if layer.weights} == {f"mixed_{run}"}
+
+
 @pytest.mark.parametrize(
     ("run", "size"),
     [
@@ -146,10 +154,11 @@ def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_
         ("by_name", "user_data:short_arrays", "user_code:plain"),
         ("own_steps", "user_data:short_arrays", "own_ways:own_steps"),
         ("averages", "user_data:short_arrays", "own_ways:averages"),
+        ("float16", "user_data:arrays", "mlp"),
         long("masked", "own_ways:tagged_tokens", "own_ways:masked"),
     ],
 )
-def test_one_worker_follows_the_trajectory_of_model_fit(outcome, run, source, model):
+def test_one_worker_follows_the_trajectory_of_model_fit(outcome, request, run, source, model):
     import keras
 
     from nn_train.config import config_from_dict
@@ -159,6 +168,10 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, run, source, mo
 
     # Dropout on: the masks must be the same too. The batches are those of the loop, the last one short.
     sections = {"data": {"source": source}, "model": {"name": model}, "train": {"batch_size": 16}}
+    if run == "float16":  # the losses must be scaled by as much
+        sections["model"]["dropout"] = 0
+        request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+        keras.config.set_dtype_policy("mixed_float16")
     config = config_from_dict({"seed": 3, **sections})
     data = load_data(config.data)
     if run == "by_class":  # Keras' class_weight is not for generators; it makes weights of the examples as well
