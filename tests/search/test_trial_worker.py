@@ -75,7 +75,7 @@ def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, 
         raise RequestError("model.name: wrong")
 
     worker = worker_of([{}])
-    worker.models = SimpleNamespace(get=refuse)
+    worker.models = SimpleNamespace(get=refuse, replicas=None)
     monkeypatch.setattr(worker, "load", lambda config: None)
     assert worker.begin(job(tmp_path), ResultsFolder(str(tmp_path)), {}) == "model.name: wrong"
     assert worker.epoch() == Outcome(rows=[], done=True, cause="model.name: wrong")
