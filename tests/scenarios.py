@@ -80,6 +80,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "float16": {
         "data": {"source": "user_data:arrays"},
         "model": {"dropout": 0},
+        "optimizer": {"name": "sgd", "learning_rate": 0.03},  # whose steps are as large as the gradients
         "train": {"precision": "mixed_float16"},
     },
     "bfloat16": {"data": {"source": "user_data:arrays"}, "train": {"precision": "mixed_bfloat16"}},

@@ -9,6 +9,16 @@ import pytest
 pytestmark = pytest.mark.tf
 
 
+@pytest.mark.parametrize(("size", "batch_size", "steps"), [(32, 16, 2), (33, 16, 3), (47, 16, 3), (5, 16, 1)])
+def test_the_short_last_batch_is_a_step(size, batch_size, steps):
+    from nn_train.engine.batches import steps_per_epoch
+
+    data = SimpleNamespace(in_memory=True, train=SimpleNamespace(size=size))
+    assert steps_per_epoch(data, batch_size) == steps
+    stream = SimpleNamespace(in_memory=False, train=SimpleNamespace(cardinality=lambda: size))
+    assert steps_per_epoch(stream, batch_size) == steps
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_a_replica_may_be_without_rows_exactly_where_one_has_none_of_the_last_batch(workers):
     from nn_train.engine.batches import may_be_without_rows

@@ -170,6 +170,7 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, request, run, s
     sections = {"data": {"source": source}, "model": {"name": model}, "train": {"batch_size": 16}}
     if run == "float16":  # the losses must be scaled by as much
         sections["model"]["dropout"] = 0
+        sections["optimizer"] = {"name": "sgd", "learning_rate": 0.03}
         request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
         keras.config.set_dtype_policy("mixed_float16")
     config = config_from_dict({"seed": 3, **sections})

@@ -12,8 +12,8 @@ from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
 from nn_train.runs.agreement import OTHER
 from nn_train.search import export, trainable
-from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
-from nn_train.search.trial_worker import Outcome
+from nn_train.search.trainable import RemoteTrial, RemoteWorker, TrialSettings, for_search, resources_of_trial
+from nn_train.search.trial_worker import Outcome, TrialWorker
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -84,6 +84,19 @@ def test_why_a_trial_is_refused_is_told_by_the_worker_that_knows(tmp_path, cause
     another = OTHER.format(location=folder.location)
     given = [another if cause == "another" else cause for cause in causes]
     assert workers_that_answer(*given).begin(job(tmp_path), folder, {}) == said
+
+
+def test_a_worker_is_guarded_with_patience_only_until_it_is_ready_for_a_trial(tmp_path, monkeypatch):
+    limits = []
+    worker = RemoteWorker(0, 2)
+    monkeypatch.setattr(
+        trainable, "Guard", lambda timeout: limits.append(timeout) or SimpleNamespace(change=limits.append)
+    )
+    monkeypatch.setattr(TrialWorker, "begin", lambda *given: limits.append("ready") or "why")
+    worker.watch_silence(600.0)
+    config = job(tmp_path)
+    assert worker.begin(config, ResultsFolder(str(tmp_path)), {}) == "why"
+    assert limits == [600.0, "ready", config.run.hang_timeout]
 
 
 @pytest.mark.parametrize("in_time", [True, False])

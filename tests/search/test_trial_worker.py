@@ -90,3 +90,46 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch):
     assert read == [one.data, other.data]
     assert [shared.load(config) for config in (one, same)] == ["of the node"] * 2
     assert len(read) == 2
+
+
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """``trial(learning_rate)``: a worker of one process that is ready for a trial with this rate, in one folder."""
+    import tensorflow as tf
+
+    from nn_train.engine.strategy import Replicas
+    from nn_train.search import trial_worker
+
+    alone = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
+    monkeypatch.setattr(trial_worker, "join_process", lambda *place: alone)
+    monkeypatch.setattr(trial_worker, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("TF_CONFIG", "")
+
+    def ready(rate):
+        train, sgd = {"epochs": 3, "batch_size": 16}, {"name": "sgd", "learning_rate": rate}
+        model, scaling = {"hidden_units": 8}, {"num_workers": 1}
+        sections = {"data": {"source": "user_data:arrays"}, "model": model, "optimizer": sgd, "scaling": scaling}
+        config = config_from_dict({**sections, "train": train})
+        worker = TrialWorker(0, 1)
+        worker.join(["127.0.0.1:1"], config.scaling)
+        assert worker.begin(config, ResultsFolder(str(tmp_path)), {"optimizer.learning_rate": rate}) == ""
+        return worker
+
+    return ready
+
+
+def test_a_trial_goes_on_from_its_own_state_and_not_from_that_of_one_with_other_values(trial):
+    assert [len(trial(0.01).epoch().rows) for _ in range(2)] == [1, 2]
+    assert len(trial(0.02).epoch().rows) == 1
+
+
+@pytest.mark.parametrize(("of_other", "rate"), [(True, 0.02), (False, 0.01)])
+def test_a_trial_that_takes_over_anothers_weights_keeps_its_own_rate(trial, of_other, rate):
+    import numpy as np
+
+    better, worse = trial(0.01), trial(0.02)
+    better.epoch()
+    worse.restore(better.state(), of_other)
+    assert float(worse.training.model.optimizer.learning_rate) == pytest.approx(rate)
+    for taken, own in zip(worse.training.model.weights, better.training.model.weights, strict=True):
+        np.testing.assert_array_equal(taken, own)

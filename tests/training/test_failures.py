@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError
@@ -16,11 +17,13 @@ from ray.train.v2._internal.exceptions import (
 )
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
+from nn_train.config import config_from_dict
 from nn_train.engine.lost_peers import PeerLostError, lost_peers
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs.draining import DrainedError
+from nn_train.storage.folder import ResultsFolder
 from nn_train.training.failures import HungError, RetryLostWorkers, describe_losses, workers_lost
-from nn_train.training.ray_train import explain
+from nn_train.training.ray_train import explain, unfinished
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 
@@ -55,6 +58,21 @@ def test_the_limit_of_restarts_holds_and_each_is_told(error):
     policy = RetryLostWorkers(FailureConfig(max_failures=2), events.append)
     assert [policy.make_decision(error) for _ in range(3)] == [RETRY, RETRY, RAISE]
     assert [(event.restart, event.restarts) for event in events] == [(1, 2), (2, 2)]
+
+
+def test_the_runs_that_go_on_are_those_that_have_not_ended(tmp_path):
+    def job(name, ended, overwrite=False):
+        folder = ResultsFolder(str(tmp_path), name)
+        if ended:
+            folder.write_json("result.json", {"status": "finished"})
+        config = config_from_dict({"run": {"overwrite": overwrite}})
+        return SimpleNamespace(config=config, folder=folder)
+
+    ended, one, other, anew = job("ended", True), job("one", False), job("other", False), job("anew", True, True)
+    assert unfinished([ended, one]) == f"The run in {one.folder.location} goes on"
+    between = f"from {one.folder.location} to {anew.folder.location}, go on"
+    assert unfinished([ended, one, other, anew]) == f"The 3 open runs, {between}"
+    assert unfinished([ended]) == f"The run in {ended.folder.location} goes on"
 
 
 def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit():

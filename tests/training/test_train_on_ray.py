@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def finished(ray, tmp_path_factory):
     config = make(
         folder, "run", train={"callbacks": "user_callbacks:never_kill", **TWELVE_STEPS}, **UNHARMED, **loggers
     )
-    return folder, config, train(config, on_event=events.append), events
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))  # what is left there is seen
+        return folder, config, train(config, on_event=events.append), events
 
 
 def test_a_run_reports_and_leaves_its_files(finished):
@@ -74,6 +77,7 @@ def test_a_run_reports_and_leaves_its_files(finished):
     files = {path.name for path in (folder / "run").iterdir()}
     of_loggers = {"tensorboard", "mlflow_run_id"}
     assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", *of_loggers}
+    assert [path.name for path in folder.iterdir()] == ["run"]
     assert [event.row["epoch"] for event in events[2:5]] == [1, 2, 3]
     again = train(config)
     assert not again.trained

@@ -58,7 +58,12 @@ class OwnLossStep(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.error.update_state(ops.one_hot(y, CLASSES), predicted)
         self.mean.update_state(loss, sample_weight=tf.shape(x)[0])
-        return {"error": self.error.result(), "mean": self.mean.result(), "own": loss}
+        results = {"error": self.error.result(), "mean": self.mean.result(), "own": loss}
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+                results["loss"] = metric.result()
+        return results
 
     def test_step(self, data):
         x, y = data

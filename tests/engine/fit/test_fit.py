@@ -114,6 +114,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
     assert first["mirrored"].startswith("tf.distribute.MirroredStrategy is for one process, and this one has joined")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
+    assert first["rows of others"] == first["data"]
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
     begins = "train_step: several workers, of which each computes its rows of a batch, would not come to what one does"
     assert first["summed"].startswith(f"{begins}, tried on a few rows: gradient 1, of dense")
