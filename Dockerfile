@@ -31,4 +31,4 @@ ENV PYTHONPATH=/home/ray PYTHONUNBUFFERED=1 RAY_USAGE_STATS_ENABLED=0
 # A number, because `runAsNonRoot` of Kubernetes cannot tell by a name.
 USER 1000:1000
 # No HEALTHCHECK: a job ends with its exit code, and a Ray node has KubeRay's probes; Kubernetes would ignore one.
-CMD ["python", "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml", "--quick"]
+CMD ["python", "-m", "jobs.pipeline", "--config", "mnist", "--quick"]

@@ -4,10 +4,10 @@ BIN := .venv/bin
 .PHONY: run quick report test test-long test-quick test-launch lint setup browser lock launch-tools
 
 run: setup ## the whole story on MNIST: search, training, evaluation, report; four to seven minutes on 2 cores
-	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml
+	$(BIN)/python -m jobs.pipeline --config mnist
 
 quick: setup ## the same with smaller budgets
-	$(BIN)/python -m jobs.pipeline --config jobs/configs/mnist.yaml --quick
+	$(BIN)/python -m jobs.pipeline --config mnist --quick
 
 report: setup ## write the report of `make run` again; nothing is trained or predicted
 	$(BIN)/python -m jobs.evaluate --output results/mnist/report

@@ -73,7 +73,7 @@ def train(storage: Path) -> list[Path]:
     """Three runs of one epoch."""
     names = [f"{preset}_{seed}" for preset, seed in TRAINED]
     for name, (preset, seed) in zip(names, TRAINED, strict=True):
-        words = ["--config", f"jobs/configs/{preset}.yaml", "--name", name, "--seed", str(seed), "--train.epochs", "1"]
+        words = ["--config", preset, "--name", name, "--seed", str(seed), "--train.epochs", "1"]
         timed("jobs.train", *words, "--run.storage_path", str(storage))
     return [storage / name for name in names]
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.time_to_accuracy [--json FILE]
 
-``jobs.train --config jobs/configs/mnist_cnn_fast.yaml`` for five seeds and, before the first, third and fifth, the
+``jobs.train --config mnist_cnn_fast`` for five seeds and, before the first, third and fifth, the
 tutorial's script, which trains its five epochs and goes on until it has 99 %: each a fresh process, timed from the
 command to its end, the script without the time for looking at the test set. The test accuracy of ``jobs.train`` is
 measured afterwards, with plain Keras on the saved model. Shown are medians.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 MNIST = str(files("nn_train.datasets") / "data" / "mnist.npz")
 TUTORIAL = Path(__file__).parent / "scripts" / "tutorial_cnn.py"
-CONFIG = Path(__file__).parents[1] / "jobs" / "configs" / "mnist_cnn_fast.yaml"
+CONFIG = Path(__file__).parents[1] / "nn_train" / "presets" / "mnist_cnn_fast.yaml"
 SEEDS = 5
 ACCURACY = 0.99  # at least, the median over the seeds
 SHARE = 1 / 6  # of the tutorial's time, at most

@@ -12,7 +12,6 @@ ROOM = "nn_train"
 # A room, and the rooms it knows.
 KNOWS = {
     "errors": "",
-    "wording": "",
     "config": "errors",
     "events": "config",
     "storage": "config errors",
@@ -20,13 +19,14 @@ KNOWS = {
     "engine": "config datasets errors",
     "runs": "config datasets engine errors events storage",
     "ray_cluster": "config engine errors storage",
-    "training": "config engine errors events ray_cluster runs storage wording",
-    "search": "config datasets engine errors events ray_cluster runs storage wording",
+    "training": "config engine errors events ray_cluster runs storage",
+    "search": "config datasets engine errors events ray_cluster runs storage",
     "evaluation": "errors storage",
     "report": "errors evaluation storage",
     "prediction": "config datasets engine errors evaluation ray_cluster report storage",
-    "pipeline": "config errors events prediction ray_cluster runs search storage training wording",
+    "pipeline": "config errors events prediction ray_cluster runs search storage training",
     "doctor": "config errors ray_cluster storage",
+    "jobs": "config doctor errors pipeline prediction ray_cluster search training",
 }
 WITH_RAY = {"ray_cluster", "training", "search", "prediction", "doctor"}
 WITH_TENSORFLOW = {"engine", "runs", "search", "prediction", "datasets"}

@@ -10,11 +10,11 @@ from typing import Any
 
 from nn_train.config.options import range_text
 from nn_train.config.own_arguments import from_text, is_own_argument
-from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, read_config, type_of, unknown_field
+from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, presets, read_config, type_of, unknown_field
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError
 
-JOBS = {"search": "jobs.tune", "pipeline": "jobs.pipeline"}  # whose sections they are
+JOBS = {"search": "tune", "pipeline": "pipeline"}  # whose sections they are
 NO_FLAGS: Mapping[str, str] = {}
 LONGEST = 2000  # letters of a message
 VERBOSE = {"verbose": "show the logs of Ray and TensorFlow"}
@@ -77,6 +77,12 @@ def exit_code(action: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
 
 
+def command_of(job: str) -> str:
+    """How a job is started: ``python -m jobs.tune`` where this process was started so, else ``nn-train tune``."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m jobs.{job}" if spec is not None and spec.name.startswith("jobs.") else f"nn-train {job}"
+
+
 def one_line(message: str) -> str:
     """A message that repeats what was given: without what a terminal would obey, and not longer than one reads."""
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
@@ -105,14 +111,14 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
             value = words.pop(0)
         section = name.partition(".")[0]
         if section in STAGES and section not in stages:
-            raise RequestError(f"--{name}: belongs to python -m {JOBS[section]}")
+            raise RequestError(f"--{name}: belongs to {command_of(JOBS[section])}")
         if name == "config":
             file = value
         else:
             overrides[name] = from_text(value) if is_own_argument(name) else value
     config = read_config(file, overrides)
     if config.pipeline.models and "pipeline" not in stages:
-        raise RequestError(f"--config {file}: has a section pipeline, which belongs to python -m {JOBS['pipeline']}")
+        raise RequestError(f"--config {file}: has a section pipeline, which belongs to {command_of('pipeline')}")
     return Arguments(config=config, flags=frozenset(given), overrides=overrides)
 
 
@@ -121,7 +127,8 @@ def help_text(description: str, stages: Sequence[str] = (), flags: Mapping[str, 
     lines = [
         description,
         "",
-        "  --config FILE              job file (YAML); what it leaves out keeps its default",
+        "  --config FILE              job file (YAML), or a preset's name; what it leaves out keeps its default",
+        f"{'':29}presets: {', '.join(presets())}",
         *(f"  --{name:<25}{meaning}" for name, meaning in {**VERBOSE, **flags}.items()),
         "",
         "Every field of the job file can be given here and wins over the file:",

@@ -6,11 +6,15 @@ Owns types, spelling and messages; ranges belong to ``schema``.
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import types
 import typing
 import unicodedata
 from collections.abc import Collection, Mapping
-from typing import Any
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nn_train.config.options import nearest
 from nn_train.config.own_arguments import ARGUMENTS, OWNERS, checked_value, is_own_argument
@@ -18,8 +22,12 @@ from nn_train.config.schema import SECTIONS, Config
 from nn_train.config.yaml_text import YamlError, dump, load
 from nn_train.errors import RequestError
 
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
 TOP_FIELDS = ("name", "seed")
 STAGES = ("search", "pipeline")  # sections of the jobs that run more than one training
+PRESETS = files("nn_train") / "presets"
 LARGEST = 256_000  # bytes of a job file; PyYAML reads 100 kB in a second
 
 
@@ -27,7 +35,7 @@ def read_config(file: str | None, overrides: Mapping[str, Any]) -> Config:
     """The config of a job: defaults, then ``file``, then ``overrides``.
 
     Args:
-        file: path of a YAML job file, or None.
+        file: path of a YAML job file, the name of a preset, or None.
         overrides: ``section.field`` (or a top field) to its value, as text where the field has a type.
 
     Raises:
@@ -38,10 +46,24 @@ def read_config(file: str | None, overrides: Mapping[str, Any]) -> Config:
     return config_from_flat(flat)
 
 
+def presets() -> list[str]:
+    """The names of the job files that come with this package."""
+    return sorted(file.name.removesuffix(".yaml") for file in PRESETS.iterdir())
+
+
 def load_yaml(file: str) -> dict[str, Any]:
-    """The mapping in a job file."""
+    """The mapping in a job file, or in the preset of that name where there is no such file."""
+    path: Path | Traversable = Path(file)
+    if not os.path.exists(file) and re.fullmatch(r"\w+", file):
+        path = PRESETS / f"{file}.yaml"
+        if not path.is_file():
+            known = presets()
+            raise RequestError(
+                f"--config {file}: there is no such file, and no preset of that name{nearest(file, known)}; "
+                f"presets: {', '.join(known)}"
+            )
     try:
-        with open(file, "rb") as handle:
+        with path.open("rb") as handle:
             content = handle.read(LARGEST + 1)
         text = content.decode()
     except UnicodeDecodeError as error:

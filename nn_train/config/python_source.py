@@ -22,7 +22,10 @@ def find_source(module_name: str) -> ModuleSpec | None:
     """Where a module is; unlike ``importlib.util.find_spec`` this does not import the packages that it is in."""
     spec, path, parts = None, None, module_name.split(".")
     for count in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:count]), path)
+        try:
+            spec = PathFinder.find_spec(".".join(parts[:count]), path)
+        except KeyError:  # a folder without __init__.py in a package that is not imported
+            return None
         if spec is None:
             return None
         path = spec.submodule_search_locations

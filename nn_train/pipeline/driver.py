@@ -12,6 +12,7 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
+from nn_train.config.wording import counted
 from nn_train.errors import RequestError
 from nn_train.events import About, Event, Handler, Line, SearchEnded, Started, unheard
 from nn_train.pipeline.clock import PREDICTION, Clock, Stage, Work, on_workers
@@ -24,7 +25,6 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CONFIG, SEARCH
 from nn_train.storage.lease import hold
 from nn_train.training import TrainResult, train_all
-from nn_train.wording import counted
 
 RECORD = "pipeline.json"
 NO_OVERRIDES: Mapping[str, Any] = {}

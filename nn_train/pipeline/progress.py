@@ -6,6 +6,7 @@ import sys
 from typing import TextIO
 
 from nn_train.config import Config
+from nn_train.config.wording import counted, duration
 from nn_train.events import (
     About,
     Event,
@@ -20,7 +21,6 @@ from nn_train.events import (
 from nn_train.pipeline.driver import PipelineResult
 from nn_train.search import progress as search_progress
 from nn_train.training import progress as training_progress
-from nn_train.wording import counted, duration
 
 
 class Progress:

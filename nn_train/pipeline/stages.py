@@ -56,7 +56,7 @@ def model_stages(config: Config, overrides: Mapping[str, Any], quick: bool) -> l
         RequestError: there is no model, or an entry is wrong.
     """
     if not config.pipeline.models:
-        raise RequestError("pipeline.models: is empty; name the models to train, as in jobs/configs/mnist.yaml")
+        raise RequestError("pipeline.models: is empty; name the models to train, as in the preset mnist")
     whole = pipeline_config(config, overrides, quick)
     late = {**(flatten(config.pipeline.quick) if quick else {}), **overrides}
     for_models = {key: value for key, value in late.items() if not key.startswith(("name", "pipeline."))}

@@ -1,4 +1,4 @@
-"""The command lines of ``python -m jobs.evaluate`` and ``python -m jobs.predict``."""
+"""The command lines of the jobs that evaluate finished runs and that predict with one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nn_train.config.cli import command_of
 from nn_train.config.parse import coerce, read_section
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
@@ -40,8 +41,9 @@ class Parser(argparse.ArgumentParser):
         raise RequestError(f"{message}; see --help")
 
 
-def make_parser(description: str) -> Parser:
-    parser = Parser(description=description, allow_abbrev=False)
+def make_parser() -> Parser:
+    about = "Evaluate finished runs on their test set, and report."
+    parser = Parser(prog=command_of("evaluate"), description=about, allow_abbrev=False)
     parser.add_argument(
         "--runs",
         nargs="+",
@@ -58,12 +60,12 @@ def make_parser(description: str) -> Parser:
 def add_common(parser: Parser) -> None:
     parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
     for name in SCALING:
-        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for jobs.train (num_workers: 1)")
+        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for train (num_workers: 1)")
 
 
 @dataclass(frozen=True)
 class PredictArguments:
-    """What is asked for of ``jobs.predict``; see ``predict_run``."""
+    """What is asked for of ``predict``; see ``predict_run``."""
 
     run: str
     data: str
@@ -72,9 +74,10 @@ class PredictArguments:
     verbose: bool
 
 
-def read_predict_arguments(argv: Sequence[str], description: str) -> PredictArguments:
+def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
     """Raises RequestError for what is not known or cannot be a path or URI."""
-    parser = Parser(description=description, allow_abbrev=False)
+    about = "Predict new, unlabelled examples with a finished run."
+    parser = Parser(prog=command_of("predict"), description=about, allow_abbrev=False)
     parser.add_argument(
         "--run", required=True, metavar="RUN_DIR", help="folder or URI of a finished run, or of a search: its best"
     )
@@ -104,9 +107,9 @@ def scaling_of(given: dict[str, Any]) -> ScalingConfig:
     return section
 
 
-def read_arguments(argv: Sequence[str], description: str) -> Arguments:
+def read_arguments(argv: Sequence[str]) -> Arguments:
     """Raises RequestError for what is not known or cannot be a path or URI."""
-    given = vars(make_parser(description).parse_args(argv))
+    given = vars(make_parser().parse_args(argv))
     return Arguments(
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),

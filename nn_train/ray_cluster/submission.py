@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_train.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError, first_line
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
+PACKAGE = Path(__file__).parents[1]
 SETTLE_WITHIN = 60.0  # seconds from the last line of a job to its exit code
 # Nothing that a cluster needs; .git, .venv, __pycache__ and what .gitignore names stay here in any case.
 LEFT_HERE = ["/results/", "/mlruns/", "*.egg-info/"]
@@ -25,8 +27,14 @@ LEFT_HERE = ["/results/", "/mlruns/", "*.egg-info/"]
 STOP = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "30"}
 
 
-def submit(words: Sequence[str]) -> int:
-    """Run ``python -m`` with ``words`` in a copy of this folder on the cluster, and follow it to its end.
+def submit(job: str, options: Sequence[str]) -> int:
+    """Run a job in a copy of this folder on the cluster, and follow it to its end.
+
+    This package goes along, unless the folder has it: the job is done by the version that it was asked of.
+
+    Args:
+        job: a module of ``nn_train.jobs``.
+        options: of its command line.
 
     Returns:
         The exit code of the job; 130 when it was stopped, 1 when it ended without one.
@@ -36,19 +44,22 @@ def submit(words: Sequence[str]) -> int:
         TrainingError: the connection was lost; the job goes on.
     """
     client = connect()
-    environment = {"working_dir": ".", "excludes": LEFT_HERE, "env_vars": STOP}
+    environment: dict[str, Any] = {"working_dir": ".", "excludes": LEFT_HERE, "env_vars": STOP}
+    if not Path(PACKAGE.name).is_dir():
+        environment["py_modules"] = [str(PACKAGE)]
+    words = ["python", "-m", "nn_train.jobs", job, *options]
     try:
-        job = client.submit_job(entrypoint=shlex.join(["python", "-m", *words]), runtime_env=environment)
+        name = client.submit_job(entrypoint=shlex.join(words), runtime_env=environment)
     except (RuntimeError, ValueError) as error:
         raise RequestError(f"the cluster does not take the job: {first_line(error)}") from error
-    print(f"submitted as {job}; Ctrl-C stops it", file=sys.stderr, flush=True)
+    print(f"submitted as {name}; Ctrl-C stops it", file=sys.stderr, flush=True)
     try:
-        asyncio.run(follow(client, job))
-        return end_of(client, job)
+        asyncio.run(follow(client, name))
+        return end_of(client, name)
     except (RuntimeError, OSError) as error:
         raise TrainingError(
-            f"lost the connection ({first_line(error)}); the job goes on: see ray job logs --follow {job}, or end it "
-            f"by ray job stop {job}"
+            f"lost the connection ({first_line(error)}); the job goes on: see ray job logs --follow {name}, or end "
+            f"it by ray job stop {name}"
         ) from error
 
 

@@ -50,7 +50,10 @@ def is_own(file: str) -> bool:
     here, this_package = Path(file).resolve(), Path(__file__).parents[1]
     paths = sysconfig.get_paths()
     libraries = [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return not any(library in here.parents for library in [*libraries, this_package])
+    if any(library in here.parents for library in [*libraries, this_package]):
+        return False
+    # Of another environment that this one sees, of the machine's, or in the user's home.
+    return not {"site-packages", "dist-packages"} & set(here.parts)
 
 
 def imported(module: str, tree: ast.Module) -> Iterator[str]:

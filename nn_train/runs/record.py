@@ -133,7 +133,7 @@ def iso_time(seconds: float) -> str:
 
 
 def command_line() -> tuple[str, ...]:
-    """How this process was started, with ``python -m`` where that was used."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    program = ("python", "-m", spec.name) if spec is not None else ("python", os.path.basename(sys.argv[0]))
-    return (*program, *sys.argv[1:])
+    """How this process was started: with ``python -m`` where that was used, else the script's name."""
+    spec, script = getattr(sys.modules["__main__"], "__spec__", None), os.path.basename(sys.argv[0])
+    module = ("python", "-m", spec.name.removesuffix(".__main__")) if spec is not None else None
+    return (*(module or (("python", script) if script.endswith(".py") else (script,))), *sys.argv[1:])

@@ -143,7 +143,7 @@ def run_session(session: Session, seconds_before: float, began: float) -> dict[s
 def check_search(config: Config) -> Space:
     """The space; RequestError for a search that cannot choose."""
     if not config.search.space:
-        raise RequestError("search.space: is empty; name the fields to vary, as in jobs/configs/tune_mnist_mlp.yaml")
+        raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
     held_out = config.data.validation_fraction > 0 or is_entry_point(config.data.source)
     if config.search.metric.startswith("val_") and not held_out:
         raise RequestError(f"search.metric: {config.search.metric} needs validation examples; set validation_fraction")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config import Config
+from nn_train.config.wording import duration
 from nn_train.search.journal import Record
 from nn_train.storage.folder import ResultsFolder
-from nn_train.wording import duration
 
 PROBE_EPOCHS = 3  # the first one traces
 FILES_PER_MODEL = 5  # weights alone once, and a model file with the two moments of its optimizer, about twice that

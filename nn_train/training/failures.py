@@ -14,11 +14,11 @@ from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
+from nn_train.config.wording import numbered
 from nn_train.engine.lost_peers import PeerLostError
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, WorkersLost
 from nn_train.runs.draining import DrainedError
-from nn_train.wording import numbered
 
 
 class HungError(RuntimeError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from nn_train.config import Config
+from nn_train.config.wording import counted, duration
 from nn_train.events import (
     EpochEnded,
     Event,
@@ -20,7 +21,6 @@ from nn_train.events import (
     WorkersLost,
 )
 from nn_train.training.driver import TrainResult
-from nn_train.wording import counted, duration
 
 
 class Progress:

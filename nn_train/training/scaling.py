@@ -16,6 +16,7 @@ from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPo
 from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
 
 from nn_train.config.schema import ScalingConfig
+from nn_train.config.wording import numbered
 from nn_train.events import Handler, Leaving
 from nn_train.ray_cluster.placement import (
     is_anyone_waiting,
@@ -24,7 +25,6 @@ from nn_train.ray_cluster.placement import (
     size_for_room,
 )
 from nn_train.runs.draining import ask_to_drain
-from nn_train.wording import numbered
 
 LOOK_EVERY = 1.0  # seconds
 # Seconds from the start of workers to a restart with more of them, which costs about ten.

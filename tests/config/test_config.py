@@ -14,7 +14,7 @@ from nn_train.config.cli import exit_code, help_text, parse_arguments, run_job
 from nn_train.config.parse import field_types
 from nn_train.errors import RequestError, StorageError, TrainingError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "nn_train" / "presets").glob("*.yaml"))
 
 
 def test_every_field_has_a_default_and_a_help_line():
@@ -28,8 +28,8 @@ def test_every_field_has_a_default_and_a_help_line():
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_job_files_are_valid_say_their_command_and_name_their_run(file):
-    assert read_config(str(file), {}).name == file.stem
-    assert f"--config jobs/configs/{file.name}" in file.read_text()
+    assert read_config(file.stem, {}).name == file.stem
+    assert f"--config {file.stem}" in file.read_text()
 
 
 def test_a_resolved_config_reads_back_as_itself(tmp_path):

@@ -233,7 +233,7 @@ def test_a_wrong_search_ends_with_code_2_and_one_message(words, said, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--search.num_trials", "3"], "--search.num_trials: belongs to python -m jobs.tune"),
+        (["--search.num_trials", "3"], "--search.num_trials: belongs to nn-train tune"),
         (["--dry_run"], "--dry_run: no such field"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 SEED = 20_260
-CONFIGS = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "nn_train" / "presets").glob("*.yaml"))
 
 NUMBERS = [
     "0",
@@ -100,7 +100,7 @@ ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp500", "utf-7")
 
 
 def job_file(number: int) -> bytes:
-    """The content of job file ``number``, one to three steps away from one of ``jobs/configs``."""
+    """The content of job file ``number``, one to three steps away from one of ``nn_train/presets``."""
     draw = random.Random(f"{SEED} job file {number}")
     text = draw.choice(CONFIGS).read_text()
     content = text.encode()

@@ -11,8 +11,7 @@ import pytest
 from mutations import LONG, NUMBERS, RAW, SEED, WORDS
 from outcomes import TooLong, fault, quarters, time_limit
 
-from jobs.evaluate import main
-from nn_train.config.cli import exit_code
+from nn_train.jobs.evaluate import main
 from nn_train.prediction.arguments import SCALING
 
 CASES = 1000
@@ -58,7 +57,7 @@ def test_a_mutated_line_is_refused_in_one_line_and_leaves_nothing(elsewhere, mon
         errors, words = io.StringIO(), evaluate_line(number)
         try:
             with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()), time_limit():
-                code = exit_code(lambda words=words: main(words))
+                code = main(words)
             problem = fault(code, errors.getvalue()) or ("" if code == 2 else "taken, though there are no runs")
         except (Exception, TooLong):
             problem = traceback.format_exc(limit=-4)

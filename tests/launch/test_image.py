@@ -20,7 +20,7 @@ pytestmark = pytest.mark.launch
 ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/nn-train:cpu"
 BASE = "localhost/stand-in"
-PIPELINE = ["python", "-m", "jobs.pipeline", "--config", "jobs/configs/mnist.yaml", "--quick"]
+PIPELINE = ["python", "-m", "jobs.pipeline", "--config", "mnist", "--quick"]
 RESULTS = "/home/ray/results"
 SUBMISSIONS = {
     "jobs_submit": ["python", "-m", "jobs.submit", "train"],

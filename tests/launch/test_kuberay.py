@@ -167,7 +167,7 @@ def test_commands_are_what_the_jobs_take(name, monkeypatch):
     assert (python, m, module) == ("python", "-m", f"jobs.{OBJECTS[name]['metadata']['labels']['part']}")
     importlib.import_module(module)
     if module == "jobs.evaluate":
-        given = read_arguments(words, "")
+        given = read_arguments(words)
         assert all(path.startswith(f"{RESULTS}/") for path in (*given.runs, str(given.output)))
     else:
         assert parse_arguments(words, STAGES[module]).config.run.storage_path == RESULTS

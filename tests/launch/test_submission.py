@@ -18,8 +18,7 @@ from zipfile import ZipFile
 import pytest
 from tools import need
 
-from jobs.submit import main
-from nn_train.config.cli import exit_code
+from nn_train.jobs.submit import main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds
@@ -131,13 +130,41 @@ def test_a_run_that_is_stopped_either_way_goes_on_and_is_shown_as_if_it_ran_here
     done = cluster.submit("train", *words)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"submitted as raysubmit_\w+; Ctrl-C stops it\n", done.stderr)
-    _, _, shown = done.stdout.partition("python -m jobs.train")  # before that the job server speaks
+    _, _, shown = done.stdout.partition("python -m nn_train.jobs train")  # before that the job server speaks
     _, *lines = [re.sub(r"  loss .*", "", line) for line in shown.splitlines()]
     assert lines[1] == "starting 1 worker"
     assert lines[3:6] == ["continuing after epoch 3", "epoch 4/5", "epoch 5/5"]
     assert lines[-1] == f"results in {tmp_path}/small"
     rows = [json.loads(line) for line in (tmp_path / "small" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+
+
+OWN_JOB = """
+import nn_train
+import numpy as np
+
+def load():
+    assert "/py_modules_files/" in nn_train.__file__, nn_train.__file__
+    x = np.random.default_rng(0).normal(size=(60, 6)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    return (x[:40], y[:40]), (x[40:], y[40:])
+"""
+
+
+@on_cluster
+def test_a_job_of_ones_own_folder_takes_it_and_this_package_along(cluster, tmp_path):
+    """Also where the cluster has another nn_train, as here."""
+    folder, results = tmp_path / "own", tmp_path / "results"
+    folder.mkdir()
+    (folder / "mine.py").write_text(OWN_JOB)
+    submit = [sys.executable, "-m", "nn_train.jobs", "submit"]
+    words = ["--data.source", "mine:load", "--run.storage_path", str(results), "--train.epochs", "1"]
+    words += ["--scaling.num_workers", "1", "--model.hidden_units", "4"]
+    done = cluster.run([*submit, "train", *words], folder, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(f"results in {results}/load_mlp\n")
+    done = cluster.run([*submit, "train", *words, "--train.epoch", "3"], folder, PYTHONPATH=str(ROOT))
+    assert done.returncode == 2
 
 
 def until(process, wanted):
@@ -197,7 +224,7 @@ def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatc
         monkeypatch.delenv(name, raising=False)
     if address is not None:
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", address)
-    assert exit_code(lambda: main(["train"])) == 2
+    assert main(["train"]) == 2
     captured = capfd.readouterr()
     assert captured.out == ""
     assert re.fullmatch(f"error: .*{said}.*\n", captured.err), captured.err
@@ -205,7 +232,7 @@ def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatc
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 0), (["trian"], 2)])
 def test_the_job_is_named(capfd, words, code):
-    assert exit_code(lambda: main(words)) == code
+    assert main(words) == code
     captured = capfd.readouterr()
     assert "train, tune, evaluate, predict, pipeline, doctor" in (captured.err if code else captured.out)
 
@@ -215,7 +242,8 @@ def test_a_wrong_job_ends_with_code_2_and_one_line():
     done = subprocess.run([*SUBMIT, "trian"], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "error: 'trian': is no job; known: train, tune, evaluate, predict, pipeline, doctor\n"
+    known = "train, tune, evaluate, predict, pipeline, doctor"
+    assert done.stderr == f"error: 'trian': is no job; known: {known}; did you mean 'train'?\n"
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import jobs.pipeline
 from benchmarks.chaos import descendants
-from nn_train.config.cli import run_job
+from nn_train.jobs.pipeline import main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
-FILE = ["--config", str(ROOT / "jobs/configs/mnist.yaml")]
+FILE = ["--config", "mnist"]
 JOB = [sys.executable, "-m", "jobs.pipeline", *FILE]
 SMALL = ["--search.num_trials", "1", "--data.validation_fraction", "0.9"]  # 6,000 images to train with
 # The processes of Ray that train or predict: workers of a run, trials of a search, those that predict.
@@ -84,7 +83,7 @@ def test_the_quick_pipeline_reports_on_mnist_and_only_those_who_train_use_tensor
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
     monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
     monkeypatch.chdir(tmp_path)
-    assert run_job("", [*FILE, *words], jobs.pipeline.main, ("search", "pipeline"), jobs.pipeline.FLAGS) == 2
+    assert main([*FILE, *words]) == 2
     captured = capfd.readouterr()
     assert said in captured.err
     assert len(captured.err.splitlines()) == 1

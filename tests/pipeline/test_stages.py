@@ -10,7 +10,7 @@ from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError
 from nn_train.pipeline.stages import model_stages, pipeline_folder
 
-JOB_FILE = Path(__file__).parents[2] / "jobs" / "configs" / "mnist.yaml"
+JOB_FILE = Path(__file__).parents[2] / "nn_train" / "presets" / "mnist.yaml"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-2]}}
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.evaluate import main
 from nn_train.config import config_from_dict, dump_yaml
-from nn_train.config.cli import exit_code
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
+from nn_train.jobs.evaluate import main
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.prediction.predict_run import predict_run
 from nn_train.ray_cluster.session import ray_session
@@ -214,7 +213,7 @@ def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(
     no_ray, tmp_path, monkeypatch, capfd, words, said
 ):
     monkeypatch.chdir(tmp_path)
-    assert exit_code(lambda: main(words)) == 2
+    assert main(words) == 2
     captured = capfd.readouterr()
     assert said in captured.err
     assert len(captured.err.splitlines()) == 1

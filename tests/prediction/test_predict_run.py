@@ -8,10 +8,9 @@ import io
 import numpy as np
 import pytest
 
-from jobs.predict import main
 from nn_train.config import config_from_dict, config_to_dict
-from nn_train.config.cli import exit_code
 from nn_train.errors import RequestError, TrainingError
+from nn_train.jobs.predict import main
 from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
 from nn_train.prediction.predict_run import Part, joined, place_in_search, predict_part
 from nn_train.prediction.predicted import Predicted, check_output, csv_bytes, write
@@ -204,7 +203,7 @@ def test_a_model_without_classes_gives_its_outputs(tmp_path, monkeypatch):
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
-    assert exit_code(lambda: main(words)) == 2
+    assert main(words) == 2
     error = capfd.readouterr().err
     assert said in error
     assert len(error.splitlines()) == 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from ray_nodes import cluster_of, node_without
 
-import jobs.train
 from nn_train.config import config_from_dict
-from nn_train.config.cli import run_job
 from nn_train.errors import RequestError
+from nn_train.jobs.train import main
 
 CONTENT = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
 SPACE = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}, "num_trials": 1}}
@@ -69,7 +68,7 @@ def test_a_folder_of_one_machine_is_refused_and_left_as_it_was(unshared, job, se
 
 @on_nodes
 def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers_start(unshared, capfd):
-    assert run_job("", ["--run.storage_path", str(unshared)], jobs.train.main) == 2
+    assert main(["--run.storage_path", str(unshared)]) == 2
     captured = capfd.readouterr()
     assert captured.err.startswith("error: run.storage_path: ")
     assert len(captured.err.splitlines()) == 1

@@ -136,3 +136,21 @@ def test_only_the_two_newest_are_kept(tmp_path):
     for epochs in (1, 2, 3):
         checkpoints.save(folder, model, [{"epoch": e} for e in range(epochs)])
     assert folder.names("checkpoints") == ["epoch-000002-step-000000000.ckpt", "epoch-000003-step-000000000.ckpt"]
+
+
+@pytest.mark.tf
+def test_of_the_checkpoints_the_newest_two_stay_also_within_an_epoch(tmp_path):
+    import keras
+
+    from nn_train.engine.chunks import PartialEpoch
+    from nn_train.runs.checkpoints import load_newest, save
+
+    folder, model = ResultsFolder(str(tmp_path)), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for step in (8, 64, 100):
+        save(folder, model, [{"epoch": 1}], PartialEpoch(step=step, loss_sum=0.0, metrics=np.zeros((1, 0))))
+    assert len(folder.names("checkpoints")) == 2
+    assert load_newest(folder, print).partial.step == 100
+    newest = tmp_path / "checkpoints" / folder.names("checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert load_newest(folder, print).partial.step == 64

@@ -43,6 +43,15 @@ def test_the_modules_are_those_of_the_functions_and_what_they_import_of_the_user
     assert own_modules(config_from_dict({})) == {}
 
 
+def test_packages_that_are_installed_elsewhere_are_not_the_users(place, tmp_path_factory, monkeypatch):
+    packages = tmp_path_factory.mktemp("of_another_environment") / "site-packages"
+    (packages / "mine_other" / "inner").mkdir(parents=True)  # a part of a package without a file of its own
+    (packages / "mine_other" / "__init__.py").write_text("")
+    (place / "mine_data.py").write_text("import mine_other.inner.deepest\n")
+    monkeypatch.syspath_prepend(str(packages))
+    assert list(own_modules(config_from_dict({"data": {"source": "mine_data:load"}}))) == ["mine_data"]
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [("mine_model.py", "mine_model"), ("mine_parts/sizes.py", "mine_parts.sizes"), ("mine_other.py", None)],

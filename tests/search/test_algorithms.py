@@ -22,7 +22,7 @@ from nn_train.search.algorithms import (
 from nn_train.search.driver import check_search
 from nn_train.search.schedulers import make_scheduler
 
-JOB_FILES = sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("tune_*.yaml"))
+JOB_FILES = sorted((Path(__file__).parents[2] / "nn_train" / "presets").glob("tune_*.yaml"))
 SPACE = {
     "optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]},
     "model.hidden_units": {"quantized": [64, 256, 64]},

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import jobs.tune
-from nn_train.config.cli import run_job
-from nn_train.wording import counted
+from nn_train.config.wording import counted
+from nn_train.jobs.tune import main
 
 HERE = Path(__file__).parents[1]
 
@@ -82,7 +81,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
 @pytest.mark.parametrize("flags", [[], ["--dry_run"]], ids=["search", "dry run"])
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said, flags):
     monkeypatch.setattr("nn_train.search.ray_tune.ray_session", lambda verbose: pytest.fail("Ray is started"))
-    assert run_job("", settings(tmp_path, *words, *flags), jobs.tune.main, ("search",), jobs.tune.FLAGS) == 2
+    assert main(settings(tmp_path, *words, *flags)) == 2
     captured = capfd.readouterr()
     assert said in captured.err
     assert len(captured.err.splitlines()) == 1

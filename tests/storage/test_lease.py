@@ -16,9 +16,8 @@ import pytest
 from clocks import Clock
 from storage.conftest import s3  # noqa: F401 - a fixture
 
-from jobs.train import main
-from nn_train.config.cli import run_job
 from nn_train.errors import RequestError, StorageError, TrainingError
+from nn_train.jobs.train import main
 from nn_train.storage import lease
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.lease import Lease, hold
@@ -390,7 +389,7 @@ def test_the_second_of_two_jobs_is_refused_and_goes_on_once_the_first_is_killed(
     first.kill()
     first.communicate(timeout=300)
     assert json.loads((tmp_path / ".run.lease").read_text())["pid"] == first.pid
-    code = run_job("", words, main)
+    code = main(words)
     said, errors = capsys.readouterr()
     assert code == 0, errors
     assert "waiting for" not in said

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nn_train.config import Config, config_from_dict
+from nn_train.config.wording import duration
 from nn_train.events import (
     EpochEnded,
     Finished,
@@ -21,7 +22,6 @@ from nn_train.events import (
     to_json,
 )
 from nn_train.training.progress import Progress, epoch_line, loss_lines
-from nn_train.wording import duration
 
 ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
 

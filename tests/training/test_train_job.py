@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import jobs.train
-from nn_train.config.cli import run_job
+from nn_train.jobs.train import main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds; a job takes 20 on a quiet machine
@@ -150,7 +149,7 @@ def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monk
     monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
     write_npz(tmp_path, y_train=np.arange(19) % 2)
     monkeypatch.chdir(tmp_path)
-    assert run_job("", ["--run.storage_path", "out", *words], jobs.train.main) == 2
+    assert main(["--run.storage_path", "out", *words]) == 2
     captured = capfd.readouterr()
     assert said in captured.err
     assert len(captured.err.splitlines()) == 1

@@ -1,13 +1,26 @@
-"""What the trainer changes of Ray Train's."""
+"""What the trainer changes of Ray Train's, and when a job lets go of it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from types import SimpleNamespace
 
+import pytest
+import ray
+from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
+from ray.train.v2._internal.callbacks.metrics import WorkerMetricsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.worker_group import WorkerGroup
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from nn_train.training import trainer
-from nn_train.training.trainer import Controller
+from nn_train.config import config_from_dict
+from nn_train.runs.worker import Job
+from nn_train.storage.folder import ResultsFolder
+from nn_train.training import ray_train, trainer
+from nn_train.training.trainer import Controller, Trainer, Workers
 
 INTERVAL, WATCHER = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
@@ -22,3 +35,88 @@ def test_the_controller_reads_the_users_settings_before_ours_which_nobody_else_s
     assert (seen[INTERVAL], seen[WATCHER]) == ("7", "0")
     assert os.environ[INTERVAL] == "7"
     assert WATCHER not in os.environ
+
+
+def workers(monkeypatch, hang_timeout):
+    """Ray Train's group of workers for a job, not started."""
+    job = SimpleNamespace(config=config_from_dict({"run": {"hang_timeout": hang_timeout}}))
+    monkeypatch.setattr(WorkerGroup, "__init__", lambda self, context: None)
+    return Workers(SimpleNamespace(train_loop_config={"jobs": [job]}))
+
+
+def test_a_worker_that_does_not_answer_is_given_up_within_the_time_of_the_job(monkeypatch):
+    assert 8 < workers(monkeypatch, 10.0)._worker_health_check_timeout_s <= 10
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("no room")])
+def test_workers_that_have_started_are_not_ended_by_the_limit_of_their_start(monkeypatch, error):
+    timers = []
+
+    def create(self, number, group):
+        assert [timer.state for timer in timers] == ["started"]
+        if error is not None:
+            raise error
+
+    def timer(limit, action, args):
+        made = SimpleNamespace(state="made", limit=limit, args=args)
+        made.start = lambda: setattr(made, "state", "started")
+        made.cancel = lambda: setattr(made, "state", "cancelled")
+        timers.append(made)
+        return made
+
+    monkeypatch.setattr(trainer, "threading", SimpleNamespace(Timer=timer))
+    monkeypatch.setattr(WorkerGroup, "_create_workers", create)
+    group = workers(monkeypatch, 10.0)
+    with pytest.raises(RuntimeError) if error is not None else contextlib.nullcontext():
+        group._create_workers(2, "group")
+    assert [(timer.state, timer.args) for timer in timers] == [("cancelled", ("group",))]
+    assert timers[0].limit > 10
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_callbacks_that_cost_time_or_move_the_workers_are_left_out(monkeypatch, is_local):
+    kinds = [PlacementGroupCleanerCallback, WorkingDirectorySetupCallback, WorkerMetricsCallback, Trainer]
+    given = [object.__new__(kind) for kind in kinds]
+    monkeypatch.setattr(DataParallelTrainer, "_create_default_callbacks", lambda self: given)
+    made = object.__new__(Trainer)
+    made.is_local = is_local
+    assert made._create_default_callbacks() == (given[3:] if is_local else given[2:])
+
+
+def test_the_controllers_process_is_ended_with_the_run(monkeypatch):
+    killed = []
+    monkeypatch.setattr(ray, "kill", killed.append)
+    made = object.__new__(Trainer)
+    made.close()  # not started yet
+    made.controller = "controller"
+    made.close()
+    assert killed == ["controller"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_interrupted_run_stops_its_workers_and_says_how_it_goes_on(tmp_path, monkeypatch, overwrite):
+    called = []
+
+    class Interrupted:
+        def __init__(self, *given, **named):
+            pass
+
+        def fit(self):
+            raise KeyboardInterrupt
+
+        def abort(self):
+            called.append("abort")
+
+        def close(self):
+            called.append("close")
+
+    for name in ("check_placeable", "check_shared"):
+        monkeypatch.setattr(ray_train, name, lambda *given: None)
+    monkeypatch.setattr(ray_train, "no_group_left", contextlib.nullcontext)
+    monkeypatch.setattr(ray_train, "Trainer", Interrupted)
+    config = config_from_dict({"run": {"overwrite": overwrite}})
+    job = Job(config, ResultsFolder(str(tmp_path), "run"), ("test",), time.time())
+    again = "the same command" + (" without --run.overwrite" if overwrite else "")
+    with pytest.raises(KeyboardInterrupt, match=f"run goes on from the last checkpoint with {again}.$"):
+        ray_train.run_on_ray([job], print, verbose=False)
+    assert called == ["abort", "close"]

@@ -1,0 +1,21 @@
+"""Evaluate finished runs and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nn_train.config.cli import exit_code
+from nn_train.prediction.arguments import read_arguments
+
+
+def main(argv: Sequence[str]) -> int:
+    return exit_code(lambda: run(argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    asked = read_arguments(argv)
+    from nn_train.prediction.driver import evaluate_runs
+
+    page = evaluate_runs(asked.runs, asked.output, asked.scaling, lambda line: print(line, flush=True), asked.verbose)
+    print(page)
+    return 0
