@@ -20,7 +20,7 @@ from nn_train.config import config_from_dict
 from nn_train.runs.worker import Job
 from nn_train.storage.folder import ResultsFolder
 from nn_train.training import ray_train, trainer
-from nn_train.training.trainer import Controller, Trainer, Workers
+from nn_train.training.trainer import Controller, Trainer, Workers, guarded_worker
 
 INTERVAL, WATCHER = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
@@ -42,6 +42,18 @@ def workers(monkeypatch, hang_timeout):
     job = SimpleNamespace(config=config_from_dict({"run": {"hang_timeout": hang_timeout}}))
     monkeypatch.setattr(WorkerGroup, "__init__", lambda self, context: None)
     return Workers(SimpleNamespace(train_loop_config={"jobs": [job]}))
+
+
+def test_a_worker_is_guarded_by_the_jobs_time_until_ray_train_asks_for_signs_of_life(monkeypatch):
+    limits = []
+    guard = SimpleNamespace(change=limits.append)
+    monkeypatch.setattr(trainer, "Guard", lambda limit: limits.append(limit) or guard)
+    kind = guarded_worker(10.0)
+    monkeypatch.setattr(kind.__mro__[2], "__init__", lambda self: None)
+    monkeypatch.setattr(kind.__mro__[2], "run_train_fn", lambda self, function: limits.append(function))
+    kind().run_train_fn("trains")
+    assert limits == [10.0, trainer.PATIENT * 10.0, "trains"]
+    assert trainer.PATIENT > 1
 
 
 def test_a_worker_that_does_not_answer_is_given_up_within_the_time_of_the_job(monkeypatch):
