@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,13 @@ def command_of(job: str) -> str:
     """How a job is started: ``python -m jobs.tune`` where this process was started so, else ``nn-train tune``."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m jobs.{job}" if spec is not None and spec.name.startswith("jobs.") else f"nn-train {job}"
+
+
+def how_to_start(job: str, file: str) -> str:
+    """The command that does a job with a job file; the call, where this process was started by no command of ours."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    by_command = os.path.basename(sys.argv[0]) == "nn-train" or (spec is not None and "jobs" in spec.name.split("."))
+    return f"{command_of(job)} --config {file}" if by_command else f"nn_train.{job}({file!r})"
 
 
 def one_line(message: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from nn_train.config.given import HERE, definition_of, kept
 from nn_train.config.options import nearest
 from nn_train.config.own_arguments import OWNERS
 from nn_train.config.python_source import parsed_source
@@ -42,11 +43,7 @@ def call_entry_point(field: str, name: str, args: Mapping[str, Any] = NOTHING, *
         RequestError: the module or the function is missing, or the function takes other arguments. What it raises
             itself passes through.
     """
-    module, function_name = import_module_of(field, name), name.partition(":")[2]
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        place = getattr(module, "__file__", None) or f"the module {module.__name__}"  # none: built in, or a bare folder
-        raise RequestError(f"{field}: {place} has no function {function_name!r}")
+    function = function_of(field, name)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
@@ -58,6 +55,22 @@ def call_entry_point(field: str, name: str, args: Mapping[str, Any] = NOTHING, *
     needed = set() if is_wrapped else {p.name for p in by_name if p.default is p.empty}
     refuse_other_arguments(field, name, [p.name for p in by_name], needed, args, offered)
     return function(**args, **{p.name: offered[p.name] for p in by_name if p.name in offered})
+
+
+def function_of(field: str, name: str) -> Callable[..., Any]:
+    """What ``module:function`` names: kept in this process, or imported. Raises RequestError where there is none."""
+    try:
+        function = kept(name)
+    except RequestError as error:
+        raise RequestError(f"{field}: {error}") from None
+    if function is not None:
+        return function
+    module, function_name = import_module_of(field, name), name.partition(":")[2]
+    found = getattr(module, function_name, None)
+    if not callable(found):
+        place = getattr(module, "__file__", None) or f"the module {module.__name__}"  # none: built in, or a bare folder
+        raise RequestError(f"{field}: {place} has no function {function_name!r}")
+    return found
 
 
 def compiles_a_model(function: ast.FunctionDef) -> bool:
@@ -110,6 +123,12 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
         RequestError: names the file, and a function of it that is spelt alike.
     """
     module_name, function_name = name.split(":")
+    if module_name == HERE:
+        function_of(field, name)
+        definition = plain_function(name)
+        if definition is not None:
+            check_signature(field, name, definition.args, args)
+        return
     found = parsed_source(module_name)
     names = None if found is None else top_level_names(found[1])
     if found is None or names is None:
@@ -124,6 +143,8 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
 def plain_function(name: str) -> ast.FunctionDef | None:
     """The definition of ``module:function`` in the source; None where it may be another that is called."""
     module_name, function_name = name.split(":")
+    if module_name == HERE:
+        return definition_of(function_of("", name))
     found = parsed_source(module_name)
     if found is None or top_level_names(found[1]) is None:
         return None

@@ -72,14 +72,16 @@ def predict_all(
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
     records = collect_runs(folders, output, [*among, *searches])
+    from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import ray_session
 
+    parcel = parcel_for(records)
     with ray_session(verbose):
         import ray
 
         check_placeable(scaling)
-        workers = start_workers(scaling, size_for_room(scaling))
+        workers = start_workers(scaling, size_for_room(scaling), parcel)
         # One run ahead: the workers are busy while a run is gathered, and two runs at most are in memory.
         pending: list[tuple[RunRecord, float, list[Any]]] = []
         images: dict[str, Images] = {}

@@ -72,6 +72,20 @@ def predict_run(
         TrainingError: workers died too often.
     """
     path = check_output(output)
+    predicted = predict_examples(run, source, scaling, say, verbose)
+    write(path, predicted)
+    say(f"{len(predicted.ids):,} examples predicted")
+    return path
+
+
+def predict_examples(
+    run: str | Path,
+    source: str,
+    scaling: ScalingConfig | None = None,
+    say: Say = lambda line: None,
+    verbose: bool = False,
+) -> Predicted:
+    """What ``predict_run`` writes."""
     folder = min(find_runs([run])[0], key=place_in_search)
     model, files = read_model(folder, "--run"), read_run(folder)
     about = files.result.get("data") or {}
@@ -79,22 +93,21 @@ def predict_run(
         check_function("--data", source)
     else:
         read_new(source)  # what is wrong with it is said before anything starts
+    from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import ray_session
 
+    parcel = parcel_for([files], [source])
     workers_of = scaling or ScalingConfig(num_workers=1)
     with ray_session(verbose):
         import ray
 
         check_placeable(workers_of)
-        workers = start_workers(workers_of, size_for_room(workers_of))
+        workers = start_workers(workers_of, size_for_room(workers_of), parcel)
         say(f"predicting {source} with {folder.location}")
         given = ray.put(model), files.config, about, source
         calls = [worker.run.remote(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
-        predicted = joined(answers(calls, folder.location), about)
-    write(path, predicted)
-    say(f"{len(predicted.ids):,} examples predicted")
-    return path
+        return joined(answers(calls, folder.location), about)
 
 
 def place_in_search(folder: ResultsFolder) -> int:

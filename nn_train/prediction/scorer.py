@@ -7,6 +7,7 @@ No Ray here.
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
 from nn_train.config.entry_points import import_module_of
+from nn_train.config.given import kept
 from nn_train.config.options import is_entry_point
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
@@ -108,18 +110,31 @@ def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
 
 
 def load_model(content: bytes, name: str) -> Any:
-    """The Keras model of a run; what the user registered is imported first, nothing is unpickled."""
+    """The Keras model of a run, with what the user's module has; nothing is unpickled."""
     import keras
 
-    if is_entry_point(name):
-        import_module_of("model.name", name)
+    own = own_names(name) if is_entry_point(name) else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
         try:
-            return keras.models.load_model(path, compile=False, safe_mode=True)
+            return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError) as error:
             raise RequestError(f"model.keras cannot be opened: {' '.join(str(error).split())[:300]}") from error
+
+
+def own_names(name: str) -> dict[str, Any]:
+    """The classes and functions beside the one that made a model, by their names: Keras asks for those it does not have
+    and that were not registered. Those that the module takes from elsewhere are among them, but for Keras' own."""
+    function = kept(name)
+    if function is None:
+        found = dict(vars(import_module_of("model.name", name)))
+    else:
+        found = dict(getattr(function, "classes", {}))
+        if inspect.isfunction(function):
+            found |= {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
+    named = {key: one for key, one in found.items() if inspect.isclass(one) or inspect.isfunction(one)}
+    return {key: one for key, one in named.items() if one.__module__.partition(".")[0] not in ("keras", "tensorflow")}
 
 
 def logits_model(model: Any) -> tuple[Any, str]:

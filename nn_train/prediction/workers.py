@@ -9,20 +9,25 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.guard import Guard
+from nn_train.ray_cluster.parcels import unpack
 
 HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 
 
-def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
-    """Actors that predict. Ray starts a lost one again and repeats its call, which gives the same numbers."""
+def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Any]:
+    """Actors that predict, with the user's code of ``parcel_for``.
+
+    Ray starts a lost one again and repeats its call, which gives the same numbers.
+    """
     import ray
 
     class Scorer:
-        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
+        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float, parcel: bytes) -> None:
             from nn_train.prediction.scorer import prepare_process
 
             self.guard = Guard(hang_timeout)
             prepare_process(threads, use_gpu)
+            unpack(parcel)
 
         def run(self, function: Callable[..., Any], *given: Any) -> Any:
             return function(*given)
@@ -34,7 +39,7 @@ def start_workers(scaling: ScalingConfig, size: int) -> list[Any]:
         num_cpus=scaling.cpus_per_worker,
         num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
     )(Scorer)
-    return [placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT) for _ in range(size)]
+    return [placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT, parcel) for _ in range(size)]
 
 
 def answers(calls: list[Any], name: str) -> list[Any]:

@@ -11,29 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config
+from nn_train.config.given import HERE, digest_of, kept
 from nn_train.config.options import is_entry_point
 from nn_train.config.python_source import find_source, parsed_source
 
 
 def own_code(config: Config) -> dict[str, Any]:
-    """What ``result.json`` says of the code: ``modules``, as ``own_modules`` gives them, and the ``commit`` of the Git
-    repository that the first is in, or None."""
+    """What ``result.json`` says of the code: ``modules``, as ``own_modules`` gives them, the ``folders`` that they are
+    looked up from, and the ``commit`` of the Git repository that the first is in, or None."""
     files: dict[str, Path] = {}
     modules = own_modules(config, files)
     folder = next((file.parent for file in files.values()), None)
-    return {"modules": modules, "commit": commit_of(folder) if folder is not None else None}
+    return {
+        "modules": modules,
+        "folders": sorted({str(folder_of(module, file)) for module, file in files.items()}),
+        "commit": commit_of(folder) if folder is not None else None,
+    }
+
+
+def folder_of(module: str, file: Path) -> Path:
+    """From where a module is looked up: ``/home/me`` for ``parts.block`` in ``/home/me/parts/block.py``."""
+    above = len(module.split(".")) - (file.name != "__init__.py")
+    return file.absolute().parents[above]
 
 
 def own_modules(config: Config, files: dict[str, Path] | None = None) -> dict[str, str]:
     """SHA-256 of the modules of a job's own functions and of the own modules that these import, by module name.
 
-    Own is what lies neither in Python's library nor among installed packages. What is imported under a name that is
-    made while it runs is not found.
+    Of functions that are kept (``config/given.py``) those of their code, by their names. Own is what lies neither in
+    Python's library nor among installed packages. What is imported under a name that is made while it runs is not
+    found.
     """
     files = {} if files is None else files  # by module; filled here
     named = (config.model.name, config.data.source, config.train.callbacks)
-    found: dict[str, str] = {}
-    left = [name.partition(":")[0] for name in named if name is not None and is_entry_point(name)]
+    functions = [name for name in named if name is not None and is_entry_point(name)]
+    here = [(name, kept(name)) for name in functions if name.startswith(f"{HERE}:")]
+    found = {name: digest_of(function) for name, function in here if function is not None}
+    left = [name.partition(":")[0] for name in functions if not name.startswith(f"{HERE}:")]
     while left:
         module = left.pop()
         source = parsed_source(module) if module not in found else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
 
 
-NO_CODE: Mapping[str, Any] = {"modules": {}, "commit": None}
+NO_CODE: Mapping[str, Any] = {"modules": {}, "folders": [], "commit": None}
 
 
 def finished_record(
@@ -63,7 +63,7 @@ def finished_record(
             "divisor": data.divisor,
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
-        "code": {"modules": code["modules"], "commit": code["commit"]},
+        "code": dict(code),
         "versions": versions(),
         "command": list(command),
         "wall_seconds": round(finished - started_at, 3),

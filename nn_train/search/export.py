@@ -6,19 +6,23 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import StorageError
+from nn_train.ray_cluster.parcels import NOTHING, unpack
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial_worker import BEST
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
 
-def export_models(config: Config, folder: ResultsFolder, records: list[Record], command: tuple[str, ...]) -> None:
+def export_models(
+    config: Config, folder: ResultsFolder, records: list[Record], command: tuple[str, ...], parcel: bytes = NOTHING
+) -> None:
     """Write ``best/<place>_<trial>/`` for each of ``records``, and nothing else below ``best/``.
 
     Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone. Trials whose
     weights are gone, because ``search.keep_best`` was smaller when they ended, are left out.
     """
     import_tensorflow()
+    unpack(parcel)
     records = [record for record in records if trial_folder(folder, record.trial).exists(BEST)]
     names = [f"{place}_{record.trial}" for place, record in enumerate(records, start=1)]
     places = [folder.inside(f"{layout.BEST_RUNS}/{name}") for name in names]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from nn_train.config import Config
-from nn_train.config.cli import command_of
+from nn_train.config.cli import how_to_start
 from nn_train.config.wording import counted, duration
 from nn_train.events import Event, PhaseStarted, TrialEnded, Waiting, WritingModels
 from nn_train.search.driver import SearchOutcome
@@ -100,7 +100,7 @@ class Progress:
             self.print(f"{failure['trials']} failed: {failure['cause']}")
         counts = ", ".join(f"{count} {status}" for status, count in summary["trials"].items() if count)
         self.print(f"{counts} in {duration(summary['seconds'])}; {summary['ended']}")
-        self.print(f"train the best: {command_of('train')} --config {outcome.folder}/best.yaml")
+        self.print(f"train the best: {how_to_start('train', f'{outcome.folder}/best.yaml')}")
         self.print(f"results in {outcome.folder}")
 
     def print(self, line: str) -> None:

@@ -20,9 +20,11 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, PhaseStarted, WritingModels
+from nn_train.ray_cluster.parcels import NOTHING, names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.own_code import own_code
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
@@ -77,6 +79,7 @@ class Session:
         self.domains = drawn(space)
         self.context: contextlib.ExitStack
         self.data: Any = None
+        self.parcel = pack(names_in(config), own_code(config)["folders"])
 
     def __enter__(self) -> Session:
         self.context = contextlib.ExitStack()
@@ -89,7 +92,7 @@ class Session:
         try:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)
-            self.data = shared_data(self.config)
+            self.data = shared_data(self.config, self.parcel)
         except BaseException:
             self.context.close()
             raise
@@ -157,7 +160,7 @@ class Session:
             algorithm, param_space = listed_search(points, search.max_concurrent)
         else:
             algorithm = self.optuna_search(points)
-        settings = TrialSettings(base=config, space=self.space, folder=self.folder, data=self.data)
+        settings = TrialSettings(base=config, space=self.space, folder=self.folder, data=self.data, parcel=self.parcel)
         tuner = tune.Tuner(
             tune.with_resources(for_search(settings), resources_of_trial(config.scaling)),
             param_space=param_space,
@@ -204,7 +207,7 @@ class Session:
                 return measure(
                     config,
                     ResultsFolder(scratch),
-                    lambda: RemoteTrial(config.scaling, self.data, config.run.hang_timeout),
+                    lambda: RemoteTrial(config.scaling, self.data, self.parcel, config.run.hang_timeout),
                 )
 
         return plan_lines(config, plan, pace_of(config, records, probe))
@@ -214,7 +217,7 @@ class Session:
         if records:
             self.on_event(WritingModels(len(records)))
             task = ray.remote(num_cpus=0, max_retries=3)(export_models)
-            own_result(task.remote(self.config, self.folder, records, command_line()))
+            own_result(task.remote(self.config, self.folder, records, command_line(), self.parcel))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}
@@ -223,16 +226,16 @@ class Session:
                 trial_folder(self.folder, name).clear()
 
 
-def shared_data(config: Config) -> Any:
+def shared_data(config: Config, parcel: bytes) -> Any:
     """A reference to the examples in Ray's object store, which every node holds once; None for streams.
 
     Without the test examples: no trial can look at them.
     """
     if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
-        return ray.put(load_arrays(config)[0])
+        return ray.put(load_arrays(config, NOTHING)[0])
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
-    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config)
+    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config, parcel)
     return None if own_result(is_stream) else data
 
 
@@ -246,8 +249,9 @@ def own_result(reference: object) -> Any:
         raise TrainingError(f"a worker failed:\n{error}") from error
 
 
-def load_arrays(config: Config) -> tuple[Any, bool]:
+def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
     """Training and validation examples where they are arrays; else None and True."""
+    unpack(parcel)
     from nn_train.datasets import load_data
 
     data = load_data(config.data)

@@ -22,6 +22,7 @@ from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
 from nn_train.ray_cluster.addresses import free_address
 from nn_train.ray_cluster.guard import Guard
+from nn_train.ray_cluster.parcels import NOTHING, unpack
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.runs.agreement import OTHER
 from nn_train.runs.history import best_epoch
@@ -43,12 +44,14 @@ class TrialSettings:
         space: what they vary.
         folder: of the search.
         data: a Ray reference to the examples, or None where each process reads them itself.
+        parcel: the user's code that workers need, see ``ray_cluster/parcels.py``.
     """
 
     base: Config
     space: Space
     folder: ResultsFolder
     data: Any
+    parcel: bytes = NOTHING
 
 
 def resources_of_trial(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
@@ -85,10 +88,12 @@ class TrialRunner(tune.Trainable):
         """Make ready for the trial of ``config``."""
         scaling = self.settings.base.scaling
         if not hasattr(self, "workers"):
-            data = self.settings.data
+            data, parcel = self.settings.data, self.settings.parcel
             hang_timeout = self.settings.base.run.hang_timeout
             self.workers = (
-                LocalTrial(scaling, data) if scaling.num_workers == 1 else RemoteTrial(scaling, data, hang_timeout)
+                LocalTrial(scaling, data, parcel)
+                if scaling.num_workers == 1
+                else RemoteTrial(scaling, data, parcel, hang_timeout)
             )
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
@@ -159,9 +164,10 @@ class LocalTrial(TrialWorker):
 
     broken = False
 
-    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None) -> None:
+    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: bytes) -> None:
         super().__init__(0, 1, None if data is None else ray.get(data))
         self.join([free_address(scaling.port_range)], scaling)
+        unpack(parcel)
 
 
 class RemoteTrial:
@@ -169,7 +175,7 @@ class RemoteTrial:
 
     OTHERS_WITHIN = 10.0  # seconds between the first worker's failure and the end of waiting for the others
 
-    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, hang_timeout: float) -> None:
+    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: bytes, hang_timeout: float) -> None:
         actor = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=resources_per_worker(scaling).get("GPU", 0))
         size = scaling.num_workers
         self.broken = False
@@ -177,6 +183,7 @@ class RemoteTrial:
         ray.get([worker.watch_silence.remote(PATIENT * hang_timeout) for worker in self.workers])
         addresses = ray.get([worker.address.remote(scaling.port_range) for worker in self.workers])
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
+        ray.get([worker.unpack.remote(parcel) for worker in self.workers])
 
     def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
         """Why a worker cannot train the trial, else an empty text."""
@@ -224,6 +231,9 @@ class RemoteWorker(TrialWorker):
         refused = super().begin(config, folder, values)
         self.guard.change(config.run.hang_timeout)
         return refused
+
+    def unpack(self, parcel: bytes) -> None:
+        unpack(parcel)
 
     def address(self, port_range: str | None) -> str:
         """``host:port`` of this process. Raises RequestError when no port of the range is free."""

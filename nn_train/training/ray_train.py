@@ -16,10 +16,12 @@ from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
 from ray.util.placement_group import PlacementGroup
 
+from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
 from nn_train.events import Handler
 from nn_train.ray_cluster import local_ray
+from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
@@ -51,6 +53,9 @@ def train_function(settings: dict[str, Any]) -> None:
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
+        if settings["parcel"]:
+            import_tensorflow()
+            unpack(settings["parcel"])
         context = WorkerContext(report, tell_hang, is_asked_to_drain, begun_before())
         run_worker(settings["jobs"], rank, size, context)
     except (RequestError, TrainingError, DrainedError):
@@ -67,6 +72,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     config = jobs[0].config
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
+    parcel = pack([name for job in jobs for name in names_in(job.config)], folders_of_jobs(jobs))
     scratch = scratch_folder()
     with event_listener(on_event) as address:
         tell = functools.partial(send, address)
@@ -75,7 +81,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
             scaling=config.scaling,
             tell=tell,
             is_local=local_ray.is_running(),
-            train_loop_config={"jobs": jobs, "verbose": verbose},
+            train_loop_config={"jobs": jobs, "verbose": verbose, "parcel": parcel},
             backend_config=MwmsConfig(config.scaling.port_range),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=config.scaling.num_workers,
@@ -101,6 +107,11 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
         finally:
             trainer.close()
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def folders_of_jobs(jobs: Sequence[Job]) -> list[str]:
+    """From where their own modules are looked up: a driver may have found them by a path that workers do not have."""
+    return list(dict.fromkeys(folder for job in jobs for folder in job.code.get("folders", ())))
 
 
 @contextlib.contextmanager

@@ -78,4 +78,4 @@ def test_the_commit_is_that_of_the_folder_of_the_code(place):
         subprocess.run([*git, *words], check=True)
     asked = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     assert own_code(config_from_dict(JOB))["commit"] == asked.stdout.strip()
-    assert own_code(config_from_dict({})) == {"modules": {}, "commit": None}
+    assert own_code(config_from_dict({})) == {"modules": {}, "folders": [], "commit": None}

@@ -109,7 +109,7 @@ def test_the_end_is_a_table_of_the_best():
         "t00000  0.5000        1       0.01235",
     ]
     assert screen.lines[4] == "2 completed, 1 failed in 1 min 1 s; all trials ended"
-    assert any("jobs.train --config /r/s/best.yaml" in line for line in screen.lines[5:])
+    assert any("nn_train.train('/r/s/best.yaml')" in line for line in screen.lines[5:])
     assert any(line.startswith("results in /r/s") for line in screen.lines[5:])
 
 

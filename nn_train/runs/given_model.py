@@ -1,0 +1,76 @@
+"""A Keras model that a call from Python was given: how each worker makes it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nn_train.errors import RequestError
+
+
+class GivenModel:
+    """Makes a model anew each time, with the weights, optimizer and losses of the one that was given.
+
+    Attributes:
+        digest: of its layers, its compilation and its weights.
+
+    Raises:
+        RequestError: it cannot be made again from its configuration.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.classes = own_classes(model)
+        optimizer = getattr(model, "optimizer", None)
+        self.has_trained = optimizer is not None and optimizer.built
+        try:
+            self.content = saved(model)  # holds the time, so that it is another each time
+            self.digest = digest_of(model)
+            self()
+        except Exception as error:  # of whatever its layers do
+            said = " ".join(str(error).split())[:300]
+            raise RequestError(
+                f"model: {model.name} cannot be made again from its configuration ({said}); give a function that "
+                "builds it"
+            ) from error
+
+    def __call__(self) -> keras.Model:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(self.content)
+            with warnings.catch_warnings():
+                if not self.has_trained:  # its optimizer has nothing that could be lost
+                    warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+                model: keras.Model = keras.models.load_model(path, custom_objects=self.classes)
+        return model
+
+
+def saved(model: keras.Model) -> bytes:
+    """The content of a ``model.keras``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def digest_of(model: keras.Model) -> str:
+    described = json.dumps([model.get_config(), model.get_compile_config()], default=repr, sort_keys=True)
+    seen = hashlib.sha256(described.encode())
+    for weight in model.get_weights():
+        seen.update(np.ascontiguousarray(weight).data)
+    return seen.hexdigest()
+
+
+def own_classes(model: keras.Model) -> dict[str, Any]:
+    """The classes and functions of a model that Keras does not have, by their names."""
+    metrics = getattr(model._compile_metrics, "_user_metrics", None)
+    compiled = [getattr(model, "loss", None), getattr(model, "optimizer", None), metrics]
+    used = [*model._flatten_layers(), *keras.tree.flatten(compiled)]
+    named = [one if hasattr(one, "__name__") else type(one) for one in used]
+    return {one.__name__: one for one in named if one.__module__.partition(".")[0] not in ("keras", "builtins")}

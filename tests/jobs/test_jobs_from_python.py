@@ -1,0 +1,218 @@
+"""The jobs as functions of Python: what they take, and what a notebook's functions become."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import user_data
+
+import nn_train
+from nn_train.config import Config, config_from_dict, given
+from nn_train.config.entry_points import check_function
+from nn_train.errors import RequestError
+from nn_train.jobs.given_values import config_of, source_of
+from nn_train.ray_cluster.parcels import pack, unpack
+from nn_train.runs.own_code import own_modules
+
+NOTEBOOK = Path(__file__).with_name("notebook.py")
+TIMEOUT = 300  # seconds
+
+
+@pytest.fixture(autouse=True)
+def forgets():
+    """Nothing is kept from test to test."""
+    before = dict(given.KEPT)
+    given.KEPT.clear()
+    yield
+    given.KEPT.clear()
+    given.KEPT.update(before)
+
+
+def here(units=4, *, depth):
+    """A function of this test."""
+
+
+def test_what_is_exported_is_in_dir_and_typed():
+    assert set(nn_train.__all__) <= set(dir(nn_train))
+    for name in nn_train.__all__:
+        assert callable(getattr(nn_train, name))
+    assert (Path(nn_train.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "sections", "expected"),
+    [
+        (None, {}, {}),
+        ("mnist_cnn", {"seed": 3}, {"name": "mnist_cnn", "seed": 3, "model": {"name": "cnn"}}),
+        ({"train": {"epochs": 7}}, {"train": {"batch_size": 9}}, {"train": {"epochs": 7, "batch_size": 9}}),
+        (Config(), {"train": {"epochs": 7}}, {"name": "mnist_mlp", "train": {"epochs": 7}}),
+        (None, {"model": "cnn", "data": Path("my.npz")}, {"model": {"name": "cnn"}, "data": {"source": "my.npz"}}),
+        (None, {"optimizer": "sgd"}, {"optimizer": {"name": "sgd"}}),
+        (None, {"data": user_data.arrays}, {"data": {"source": "user_data:arrays"}}),
+        (None, {"model": here}, {"model": {"name": "__main__:here"}}),
+        (
+            None,
+            {"model": {"name": here, "args": {"depth": 2}}},
+            {"model": {"name": "__main__:here", "args": {"depth": 2}}},
+        ),
+        (None, {"model": lambda: None}, {"model": {"name": "__main__:lambda"}}),
+        (None, {"model": functools.partial(here, depth=2)}, {"model": {"name": "__main__:given"}}),
+        (None, {"train": {"callbacks": here}}, {"train": {"callbacks": "__main__:here"}}),
+        (None, {"train": {"callbacks": []}}, {"train": {"callbacks": "__main__:callbacks"}}),
+    ],
+)
+def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, sections, expected):
+    monkeypatch.setattr(here, "__module__", "__main__")
+    preset = {"mnist_cnn": {"optimizer": config_of("mnist_cnn", {}).optimizer}}
+    made, wanted = config_of(config, sections), config_from_dict(expected)
+    assert made.model == wanted.model
+    assert made.data == wanted.data
+    assert made.train == wanted.train
+    assert (made.name, made.seed) == (wanted.name, wanted.seed)
+    assert made.optimizer == preset.get(str(config), {}).get("optimizer", wanted.optimizer)
+
+
+@pytest.mark.parametrize(
+    ("config", "sections", "said"),
+    [
+        (7, {}, "config: int is none; give a Config, a job file, a preset's name or a mapping"),
+        ("mnist_cmn", {}, "no preset of that name; did you mean 'mnist_cnn'?"),
+        (None, {"modell": here}, "modell: no such field; did you mean 'model'?"),
+        (None, {"train": 3}, "train: expected fields such as {'epochs': 3}, got int"),
+        (None, {"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'train.epochs'?"),
+        (None, {"model": 3}, "model: int is neither a name nor a function that builds one, or a keras.Model"),
+        (None, {"data": 3}, "data: int is none; give a name, a path, a function, or ((x_train, y_train), (x_test"),
+        (None, {"train": {"callbacks": 3}}, "train: int is neither a name nor a function or a list of callbacks"),
+    ],
+)
+def test_something_else_is_refused_with_what_can_be_given(config, sections, said):
+    with pytest.raises(RequestError) as refused:
+        config_of(config, sections)
+    assert said in str(refused.value)
+
+
+def parts(x, y):
+    return (x[:6], y[:6]), (x[6:], y[6:])
+
+
+def test_arrays_of_classes_lie_beside_the_runs_once(tmp_path):
+    x, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 3
+    run = {"storage_path": str(tmp_path)}
+    first, same, other = (config_of(None, {"data": parts(x, labels), "run": run}) for labels in (y, y.copy(), y[::-1]))
+    assert first.data == same.data != other.data
+    assert first.job_name == "arrays_mlp"
+    assert sorted(map(str, (tmp_path / "given").iterdir())) == sorted({first.data.source, other.data.source})
+    with np.load(first.data.source) as kept:
+        np.testing.assert_array_equal(kept["x_test"], x[6:])
+        np.testing.assert_array_equal(kept["y_train"], y[:6])
+
+
+@pytest.mark.parametrize(
+    ("data", "there"),
+    [
+        (lambda x, y: (*parts(x, y), ["a", "b", "c"]), {"class_names"}),
+        (lambda x, y: ((x, y, y.astype(float)), (x, y), (x, y)), {"sample_weight", "x_val", "y_val"}),
+        (lambda x, y: {"x_train": x, "y_train": y, "x_test": x, "y_test": y}, set()),
+        (lambda x, y: parts(x, x), None),  # no classes
+        (lambda x, y: (({"a": x}, y), ({"a": x}, y)), None),
+    ],
+)
+def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, data, there):
+    x, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 3
+    config = config_of(None, {"data": data(x, y), "run": {"storage_path": str(tmp_path)}, "name": "mine"})
+    assert config.name == "mine"
+    if there is None:
+        assert config.data.source == "__main__:data"
+        assert not (tmp_path / "given").exists()
+    else:
+        with np.load(config.data.source) as kept:
+            assert set(kept.files) == {"x_train", "y_train", "x_test", "y_test", *there}
+
+
+def test_a_parcel_has_what_is_kept_and_where_modules_are(monkeypatch, tmp_path):
+    factor = 3
+    names = [given.name_of(lambda x: factor * x), "user_data:arrays", "mnist", None, source_of([1, 2])]
+    parcel = pack(names, [str(tmp_path), str(tmp_path / "gone")])
+    assert pack(["user_data:arrays", None]) == b""
+    given.KEPT.clear()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    unpack(parcel)
+    unpack(parcel)
+    assert given.kept("__main__:lambda")(5) == 15
+    assert given.kept("__main__:new_examples")() == [1, 2]
+    assert sys.path.count(str(tmp_path)) == 1
+    assert str(tmp_path / "gone") not in sys.path
+
+
+def test_what_cannot_be_sent_or_is_of_another_session_is_said():
+    lock = threading.Lock()
+    with pytest.raises(RequestError, match=r"__main__:lambda: cannot be sent to the workers: .*; let it make what it"):
+        pack([given.name_of(lambda: lock)])
+    with pytest.raises(RequestError, match=r"model.name: __main__:gone was defined in a session or script that is not"):
+        check_function("model.name", "__main__:gone")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"depth": 1}, None),
+        ({}, "model.args: __main__:here needs depth"),
+        ({"depth": 1, "unit": 1}, "takes no argument of that name; did you mean 'units'?"),
+    ],
+)
+def test_arguments_of_a_kept_function_are_checked_by_its_source(args, said):
+    name = given.keep("here", here)
+    if said is None:
+        return check_function("model.name", name, args)
+    with pytest.raises(RequestError) as refused:
+        check_function("model.name", name, args)
+    assert said in str(refused.value)
+
+
+def test_code_of_a_kept_function_that_changes_is_noticed():
+    config = config_from_dict({"model": {"name": given.keep("build", here)}})
+    before = own_modules(config)
+    assert list(before) == ["__main__:build"]
+    given.keep("build", forgets)
+    assert own_modules(config) != before
+    seen = set()
+    for source in ("lambda: 1", "lambda: 2"):  # without a source that can be had
+        given.keep("build", eval(source))
+        seen |= set(own_modules(config).values())
+    assert len(seen) == 2
+
+
+@pytest.mark.e2e
+@pytest.mark.ray
+@pytest.mark.long
+@pytest.mark.limit(TIMEOUT)
+def test_a_notebook_trains_searches_evaluates_and_predicts_with_its_own_functions(tmp_path):
+    command = [sys.executable, "-", str(tmp_path)]
+    done = subprocess.run(command, input=NOTEBOOK.read_text(), capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["functions"] == pytest.approx(told["arrays"], rel=1e-4)  # two workers and one
+    assert told["folders"] == [f"results/{name}" for name in ("load_build", "arrays_build", "by_model", "found")]
+    assert not told["again"]
+    assert set(told["code"]["modules"]) == {f"__main__:{name}" for name in ("build", "load", "callbacks")}
+    assert (told["trials"], told["page"], told["written"]) == (2, "report/report.html", "three.csv")
+    assert told["of the model"][1] == pytest.approx(told["accuracy"])
+    assert told["unchanged"]
+    assert (tmp_path / "three.csv").read_text().splitlines()[1].startswith("a,")
+    assert "train the best: nn_train.train('" in done.stdout
+    assert "Skipping variable" not in done.stderr
+
+    words = ["evaluate", "--runs", "results/load_build", "--output", "report"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nn_train.jobs", *words], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert done.returncode == 2
+    said = "error: load_build: model.name: __main__:build was defined in a session or script that is not this one"
+    assert done.stderr.startswith(said)
