@@ -275,6 +275,7 @@ def run(command):
 
 
 def unharmed(config):
+    print("building the model")  # in a worker
     return model_with(config, *NOTHING)
 
 

@@ -262,6 +262,7 @@ def replaced_run(out: Path, replicas: Replicas) -> list[str]:
 
 def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
     """The same of a trial: what ``begin`` says and ``epoch`` gives; then how it goes on once all can read."""
+    from nn_train.engine.collectives import same_on_all
     from nn_train.search import trial_worker as trial
 
     trial.join_process = lambda *place: replicas
@@ -271,6 +272,9 @@ def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
     worker.join(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"], job.config.scaling)
     assert worker.begin(job.config, job.folder, values) == ""
     trained = [len(worker.epoch().rows) for _ in range(2)]  # of three
+    same_on_all(
+        replicas, len(trained)
+    )  # as a search, which waits for all workers: the chief has written its checkpoint
     said = []
     for _ in each_fault(replicas):
         cause = worker.begin(job.config, job.folder, values)

@@ -123,6 +123,7 @@ def three_streams():
 
 def breaks_with_five_units(config, input_shape, num_classes):
     """A model that a search finds to fail for some of its settings."""
+    print(f"asked for {config.model.hidden_units} units")
     if config.model.hidden_units == 5:
         raise ValueError("five units are not supported")
     layers = [keras.layers.Dense(config.model.hidden_units), keras.layers.Dense(num_classes, activation="softmax")]

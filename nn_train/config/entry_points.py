@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from nn_train.config.given import HERE, definition_of, kept
+from nn_train.config.given import definition_of, kept
+from nn_train.config.given_digest import HERE
 from nn_train.config.options import nearest
 from nn_train.config.own_arguments import OWNERS
 from nn_train.config.python_source import parsed_source

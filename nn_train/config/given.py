@@ -7,35 +7,40 @@ A config holds names. What a notebook, an interactive session or a function with
 from __future__ import annotations
 
 import ast
-import hashlib
 import inspect
-import marshal
 import re
 import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from nn_train.config.given_digest import HERE, digest_of
 from nn_train.config.python_source import find_source
 from nn_train.errors import RequestError
 
-HERE = "__main__"  # the module that everything kept seems to be of
+DIGITS = 8  # of a digest in a name
 KEPT: dict[str, Callable[..., Any]] = {}
 
 
-def name_of(function: Callable[..., Any], called: str = "") -> str:
+def name_of(function: Callable[..., Any], role: str) -> str:
     """The ``module:function`` by which a config names it: what every process can import, else what is kept.
 
     Args:
         function: what is called where a config names a function.
-        called: what it is kept as, where it has no name of its own.
+        role: what it gives, such as ``model``. What has no name of its own is called so, with its digest: then another
+            one is another job.
     """
     module, name = getattr(function, "__module__", HERE), getattr(function, "__qualname__", "")
     importable = module != HERE and name.isidentifier() and find_source(module) is not None
     if importable and getattr(sys.modules.get(module), name, None) is function:
         return f"{module}:{name}"
-    word = re.sub(r"\W+", "_", called or getattr(function, "__name__", "")).strip("_")
-    return keep(word if word.isidentifier() else f"given_{word}".rstrip("_"), function)
+    named = getattr(function, "__name__", "")
+    return keep(named if named.isidentifier() else f"{role}_{digest_of(function)[:DIGITS]}", function)
+
+
+def word_of(name: str) -> str:
+    """What a function is called, without the digest: for the name of a run."""
+    return re.sub(rf"_[0-9a-f]{{{DIGITS}}}$", "", name.rpartition(":")[2])
 
 
 def keep(name: str, function: Callable[..., Any]) -> str:
@@ -59,19 +64,6 @@ def kept(name: str) -> Callable[..., Any] | None:
         f"{name} was defined in a session or script that is not this one; do it there, or put the function into a "
         "module and name it as module:function"
     )
-
-
-def digest_of(function: Callable[..., Any]) -> str:
-    """Of its code: SHA-256 of its own ``digest``, of its source, or of what it is compiled to."""
-    own = getattr(function, "digest", None)
-    if isinstance(own, str):
-        return own
-    try:
-        content = inspect.getsource(function).encode()
-    except (OSError, TypeError):
-        compiled = getattr(function, "__code__", None)
-        content = type(function).__name__.encode() if compiled is None else marshal.dumps(compiled)
-    return hashlib.sha256(content).hexdigest()
 
 
 def definition_of(function: Callable[..., Any]) -> ast.FunctionDef | None:

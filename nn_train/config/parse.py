@@ -54,7 +54,7 @@ def presets() -> list[str]:
 def load_yaml(file: str) -> dict[str, Any]:
     """The mapping in a job file, or in the preset of that name where there is no such file."""
     path: Path | Traversable = Path(file)
-    if not os.path.exists(file) and re.fullmatch(r"\w+", file):
+    if not os.path.isfile(file) and re.fullmatch(r"\w+", file):
         path = PRESETS / f"{file}.yaml"
         if not path.is_file():
             known = presets()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
+import sysconfig
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 
 
 def parsed_source(module_name: str) -> tuple[str, ast.Module] | None:
@@ -30,3 +34,17 @@ def find_source(module_name: str) -> ModuleSpec | None:
             return None
         path = spec.submodule_search_locations
     return spec
+
+
+def is_library(path: str) -> bool:
+    """Whether a file or folder belongs to Python, or to what is installed: here, in another environment that this one
+    sees, on the machine, or in the user's home."""
+    here, paths = Path(path).resolve(), sysconfig.get_paths()
+    libraries = [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    within = any(library in (here, *here.parents) for library in libraries)
+    return within or bool({"site-packages", "dist-packages"} & set(here.parts))
+
+
+def own_paths() -> list[str]:
+    """Where this process looks up the user's modules: the folders of ``sys.path`` that are no library."""
+    return [os.path.abspath(path) for path in sys.path if os.path.isdir(path or ".") and not is_library(path or ".")]

@@ -184,22 +184,24 @@ def evaluate_runs(
     verbose: bool = False,
 ) -> Path:
     from nn_train.prediction import driver
+    from nn_train.prediction.arguments import local_path
 
     named = list(runs) if isinstance(runs, list | tuple) else [runs]
     folders = [folder_of(cast("Run", run)) for run in named]
-    return driver.evaluate_runs(folders, Path(output), scaling_of(scaling), say, verbose)
+    return driver.evaluate_runs(folders, local_path(os.fspath(output)), scaling_of(scaling), say, verbose)
 
 
 def predict_with_run(
     run: Run, data: object, output: Output | None = None, *, scaling: Scaling = None, verbose: bool = False
 ) -> Path | Predicted:
     from nn_train.jobs.given_values import source_of
+    from nn_train.prediction.arguments import local_path
     from nn_train.prediction.predict_run import predict_examples, predict_run
 
     given = folder_of(run), source_of(data)
     if output is None:
         return predict_examples(*given, scaling_of(scaling), say, verbose)
-    return predict_run(*given, os.fspath(output), scaling_of(scaling), say, verbose)
+    return predict_run(*given, str(local_path(os.fspath(output))), scaling_of(scaling), say, verbose)
 
 
 def is_run(one: object) -> bool:
@@ -210,7 +212,9 @@ def is_run(one: object) -> bool:
 
 
 def folder_of(run: Run) -> str:
-    return os.fspath(run) if isinstance(run, str | os.PathLike) else run.folder
+    from nn_train.prediction.arguments import place
+
+    return place("run", os.fspath(run) if isinstance(run, str | os.PathLike) else run.folder)
 
 
 def scaling_of(scaling: Scaling) -> ScalingConfig:

@@ -6,14 +6,15 @@ import copy
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from nn_train.config import Config, config_from_dict, config_to_dict
-from nn_train.config.given import keep, name_of
-from nn_train.config.parse import STAGES, TOP_FIELDS, load_yaml, unknown_field
+from nn_train.config import Config, RunConfig, config_from_dict, config_to_dict
+from nn_train.config.given import name_of, word_of
+from nn_train.config.given_digest import HERE
+from nn_train.config.parse import STAGES, TOP_FIELDS, coerce, load_yaml, unknown_field
 from nn_train.config.schema import SECTIONS, default_name
 from nn_train.datasets.arrays import names_of
 from nn_train.datasets.sources import MORE_KEYS, NAMES, NPZ_KEYS, are_names, named_parts
@@ -21,6 +22,7 @@ from nn_train.errors import RequestError
 from nn_train.evaluation.storage import npz_bytes
 from nn_train.storage.folder import ResultsFolder
 
+RUN = RunConfig()
 GIVEN = "given"  # the folder for arrays, beside the runs
 # A section of which one field is the whole: ``model=build`` is ``model={"name": build}``.
 MAIN = {"model": "name", "data": "source", "optimizer": "name"}
@@ -57,12 +59,36 @@ def config_of(config: object, sections: Mapping[str, Any]) -> Config:
         elif name not in SECTIONS:
             raise RequestError(unknown_field(name, [*TOP_FIELDS, *SECTIONS]))
         else:
-            nested[name] = {**(nested.get(name) or {}), **section_of(name, value)}
+            nested[name] = merged(nested.get(name) or {}, section_of(name, value))
+    to_write: list[Callable[[], None]] = []
     for name, field in NAMED.items():
-        section = nested.get(name)
-        if isinstance(section, Mapping) and field in section and not isinstance(section[field], str | None):
-            nested[name] = {**section, field: named(name, section[field], nested)}
-    return config_from_dict(nested)
+        given = (nested.get(name) or {}).get(field)
+        if given is not None and not isinstance(given, str):
+            nested[name] = {**nested[name], field: named(name, given, nested, to_write)}
+    if nested.get("name") is None:
+        nested["name"] = name_for(nested)
+    made = config_from_dict(nested)
+    for write in to_write:
+        write()
+    return made
+
+
+def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a section; arguments one by one, as the command line takes them."""
+    fields = {**before, **now}
+    for name, value in now.items():
+        if name == "args" and isinstance(value, Mapping):
+            fields[name] = {**(before.get(name) or {}), **value}
+    return fields
+
+
+def name_for(nested: Mapping[str, Any]) -> str | None:
+    """The name of a job that was given something with a digest in its name: without that. None: as ever."""
+    source, model = ((nested.get(name) or {}).get(MAIN[name]) for name in ("data", "model"))
+    source, model = source or Config().data.source, model or Config().model.name
+    short = "arrays" if f"/{GIVEN}/" in source else source
+    words = [word_of(word) if word.startswith(f"{HERE}:") else word for word in (short, model)]
+    return None if words == [source, model] else default_name(*words)
 
 
 def nested_of(config: object) -> dict[str, Any]:
@@ -73,7 +99,8 @@ def nested_of(config: object) -> dict[str, Any]:
     if isinstance(config, str | os.PathLike):
         return dict(load_yaml(os.fspath(config)))
     if isinstance(config, Mapping):
-        return {str(name): dict(value) if isinstance(value, Mapping) else value for name, value in config.items()}
+        given = {str(name): value for name, value in config.items()}
+        return {name: section_of(name, value) if name in SECTIONS else value for name, value in given.items()}
     raise RequestError(
         f"config: {type(config).__name__} is none; give a Config, a job file, a preset's name or a mapping"
     )
@@ -81,52 +108,68 @@ def nested_of(config: object) -> dict[str, Any]:
 
 def section_of(name: str, value: object) -> dict[str, Any]:
     """The fields of a section."""
+    if value is None:
+        return {}
     if isinstance(value, Mapping) and not (name == "data" and NPZ_KEYS[0] in value):
-        return dict(value)
+        return {str(field): plain(one) for field, one in value.items()}
     if name in MAIN:
         return {MAIN[name]: value}
     raise RequestError(f"{name}: expected fields such as {{'epochs': 3}}, got {type(value).__name__}")
 
 
-def named(section: str, value: object, nested: dict[str, Any]) -> str:
-    """The name by which a config has ``value``, which is none."""
+def plain(value: object) -> Any:
+    """Numbers of NumPy as Python's, paths as texts, also in lists and mappings."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list) and all(isinstance(one, np.generic | os.PathLike) for one in value):
+        return [plain(one) for one in value]
+    return value
+
+
+def named(section: str, value: object, nested: Mapping[str, Any], to_write: list[Callable[[], None]]) -> str:
+    """The name by which a config has ``value``, which is none. What is to be written once all is checked goes to
+    ``to_write``."""
     if section == "data" and isinstance(value, os.PathLike):
         return os.fspath(value)
     keras = sys.modules.get("keras")  # who has a model has imported it
     if section == "model" and keras is not None and isinstance(value, keras.Model):
         from nn_train.runs.given_model import GivenModel
 
-        return name_of(GivenModel(value), value.name)
+        return name_of(GivenModel(value), "model")
     if callable(value):
-        return name_of(value)
+        return name_of(value, section)
     if section == "data":
-        return named_data(value, nested)
+        return named_data(value, nested, to_write)
     if section == "train" and isinstance(value, list | tuple):
-        return keep("callbacks", Returns(list(value)))
+        return name_of(Returns(list(value)), "callbacks")
     wanted = {"model": "a function that builds one, or a keras.Model", "train": "a function or a list of callbacks"}
     wanted["search"] = "a function that gives a sampler of Optuna"
     raise RequestError(f"{section}: {type(value).__name__} is neither a name nor {wanted[section]}")
 
 
-def named_data(value: object, nested: dict[str, Any]) -> str:
+def named_data(value: object, nested: Mapping[str, Any], to_write: list[Callable[[], None]]) -> str:
     """Arrays of classes are written beside the runs, so that any process can evaluate them; all else is kept here."""
     arrays = as_arrays(value)
     if arrays is None:
         if not isinstance(value, tuple | list):
             raise RequestError(
-                f"data: {type(value).__name__} is none; give a name, a path, a function, or ((x_train, y_train), "
-                "(x_test, y_test))"
+                f"data: {type(value).__name__} cannot be taken; give a name, a path, a function, ((x_train, y_train), "
+                "(x_test, y_test)), or a mapping of arrays by the names in an .npz, with whole numbers as labels"
             )
-        return keep("data", Returns(value))
-    content, run = npz_bytes(arrays), nested.get("run") or {}
-    folder = ResultsFolder(run.get("storage_path") or Config().run.storage_path, GIVEN)
+        return name_of(Returns(value), "data")
+    storage = coerce("run.storage_path", (nested.get("run") or {}).get("storage_path", RUN.storage_path), str)
+    content, folder = npz_bytes(arrays), ResultsFolder(storage, GIVEN)
     file = f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
-    if not folder.exists(file):
-        folder.write(file, content)
-    if nested.get("name") is None:
-        model = (nested.get("model") or {}).get("name")
-        model = model if isinstance(model, str) else Config().model.name
-        nested["name"] = default_name("arrays", model)
+
+    def write() -> None:
+        if not folder.exists(file):
+            folder.write(file, content)
+
+    to_write.append(write)
     return folder.path(file)
 
 
@@ -142,6 +185,9 @@ def as_arrays(value: object) -> dict[str, np.ndarray] | None:
     if not set(NPZ_KEYS) <= set(given) or not set(given) <= {*NPZ_KEYS, *MORE_KEYS}:
         return None
     arrays = {name: np.asarray(tree) for name, tree in given.items() if hasattr(tree, "__array__")}
+    for name, array in arrays.items():
+        if array.dtype.kind == "O":
+            raise RequestError(f"data: {name} holds Python objects; give numbers, such as table.to_numpy('float32')")
     classes = all(arrays[name].dtype.kind in "ui" for name in arrays if name.startswith("y_"))
     return arrays if len(arrays) == len(given) and classes else None
 
@@ -150,4 +196,4 @@ def source_of(data: object) -> str:
     """The name of new examples: as it is, of a function, or of what gives the arrays."""
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
-    return name_of(data) if callable(data) else keep("new_examples", Returns(data))
+    return name_of(data if callable(data) else Returns(data), "new_examples")

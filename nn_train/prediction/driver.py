@@ -76,7 +76,7 @@ def predict_all(
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import ray_session
 
-    parcel = parcel_for(records)
+    parcel = parcel_for(records, needed=["data"])
     with ray_session(verbose):
         import ray
 
@@ -88,7 +88,7 @@ def predict_all(
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
             calls = [
-                worker.run.remote(score, content, record.config, rank, len(workers))
+                worker.run.remote(score, content, record.config, record.result, rank, len(workers))
                 for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))

@@ -1,12 +1,12 @@
-"""Code of the user's that a finished run needs again: sent to those who predict, or missed in one line."""
+"""Code of the user's that finished runs need again: sent to those who predict, or missed in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from nn_train.config.given import HERE, kept
+from nn_train.config.given import kept
+from nn_train.config.given_digest import HERE
 from nn_train.config.options import is_entry_point
 from nn_train.config.python_source import find_source
 from nn_train.errors import RequestError
@@ -14,51 +14,44 @@ from nn_train.ray_cluster.parcels import pack
 from nn_train.report.inputs.run_folders import RunFiles
 
 
-def parcel_for(runs: Sequence[RunFiles], sources: Sequence[str] = ()) -> bytes:
+def parcel_for(runs: Sequence[RunFiles], needed: Sequence[str] = (), sources: Sequence[str] = ()) -> bytes:
     """What those who predict need besides the files of the runs.
 
     Args:
         runs: finished.
+        needed: sections whose functions are needed in any case; of the others what is there is sent: most models need
+            no code of the user's.
         sources: names of further functions.
 
     Raises:
-        RequestError: a module is neither here nor where it was when the run was trained, or a function was given to
-            another process.
+        RequestError: a module is not found, or a function was given to another process.
     """
-    names, folders = [*sources], dict.fromkeys(folder for run in runs for folder in folders_of(run))
+    names = [*sources]
     for run in runs:
-        for field, name in names_of(run.config).items():
-            check_there(run, field, name)
-            names.append(name)
-    return pack(names, list(folders))
+        for section, field in (("model", "name"), ("data", "source")):
+            name = str((run.config.get(section) or {}).get(field))
+            missing = why_missing(name, run.result) if is_entry_point(name) else ""
+            if missing and section in needed:
+                raise RequestError(f"{run.config.get('name')}: {section}.{field}: {missing}")
+            if not missing:
+                names.append(name)
+    return pack(names)
 
 
-def folders_of(run: RunFiles) -> list[str]:
-    """Where its modules were found."""
-    folders: list[str] = (run.result.get("code") or {}).get("folders", [])
-    return folders
+def why_missing(name: str, result: dict[str, Any]) -> str:
+    """What to say where the function of a run is not here; empty where it is.
 
-
-def names_of(config: dict[str, Any]) -> dict[str, str]:
-    """The functions that make a run's model and data, by their fields."""
-    pairs = {"model.name": ("model", "name"), "data.source": ("data", "source")}
-    found = {field: (config.get(section) or {}).get(name) for field, (section, name) in pairs.items()}
-    return {field: str(name) for field, name in found.items() if is_entry_point(name)}
-
-
-def check_there(run: RunFiles, field: str, name: str) -> None:
-    where = f"{run.config.get('name')}: {field}"
+    It is not looked up where it was when the run was trained: what a run's folder says would decide which code runs.
+    """
     if name.startswith(f"{HERE}:"):
         try:
             kept(name)
         except RequestError as error:
-            raise RequestError(f"{where}: {error}") from None
-        return
+            return str(error)
+        return ""
     top = name.partition(":")[0].partition(".")[0]
-    folders = folders_of(run)
-    here = find_source(top) or any((Path(f) / top).is_dir() or (Path(f) / f"{top}.py").exists() for f in folders)
-    if not here and folders:
-        raise RequestError(
-            f"{where}: no module {top!r}; it was in {' or '.join(folders)} when the run was trained. Start this in the "
-            "folder that has it, or set PYTHONPATH to that"
-        )
+    if find_source(top) is not None:
+        return ""
+    folders = (result.get("code") or {}).get("folders")
+    was = f"it was in {' or '.join(folders)} when the run was trained. " if folders else ""
+    return f"no module {top!r} here; {was}Start this in the folder that has it, or set PYTHONPATH to that"

@@ -97,7 +97,7 @@ def predict_examples(
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import ray_session
 
-    parcel = parcel_for([files], [source])
+    parcel = parcel_for([files], sources=[source])
     workers_of = scaling or ScalingConfig(num_workers=1)
     with ray_session(verbose):
         import ray
@@ -105,7 +105,7 @@ def predict_examples(
         check_placeable(workers_of)
         workers = start_workers(workers_of, size_for_room(workers_of), parcel)
         say(f"predicting {source} with {folder.location}")
-        given = ray.put(model), files.config, about, source
+        given = ray.put(model), files.config, files.result, source
         calls = [worker.run.remote(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
         return joined(answers(calls, folder.location), about)
 
@@ -117,18 +117,19 @@ def place_in_search(folder: ResultsFolder) -> int:
 
 
 def predict_part(
-    model: bytes, settings: dict[str, Any], about: dict[str, Any], source: str, rank: int, size: int
+    model: bytes, settings: dict[str, Any], result: dict[str, Any], source: str, rank: int, size: int
 ) -> Part:
     """Predict this worker's blocks of the examples: those whose index modulo ``size`` is ``rank``.
 
     Args:
         model, settings: the content of the run's ``model.keras`` and ``config.yaml``.
-        about: what ``result.json`` says of its data.
+        result: of its ``result.json``.
         source: of the examples.
     """
     from nn_train.engine.tensors import as_input
 
-    network = load_model(model, config_from_dict(settings).model.name)
+    about = result.get("data") or {}
+    network = load_model(model, config_from_dict(settings).model.name, result)
     forward = outputs_of(network, is_classifier=has_classes(about))
     examples = read_new(source)
     x, divisor = as_trained(examples.x, about.get("divisor", NOT_SAID), source)

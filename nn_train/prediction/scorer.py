@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ from nn_train.errors import RequestError
 from nn_train.evaluation import log_probabilities
 from nn_train.evaluation.predictions import Shard
 from nn_train.prediction.mistaken_images import Images, MistakenImages
+from nn_train.prediction.own_modules import why_missing
+from nn_train.ray_cluster.parcels import used_by
+
+if TYPE_CHECKING:
+    from nn_train.datasets import SplitData
 
 UNKNOWN = "unknown"  # whether a model gives logits or probabilities
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
@@ -48,24 +53,27 @@ class Scored:
     images: Images
 
 
-def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Scored:
+def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: int, size: int) -> Scored:
     """Predict this worker's blocks of the test set: those whose index modulo ``size`` is ``rank``.
 
     Args:
         model: the content of ``model.keras``.
         settings: the content of the run's ``config.yaml``.
+        result: of its ``result.json``.
 
     Raises:
-        RequestError: the model cannot be opened, or the data has no test set of class labels.
+        RequestError: the model cannot be opened, the data has no test set of class labels, or another one than when
+            the run was trained.
     """
     config = config_from_dict(settings)
-    network, output = logits_model(load_model(model, config.model.name))
+    network, output = logits_model(load_model(model, config.model.name, result))
     from nn_train.datasets import load_data
     from nn_train.engine.tensors import as_input
 
     data = load_data(config.data)
     if data.test is None:
         raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
+    refuse_other_data(data, config.data.source, result)
     ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
     for index, (x, y) in enumerate(blocks(data)):
         start, total = total, total + len(y)
@@ -84,6 +92,17 @@ def score(model: bytes, settings: dict[str, Any], rank: int, size: int) -> Score
         if are_probabilities(values):
             values, output = log_probabilities(values), "log_probabilities"
     return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output, mistaken.images)
+
+
+def refuse_other_data(data: SplitData, source: str, result: dict[str, Any]) -> None:
+    """Raise RequestError where the test examples are not those that the training was told of."""
+    before = (result.get("data") or {}).get("sha256") or {}
+    changed = [name for name in ("x_test", "y_test") if name in before and data.sha256.get(name, "") != before[name]]
+    if changed:
+        raise RequestError(
+            f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
+            "it had then"
+        )
 
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:
@@ -109,32 +128,47 @@ def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
         yield x, labels.astype(np.int64)
 
 
-def load_model(content: bytes, name: str) -> Any:
-    """The Keras model of a run, with what the user's module has; nothing is unpickled."""
+def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:
+    """The Keras model of a run; nothing is unpickled. The user's module is asked only for what Keras does not know.
+
+    Args:
+        content: of ``model.keras``.
+        name: what ``model.name`` says.
+        result: of the run.
+    """
     import keras
 
-    own = own_names(name) if is_entry_point(name) else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
         try:
-            return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)
+            return keras.models.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError) as error:
-            raise RequestError(f"model.keras cannot be opened: {' '.join(str(error).split())[:300]}") from error
+            if not is_entry_point(name):
+                raise RequestError(why_not(error)) from error
+        missing = why_missing(name, result)
+        if missing:
+            raise RequestError(f"model.name: {missing}")
+        try:
+            return keras.models.load_model(path, custom_objects=own_names(name), compile=False, safe_mode=True)
+        except (ValueError, TypeError, OSError) as error:
+            raise RequestError(why_not(error)) from error
+
+
+def why_not(error: Exception) -> str:
+    return f"model.keras cannot be opened: {' '.join(str(error).split())[:300]}"
 
 
 def own_names(name: str) -> dict[str, Any]:
-    """The classes and functions beside the one that made a model, by their names: Keras asks for those it does not have
-    and that were not registered. Those that the module takes from elsewhere are among them, but for Keras' own."""
+    """The classes and functions that the function of a model can name, or that its module has, by these names and those
+    that they are registered with; Keras' own are not among them."""
+    import keras
+
     function = kept(name)
-    if function is None:
-        found = dict(vars(import_module_of("model.name", name)))
-    else:
-        found = dict(getattr(function, "classes", {}))
-        if inspect.isfunction(function):
-            found |= {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
+    found = used_by(function) if function is not None else dict(vars(import_module_of("model.name", name)))
     named = {key: one for key, one in found.items() if inspect.isclass(one) or inspect.isfunction(one)}
-    return {key: one for key, one in named.items() if one.__module__.partition(".")[0] not in ("keras", "tensorflow")}
+    own = {key: one for key, one in named.items() if one.__module__.partition(".")[0] not in ("keras", "tensorflow")}
+    return own | {keras.saving.get_registered_name(one): one for one in own.values()}
 
 
 def logits_model(model: Any) -> tuple[Any, str]:

@@ -27,9 +27,12 @@ def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Any]
 
             self.guard = Guard(hang_timeout)
             prepare_process(threads, use_gpu)
-            unpack(parcel)
+            self.parcel: bytes | None = parcel
 
         def run(self, function: Callable[..., Any], *given: Any) -> Any:
+            if self.parcel is not None:
+                unpack(self.parcel)
+                self.parcel = None
             return function(*given)
 
     threads = max(1, math.floor(scaling.cpus_per_worker))

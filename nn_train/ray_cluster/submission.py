@@ -45,7 +45,7 @@ def submit(job: str, options: Sequence[str]) -> int:
     """
     client = connect()
     environment: dict[str, Any] = {"working_dir": ".", "excludes": LEFT_HERE, "env_vars": STOP}
-    if not Path(PACKAGE.name).is_dir():
+    if not Path(PACKAGE.name, "jobs", "__main__.py").is_file():
         environment["py_modules"] = [str(PACKAGE)]
     words = ["python", "-m", "nn_train.jobs", job, *options]
     try:

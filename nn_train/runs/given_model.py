@@ -60,7 +60,10 @@ def saved(model: keras.Model) -> bytes:
 
 
 def digest_of(model: keras.Model) -> str:
+    """Without the names of its layers, which Keras counts on from model to model."""
     described = json.dumps([model.get_config(), model.get_compile_config()], default=repr, sort_keys=True)
+    for place, one in enumerate([model, *model._flatten_layers(include_self=False)]):
+        described = described.replace(f'"{one.name}"', f'"#{place}"')
     seen = hashlib.sha256(described.encode())
     for weight in model.get_weights():
         seen.update(np.ascontiguousarray(weight).data)
@@ -68,9 +71,10 @@ def digest_of(model: keras.Model) -> str:
 
 
 def own_classes(model: keras.Model) -> dict[str, Any]:
-    """The classes and functions of a model that Keras does not have, by their names."""
+    """The classes and functions of a model that Keras does not have, by their names or those that were registered."""
     metrics = getattr(model._compile_metrics, "_user_metrics", None)
     compiled = [getattr(model, "loss", None), getattr(model, "optimizer", None), metrics]
     used = [*model._flatten_layers(), *keras.tree.flatten(compiled)]
     named = [one if hasattr(one, "__name__") else type(one) for one in used]
-    return {one.__name__: one for one in named if one.__module__.partition(".")[0] not in ("keras", "builtins")}
+    own = [one for one in named if one.__module__.partition(".")[0] not in ("keras", "builtins")]
+    return {keras.saving.get_registered_name(one): one for one in own}

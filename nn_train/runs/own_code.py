@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import subprocess
-import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config
-from nn_train.config.given import HERE, digest_of, kept
+from nn_train.config.given import kept
+from nn_train.config.given_digest import HERE, digest_of
 from nn_train.config.options import is_entry_point
-from nn_train.config.python_source import find_source, parsed_source
+from nn_train.config.python_source import find_source, is_library, parsed_source
 
 
 def own_code(config: Config) -> dict[str, Any]:
@@ -61,13 +61,7 @@ def own_modules(config: Config, files: dict[str, Path] | None = None) -> dict[st
 
 def is_own(file: str) -> bool:
     """Whether a file is the user's."""
-    here, this_package = Path(file).resolve(), Path(__file__).parents[1]
-    paths = sysconfig.get_paths()
-    libraries = [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    if any(library in here.parents for library in [*libraries, this_package]):
-        return False
-    # Of another environment that this one sees, of the machine's, or in the user's home.
-    return not {"site-packages", "dist-packages"} & set(here.parts)
+    return Path(__file__).parents[1] not in Path(file).resolve().parents and not is_library(file)
 
 
 def imported(module: str, tree: ast.Module) -> Iterator[str]:

@@ -24,6 +24,7 @@ from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, u
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
+from nn_train.runs.printed import Printed
 from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -126,6 +127,13 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
         replicas: a ``Replicas``.
         began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
     """
+    printed = Printed(job.folder, replicas.rank)
+    with printed.listening():
+        train_listened_to(job, replicas, context, printed, job.started_at if began_at is None else began_at)
+
+
+def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, printed: Printed, began_at: float) -> None:
+    """``train_replica``, while what is printed is noted."""
     import keras
 
     from nn_train.datasets.class_weights import with_class_weights
@@ -142,7 +150,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     loop = loop_of(prepared, config, data, replicas)
-    Run(job, data, loop, given, context, job.started_at if began_at is None else began_at).run()
+    Run(job, data, loop, given, context, printed, began_at).run()
 
 
 def load(data: DataConfig) -> SplitData:
@@ -164,13 +172,21 @@ class Run(Training):
     """A training that leaves the files of a run (named in ``nn_train.storage.layout``) and reports events."""
 
     def __init__(
-        self, job: Job, data: SplitData, loop: Loop, given: GivenCallbacks, context: WorkerContext, began_at: float
+        self,
+        job: Job,
+        data: SplitData,
+        loop: Loop,
+        given: GivenCallbacks,
+        context: WorkerContext,
+        printed: Printed,
+        began_at: float,
     ) -> None:
         from nn_train.runs.chunk_hooks import TimedHooks
         from nn_train.runs.watchdog import Watchdog
 
         super().__init__(job.config, data, loop, given, job.folder.location)
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
+        self.printed, self.there = printed, False  # whether the run's folder has been begun
         self.loggers: Loggers | None = None
         self.warnings: list[str] = []
         self.begun = job.config.job_name in context.begun
@@ -185,12 +201,15 @@ class Run(Training):
             self.run_watched()
         finally:
             self.watch.end()
+            if self.there:
+                self.printed.keep()
 
     def run_watched(self) -> None:
         """``run``, while another thread sees that it goes on."""
         from nn_train.runs.loggers import Loggers
 
         self.begin_together()
+        self.there = True
         warnings = self.resume_newest()
         self.report(self.started(warnings))
         if self.replicas.is_chief:
@@ -199,6 +218,7 @@ class Run(Training):
         for row in self.epochs():
             warnings, self.warnings = self.warnings, []
             self.report(EpochEnded(row, self.config.train.epochs, warnings))
+            self.printed.keep()
             if not self.complete:
                 self.timed.drain_if_asked()
         warnings = self.loggers.close() if self.loggers is not None else []

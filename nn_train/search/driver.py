@@ -96,9 +96,11 @@ def check_request(config: Config) -> Space:
     space = check_search(config)
     check_folder(search_folder(config), config)
     check_early(config, space)
+    from nn_train.ray_cluster.parcels import names_in, pack
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler
 
+    pack(names_in(config))  # before anything is replaced
     check_algorithm(config.search, drawn(space))
     make_scheduler(config, drawn(space))
     return space

@@ -6,7 +6,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import StorageError
-from nn_train.ray_cluster.parcels import NOTHING, unpack
+from nn_train.ray_cluster.parcels import unpack
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial_worker import BEST
 from nn_train.storage import layout
@@ -14,7 +14,7 @@ from nn_train.storage.folder import ResultsFolder
 
 
 def export_models(
-    config: Config, folder: ResultsFolder, records: list[Record], command: tuple[str, ...], parcel: bytes = NOTHING
+    config: Config, folder: ResultsFolder, records: list[Record], command: tuple[str, ...], parcel: bytes
 ) -> None:
     """Write ``best/<place>_<trial>/`` for each of ``records``, and nothing else below ``best/``.
 

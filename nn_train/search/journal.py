@@ -8,6 +8,7 @@ from typing import Any
 
 from nn_train.runs.history import best_epoch
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import LOGS
 
 COMPLETED, STOPPED, FAILED = "completed", "stopped", "failed"
 JOURNAL = "journal"
@@ -56,6 +57,19 @@ class Record:
 def trial_folder(search: ResultsFolder, trial: str) -> ResultsFolder:
     """Where a trial keeps its weights while the search needs them."""
     return search.inside(f"trials/{trial}")
+
+
+def forget_trial(search: ResultsFolder, trial: str) -> None:
+    """Remove what a trial has kept, but for what its workers printed."""
+    folder = trial_folder(search, trial)
+    if not folder.names(LOGS):
+        folder.clear()
+        return
+    for name in folder.names(""):
+        folder.delete(name)
+    for name in folder.folders(""):
+        if name != LOGS:
+            folder.inside(name).clear()
 
 
 class Journal:

@@ -20,15 +20,14 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, PhaseStarted, WritingModels
-from nn_train.ray_cluster.parcels import NOTHING, names_in, pack, unpack
+from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
-from nn_train.runs.own_code import own_code
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
-from nn_train.search.journal import Journal, Record, trial_folder
+from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.phases import (
     CONFIRM,
     EXTEND,
@@ -79,7 +78,7 @@ class Session:
         self.domains = drawn(space)
         self.context: contextlib.ExitStack
         self.data: Any = None
-        self.parcel = pack(names_in(config), own_code(config)["folders"])
+        self.parcel: Any = None
 
     def __enter__(self) -> Session:
         self.context = contextlib.ExitStack()
@@ -92,6 +91,7 @@ class Session:
         try:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)
+            self.parcel = ray.put(pack(names_in(self.config)))
             self.data = shared_data(self.config, self.parcel)
         except BaseException:
             self.context.close()
@@ -216,26 +216,26 @@ class Session:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
         if records:
             self.on_event(WritingModels(len(records)))
-            task = ray.remote(num_cpus=0, max_retries=3)(export_models)
+            task = ray.remote(num_cpus=0, max_retries=3, max_calls=1)(export_models)
             own_result(task.remote(self.config, self.folder, records, command_line(), self.parcel))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}
         for name in self.folder.folders("trials"):
             if name in ended - needed:  # those that were cut off go on from what they left
-                trial_folder(self.folder, name).clear()
+                forget_trial(self.folder, name)
 
 
-def shared_data(config: Config, parcel: bytes) -> Any:
+def shared_data(config: Config, parcel: object) -> Any:
     """A reference to the examples in Ray's object store, which every node holds once; None for streams.
 
     Without the test examples: no trial can look at them.
     """
     if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
-        return ray.put(load_arrays(config, NOTHING)[0])
+        return ray.put(arrays_of(config)[0])
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
-    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2)(load_arrays).remote(config, parcel)
+    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
     return None if own_result(is_stream) else data
 
 
@@ -252,6 +252,10 @@ def own_result(reference: object) -> Any:
 def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
     """Training and validation examples where they are arrays; else None and True."""
     unpack(parcel)
+    return arrays_of(config)
+
+
+def arrays_of(config: Config) -> tuple[Any, bool]:
     from nn_train.datasets import load_data
 
     data = load_data(config.data)

@@ -22,7 +22,7 @@ from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
 from nn_train.ray_cluster.addresses import free_address
 from nn_train.ray_cluster.guard import Guard
-from nn_train.ray_cluster.parcels import NOTHING, unpack
+from nn_train.ray_cluster.parcels import unpack
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.runs.agreement import OTHER
 from nn_train.runs.history import best_epoch
@@ -44,14 +44,14 @@ class TrialSettings:
         space: what they vary.
         folder: of the search.
         data: a Ray reference to the examples, or None where each process reads them itself.
-        parcel: the user's code that workers need, see ``ray_cluster/parcels.py``.
+        parcel: a Ray reference to the user's code that workers need (``ray_cluster/parcels.py``).
     """
 
     base: Config
     space: Space
     folder: ResultsFolder
     data: Any
-    parcel: bytes = NOTHING
+    parcel: Any
 
 
 def resources_of_trial(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
@@ -164,10 +164,10 @@ class LocalTrial(TrialWorker):
 
     broken = False
 
-    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: bytes) -> None:
+    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: ray.ObjectRef) -> None:
         super().__init__(0, 1, None if data is None else ray.get(data))
         self.join([free_address(scaling.port_range)], scaling)
-        unpack(parcel)
+        unpack(ray.get(parcel))
 
 
 class RemoteTrial:
@@ -175,7 +175,9 @@ class RemoteTrial:
 
     OTHERS_WITHIN = 10.0  # seconds between the first worker's failure and the end of waiting for the others
 
-    def __init__(self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: bytes, hang_timeout: float) -> None:
+    def __init__(
+        self, scaling: ScalingConfig, data: ray.ObjectRef | None, parcel: ray.ObjectRef, hang_timeout: float
+    ) -> None:
         actor = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=resources_per_worker(scaling).get("GPU", 0))
         size = scaling.num_workers
         self.broken = False

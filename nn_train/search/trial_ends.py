@@ -14,7 +14,7 @@ from nn_train.config import Config
 from nn_train.config.space import Space, resolve
 from nn_train.events import Handler, TrialEnded
 from nn_train.search.algorithms import is_listed
-from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, trial_folder
+from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, forget_trial, trial_folder
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
 from nn_train.storage.folder import ResultsFolder
 
@@ -150,7 +150,7 @@ class Watcher(Callback, tune.Stopper):
             self.delete(self.kept.pop()[1])
 
     def delete(self, trial: str) -> None:
-        trial_folder(self.folder, trial).clear()
+        forget_trial(self.folder, trial)
 
 
 def why_lost(trial: Trial) -> str:

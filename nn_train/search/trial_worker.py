@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from nn_train.engine.lost_peers import is_lost_peer
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
+from nn_train.runs.printed import Printed
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import join_process
 from nn_train.storage.folder import ResultsFolder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.engine.loop import Loop
+    from nn_train.runs.checkpoints import Checkpoint
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.runs.given_callbacks import GivenCallbacks
     from nn_train.search.warm import WarmModel, WarmModels
@@ -95,6 +97,7 @@ class TrialWorker:
         self.hooks: TimedHooks
         self.model: WarmModel
         self.training: TrialTraining | None = None
+        self.printed: Printed
         self.rows: Iterator[dict[str, Any]] = iter(())
         self.refused = ""
 
@@ -118,28 +121,42 @@ class TrialWorker:
         Collective. Returns why the trial cannot be trained, else an empty text.
         """
         from nn_train.runs import checkpoints
-        from nn_train.runs.given_callbacks import given_callbacks
 
-        def newest() -> checkpoints.Checkpoint | None:
+        def newest() -> Checkpoint | None:
             checkpoint = checkpoints.load_newest(folder, lambda warning: None)
             return checkpoint if checkpoint is not None and folder.read_json(VALUES) == values else None
 
         self.training, self.refused = None, ""
+        self.printed = Printed(folder, self.rank)
         try:
-            data = self.load(config)
-            # Where the model itself varies, a field that depends on it may be of another model.
-            varied = () if "model.name" in values else values
-            given = given_callbacks(config, self.models.replicas, folder.location)
-            self.model = self.models.get(config, data, varied, given.by_batches)
-            training = TrialTraining(config, data, self.model.loop, given, folder, values)
-            self.hooks.watch.timeout = config.run.hang_timeout
-            self.hooks.forget()
-            training.hooks = self.hooks
-            training.resume(newest)
-            self.training, self.rows = training, training.epochs()
+            with self.printed.listening():
+                self.make_ready(config, folder, values, newest)
         except Exception as error:
             self.refused = cause_of(error)
+        self.printed.keep()
         return self.refused
+
+    def make_ready(
+        self,
+        config: Config,
+        folder: ResultsFolder,
+        values: dict[str, Any],
+        newest: Callable[[], Checkpoint | None],
+    ) -> None:
+        """The model and the training of a trial."""
+        from nn_train.runs.given_callbacks import given_callbacks
+
+        data = self.load(config)
+        # Where the model itself varies, a field that depends on it may be of another model.
+        varied = () if "model.name" in values else values
+        given = given_callbacks(config, self.models.replicas, folder.location)
+        self.model = self.models.get(config, data, varied, given.by_batches)
+        training = TrialTraining(config, data, self.model.loop, given, folder, values)
+        self.hooks.watch.timeout = config.run.hang_timeout
+        self.hooks.forget()
+        training.hooks = self.hooks
+        training.resume(newest)
+        self.training, self.rows = training, training.epochs()
 
     def should_recycle(self) -> bool:
         """Whether this process holds so much that it should be replaced."""
@@ -168,11 +185,13 @@ class TrialWorker:
             return Outcome(rows=[], done=True, cause=self.refused)
         self.hooks.alive()
         try:
-            ended = next(self.rows, None) is None
+            with self.printed.listening():
+                ended = next(self.rows, None) is None
         except Exception as error:
             return Outcome(rows=training.history, done=True, cause=cause_of(error))
         finally:
             self.hooks.watch.end()
+            self.printed.keep()
         return Outcome(rows=training.history, done=ended or training.complete)
 
     def state(self) -> bytes:

@@ -53,9 +53,8 @@ def train_function(settings: dict[str, Any]) -> None:
         errors.put(construct_user_exception_with_traceback(error))
 
     try:
-        if settings["parcel"]:
-            import_tensorflow()
-            unpack(settings["parcel"])
+        import_tensorflow()
+        unpack(settings["parcel"])
         context = WorkerContext(report, tell_hang, is_asked_to_drain, begun_before())
         run_worker(settings["jobs"], rank, size, context)
     except (RequestError, TrainingError, DrainedError):
@@ -72,7 +71,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     config = jobs[0].config
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
-    parcel = pack([name for job in jobs for name in names_in(job.config)], folders_of_jobs(jobs))
+    parcel = pack([name for job in jobs for name in names_in(job.config)])
     scratch = scratch_folder()
     with event_listener(on_event) as address:
         tell = functools.partial(send, address)
@@ -107,11 +106,6 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
         finally:
             trainer.close()
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def folders_of_jobs(jobs: Sequence[Job]) -> list[str]:
-    """From where their own modules are looked up: a driver may have found them by a path that workers do not have."""
-    return list(dict.fromkeys(folder for job in jobs for folder in job.code.get("folders", ())))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ import user_data
 import nn_train
 from nn_train.config import Config, config_from_dict, given
 from nn_train.config.entry_points import check_function
+from nn_train.config.python_source import own_paths
 from nn_train.errors import RequestError
-from nn_train.jobs.given_values import config_of, source_of
+from nn_train.jobs.given_values import Returns, config_of, source_of
 from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.runs.own_code import own_modules
 
@@ -62,10 +64,7 @@ def test_what_is_exported_is_in_dir_and_typed():
             {"model": {"name": here, "args": {"depth": 2}}},
             {"model": {"name": "__main__:here", "args": {"depth": 2}}},
         ),
-        (None, {"model": lambda: None}, {"model": {"name": "__main__:lambda"}}),
-        (None, {"model": functools.partial(here, depth=2)}, {"model": {"name": "__main__:given"}}),
         (None, {"train": {"callbacks": here}}, {"train": {"callbacks": "__main__:here"}}),
-        (None, {"train": {"callbacks": []}}, {"train": {"callbacks": "__main__:callbacks"}}),
     ],
 )
 def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, sections, expected):
@@ -80,6 +79,41 @@ def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, s
 
 
 @pytest.mark.parametrize(
+    ("sections", "field", "name"),
+    [
+        ({"model": lambda: 1, "data": lambda: 2}, "model.name", "model"),
+        ({"model": lambda: 1, "data": lambda: 2}, "data.source", "data"),
+        ({"model": functools.partial(here, depth=2)}, "model.name", "model"),
+        ({"train": {"callbacks": [1]}}, "train.callbacks", "callbacks"),
+        ({"data": (({"a": np.ones(2)}, np.ones(2)), ({"a": np.ones(2)}, np.ones(2)))}, "data.source", "data"),
+    ],
+)
+def test_what_has_no_name_is_named_by_its_role_and_its_content(sections, field, name):
+    section, _, key = field.partition(".")
+    config = config_of(None, sections)
+    found = getattr(getattr(config, section), key)
+    assert re.fullmatch(f"__main__:{name}_[0-9a-f]{{8}}", found)
+    assert re.fullmatch(r"(data|mnist)_(model|mlp)", config.job_name)
+    assert config_of(None, sections) == config
+
+
+def test_sections_are_merged_and_numbers_of_numpy_are_numbers():
+    before = {"model": {"name": here, "args": {"units": 1, "depth": np.int64(2)}}, "data": "my.npz"}
+    config = config_of(before, {"model": {"args": {"units": np.float32(3)}}, "run": {"storage_path": Path("here")}})
+    assert config.model.args == {"units": 3.0, "depth": 2}
+    assert config.data.source == "my.npz"
+    assert config.run.storage_path == "here"
+
+
+def test_nothing_is_written_for_a_job_that_is_refused(tmp_path):
+    x, y = np.ones((4, 2)), np.zeros(4, int)
+    for wrong in ({"train": {"epochs": "x"}}, {"data": ((x.astype(object), y), (x, y))}):
+        with pytest.raises(RequestError):
+            config_of(None, {"data": ((x, y), (x, y)), "run": {"storage_path": tmp_path}, **wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("config", "sections", "said"),
     [
         (7, {}, "config: int is none; give a Config, a job file, a preset's name or a mapping"),
@@ -88,7 +122,7 @@ def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, s
         (None, {"train": 3}, "train: expected fields such as {'epochs': 3}, got int"),
         (None, {"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'train.epochs'?"),
         (None, {"model": 3}, "model: int is neither a name nor a function that builds one, or a keras.Model"),
-        (None, {"data": 3}, "data: int is none; give a name, a path, a function, or ((x_train, y_train), (x_test"),
+        (None, {"data": 3}, "data: int cannot be taken; give a name, a path, a function, ((x_train, y_train), (x_test"),
         (None, {"train": {"callbacks": 3}}, "train: int is neither a name nor a function or a list of callbacks"),
     ],
 )
@@ -129,7 +163,7 @@ def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, dat
     config = config_of(None, {"data": data(x, y), "run": {"storage_path": str(tmp_path)}, "name": "mine"})
     assert config.name == "mine"
     if there is None:
-        assert config.data.source == "__main__:data"
+        assert config.data.source.startswith("__main__:data_")
         assert not (tmp_path / "given").exists()
     else:
         with np.load(config.data.source) as kept:
@@ -138,23 +172,26 @@ def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, dat
 
 def test_a_parcel_has_what_is_kept_and_where_modules_are(monkeypatch, tmp_path):
     factor = 3
-    names = [given.name_of(lambda x: factor * x), "user_data:arrays", "mnist", None, source_of([1, 2])]
-    parcel = pack(names, [str(tmp_path), str(tmp_path / "gone")])
-    assert pack(["user_data:arrays", None]) == b""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), str(tmp_path / "gone")])
+    names = [given.name_of(lambda x: factor * x, "model"), "user_data:arrays", "mnist", None, source_of([1, 2])]
+    parcel = pack(names)
     given.KEPT.clear()
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" in path])
     unpack(parcel)
     unpack(parcel)
-    assert given.kept("__main__:lambda")(5) == 15
-    assert given.kept("__main__:new_examples")() == [1, 2]
+    assert given.kept(names[0])(5) == 15
+    assert given.kept(names[-1])() == [1, 2]
     assert sys.path.count(str(tmp_path)) == 1
     assert str(tmp_path / "gone") not in sys.path
+    assert sum("site-packages" in path for path in sys.path) == len(set(sys.path) - set(own_paths()))
 
 
 def test_what_cannot_be_sent_or_is_of_another_session_is_said():
     lock = threading.Lock()
-    with pytest.raises(RequestError, match=r"__main__:lambda: cannot be sent to the workers: .*; let it make what it"):
-        pack([given.name_of(lambda: lock)])
+    with pytest.raises(
+        RequestError, match=r"__main__:model_\w+: cannot be sent to the workers: .*; let it make what it"
+    ):
+        pack([given.name_of(lambda: lock, "model")])
     with pytest.raises(RequestError, match=r"model.name: __main__:gone was defined in a session or script that is not"):
         check_function("model.name", "__main__:gone")
 
@@ -176,17 +213,57 @@ def test_arguments_of_a_kept_function_are_checked_by_its_source(args, said):
     assert said in str(refused.value)
 
 
-def test_code_of_a_kept_function_that_changes_is_noticed():
-    config = config_from_dict({"model": {"name": given.keep("build", here)}})
-    before = own_modules(config)
-    assert list(before) == ["__main__:build"]
-    given.keep("build", forgets)
-    assert own_modules(config) != before
-    seen = set()
-    for source in ("lambda: 1", "lambda: 2"):  # without a source that can be had
-        given.keep("build", eval(source))
-        seen |= set(own_modules(config).values())
-    assert len(seen) == 2
+def made(value):
+    return lambda: value
+
+
+class Adds:
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self):
+        return self.number
+
+
+SOURCE = """
+class Kind:
+    def __call__(self): return {0}
+kind = Kind()
+def first(): return {0}
+def second(): return first()
+"""
+
+
+def session(number):
+    """What a session without files has defined."""
+    namespace = {"__name__": "__main__"}
+    exec(SOURCE.format(number), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: eval(f"lambda: {n}"),
+        lambda n: functools.partial(here, depth=n),
+        made,
+        Adds,
+        lambda n: Adds(n).__call__,
+        lambda n: Returns([n]),
+        lambda n: Returns(({"a": np.full(3, n)}, np.ones(3))),
+        lambda n: Returns([threading.Lock(), n]),  # that cannot be pickled
+        lambda n: session(n)["kind"],
+        lambda n: session(n)["Kind"],
+        lambda n: session(n)["second"],  # by what it calls
+    ],
+)
+def test_another_function_or_content_is_noticed_and_the_same_is_the_same(make):
+    config = config_from_dict({"model": {"name": "__main__:build"}})
+    seen = []
+    for number in (1, 1, 2):
+        given.keep("build", make(number))
+        seen.append(own_modules(config)["__main__:build"])
+    assert seen[0] == seen[1] != seen[2]
 
 
 @pytest.mark.e2e
@@ -201,7 +278,13 @@ def test_a_notebook_trains_searches_evaluates_and_predicts_with_its_own_function
     assert told["functions"] == pytest.approx(told["arrays"], rel=1e-4)  # two workers and one
     assert told["folders"] == [f"results/{name}" for name in ("load_build", "arrays_build", "by_model", "found")]
     assert not told["again"]
-    assert set(told["code"]["modules"]) == {f"__main__:{name}" for name in ("build", "load", "callbacks")}
+    assert {"__main__:build", "__main__:load"} < set(told["code"]["modules"])
+    assert told["epochs"] == "0 1 "
+    assert told["begins with the model's"]
+    assert told["of before"] == "none"
+    assert "holds a finished run of other code (__main__:load changed since)" in told["other code"]
+    assert "y_test changed since the run was trained" in told["other data"]
+    assert told["other arrays"].startswith("name: ")
     assert (told["trials"], told["page"], told["written"]) == (2, "report/report.html", "three.csv")
     assert told["of the model"][1] == pytest.approx(told["accuracy"])
     assert told["unchanged"]
@@ -214,5 +297,5 @@ def test_a_notebook_trains_searches_evaluates_and_predicts_with_its_own_function
         [sys.executable, "-m", "nn_train.jobs", *words], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
     )
     assert done.returncode == 2
-    said = "error: load_build: model.name: __main__:build was defined in a session or script that is not this one"
+    said = "error: load_build: data.source: __main__:load was defined in a session or script that is not this one"
     assert done.stderr.startswith(said)

@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_written_is_refused_first(tmp_path, name, said):
 
 def predicted_with(model, tmp_path, source, size, **about):
     model.save(tmp_path / "model.keras")
-    given = (tmp_path / "model.keras").read_bytes(), config_to_dict(config_from_dict({})), about, source
+    given = (tmp_path / "model.keras").read_bytes(), config_to_dict(config_from_dict({})), {"data": about}, source
     return joined([predict_part(*given, rank, size) for rank in range(size)], about)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,7 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     (_, _), (x, y) = user_data.arrays()
     probabilities = np.asarray(model(x))
     model.save(tmp_path / "model.keras")
-    scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, 0, 1)
+    scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
     assert scores.output == "log_probabilities"
     assert scores.num_examples == 40
     np.testing.assert_allclose(np.exp(scores.shard.logits), probabilities, rtol=1e-4)
@@ -87,8 +89,8 @@ def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
     model.save(tmp_path / "model.keras")
     content = (tmp_path / "model.keras").read_bytes()
-    arrays = score(content, {"data": {"source": "user_data:arrays"}}, 0, 1)
-    streams = score(content, {"data": {"source": "user_code:three_streams"}}, 0, 1)
+    arrays = score(content, {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
+    streams = score(content, {"data": {"source": "user_code:three_streams"}}, {}, 0, 1)
     np.testing.assert_array_equal(arrays.shard.logits, streams.shard.logits)
     np.testing.assert_array_equal(arrays.shard.example_id, streams.shard.example_id)
 
@@ -104,13 +106,80 @@ def test_a_model_file_that_would_run_code_is_refused(tmp_path):
     keras.Sequential([keras.Input((3,)), harmful]).save(tmp_path / "model.keras")
     (tmp_path / "ran").unlink(missing_ok=True)
     with pytest.raises(RequestError, match=r"model\.keras cannot be opened: .*Lambda"):
-        load_model((tmp_path / "model.keras").read_bytes(), "mlp")
+        load_model((tmp_path / "model.keras").read_bytes(), "mlp", {})
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_whose_module_is_not_here_is_a_request_error_that_says_where_it_is_looked_for():
+OWN_LAYER = """
+import keras
+
+class Doubles(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+def ones(*shape):  # a name that Keras has too
+    raise AssertionError
+
+def build(own=True):
+    layers = [Doubles()] if own else [keras.layers.LSTM(2, unit_forget_bias=True)]
+    shape = (3,) if own else (3, 1)
+    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(2)])
+"""
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """``saved(own)``: the content of a model's file; its module lies in a folder that is looked up."""
+    (tmp_path / "mine_with_layer.py").write_text(OWN_LAYER)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def content(own):
+        import mine_with_layer
+
+        mine_with_layer.build(own).save(tmp_path / "model.keras")
+        return (tmp_path / "model.keras").read_bytes()
+
+    yield content
+    sys.modules.pop("mine_with_layer", None)
+
+
+def test_layers_of_the_models_module_are_found_without_being_registered(saved):
+    from nn_train.prediction.scorer import load_model
+
+    model = load_model(saved(own=True), "mine_with_layer:build", {})
+    assert [type(layer).__name__ for layer in model.layers] == ["Doubles", "Dense"]
+
+
+def test_a_model_of_keras_own_layers_needs_no_module_and_takes_nothing_from_it(saved, monkeypatch):
+    from nn_train.prediction.scorer import load_model
+
+    content = saved(own=False)
+    for name in ("mine_with_layer:build", "not_here:build"):
+        assert [type(layer).__name__ for layer in load_model(content, name, {}).layers] == ["LSTM", "Dense"]
+
+
+@pytest.mark.parametrize(("folders", "said"), [([], "here; Start"), (["/old"], "here; it was in /old when")])
+def test_a_module_that_is_not_here_is_named_with_where_it_was_and_not_looked_up_there(saved, folders, said):
     from nn_train.errors import RequestError
     from nn_train.prediction.scorer import load_model
 
-    with pytest.raises(RequestError, match=r"model.name: no module 'not_here'; it is looked up from the folder"):
-        load_model(b"", "not_here:build")
+    content = saved(own=True)
+    with pytest.raises(RequestError, match=f"model.name: no module 'not_here' {said}"):
+        load_model(content, "not_here:build", {"code": {"folders": folders}})
+
+
+def test_other_test_examples_than_those_of_the_training_are_refused(tmp_path):
+    import keras
+    import user_data
+
+    from nn_train.datasets.examples import digest
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}
+    _, (x, y) = user_data.arrays()
+    same = {"x_test": digest(x), "y_test": digest(y), "x_train": "was another"}
+    assert score(content, settings, {"data": {"sha256": same}}, 0, 1).num_examples == len(y)
+    with pytest.raises(RequestError, match=r"data.source: user_data:arrays: y_test changed since the run was trained"):
+        score(content, settings, {"data": {"sha256": {**same, "y_test": "other"}}}, 0, 1)

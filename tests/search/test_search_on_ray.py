@@ -154,6 +154,12 @@ def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(
     assert causes[4, 0.01] == ""
     assert sorted(failure["trials"] for failure in outcome.summary["failures"])[-1] == 2
     assert outcome.summary["trials"] == {"completed": 1, "stopped": 0, "failed": 3}
+    printed = {
+        file.parents[1].name: file.read_text() for file in Path(outcome.folder).glob("trials/*/logs/worker-0.txt")
+    }
+    assert {name for name, text in printed.items() if "asked for 5 units\n" in text} == {
+        record.trial for record in outcome.records if record.values["model.hidden_units"] == 5
+    }
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +48,7 @@ def worker_of(rows=(), complete=False):
     worker.hooks = SimpleNamespace(alive=lambda: None, watch=SimpleNamespace(end=lambda: None))
     worker.training = SimpleNamespace(history=[{"epoch": 1}], complete=complete)
     worker.rows = iter(rows)
+    worker.printed = SimpleNamespace(listening=contextlib.nullcontext, keep=lambda: None)
     return worker
 
 

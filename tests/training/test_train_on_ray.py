@@ -76,7 +76,9 @@ def test_a_run_reports_and_leaves_its_files(finished):
     assert result.record["world_size"] == 2
     files = {path.name for path in (folder / "run").iterdir()}
     of_loggers = {"tensorboard", "mlflow_run_id"}
-    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", *of_loggers}
+    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", "logs", *of_loggers}
+    for rank in range(2):
+        assert "building the model\n" in (folder / "run" / "logs" / f"worker-{rank}.txt").read_text()
     assert [path.name for path in folder.iterdir()] == ["run"]
     assert [event.row["epoch"] for event in events[2:5]] == [1, 2, 3]
     again = train(config)
