@@ -10,6 +10,7 @@ from trial_records import job, record
 
 from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
+from nn_train.ray_cluster.parcels import pack
 from nn_train.runs.agreement import OTHER
 from nn_train.search import export, trainable
 from nn_train.search.trainable import RemoteTrial, RemoteWorker, TrialSettings, for_search, resources_of_trial
@@ -40,7 +41,11 @@ def runner(folder, workers, space=None, **search):
     """A ``TrialRunner`` that Tune did not start."""
     config = job(folder, **search, **({"space": space} if space else {}))
     settings = TrialSettings(
-        base=config, space=parse_space(config.search.space, config), folder=ResultsFolder(str(folder)), data=None
+        base=config,
+        space=parse_space(config.search.space, config),
+        folder=ResultsFolder(str(folder)),
+        data=None,
+        parcel=None,
     )
     made = object.__new__(for_search(settings))
     made.workers = workers
@@ -186,6 +191,6 @@ def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path
     folder.write("best/1_t00000/config.yaml", b"")  # of a process that was killed
     folder.write("best/1_t00000/result.json", b"")
     for _ in range(2):
-        export.export_models(job(tmp_path), folder, ranked, ())
+        export.export_models(job(tmp_path), folder, ranked, (), pack([]))
         found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}
         assert found == {"1_t00000": "t00000", "2_t00002": "t00002"}
