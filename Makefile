@@ -37,7 +37,7 @@ setup: .venv/installed
 	@echo "installing into .venv what requirements.lock names: one to five minutes, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 browser: ## the tests look at the report in a headless Chromium; without it these tests are skipped, and the run says so

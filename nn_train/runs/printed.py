@@ -25,8 +25,7 @@ class Printed:
     """
 
     def __init__(self, folder: ResultsFolder, rank: int) -> None:
-        self.folder = copy.copy(folder)
-        self.folder.patient = False  # a training does not wait for it
+        self.folder = folder
         self.name, self.fresh = f"{LOGS}/worker-{rank}.txt", False
         self.pieces: list[str] = []
         self.size = 0  # letters of them
@@ -61,11 +60,13 @@ class Printed:
         """
         if not self.fresh:
             return
+        folder = copy.copy(self.folder)  # as it is now: it may need a file without which nothing is written
+        folder.patient = False  # a training does not wait for it
         with contextlib.suppress(StorageError, OSError):
-            if not self.has_before and self.folder.exists(self.name):
-                self.pieces.insert(0, self.folder.read(self.name).decode(errors="replace"))
+            if not self.has_before and folder.exists(self.name):
+                self.pieces.insert(0, folder.read(self.name).decode(errors="replace"))
             self.has_before, self.fresh = True, False
-            self.folder.write(self.name, self.cut().encode(errors="replace"))
+            folder.write(self.name, self.cut().encode(errors="replace"))
 
 
 class Tee(io.TextIOBase):

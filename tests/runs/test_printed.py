@@ -73,13 +73,25 @@ def test_of_much_the_last_is_kept(folder, monkeypatch):
     assert folder.read(FILE).decode().splitlines() == [f"{number:09d}" for number in range(990, 1000)]
 
 
-def test_a_storage_that_does_not_take_it_ends_nothing(folder, monkeypatch):
-    def fail(*given):
+def test_a_storage_that_does_not_take_it_ends_nothing_and_is_not_waited_for(folder, monkeypatch):
+    tried = []
+
+    def fail(self, *given):
+        tried.append(self.patient)
         raise StorageError("full")
 
     monkeypatch.setattr(ResultsFolder, "write", fail)
     noted = Printed(folder, 1)
     noted.note("one")
     noted.keep()
+    assert tried == [False]
     assert folder.patient
-    assert not noted.folder.patient
+
+
+def test_nothing_is_written_where_the_runs_disk_is_gone(folder, tmp_path):
+    noted = Printed(folder, 1)
+    folder.write("config.yaml", b"begun")  # after it was made, as in a run
+    (tmp_path / "run" / "config.yaml").unlink()
+    noted.note("one")
+    noted.keep()
+    assert not (tmp_path / "run" / "logs").exists()
