@@ -242,7 +242,7 @@ class Run(Training):
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
         if self.config.run.overwrite and not self.begun:
             self.folder.clear()
-        for folder in ("", layout.CHECKPOINTS):
+        for folder in ("", layout.CHECKPOINTS, layout.LOGS):
             self.folder.sweep(folder)
         if not self.folder.exists(layout.CONFIG):
             self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
