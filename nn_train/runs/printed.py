@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ LARGEST = 1_000_000  # letters that are kept, the last ones
 
 
 class Printed:
-    """What this process prints in Python, warnings too; it goes on to where it went.
+    """What this process prints in Python, and warnings, but no lines of ``logging``; it goes on to where it went.
 
     Args:
         folder: of the run or trial. Each worker writes a file of its own there.
@@ -76,7 +77,11 @@ class Tee(io.TextIOBase):
         self.stream, self.printed = stream, printed
 
     def write(self, text: str) -> int:
-        self.printed.note(text)
+        # Lines of logs are not noted: TensorFlow's and Ray's are many, and Ray Train logs what is printed once more.
+        here = inspect.currentframe()
+        caller = here.f_back if here is not None else None
+        if caller is None or caller.f_globals.get("__name__") != "logging":
+            self.printed.note(text)
         return self.stream.write(text)
 
     def flush(self) -> None:

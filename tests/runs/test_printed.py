@@ -33,7 +33,7 @@ def test_what_is_printed_is_kept_and_goes_on_to_where_it_went(folder, monkeypatc
         assert (sys.stdout.encoding, sys.stdout.isatty()) == (out.encoding, False)
     print("not this")
     noted.keep()
-    assert folder.read(FILE).decode() == "one, two\nthree\n"
+    assert folder.read(FILE).decode() == "one, two\n"
     assert out.getvalue() == "one, not this\n"
     assert err.getvalue() == "two\nthree\n"
 
