@@ -63,7 +63,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "data": {"source": "user_data:short_arrays"},
         "model": {"name": "user_code:plain"},
         "optimizer": {"name": "Lion", "args": {"beta_1": 0.8, "weight_decay": 0.1}},
-        "train": {"loss": "Huber"},
+        "train": {"loss": "Huber", "metrics": ["F1Score", {"TopKCategoricalAccuracy": {"k": 2}}]},
     },
     # Parts that do not add up: see own_ways.py.
     "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},

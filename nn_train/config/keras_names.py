@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from nn_train.config.python_source import parsed_source
 
 # Of a module of Keras: the argument that every class has which a job can name.
-MARKS = {"optimizers": "learning_rate", "losses": "reduction"}
+MARKS = {"optimizers": "learning_rate", "losses": "reduction", "metrics": "dtype"}
 SHORT = {
     "optimizers": {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"},
     "losses": {
@@ -24,9 +24,14 @@ SHORT = {
         "msle": "MeanSquaredLogarithmicError",
         "kld": "KLDivergence",
     },
+    "metrics": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "kld": "KLDivergence"},
 }
-# A base; of sequences; of embeddings: none says how far outputs are from classes.
-NO_USE = {"losses": ("Loss", "CTC", "Circle")}
+NO_USE = {
+    # A base; of sequences; of embeddings: none says how far outputs are from classes.
+    "losses": ("Loss", "CTC", "Circle"),
+    # Bases; of outputs that are labels: IoU and MeanIoU have counterparts for a number for each class.
+    "metrics": ("Metric", "MeanMetricWrapper", "Mean", "Sum", "Accuracy", "IoU", "MeanIoU"),
+}
 NEEDED, UNREAD = object(), object()  # in the place of a default: there is none; it is no plain value
 
 

@@ -111,7 +111,7 @@ def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
 def as_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: as_plain(one) for key, one in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [as_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def field_types() -> dict[str, Any]:
@@ -202,7 +202,7 @@ def coerce(path: str, value: object, hint: object) -> Any:
     if kind is object:
         return checked_value(path, value)
     if typing.get_origin(kind) is tuple:
-        return coerce_tuple(path, value)
+        return coerce_entries(path, value) if Any in typing.get_args(kind) else coerce_tuple(path, value)
     if typing.get_origin(kind) is Mapping:
         return coerce_mapping(path, value)
     try:
@@ -221,6 +221,21 @@ def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise RequestError(f"{path}: {value!r} is not a list of names")
     return tuple(value)
+
+
+def coerce_entries(path: str, value: object) -> tuple[Any, ...]:
+    """Names and mappings in a list, or its text in YAML; also names with commas, and one mapping with all of them."""
+    if isinstance(value, str):
+        try:
+            content = load(value)
+        except YamlError as problem:
+            raise RequestError(f"{path}: not valid YAML: {problem}") from problem
+        value = content if isinstance(content, list | Mapping) else coerce_tuple(path, value)
+    if isinstance(value, Mapping):
+        value = [{name: one} for name, one in value.items()]
+    if not isinstance(value, list | tuple | None):
+        raise RequestError(f"{path}: {value!r} is not a list")
+    return tuple(value or ())
 
 
 def coerce_mapping(path: str, value: object) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nn_train.config.keras_arguments import keras_arguments
+from nn_train.config.keras_metrics import keras_metrics
 from nn_train.config.keras_names import canonical
 from nn_train.config.options import FrozenDict, Section, is_entry_point, option
 from nn_train.config.own_arguments import checked_value, own_arguments
@@ -114,6 +115,9 @@ class TrainConfig(Section):
         choices=BUILT_IN_LOSSES,
         keras="losses",
     )
+    metrics: tuple[Any, ...] = option(
+        (), "what is counted besides accuracy: names of keras.metrics, or [{NAME: {argument: value}}, ...]"
+    )
     epochs: int = option(5, "passes over the training examples", minimum=1)
     batch_size: int = option(64, "examples per step, summed over the workers", minimum=1)
     precision: str = option(
@@ -133,6 +137,7 @@ class TrainConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "loss", canonical("losses", self.loss, BUILT_IN_LOSSES))
+        object.__setattr__(self, "metrics", keras_metrics(self.metrics))
         weights = {label: checked_value("train.class_weight", weight) for label, weight in self.class_weight.items()}
         for label, weight in weights.items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)

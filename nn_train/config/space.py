@@ -30,7 +30,7 @@ LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
 FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
-FIXED_FIELDS = ("train.epochs", "train.callbacks", "train.class_weight", "data.")
+FIXED_FIELDS = ("train.epochs", "train.callbacks", "train.class_weight", "train.metrics", "data.")
 
 
 @dataclass(frozen=True, kw_only=True)

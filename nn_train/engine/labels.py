@@ -1,4 +1,4 @@
-"""In which form a loss is given the labels: as whole numbers [N], or a number for each output, one-hot [N, C]."""
+"""In which form loss and metrics get the labels: as whole numbers [N], or one-hot, a number for each output [N, C]."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.config.keras_names import class_named
+from nn_train.engine.metrics import only_one_hot
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
@@ -18,7 +19,7 @@ OF_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntrop
 @dataclass(frozen=True)
 class LabelForm:
     """Attributes:
-    one_hot: whether the loss, and the accuracy, are given a number for each output.
+    one_hot: whether the loss and the metrics are given a number for each output.
     depth: C, where these are made from whole numbers.
     """
 
@@ -27,7 +28,7 @@ class LabelForm:
 
 
 def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
-    """What the loss of a model is given of the targets ``y``.
+    """What the loss and the metrics of a model are given of the targets ``y``.
 
     Raises:
         RequestError: the loss needs another form than they have.
@@ -43,6 +44,12 @@ def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
     if class_named("losses", loss) in OF_LABELS:
         if for_each_output and outputs != 1 and loss != "cross_entropy":
             raise refusal(loss, "class labels [N]", y, "take CategoricalCrossentropy")
+        needing = only_one_hot(config.train.metrics)
+        if whole and not for_each_output and needing and outputs not in (None, 1):
+            if loss != "cross_entropy":
+                wanted = f"{needing[0]} takes a number for each output, {loss} labels"
+                raise RequestError(f"train.metrics: {wanted}: take the loss cross_entropy, or leave the metric out")
+            return LabelForm(one_hot=True, depth=outputs)
         return LabelForm(one_hot=bool(for_each_output and outputs != 1), depth=None)
     if outputs in (None, 1) or not (whole or for_each_output):
         wanted = "class labels [N] or a number for each output [N, C], of at least two outputs"

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, losses and metrics by their names in a config.
+"""Optimizers, learning-rate schedules and losses by their names in a config.
 
 Only Keras' own classes: a saved model then opens without this package.
 """
@@ -13,6 +13,7 @@ import keras
 from nn_train.config import Config
 from nn_train.config.keras_names import class_named
 from nn_train.config.schema import OptimizerConfig
+from nn_train.engine.metrics import make_metrics
 from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
 
@@ -31,12 +32,10 @@ def compile_model(model: keras.Model, config: Config, total_steps: int | None, o
     if model.compiled:
         return
     loss = make_loss(config.train.loss, model, one_hot)
-    metric = keras.metrics.CategoricalAccuracy if one_hot else keras.metrics.SparseCategoricalAccuracy
-    accuracy = metric(name="accuracy")
+    metrics = make_metrics(config, model, one_hot)
     # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
-    model.compile(
-        optimizer=make_optimizer(config.optimizer, total_steps), loss=loss, metrics=[accuracy], jit_compile=False
-    )
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False)
 
 
 def make_loss(name: str, model: keras.Model, one_hot: bool) -> keras.losses.Loss:

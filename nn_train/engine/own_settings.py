@@ -56,12 +56,11 @@ def refuse_unread(
     Args:
         config: the job; ``model.name`` is the user's function.
         read: the fields that the function and its model have read.
-        decided: of ``optimizer`` and ``train.loss`` those in whose place a compiled model has its own.
+        decided: of ``optimizer``, ``train.loss`` and ``train.metrics`` those that a compiled model has of its own.
         varied: the fields that a search varies; of the others those count that are not at their default.
     """
     paths = ["model.hidden_units", "model.activation", "model.dropout", "model.l2"]
-    if "train.loss" in decided:
-        paths.append("train.loss")
+    paths += [path for path in ("train.loss", "train.metrics") if path in decided]
     if "optimizer" in decided and config.train.callbacks is None:  # which are given the config too, later
         paths += [f"optimizer.{field.name}" for field in dataclasses.fields(config.optimizer)]
     for path in paths:

@@ -76,9 +76,10 @@ def prepare_model(
             # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
             is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
             of_loss = () if is_mse else ("train.loss",)
-            refuse_unread(config, read, ("optimizer", *of_loss) if compiled_by_user else (), varied)
+            decided = ("optimizer", "train.metrics", *of_loss) if compiled_by_user else ()
+            refuse_unread(config, read, decided, varied)
     # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
-    tried = replicas.size > 1 or (not compiled_by_user and config.train.loss not in BUILT_IN_LOSSES)
+    tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
     whole = by_batches or trains_its_own_way(model)
     if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
         return PreparedModel(model, form.depth, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
@@ -92,8 +93,12 @@ def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Bat
     # One without rows would not take part when the others exchange the moments of a batch.
     if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
         return False
-    is_known = not is_entry_point(config.model.name) and config.train.loss in BUILT_IN_LOSSES
-    return adds_up(model, rows, replicas, is_known)
+    return adds_up(model, rows, replicas, is_known(config) and not is_entry_point(config.model.name))
+
+
+def is_known(config: Config) -> bool:
+    """Whether the loss and the metrics of a job are those of which this project knows that they add up."""
+    return config.train.loss in BUILT_IN_LOSSES and not config.train.metrics
 
 
 def check_data(config: Config, data: SplitData) -> None:

@@ -114,7 +114,8 @@ def check_read(config: Config, varied: Collection[str]) -> None:
     if function is None or takes_config(function):
         return
     # Of these losses MSE says how labels are given to a model, also to one that was compiled with it.
-    decided = ("optimizer",) if config.train.loss in BUILT_IN_LOSSES else ("optimizer", "train.loss")
+    of_loss = () if config.train.loss in BUILT_IN_LOSSES else ("train.loss",)
+    decided = ("optimizer", "train.metrics", *of_loss)
     refuse_unread(config, (), decided if compiles_a_model(function) else (), varied)
 
 

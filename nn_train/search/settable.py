@@ -41,7 +41,7 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
     shape = (model.name, model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
     decay = (optimizer.decay_steps, optimizer.decay_rate) if optimizer.schedule == "exponential" else ()
     schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay, optimizer.args)
-    return (shape, schedule, train.loss, train.precision, config.data)
+    return (shape, schedule, train.loss, train.metrics, train.precision, config.data)
 
 
 def has_settable(prepared: PreparedModel, config: Config) -> bool:

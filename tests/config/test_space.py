@@ -127,6 +127,7 @@ REFUSED = [
     ({"run.storage_path": {"choice": ["a"]}}, "run.storage_path: belongs to the whole search"),
     ({"search.num_trials": {"choice": [1]}}, "search.num_trials: belongs to the whole search"),
     ({"train.epochs": {"integer": [1, 8]}}, "train.epochs: belongs to the whole search"),
+    ({"train.metrics": {"choice": ["AUC"]}}, "train.metrics: belongs to the whole search"),
     ({"train.callbacks": {"choice": ["a:b"]}}, "train.callbacks: belongs to the whole search"),
     ({"data.source": {"choice": ["mnist"]}}, "data.source: belongs to the whole search"),
     ({"data.validation_fraction": {"uniform": [0.1, 0.2]}}, "validation_fraction: belongs to the whole search"),

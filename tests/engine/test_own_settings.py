@@ -12,7 +12,7 @@ from nn_train.config import config_from_dict
 from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.errors import RequestError
 
-COMPILED = ("optimizer", "train.loss")
+COMPILED = ("optimizer", "train.loss", "train.metrics")
 
 
 def job(**sections):
@@ -69,6 +69,7 @@ def test_what_is_read_is_taken(sections, compiled, function):
         ({"optimizer": {"learning_rate": 0.1}}, True, reads_nothing, "my:build compiles its model and does not read"),
         ({"optimizer": {"args": {"beta_1": 0.8}}}, True, reads_nothing, "optimizer.args: would change nothing"),
         ({"train": {"loss": "mse"}}, True, reads_nothing, "read config.train.loss"),
+        ({"train": {"metrics": ["AUC"]}}, True, reads_nothing, "read config.train.metrics"),
     ],
 )
 def test_what_is_not_read_is_refused_by_name(sections, compiled, function, said):
