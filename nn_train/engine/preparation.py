@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.utils.naming import reset_uids
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
@@ -36,11 +37,34 @@ class PreparedModel:
     Attributes:
         one_hot_depth: C, where its loss is given whole-number labels as one-hot [N, C].
         whole: its steps, where its parts do not add up, or somebody is told of each batch; see ``loops.py``.
+        compiled_by_user: whether the function that built it has compiled it too.
     """
 
     model: keras.Model
     one_hot_depth: int | None
     whole: WholeSteps | None
+    compiled_by_user: bool
+
+
+def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
+    """The model before anything is compiled here, and the fields of the config that its function has read.
+
+    Raises:
+        RequestError: it does not take the examples.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.train.precision)
+    return build_for(config, data, first_rows(data, 1))
+
+
+def build_for(config: Config, data: SplitData, rows: Batch) -> tuple[keras.Model, set[str]]:
+    """The model for examples such as ``rows``."""
+    reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
+    given, read = watched(config)
+    model = build_model(given, map_shapes(rows[0]), data.num_classes)
+    if not model.built:
+        build_by_calling(model, part_of(rows, 0, 1)[0])
+    return model, read
 
 
 def prepare_model(
@@ -62,11 +86,8 @@ def prepare_model(
     rows = first_rows(data, min(ROWS, config.train.batch_size))
     check_data(config, data)
     with replicas.strategy.scope():
-        given, read = watched(config)
-        model = build_model(given, map_shapes(rows[0]), data.num_classes)
+        model, read = build_for(config, data, rows)
         compiled_by_user = model.compiled
-        if not model.built:
-            build_by_calling(model, part_of(rows, 0, 1)[0])
         form = label_form(config, model, rows[1])
         check_outputs(model, data.num_classes, form.one_hot)
         compile_model(model, config, total_steps(config, data), form.one_hot)
@@ -82,10 +103,11 @@ def prepare_model(
     tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
     whole = by_batches or trains_its_own_way(model)
     if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
-        return PreparedModel(model, form.depth, WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2]))
+        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
+        return PreparedModel(model, form.depth, steps, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
-    return PreparedModel(model, form.depth, whole=None)
+    return PreparedModel(model, form.depth, None, compiled_by_user)
 
 
 def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:

@@ -1,6 +1,6 @@
 """The numbers of a model that a trial can set without tracing its graph again.
 
-Learning rate and schedule, dropout rate and L2 factor become variables that the traced steps read. The
+Learning rate and schedule, dropout rates and penalties become variables that the traced steps read. The
 arithmetic is that of the constants they replace, so that a trial ends with the same bits as a run of its config.
 """
 
@@ -16,6 +16,8 @@ from nn_train.config import Config
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
+from nn_train.search.layer_numbers import DropoutRate, numbers_of, set_numbers
+from nn_train.search.own_builds import OwnBuild
 
 # Those of CosineDecay; of ExponentialDecay only the first, since TensorFlow folds its other constants, which
 # rounds them in another way than variables.
@@ -33,72 +35,57 @@ def all_settings(config: Config) -> tuple[Any, ...]:
 def traced_settings(config: Config) -> tuple[Any, ...]:
     """What the graph of a config depends on; configs that agree in it differ in settable numbers only.
 
-    A function of the user's own is given the whole config, so everything counts for its model.
+    Of a model of the user's own without what its function makes of the config (``own_builds.py``).
     """
     model, optimizer, train = config.model, config.optimizer, config.train
-    if model.name not in DEFAULT_DROPOUT:
-        return all_settings(config)
-    shape = (model.name, model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
+    shape: tuple[Any, ...] = (model.name,)
+    if model.name in DEFAULT_DROPOUT:
+        shape += (model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
     decay = (optimizer.decay_steps, optimizer.decay_rate) if optimizer.schedule == "exponential" else ()
     schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay, optimizer.args)
     return (shape, schedule, train.loss, train.metrics, train.precision, config.data)
-
-
-def has_settable(prepared: PreparedModel, config: Config) -> bool:
-    """Whether a model has numbers that can be set: not one of the user's own, nor one whose steps are traced by now."""
-    return config.model.name in DEFAULT_DROPOUT and prepared.whole is None
 
 
 class SettableHyperparameters:
     """Makes the numbers of a model settable, where it has such.
 
     Args:
-        prepared: as ``prepare_model`` gives it. The model can no longer be saved as a file.
-        config: the config that it was made from.
+        prepared: as ``prepare_model`` gives it.
+        is_known: whether all is known that a graph of the model depends on.
     """
 
-    def __init__(self, prepared: PreparedModel, config: Config) -> None:
+    def __init__(self, prepared: PreparedModel, is_known: bool) -> None:
         model = prepared.model
-        self.can_set = has_settable(prepared, config)
+        self.can_set = is_known and prepared.whole is None  # else its steps are traced by now
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
-        # In float64, so that each is rounded once, to the numbers the model computes in. Kernels are always float32.
-        self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
-        self.l2 = tf.Variable(0.0, trainable=False)
-        if self.can_set:
+        self.numbers = numbers_of(model) if self.can_set else []
+        for number in self.numbers:
+            number.make_settable()
+        if self.can_set and not self.compiled_by_user:
             rate = self.optimizer._learning_rate
             self.schedule = numbers_to_variables(rate, SCHEDULE_NUMBERS.get(type(rate), ()))
-            for layer in model.layers:
-                if isinstance(layer, keras.layers.Dropout):
-                    layer.call = self.dropout(layer)
-                if getattr(layer, "kernel_regularizer", None) is not None:
-                    layer.kernel_regularizer.l2 = self.l2
 
-    def set(self, config: Config, total_steps: int | None) -> None:
-        """Take the numbers of ``config``, which must agree in its ``traced_settings``."""
+    def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
+        """Take the numbers of ``config``, which must agree in its ``traced_settings``, and of what was built of it."""
         if not self.can_set:
             return
-        rate = learning_rate(config.optimizer, total_steps)
+        if not self.compiled_by_user:
+            self.set_schedule(learning_rate(config.optimizer, total_steps))
+        elif own is not None and own.rate is not None:
+            self.optimizer.learning_rate = own.rate
+        if own is not None:
+            set_numbers(self.numbers, own.numbers)
+            return
+        dropped, l2 = dropout_rate(config.model), config.model.l2
+        set_numbers(self.numbers, [dropped if isinstance(one, DropoutRate) else l2 for one in self.numbers])
+
+    def set_schedule(self, rate: Any) -> None:
         for name, variable in self.schedule.items():
             variable.assign(float(getattr(rate, name)))
         if not self.schedule:
             self.optimizer.learning_rate = rate
-        dropped = dropout_rate(config.model)
-        self.rate.assign(dropped)
-        self.scale.assign(1 / (1 - dropped))
-        self.l2.assign(config.model.l2)
-
-    def dropout(self, layer: keras.layers.Dropout) -> Any:
-        """``layer.call`` with a rate that is read in every step; else the same as Keras' and TensorFlow's."""
-
-        def call(inputs: Any, training: bool = False) -> Any:
-            if not training:
-                return inputs
-            noise = keras.random.uniform(tf.shape(inputs), dtype=inputs.dtype, seed=layer.seed_generator)
-            kept = noise >= tf.cast(self.rate, inputs.dtype)
-            return tf.where(kept, inputs * tf.cast(self.scale, inputs.dtype), tf.zeros((), inputs.dtype))
-
-        return call
 
 
 def numbers_to_variables(owner: object, names: tuple[str, ...]) -> dict[str, tf.Variable]:

@@ -2,6 +2,7 @@
 
 Building a model, and tracing its training and evaluation, takes longer than an epoch of a small one. Trials
 that differ in settable hyperparameters only share all three: the variables are set back to where a new model begins.
+A model of the user's own that could differ in something else is only built (``own_builds.py``).
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows
 from nn_train.engine.loop import Loop
 from nn_train.engine.loops import loop_of
+from nn_train.engine.models import DEFAULT_DROPOUT
 from nn_train.engine.preparation import prepare_model, total_steps
+from nn_train.engine.seeds import seed_states
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import assign, state_variables
-from nn_train.search.settable import SettableHyperparameters, all_settings, has_settable, traced_settings
+from nn_train.search.own_builds import OwnBuild, OwnBuilds
+from nn_train.search.settable import SettableHyperparameters, all_settings, traced_settings
 
 KEPT_MODELS = 32
 # TensorFlow does not give back what a graph took: 4 MB for the MLP, measured over 48 models made and forgotten.
@@ -34,15 +38,32 @@ KEPT_SEEDS = 4
 
 @dataclass
 class WarmModel:
-    """A traced model, and where its variables begin for each seed."""
+    """A traced model.
+
+    Attributes:
+        beginnings: where its variables begin for each seed.
+        own: what a function of the user's has built for the trial that has this model; None for built-in models, and
+            for one whose numbers cannot be set.
+    """
 
     loop: Loop
     settable: SettableHyperparameters
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
+    own: OwnBuild | None = None
+
+    def begin(self, config: Config, own: OwnBuild | None) -> None:
+        """Be as a new model of ``config`` is before its first step."""
+        self.own, model = own, self.loop.model
+        if own is None:
+            assign(state_variables(model), self.beginnings[config.seed])
+        else:
+            of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
+            assign(state_variables(model), [*own.weights, *of_optimizers, *own.seeds])
+        self.turn(config)
 
     def turn(self, config: Config) -> None:
         """Set every number of ``config`` that was not traced."""
-        self.settable.set(config, total_steps(config, self.loop.data))
+        self.settable.set(config, total_steps(config, self.loop.data), self.own)
         self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
 
 
@@ -52,6 +73,7 @@ class WarmModels:
     def __init__(self, replicas: Replicas) -> None:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
+        self.builds = OwnBuilds(replicas)
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.traced = 0
 
@@ -61,35 +83,51 @@ class WarmModels:
         Raises:
             RequestError: the model does not fit the data.
         """
-        keras.utils.set_random_seed(config.seed)
-        key = self.key(config, data, by_batches)
+        settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
+        own = self.own_build(config, data, settings)
+        key = self.key(config, data, settings, own)
         warm = self.models.pop(key, None)
+        keras.utils.set_random_seed(config.seed)
         if warm is None:
             self.make_room()
-            warm = self.build(config, data, varied, by_batches)
-            key = self.key(config, data, by_batches)  # of which more is known by now
-        elif config.seed not in warm.beginnings:
+            is_known = own is not None or config.model.name in DEFAULT_DROPOUT
+            warm = self.build(config, data, varied, by_batches, is_known)
+            if is_known and not warm.settable.can_set:
+                self.fixed.add(settings)
+                own, key = None, self.key(config, data, settings, None)
+        elif own is None and config.seed not in warm.beginnings:
             remember(warm, config.seed, prepare_model(config, data, self.replicas, by_batches=by_batches).model)
-        self.models[key] = warm
-        assign(state_variables(warm.loop.model), warm.beginnings[config.seed])
-        warm.turn(config)
+        if own is not None or config.model.name in DEFAULT_DROPOUT:  # else a trial may leave in it what nobody knows of
+            self.models[key] = warm
+        warm.begin(config, own)
         return warm
 
-    def key(self, config: Config, data: SplitData, by_batches: bool) -> Any:
+    def own_build(self, config: Config, data: SplitData, settings: Any) -> OwnBuild | None:
+        """What the user's function makes of ``config``; None where it has no graph that others could share."""
+        # What callbacks change in a model besides its variables would be there for the next trial.
+        if config.model.name in DEFAULT_DROPOUT or config.train.callbacks is not None:
+            return None
+        if not data.in_memory or settings in self.fixed:
+            return None
+        build = self.builds.get(config, data, settings)
+        return build if build.graph is not None else None
+
+    def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
-        settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
-        if settings in self.fixed:
-            settings = (*all_settings(config), by_batches)
+        if own is not None:
+            settings = (*settings, own.graph)
+        elif config.model.name not in DEFAULT_DROPOUT or settings in self.fixed:
+            settings = (*all_settings(config), settings[-1])
         return settings, may_be_without_rows(data, config.train.batch_size, self.replicas)
 
-    def build(self, config: Config, data: SplitData, varied: Collection[str], by_batches: bool) -> WarmModel:
+    def build(
+        self, config: Config, data: SplitData, varied: Collection[str], by_batches: bool, is_known: bool
+    ) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
         prepared = prepare_model(config, data, self.replicas, varied, by_batches)
         loop = loop_of(prepared, config, data, self.replicas)
-        if not has_settable(prepared, config):
-            self.fixed.add((*traced_settings(config), by_batches))
-        warm = WarmModel(loop=loop, settable=SettableHyperparameters(prepared, config))
+        warm = WarmModel(loop=loop, settable=SettableHyperparameters(prepared, is_known))
         remember(warm, config.seed, loop.model)
         return warm
 

@@ -1,0 +1,103 @@
+"""The numbers of a model's layers that a traced graph can read from variables: dropout rates, L1 and L2 penalties.
+
+The arithmetic is that of the constants they replace, so that a trial ends with the same bits as a run of its config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+ANY = 0.5  # stands in a description for any number of its kind
+
+
+class LayerNumber(Protocol):
+    """A number above 0 in a model; 0 is another graph, as it is for Keras.
+
+    Attributes:
+        value: what the model was built with.
+    """
+
+    value: float
+
+    def hide(self) -> None:
+        """Put ``ANY`` in its place."""
+
+    def make_settable(self) -> None:
+        """From now on graphs read it, also those that are traced later."""
+
+    def set(self, value: float) -> None:
+        """Give it another value; after ``make_settable``."""
+
+
+class DropoutRate:
+    """The rate of a ``keras.layers.Dropout``."""
+
+    def __init__(self, layer: keras.layers.Dropout) -> None:
+        self.layer, self.value = layer, float(layer.rate)
+        self.rate: tf.Variable
+        self.scale: tf.Variable
+
+    def hide(self) -> None:
+        self.layer.rate = ANY
+
+    def make_settable(self) -> None:
+        # In float64, so that each is rounded once, to the numbers the model computes in.
+        self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
+        self.layer.call = self.call
+
+    def set(self, value: float) -> None:
+        self.layer.rate = value  # for whoever looks at the layer
+        self.rate.assign(value)
+        self.scale.assign(1 / (1 - value))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """``Dropout.call`` with a rate that is read in every step; else the same as Keras' and TensorFlow's."""
+        if not training:
+            return inputs
+        noise = keras.random.uniform(tf.shape(inputs), dtype=inputs.dtype, seed=self.layer.seed_generator)
+        kept = noise >= tf.cast(self.rate, inputs.dtype)
+        return tf.where(kept, inputs * tf.cast(self.scale, inputs.dtype), tf.zeros((), inputs.dtype))
+
+
+class Penalty:
+    """The factor of a ``keras.regularizers.L1`` or ``L2``."""
+
+    def __init__(self, regularizer: Any, name: str) -> None:
+        self.regularizer, self.name = regularizer, name
+        self.value = float(getattr(regularizer, name))
+        self.factor: tf.Variable
+
+    def hide(self) -> None:
+        setattr(self.regularizer, self.name, ANY)
+
+    def make_settable(self) -> None:
+        self.factor = tf.Variable(0.0, trainable=False)  # weights are float32 in every precision
+        setattr(self.regularizer, self.name, self.factor)
+
+    def set(self, value: float) -> None:
+        self.factor.assign(value)
+
+
+def numbers_of(model: keras.Model) -> list[LayerNumber]:
+    """Those of a model, in the order of its layers."""
+    found: list[LayerNumber] = []
+    seen: set[int] = set()
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.Dropout and layer.rate > 0 and layer.noise_shape is None:
+            found.append(DropoutRate(layer))
+        for held in vars(layer).values():
+            name = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}.get(type(held))
+            if name is not None and id(held) not in seen and getattr(held, name) > 0:
+                seen.add(id(held))
+                found.append(Penalty(held, name))
+    return found
+
+
+def set_numbers(numbers: Sequence[LayerNumber], values: Sequence[float]) -> None:
+    """Give each its value."""
+    for number, value in zip(numbers, values, strict=True):
+        number.set(value)

@@ -1,0 +1,114 @@
+"""Model functions of a user's, for trials in warm processes."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+def dense(input_shape, num_classes, *middle, end=(), **first):
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(12, "relu", **first), *middle]
+    return keras.Sequential([*layers, keras.layers.Dense(num_classes), *end])
+
+
+def plain(input_shape, num_classes, units=12):
+    return dense(input_shape, num_classes, keras.layers.Dense(units))
+
+
+def numbers(config, input_shape, num_classes):
+    """Two dropout rates and two penalties, all from the config."""
+    rate, factor = config.model.dropout, config.model.l2
+    first = {"kernel_regularizer": keras.regularizers.L2(factor), "bias_regularizer": keras.regularizers.L1(factor / 2)}
+    wide = [keras.layers.Dropout(rate), keras.layers.Dense(8), keras.layers.Dropout(rate / 2)]
+    return dense(input_shape, num_classes, *wide, **first)
+
+
+def initial(config, input_shape, num_classes):
+    """The config says only where the weights begin."""
+    model = dense(input_shape, num_classes)
+    model.layers[1].kernel.assign(model.layers[1].kernel * config.model.dropout)
+    return model
+
+
+def compiled(config, input_shape, num_classes):
+    unnamed = keras.metrics.MeanIoU(3, sparse_y_pred=False)
+    model = dense(input_shape, num_classes, keras.layers.Dropout(config.model.dropout))
+    optimizer = keras.optimizers.RMSprop(config.optimizer.learning_rate)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy", unnamed])
+    return model
+
+
+def scheduled(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes)
+    decay = keras.optimizers.schedules.ExponentialDecay(config.optimizer.learning_rate, 7, 0.8)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(decay), loss, metrics=["accuracy"])
+    return model
+
+
+def own_loss(config, input_shape, num_classes):
+    """A loss of which no description tells what it has of the config."""
+    model = dense(input_shape, num_classes)
+    factor = config.model.dropout
+
+    def loss(y, scores):
+        return factor * keras.losses.sparse_categorical_crossentropy(y, scores, from_logits=True)
+
+    model.compile(keras.optimizers.SGD(0.1), loss, metrics=["accuracy"])
+    return model
+
+
+def branching(config, input_shape, num_classes):
+    wide = [keras.layers.Dense(8, "tanh")] if config.model.dropout > 0.3 else []
+    return dense(input_shape, num_classes, *wide)
+
+
+def precise(config, input_shape, num_classes):
+    dtype = "float64" if config.model.dropout > 0.3 else "float32"
+    return dense(input_shape, num_classes, keras.layers.Dense(8, dtype=dtype))
+
+
+class Scale(keras.layers.Layer):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+class Counting(keras.layers.Layer):
+    """Keeps what no state of a model has."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = tf.Variable(1.0, trainable=False)
+
+    def call(self, inputs):
+        self.calls.assign_add(1.0)
+        return inputs / self.calls
+
+
+def counting_plain(input_shape, num_classes):
+    return dense(input_shape, num_classes, Counting())
+
+
+def own_layer(config, input_shape, num_classes):
+    return dense(input_shape, num_classes, Scale(config.model.dropout))
+
+
+def own_layer_plain(input_shape, num_classes):
+    return dense(input_shape, num_classes, Scale(0.5))
+
+
+def anonymous(config, input_shape, num_classes):
+    factor = config.model.dropout
+    return dense(input_shape, num_classes, keras.layers.Lambda(lambda scores: scores * factor))
+
+
+def patched(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes, keras.layers.Activation("linear"))
+    factor = config.model.dropout
+    model.layers[2].call = lambda inputs: inputs * factor
+    return model
