@@ -153,6 +153,13 @@ class WritingModels:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """What a person should know of a search, although it goes on: one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class SearchEnded:
     """What a pipeline's search has found.
 
@@ -195,7 +202,7 @@ class About:
 
 
 OfTraining = Starting | Waiting | Started | StepsDone | EpochEnded | Finished | Leaving | WorkersLost
-OfSearch = Waiting | PhaseStarted | TrialEnded | WritingModels
+OfSearch = Waiting | PhaseStarted | TrialEnded | WritingModels | Warned
 OfPipeline = StageStarted | SearchEnded | Line | About
 Event = OfTraining | OfSearch | OfPipeline
 Handler = Callable[[Event], None]

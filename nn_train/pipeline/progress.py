@@ -16,6 +16,7 @@ from nn_train.events import (
     StageStarted,
     Started,
     TrialEnded,
+    Warned,
     WritingModels,
 )
 from nn_train.pipeline.driver import PipelineResult
@@ -47,7 +48,7 @@ class Progress:
 
     def pass_on(self, config: Config, event: Event) -> None:
         """An event of a search or of a training, to the one that prints those."""
-        of_search = isinstance(event, PhaseStarted | TrialEnded | WritingModels)
+        of_search = isinstance(event, PhaseStarted | TrialEnded | WritingModels | Warned)
         # The first event of a search can be that it waits, as that of a training.
         other_kind = of_search and not isinstance(self.inner, search_progress.Progress)
         if config != self.config or self.inner is None or other_kind:

@@ -1,10 +1,13 @@
-"""Where the metrics of a run go besides ``metrics.jsonl``: TensorBoard and MLflow. Chief only."""
+"""Where the metrics of a run go besides ``metrics.jsonl``: TensorBoard and MLflow. Chief only.
+
+Those of a search are in ``search/loggers.py``.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +18,7 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import TENSORBOARD
 
 MLFLOW_RUN = "mlflow_run_id"
+PARTS = ("train", "validation")  # folders of ``tensorboard/``
 
 
 class Logger(Protocol):
@@ -82,6 +86,18 @@ def one_line(error: Exception) -> str:
     return without_passwords(" ".join(str(error).split("\n")[0].split())[:300] or type(error).__name__)
 
 
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    """What of a row can be drawn."""
+    return {name: value for name, value in row.items() if isinstance(value, int | float) and name != "epoch"}
+
+
+def scalars(row: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """The numbers of a row as TensorBoard has them: folder, tag and value, named as Keras names them."""
+    for name, value in numbers(row).items():
+        part = "validation" if name.startswith("val_") else "train"
+        yield part, f"epoch_{name.removeprefix('val_')}", value
+
+
 class TensorBoardLogger:
     """Event files in ``tensorboard/train`` and ``tensorboard/validation``, with the tags that Keras uses."""
 
@@ -91,15 +107,12 @@ class TensorBoardLogger:
         self.tf, self.folder = tf, folder
         # TensorFlow's writer knows local files only; elsewhere the files are written here and copied.
         self.local = Path(folder.path(TENSORBOARD)) if folder.is_local else Path(tempfile.mkdtemp())
-        self.writers = {part: tf.summary.create_file_writer(str(self.local / part)) for part in ("train", "validation")}
+        self.writers = {part: tf.summary.create_file_writer(str(self.local / part)) for part in PARTS}
 
     def log(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if name == "epoch" or not isinstance(value, int | float):
-                continue
-            part = "validation" if name.startswith("val_") else "train"
+        for part, tag, value in scalars(row):
             with self.writers[part].as_default():
-                self.tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=row["epoch"])
+                self.tf.summary.scalar(tag, value, step=row["epoch"])
         for writer in self.writers.values():
             writer.flush()
         if not self.folder.is_local:
@@ -111,6 +124,24 @@ class TensorBoardLogger:
             writer.close()
 
 
+def fail_fast() -> None:
+    """By default MLflow tries for minutes, while all workers wait."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+
+def experiment_name() -> str:
+    """The MLflow experiment of all runs and searches."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train")
+
+
+def parameters(config: Config) -> dict[str, Any]:
+    """Every field of a job, ``section.field`` to value."""
+    sections = config_to_dict(config)
+    fields = {f"{s}.{k}": v for s, d in sections.items() if isinstance(d, dict) for k, v in d.items()}
+    return {**fields, "seed": config.seed}
+
+
 class MLflowLogger:
     """A run in the MLflow experiment ``nn_train``, at ``MLFLOW_TRACKING_URI``; a continued run goes on in it."""
 
@@ -118,21 +149,16 @@ class MLflowLogger:
         import mlflow
 
         self.mlflow = mlflow
-        # By default it tries for minutes, while all workers wait.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train"))
+        fail_fast()
+        mlflow.set_experiment(experiment_name())
         if folder.exists(MLFLOW_RUN):
             mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())
             return
         folder.write(MLFLOW_RUN, mlflow.start_run(run_name=config.job_name).info.run_id.encode())
-        sections = config_to_dict(config)
-        mlflow.log_params({f"{s}.{k}": v for s, d in sections.items() if isinstance(d, dict) for k, v in d.items()})
-        mlflow.log_params({"seed": config.seed})
+        mlflow.log_params(parameters(config))
 
     def log(self, row: dict[str, Any]) -> None:
-        numbers = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "epoch"}
-        self.mlflow.log_metrics(numbers, step=row["epoch"])
+        self.mlflow.log_metrics(numbers(row), step=row["epoch"])
 
     def close(self) -> None:
         self.mlflow.end_run()

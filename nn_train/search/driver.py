@@ -47,7 +47,8 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
 
     Args:
         config: the job that every trial varies; ``train.epochs`` is the most that a trial trains.
-        on_event: called with every event: ``PhaseStarted``, ``TrialEnded``, ``WritingModels``, ``Waiting``.
+        on_event: called with every event: ``PhaseStarted``, ``TrialEnded``, ``WritingModels``,
+            ``Waiting``, ``Warned``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Raises:

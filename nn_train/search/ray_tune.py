@@ -19,7 +19,7 @@ from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
-from nn_train.events import Handler, PhaseStarted, WritingModels
+from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
@@ -28,6 +28,7 @@ from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
+from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import (
     CONFIRM,
     EXTEND,
@@ -125,31 +126,36 @@ class Session:
 
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
-        ended = ""
-        for phase in (SEARCH, EXTEND, CONFIRM):
-            reason = self.run_phase(phase)
-            ended = ended or reason
-            if reason and "target" not in reason:
-                break
+        ended, is_new = "", not self.journal.records
+
+        def warn(text: str) -> None:
+            self.on_event(Warned(text))
+
+        with SearchLoggers(self.config, self.space, self.folder, warn, must_work=is_new) as loggers:
+            for phase in (SEARCH, EXTEND, CONFIRM):
+                reason = self.run_phase(phase, loggers)
+                ended = ended or reason
+                if reason and "target" not in reason:
+                    break
         return ended
 
-    def run_phase(self, phase: str) -> str:
+    def run_phase(self, phase: str, loggers: SearchLoggers) -> str:
         """Run the trials of one phase, and again those that were lost."""
         attempts = self.config.run.max_failures + 1
         for attempt in range(1, attempts + 1):
             points = self.open_in(phase)
             if not points:
                 break
-            watcher = self.run_trials(phase, points, last_attempt=attempt == attempts)
+            watcher = self.run_trials(phase, points, loggers, last_attempt=attempt == attempts)
             if watcher.reason or not watcher.lost:
                 return watcher.reason
         return ""
 
-    def run_trials(self, phase: str, points: list[Any], last_attempt: bool) -> Watcher:
+    def run_trials(self, phase: str, points: list[Any], loggers: SearchLoggers, last_attempt: bool) -> Watcher:
         """One call of Ray Tune."""
         config, search = self.config, self.config.search
         known = (config, self.space, self.folder, self.journal)
-        watcher = Watcher(*known, phase, self.deadline, self.on_event, last_attempt)
+        watcher = Watcher(*known, phase, self.deadline, self.on_event, loggers, last_attempt)
         self.on_event(PhaseStarted(phase, open=len(points), known=len(self.journal.records)))
         scheduler: Any = Fifo()
         if phase == SEARCH:

@@ -15,7 +15,9 @@ from nn_train.config.space import Space, resolve
 from nn_train.events import Handler, TrialEnded
 from nn_train.search.algorithms import is_listed
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, forget_trial, trial_folder
+from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
+from nn_train.search.trial_metrics import RUNNING
 from nn_train.storage.folder import ResultsFolder
 
 HOPELESS = 10  # when so many first trials fail, and no other ends, the others will fail as well
@@ -28,6 +30,7 @@ class Watcher(Callback, tune.Stopper):
     Args:
         phase: its name.
         deadline: when to stop, in seconds since 1970; None: never.
+        loggers: told of each epoch and each end.
         last_attempt: whether a lost trial is recorded as failed; else it is left open, to be run again.
 
     Attributes:
@@ -44,11 +47,12 @@ class Watcher(Callback, tune.Stopper):
         phase: str,
         deadline: float | None,
         on_event: Handler,
+        loggers: SearchLoggers,
         last_attempt: bool = True,
     ) -> None:
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
         self.phase, self.deadline, self.on_event = phase, deadline, on_event
-        self.last_attempt = last_attempt
+        self.loggers, self.last_attempt = loggers, last_attempt
         self.reason, self.failed = "", 0
         self.lost: set[str] = set()
         self.given_up: set[str] = set()
@@ -81,6 +85,8 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
+        if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
+            self.loggers.log(self.record(trial, result, RUNNING, ""))
         if self.phase == CONFIRM:
             return  # which needs every seed, and all its epochs
         if not self.reason and not result["cause"] and reaches(result["value"], self.config):
@@ -113,19 +119,9 @@ class Watcher(Callback, tune.Stopper):
 
     def record_end(self, trial: Trial, result: dict[str, Any], status: str, cause: str) -> None:
         """Write the record of a trial that has ended."""
-        point = trial.config
-        record = Record(
-            trial=point["trial"],
-            phase=self.phase,
-            status=status,
-            cause=cause,
-            draws=dict(point.get("draws") or {}),
-            values=result.get("values") or point.get("values") or resolve(self.space, point["draws"]),
-            rows=result.get("rows", []),
-            epochs=self.config.train.epochs,
-            started=self.started.pop(point["trial"], time.time()),
-            finished=time.time(),
-        )
+        record = self.record(trial, result, status, cause)
+        self.started.pop(record.trial, None)
+        self.loggers.log(record)  # first: what is in the journal is not run, and logged, again
         self.journal.add(record)
         self.keep_models(record)
         if status == FAILED:
@@ -136,6 +132,22 @@ class Watcher(Callback, tune.Stopper):
                 self.reason = f"{self.failed} trials failed" + (", and no other was run" if hopeless else "")
         result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
         self.on_event(TrialEnded(record.trial, status, record.value(self.config.search.metric), record.rows))
+
+    def record(self, trial: Trial, result: dict[str, Any], status: str, cause: str) -> Record:
+        """What is known of a trial by now."""
+        point = trial.config
+        return Record(
+            trial=point["trial"],
+            phase=self.phase,
+            status=status,
+            cause=cause,
+            draws=dict(point.get("draws") or {}),
+            values=result.get("values") or point.get("values") or resolve(self.space, point["draws"]),
+            rows=result.get("rows", []),
+            epochs=self.config.train.epochs,
+            started=self.started.get(point["trial"], time.time()),
+            finished=time.time(),
+        )
 
     def keep_models(self, record: Record) -> None:
         """Delete what no longer belongs to the best models of the whole search."""

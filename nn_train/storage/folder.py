@@ -123,13 +123,26 @@ class ResultsFolder:
             stream.write(content)
 
     def _write_locally(self, target: str, content: bytes) -> None:
+        self._make_place(target)
+        write_whole(target, content)
+
+    def _make_place(self, target: str) -> None:
         if self.needs is not None:
             try:
                 os.stat(self.needs)
             except (FileNotFoundError, NotADirectoryError):
                 raise OSError(errno.ESTALE, GONE) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        write_whole(target, content)
+
+    def append(self, name: str, content: bytes) -> None:
+        """Add to the end of a local file; a crash may leave a part of it. Object stores cannot do that."""
+
+        def add() -> None:
+            self._make_place(self._inside(name))
+            with open(self._inside(name), "ab") as file:
+                file.write(content)
+
+        self._tried("written", name, add)
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""

@@ -57,10 +57,75 @@ def accuracy_of(folder, config):
     return np.mean(predicted.argmax(-1) == held_out.y)
 
 
-def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_path):
+def hparams_of(folder):
+    """What TensorBoard's HParams tab shows: trial to its session group."""
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    events = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(folder))
+    events.Reload()
+    provider = data_provider.MultiplexerDataProvider(events, str(folder))
+    shown = backend_context.Context(TBContext(data_provider=provider))
+    columns = shown.experiment_from_metadata(
+        RequestContext(), "", True, shown.hparams_metadata(RequestContext(), ""), None
+    )
+    asked = [api_pb2.ColParams(hparam=one.name) for one in columns.hparam_infos]
+    asked += [api_pb2.ColParams(metric=one.name) for one in columns.metric_infos]
+    request = api_pb2.ListSessionGroupsRequest(
+        allowed_statuses=api_pb2.Status.values(), col_params=asked, slice_size=1000
+    )
+    answer = list_session_groups.Handler(RequestContext(), shown, "", request).run()
+    return {group.name: group for group in answer.session_groups}
+
+
+def check_tensorboard(folder, outcome):
+    """Each trial has its curve, its values and its metric."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    groups = hparams_of(folder)
+    assert set(groups) == {record.trial for record in outcome.records}
+    for record in outcome.records:
+        curves = EventAccumulator(str(folder / record.trial / "validation"))
+        curves.Reload()
+        shown = [(event.step, event.value) for event in curves.Scalars("epoch_accuracy")]
+        assert shown == [(row["epoch"], pytest.approx(row["val_accuracy"])) for row in record.rows]
+        group = groups[record.trial]
+        values = {name: value.number_value for name, value in group.hparams.items()}
+        assert values == record.values
+        best = next(one for one in group.metric_values if one.name.tag == "best_epoch/val_accuracy")
+        assert best.value == pytest.approx(record.value("val_accuracy"))
+
+
+def check_mlflow(outcome):
+    """Each trial has a run within that of the search."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("nn_train").experiment_id
+    named = {run.info.run_name: run for run in client.search_runs([experiment])}
+    parent = named.pop("s")
+    assert parent.info.status == "FINISHED"
+    assert set(named) == {record.trial for record in outcome.records}
+    for record in outcome.records:
+        run = named[record.trial]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.params == {name: str(value) for name, value in record.values.items()}
+        assert run.info.status == {"completed": "FINISHED", "stopped": "KILLED"}[record.status]
+        logged = client.get_metric_history(run.info.run_id, "val_accuracy")
+        assert [one.value for one in logged] == [row["val_accuracy"] for row in record.rows]
+
+
+def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlflow").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.0, 0.5]}, "train.batch_size": {"choice": [8, 16]}}
-    config = make(tmp_path, space=space, search={"num_trials": 6, "scheduler": "asha", "keep_best": 2})
+    searched = {"num_trials": 6, "scheduler": "asha", "keep_best": 2}
+    config = make(tmp_path, space=space, search=searched, run={"loggers": ["tensorboard", "mlflow"]})
     outcome = search(config)
+    check_tensorboard(tmp_path / "s" / "tensorboard", outcome)
+    check_mlflow(outcome)
     assert outcome.ran == 6
     found = load_search(tmp_path / "s")
     assert {trial.status for trial in found.trials} <= {"completed", "stopped"}
@@ -122,12 +187,14 @@ def test_a_trial_takes_over_the_weights_of_a_better_one_and_changes_its_numbers(
     # The lower learning rate is the worse by definition, and the better of two trials that run cannot end before
     # the other has been compared with it.
     found_better = {"scheduler": "pbt", "num_trials": 4, "metric": "learning_rate"}
-    outcome = search(make(tmp_path, epochs=4, search=found_better, train={"callbacks": "user_callbacks:two_abreast"}))
+    sections = {"train": {"callbacks": "user_callbacks:two_abreast"}, "run": {"loggers": ["tensorboard"]}}
+    outcome = search(make(tmp_path, epochs=4, search=found_better, **sections))
     assert [epochs(record) for record in outcome.records] == [[1, 2, 3, 4]] * 4
     rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
     assert max(len(rate) for rate in rates) > 1, "no trial went on with other numbers"
     beginnings = [json.dumps(numbers(record.rows)[0]) for record in outcome.records]
     assert len(set(beginnings)) < len(beginnings), "no trial took over another's weights"
+    check_tensorboard(tmp_path / "s" / "tensorboard", outcome)
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ import io
 import pytest
 from trial_records import job, record
 
-from nn_train.events import PhaseStarted, TrialEnded, WritingModels
+from nn_train.events import PhaseStarted, TrialEnded, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.progress import QUIET_SECONDS, Progress
 
@@ -43,6 +43,7 @@ def test_a_search_says_what_it_is_about_to_do():
     screen.phase("confirm", 6)
     screen.progress(WritingModels(1))
     screen.progress(WritingModels(3))
+    screen.progress(Warned("mlflow does not work"))
     assert screen.lines == [
         "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
         "searching: 10 trials",
@@ -51,6 +52,7 @@ def test_a_search_says_what_it_is_about_to_do():
         "training the best again with other seeds: 6 trials",
         "writing the best model",
         "writing the 3 best models",
+        "warning: mlflow does not work",
     ]
 
 

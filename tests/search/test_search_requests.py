@@ -9,7 +9,7 @@ from trial_records import job
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
-from nn_train.search.driver import check_folder, check_search
+from nn_train.search.driver import check_folder, check_request, check_search
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -27,6 +27,14 @@ from nn_train.storage.folder import ResultsFolder
 def test_a_search_that_cannot_choose_is_refused(sections, said):
     with pytest.raises(RequestError, match=said):
         check_search(config_from_dict(sections))
+
+
+def test_a_logger_that_cannot_work_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    config = job(tmp_path)
+    run = dataclasses.replace(config.run, loggers=("mlflow",))
+    with pytest.raises(RequestError, match=r"run\.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI"):
+        check_request(dataclasses.replace(config, run=run))
 
 
 def test_a_metric_of_training_needs_no_validation_examples():

@@ -32,6 +32,16 @@ class TuneTrial:
         return self.recovers
 
 
+class Heard:
+    """Loggers that note what they are told."""
+
+    def __init__(self):
+        self.told = []
+
+    def log(self, record):
+        self.told.append((record.trial, record.status, len(record.rows)))
+
+
 @dataclass
 class Stage:
     """A watcher with the folder that it looks after."""
@@ -42,12 +52,14 @@ class Stage:
     phase: str = "search"
     deadline: float | None = None
     said: list[Any] = field(default_factory=list)
+    loggers: Heard = field(default_factory=Heard)
 
     def __post_init__(self):
         config, folder = job(self.folder, **self.search), ResultsFolder(str(self.folder))
         journal = journal_of(folder, *self.earlier)
         space = parse_space(config.search.space, config)
-        self.watcher = Watcher(config, space, folder, journal, self.phase, self.deadline, self.said.append)
+        known = (config, space, folder, journal)
+        self.watcher = Watcher(*known, self.phase, self.deadline, self.said.append, self.loggers)
 
     @property
     def ended(self):
@@ -99,6 +111,32 @@ def test_a_trial_is_taken_down_when_it_ends_and_as_what(tmp_path, ended, cause, 
     assert one.epochs == 4
     assert 0 < one.started <= one.finished
     assert stage.said == [TrialEnded("t00000", status, one.value("val_accuracy"), one.rows)]
+
+
+@pytest.mark.parametrize("phase", ["search", "confirm"])
+def test_loggers_are_told_of_every_epoch_and_end(tmp_path, phase):
+    stage = Stage(tmp_path, phase=phase)
+    first, second = stage.start("t00000"), stage.start("t00001")
+    stage.report(first, 0.5)
+    stage.report(second, 0.4)
+    stage.report(first, 0.5, 0.6, ended=True)
+    stage.watcher.on_trial_complete(0, [], first)
+    stage.watcher.on_trial_complete(0, [], second)
+    expected = [
+        ("t00000", "running", 1),
+        ("t00001", "running", 1),
+        ("t00000", "completed", 2),
+        ("t00001", "stopped", 1),
+    ]
+    assert stage.loggers.told == expected
+
+
+def test_loggers_hear_no_more_of_a_trial_that_reached_the_target(tmp_path):
+    stage = Stage(tmp_path, search={"target": 0.5})
+    trial = stage.start("t00000")
+    stage.report(trial, 0.6)
+    stage.report(trial, 0.6, 0.7)
+    assert stage.loggers.told == [("t00000", "running", 1), ("t00000", "stopped", 1)]
 
 
 def test_values_that_changed_on_the_way_are_those_taken_down(tmp_path):
