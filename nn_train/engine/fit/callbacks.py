@@ -25,6 +25,7 @@ ONLY_LOOK = {
     getattr(keras.callbacks, name)
     for name in ("ModelCheckpoint", "BackupAndRestore", "CSVLogger", "ProgbarLogger", "TensorBoard", "TerminateOnNaN")
 }
+MODULES_OF_KERAS = {one.__module__ for one in vars(keras.callbacks).values() if isinstance(one, type)}
 
 
 class OnAllWorkers(keras.callbacks.Callback):
@@ -170,7 +171,7 @@ def hears(callback: keras.callbacks.Callback, hook: str) -> bool:
     """Whether a callback does something at a moment. Some of Keras' own do so at batches only where they were asked."""
     methods = [getattr(callback, name) for name in (hook, OLD_NAMES.get(hook, hook))]
     modules = [str(getattr(method, "__module__", "")) for method in methods if not is_default(method)]
-    if "_batch_" not in hook or not all(module.startswith("keras.") for module in modules):
+    if "_batch_" not in hook or not MODULES_OF_KERAS.issuperset(modules):
         return bool(modules)
     asked = {getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")} != {"epoch"}
     asked |= getattr(callback, "write_steps_per_second", False) or getattr(callback, "_start_batch", 0) > 0
