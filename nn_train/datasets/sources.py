@@ -20,6 +20,7 @@ from nn_train.storage.retry import patiently
 from nn_train.storage.uris import open_uri, read_object
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+TEST_KEYS = NPZ_KEYS[2:]
 NAMES = "class_names"
 MORE_KEYS = ("x_val", "y_val", "sample_weight", "sample_weight_val", NAMES)  # that may be there
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -46,6 +47,17 @@ def load_data(config: DataConfig) -> SplitData:
         return from_entry_point(source, config)
     arrays = read_arrays(source)
     return from_arrays(arrays, source, config, arrays.pop(NAMES, None))
+
+
+def load_test(config: DataConfig) -> SplitData:
+    """As ``load_data``, for the test examples alone: an ``.npz`` need have no others. Raises RequestError."""
+    source = config.source
+    if is_entry_point(source) or ("/" not in source and not source.endswith(".npz")):
+        return load_data(config)
+    arrays = parse_npz(read_bytes(source), source, TEST_KEYS)
+    names = arrays.pop(NAMES, None)
+    test = {key: arrays[key] for key in TEST_KEYS}
+    return from_arrays({**test, **dict(zip(NPZ_KEYS, test.values(), strict=False))}, source, config, names)
 
 
 def can_check_early(source: str) -> bool:
@@ -100,23 +112,23 @@ def read_bytes(source: str, field: str = "data.source") -> bytes:
         raise kind(f"{where}: {first_line(error)}") from error
 
 
-def parse_npz(content: bytes, source: str) -> dict[str, np.ndarray]:
+def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` in Keras' layout. Never unpickles."""
     if content[:4] not in ZIP_MAGIC:
         raise RequestError(
-            f"data.source: {source} is not an .npz file; save {', '.join(NPZ_KEYS)} into one with numpy.savez"
+            f"data.source: {source} is not an .npz file; save {', '.join(needed)} into one with numpy.savez"
         )
     try:
         with warnings.catch_warnings(), np.load(io.BytesIO(content), allow_pickle=False) as archive:
             warnings.simplefilter("ignore", UserWarning)  # headers of Python 2 are read, only more slowly
-            missing = [key for key in NPZ_KEYS if key not in archive.files]
+            missing = [key for key in needed if key not in archive.files]
             if missing:
                 raise RequestError(
                     f"data.source: {source} lacks {', '.join(missing)}; it holds "
-                    f"{', '.join(archive.files) or 'nothing'}, expected {', '.join(NPZ_KEYS)}"
+                    f"{', '.join(archive.files) or 'nothing'}, expected {', '.join(needed)}"
                 )
             there = [key for key in MORE_KEYS if key in archive.files]
-            arrays = {key: archive[key] for key in (*NPZ_KEYS, *there)}
+            arrays = {key: archive[key] for key in (*needed, *there)}
     except RequestError:
         raise
     except ValueError as error:

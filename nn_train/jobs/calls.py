@@ -103,6 +103,7 @@ def evaluate(
     /,
     output: Output = REPORT,
     *,
+    data: object = None,
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path: ...
@@ -119,6 +120,7 @@ def evaluate(model: Any, *args: Any, **named: Any) -> Any:
         model: a run or several: what ``train`` and ``tune`` gave, paths or URIs. Or a ``keras.Model``; all other
             arguments are then those of its ``evaluate``, and the numbers those of one worker (docs/parity.md).
         output: the local folder of the report (``results/report``).
+        data: other test examples than the runs' own: whatever ``train`` takes, of which the test part is used.
         scaling: fields of the section, such as ``{"num_workers": 2}``; None: one worker.
         verbose: let the logs of Ray and TensorFlow through.
 
@@ -180,15 +182,19 @@ def evaluate_runs(
     runs: Run | Sequence[Run],
     output: Output = REPORT,
     *,
+    data: object = None,
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path:
+    from nn_train.jobs.given_values import source_of
     from nn_train.prediction import driver
-    from nn_train.prediction.arguments import local_path
+    from nn_train.prediction.arguments import local_path, other_source
 
     named = list(runs) if isinstance(runs, list | tuple) else [runs]
     folders = [folder_of(cast("Run", run)) for run in named]
-    return driver.evaluate_runs(folders, local_path(os.fspath(output)), scaling_of(scaling), say, verbose)
+    source = None if data is None else other_source(source_of(data), folders)
+    place = local_path(os.fspath(output))
+    return driver.evaluate_runs(folders, place, scaling_of(scaling), say, verbose, source=source)
 
 
 def predict_with_run(

@@ -16,6 +16,7 @@ def run(argv: Sequence[str]) -> int:
     asked = read_arguments(argv)
     from nn_train.prediction.driver import evaluate_runs
 
-    page = evaluate_runs(asked.runs, asked.output, asked.scaling, lambda line: print(line, flush=True), asked.verbose)
+    say = lambda line: print(line, flush=True)  # noqa: E731
+    page = evaluate_runs(asked.runs, asked.output, asked.scaling, say, asked.verbose, source=asked.source)
     print(page)
     return 0

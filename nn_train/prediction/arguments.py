@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config.cli import command_of
+from nn_train.config.entry_points import check_function
+from nn_train.config.options import is_entry_point
 from nn_train.config.parse import coerce, read_section
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
@@ -24,12 +26,14 @@ class Arguments:
     Attributes:
         runs: folders or URIs; none: the report in ``output`` is written again.
         output: the local folder of the report.
+        source: of other test examples than those of the runs; None: theirs.
         scaling: of the workers that predict.
         verbose: whether to show the logs of Ray and TensorFlow.
     """
 
     runs: list[str]
     output: Path
+    source: str | None
     scaling: ScalingConfig
     verbose: bool
 
@@ -52,6 +56,12 @@ def make_parser() -> Parser:
         help="folders or URIs of finished runs; that of a finished search stands for its best models",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="local folder of the report")
+    parser.add_argument(
+        "--data.source",
+        metavar="SOURCE",
+        help="evaluate on the test examples of this source, as train takes it (an .npz needs x_test, y_test), "
+        "instead of the runs' own",
+    )
     add_common(parser)
     parser.epilog = "Without --runs the report in --output is written again; nothing is predicted."
     return parser
@@ -113,9 +123,22 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
+        source=other_source(given["data.source"], given["runs"]),
         scaling=scaling_of(given),
         verbose=given["verbose"],
     )
+
+
+def other_source(source: str | None, runs: Sequence[str]) -> str | None:
+    """The checked name of other test examples. RequestError for what can be none, or where nothing is predicted."""
+    if source is None:
+        return None
+    if not runs:
+        raise RequestError("--data.source: nothing is predicted without --runs")
+    if is_entry_point(source):
+        check_function("--data.source", source)
+    named: str = read_section("data", {"source": source}).source
+    return named
 
 
 def place(option: str, text: str) -> str:

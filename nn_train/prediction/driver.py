@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.evaluation import merge_shards, store_predictions
@@ -28,6 +29,7 @@ def evaluate_runs(
     say: Say = lambda line: None,
     verbose: bool = False,
     searches: Sequence[str | Path] = (),
+    source: str | None = None,
 ) -> Path:
     """Evaluate finished runs on their test set and report on them.
 
@@ -41,6 +43,7 @@ def evaluate_runs(
         verbose: let the logs of Ray and TensorFlow through.
         searches: paths or URIs of searches to show as well, whose best models are not evaluated. They need
             ``run_dirs`` beside them; a search that is named twice is shown once.
+        source: of other test examples than those that came with the training examples; None: those.
 
     Returns:
         The path of ``report.html``.
@@ -52,7 +55,8 @@ def evaluate_runs(
     """
     workers = scaling or ScalingConfig(num_workers=1)
     with hold([ResultsFolder(str(output), "report.html")], lambda text: say(f"waiting for {text}"), "--output"):
-        images = predict_all(run_dirs, searches, output, workers, say, verbose) if run_dirs or searches else None
+        asked = (run_dirs, searches, source)
+        images = predict_all(*asked, output, workers, say, verbose) if run_dirs or searches else None
         say("writing the report")
         return render(load_inputs(output), output, images=images)
 
@@ -60,6 +64,7 @@ def evaluate_runs(
 def predict_all(
     run_dirs: Sequence[str | Path],
     searches: Sequence[str | Path],
+    source: str | None,
     output: Path,
     scaling: ScalingConfig,
     say: Say,
@@ -71,12 +76,13 @@ def predict_all(
     refuse_temporary("--output", str(output))
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
-    records = collect_runs(folders, output, [*among, *searches])
+    records = collect_runs(folders, output, [*among, *searches], tested_on=source)
     from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import ray_session
 
-    parcel = parcel_for(records, needed=["data"])
+    others = [] if source is None or not is_entry_point(source) else [source]
+    parcel = parcel_for(records, needed=["data"] if source is None else [], sources=others)
     with ray_session(verbose):
         import ray
 

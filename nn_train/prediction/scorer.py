@@ -7,6 +7,7 @@ No Ray here.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import tempfile
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     Args:
         model: the content of ``model.keras``.
         settings: the content of the run's ``config.yaml``.
-        result: of its ``result.json``.
+        result: of its ``result.json``; ``data.tested_on`` there names another source of the test examples.
 
     Raises:
         RequestError: the model cannot be opened, the data has no test set of class labels, or another one than when
@@ -67,13 +68,19 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     """
     config = config_from_dict(settings)
     network, output = logits_model(load_model(model, config.model.name, result))
-    from nn_train.datasets import load_data
+    from nn_train.datasets import load_data, load_test
     from nn_train.engine.tensors import as_input
 
-    data = load_data(config.data)
+    about = result.get("data") or {}
+    if "tested_on" in about:
+        data = load_test(dataclasses.replace(config.data, source=about["tested_on"], args={}))
+        refuse_unlike(data, about)
+    else:
+        data = load_data(config.data)
+        refuse_other_data(data, config.data.source, result)
     if data.test is None:
-        raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
-    refuse_other_data(data, config.data.source, result)
+        source = about.get("tested_on") or config.data.source
+        raise RequestError(f"data.source: {source} gives no test set to evaluate on")
     ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
     for index, (x, y) in enumerate(blocks(data)):
         start, total = total, total + len(y)
@@ -103,6 +110,24 @@ def refuse_other_data(data: SplitData, source: str, result: dict[str, Any]) -> N
             f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
             "it had then"
         )
+
+
+def refuse_unlike(data: SplitData, about: dict[str, Any]) -> None:
+    """Raise RequestError where other test examples cannot be those of the same task.
+
+    Args:
+        about: what the result of the run says of its data.
+    """
+    where = f"data.source: {about['tested_on']}"
+    if about.get("divisor", data.divisor) != data.divisor:
+        words = ["bytes" if divisor else "numbers that are no bytes" for divisor in (about["divisor"], data.divisor)]
+        raise RequestError(f"{where}: the run was trained on {words[0]}, and these examples are {words[1]}")
+    classes, names = about.get("num_classes"), about.get("class_names")
+    if classes and data.num_classes and data.num_classes > classes:
+        raise RequestError(f"{where}: has the label {data.num_classes - 1}, and the run knows 0 to {classes - 1}")
+    if names and names != [str(label) for label in range(len(names))] and list(data.class_names or names) != names:
+        called = f"its classes are called {', '.join(data.class_names or ())}, those of the run {', '.join(names)}"
+        raise RequestError(f"{where}: {called}")
 
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:

@@ -124,5 +124,6 @@ def errors_csv(summary: ReportSummary) -> str:
 
 
 def data_source(record: RunRecord) -> str:
-    """``data.source`` of a run, empty when unknown."""
-    return str((record.result.get("data") or {}).get("source") or "")
+    """Where the test examples of a run are from: mostly its ``data.source``; empty when unknown."""
+    about = record.result.get("data") or {}
+    return str(about.get("tested_on") or about.get("source") or "")

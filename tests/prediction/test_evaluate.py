@@ -174,6 +174,18 @@ def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
 
 
 @on_ray
+def test_another_test_set_is_predicted_and_named(report, image_runs, tmp_path):
+    out = tmp_path / "out"
+    with np.load(image_runs[0].parent / "images.npz") as file:
+        np.savez(tmp_path / "later.npz", x_test=file["x_test"][600:], y_test=file["y_test"][600:])
+    assert main(["--runs", str(image_runs[0]), "--output", str(out), "--data.source", str(tmp_path / "later.npz")]) == 0
+    with np.load(report / "predictions" / "run0.npz") as first, np.load(out / "predictions" / "run0.npz") as other:
+        np.testing.assert_array_equal(other["y_true"], first["y_true"][600:])
+        np.testing.assert_allclose(other["logits"], first["logits"][600:], rtol=1e-5, atol=1e-5)
+    assert f"1 configuration · {tmp_path}/later.npz · 634 test examples" in (out / "report.html").read_text()
+
+
+@on_ray
 @pytest.mark.e2e
 def test_the_job_takes_several_searches_and_two_workers(report, image_runs, tmp_path):
     places = [str(write_search(tmp_path / f"search{seed}", run)) for seed, run in enumerate(image_runs)]
@@ -207,6 +219,11 @@ def test_what_is_not_a_run_is_refused(no_ray, tmp_path):
         (["--output", "nowhere"], "nowhere the folder of an evaluation"),
         (["--output", "out", "--runs", "x", "--scaling.num_workers", "no"], "scaling.num_workers: 'no'"),
         (["--output", "out", "--runz", "x"], "--runz"),
+        (["--output", "out", "--data.source", "mnist"], "--data.source: nothing is predicted without --runs"),
+        (
+            ["--output", "out", "--runs", "x", "--data.source", "user_data:arays"],
+            "user_data.py has no function 'arays'",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(

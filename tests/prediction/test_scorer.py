@@ -183,3 +183,33 @@ def test_other_test_examples_than_those_of_the_training_are_refused(tmp_path):
     assert score(content, settings, {"data": {"sha256": same}}, 0, 1).num_examples == len(y)
     with pytest.raises(RequestError, match=r"data.source: user_data:arrays: y_test changed since the run was trained"):
         score(content, settings, {"data": {"sha256": {**same, "y_test": "other"}}}, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({}, ""),
+        ({"divisor": None, "num_classes": 3, "class_names": ["0", "1", "2"]}, ""),
+        ({"divisor": 255.0}, "the run was trained on bytes, and these examples are numbers that are no bytes"),
+        ({"num_classes": 2}, "has the label 2, and the run knows 0 to 1"),
+        ({"class_names": ["a", "b", "c"]}, "its classes are called cat, dog, cow, those of the run a, b, c"),
+    ],
+)
+def test_another_test_set_must_be_of_the_same_kind(tmp_path, about, said):
+    import keras
+    import user_data
+
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    _, (x, y) = user_data.arrays()
+    y = np.arange(len(y)) % 3
+    np.savez(tmp_path / "other.npz", x_test=x, y_test=y, class_names=["cat", "dog", "cow"])
+    result = {"data": {"sha256": {"x_test": "of another"}, "tested_on": str(tmp_path / "other.npz"), **about}}
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": "gone:load", "args": {"a": 1}}}
+    if said:
+        with pytest.raises(RequestError, match=rf"^data.source: {tmp_path}/other.npz: {said}$"):
+            score(content, settings, result, 0, 1)
+    else:
+        np.testing.assert_array_equal(score(content, settings, result, 0, 1).shard.y_true, y)

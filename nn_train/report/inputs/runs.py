@@ -66,6 +66,7 @@ def collect_runs(
     run_dirs: Sequence[str | Path | ResultsFolder],
     output_dir: Path,
     searches: Sequence[str | Path | ResultsFolder] = (),
+    tested_on: str | None = None,
 ) -> list[RunRecord]:
     """Begin an evaluation in ``output_dir``: note runs and searches there, and give each run the stem of its files.
 
@@ -75,6 +76,7 @@ def collect_runs(
     Args:
         run_dirs: folders of runs, as paths or URIs; ``find_runs`` gives those of a search.
         searches: folders of the searches to show; one that is named twice is shown once.
+        tested_on: the source of the test examples where it is not the runs' own; stands in ``result.data.tested_on``.
 
     Raises:
         RequestError: no run is given, or a folder is not that of a run or search; nothing is written then.
@@ -84,6 +86,8 @@ def collect_runs(
         raise RequestError("runs: at least one run folder is needed")
     folders = [as_folder(place) for place in run_dirs]
     found = [read_run(folder) for folder in folders]
+    if tested_on is not None:
+        found = [with_tested_on(run, tested_on) for run in found]
     shown = find_searches(searches)
     titles = [str(run.result.get("name") or folder.name) for run, folder in zip(found, folders, strict=True)]
     names = distinct(titles, [folder.parent_name for folder in folders])
@@ -102,6 +106,11 @@ def collect_runs(
     write_json(output_dir / MANIFEST, {"schema": SCHEMA, "runs": listed})
     store_searches(shown, output_dir)
     return records
+
+
+def with_tested_on(run: RunFiles, source: str) -> RunFiles:
+    data = {**(run.result.get("data") or {}), "tested_on": source}
+    return replace(run, result={**run.result, "data": data})
 
 
 def find_searches(places: Sequence[str | Path | ResultsFolder]) -> list[SearchResult]:
