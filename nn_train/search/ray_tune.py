@@ -27,6 +27,7 @@ from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
+from nn_train.search.going_on import go_on
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import (
@@ -43,7 +44,7 @@ from nn_train.search.phases import (
     target_reached,
 )
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.schedulers import Fifo, make_scheduler, replay, rungs
+from nn_train.search.schedulers import Fifo, make_scheduler, rungs
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder
@@ -160,7 +161,12 @@ class Session:
         scheduler: Any = Fifo()
         if phase == SEARCH:
             scheduler = make_scheduler(config, self.domains)
-            replay(scheduler, [one.values_by_epoch(search.metric) for one in of_phase(self.journal.records, SEARCH)])
+            left = go_on(scheduler, config, self.space, self.folder, self.journal.records, points)
+            for point, rows in left.stopped:
+                watcher.record_stopped(point, {"rows": rows})
+            points = left.points
+        if not points:
+            return watcher
         param_space: dict[str, Any] | None = None
         if phase != SEARCH or is_listed(search):
             algorithm, param_space = listed_search(points, search.max_concurrent)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
-    HyperBandScheduler,
     MedianStoppingRule,
     PopulationBasedTraining,
     TrialScheduler,
@@ -18,6 +17,10 @@ from nn_train.config import Config
 from nn_train.config.space import Domain
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import to_tune
+from nn_train.search.hyperband import HyperBand
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
 
 SETTABLE = (  # what can change in a trial that keeps its weights
     "optimizer.learning_rate",
@@ -58,7 +61,28 @@ class Median(AmongLive, MedianStoppingRule):
 
 
 class Population(PopulationBasedTraining):
-    """Population-based training in which a trial that takes over another's numbers keeps its own name."""
+    """Population-based training in which a trial that takes over another's numbers keeps its own name.
+
+    Attributes:
+        reached: trials of an earlier session that go on, by name: the metric after each of their epochs.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.reached: dict[str, list[float]] = {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Others are compared with what the trial had reached, also before it runs again."""
+        super().on_trial_add(tune_controller, trial)
+        values = self.reached.pop(trial.config["trial"], [])
+        compared = len(values) - len(values) % self._perturbation_interval
+        if compared:
+            state = self._trial_state[trial]
+            state.last_score = self._metric_op * values[compared - 1]
+            state.last_train_time = compared
+            # Where it was compared with its last epoch, it is again when it tells of it: Tune has none of its
+            # checkpoints that others could take over.
+            state.last_perturbation_time = compared - (self._perturbation_interval if compared == len(values) else 0)
 
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
@@ -91,7 +115,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
         factor = search.reduction_factor
         return Asha(**compared, max_t=epochs, grace_period=grace, reduction_factor=factor)
     if search.scheduler == "hyperband":
-        return HyperBandScheduler(**compared, max_t=epochs, reduction_factor=search.reduction_factor)
+        return HyperBand(**compared, max_t=epochs, reduction_factor=search.reduction_factor)
     if search.scheduler == "median":
         return Median(**compared, grace_period=grace, min_samples_required=3)
     if search.scheduler == "pbt":

@@ -7,7 +7,6 @@ or none, so that coordinators cannot hold what workers wait for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,11 @@ from nn_train.runs.agreement import OTHER
 from nn_train.runs.history import best_epoch
 from nn_train.runs.watchdog import PATIENT
 from nn_train.search.journal import trial_folder
-from nn_train.search.trial_worker import VALUES, Outcome, TrialWorker
+from nn_train.search.trial_worker import Outcome, TrialWorker
 from nn_train.storage.folder import ResultsFolder
 
 WORST = 1e30  # what schedulers see of a trial that failed; it never reaches a file
-STATE = "state.ckpt"
+STATE, OF_TRIAL = "state.ckpt", "trial"  # the files of a checkpoint for Tune: the state, and whose it is
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ class TrialRunner(tune.Trainable):
                 if scaling.num_workers == 1
                 else RemoteTrial(scaling, data, parcel, hang_timeout)
             )
+        self.trial, draws = config["trial"], config.get("draws")
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
         try:
@@ -102,7 +102,7 @@ class TrialRunner(tune.Trainable):
         except RequestError as error:  # each value is allowed, but not all of them together
             self.refused = str(error)
             return
-        self.refused = self.workers.begin(job, trial_folder(self.settings.folder, config["trial"]), self.values)
+        self.refused = self.workers.begin(job, trial_folder(self.settings.folder, self.trial), self.values, draws)
 
     def step(self) -> dict[str, Any]:
         """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it."""
@@ -122,10 +122,10 @@ class TrialRunner(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, STATE).write_bytes(self.workers.state())
-        Path(checkpoint_dir, VALUES).write_text(json.dumps(self.values))
+        Path(checkpoint_dir, OF_TRIAL).write_text(self.trial)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        of_other = json.loads(Path(checkpoint_dir, VALUES).read_text()) != self.values
+        of_other = Path(checkpoint_dir, OF_TRIAL).read_text() != self.trial
         self.workers.restore(Path(checkpoint_dir, STATE).read_bytes(), of_other)
 
 
@@ -143,17 +143,19 @@ class TrialGroup(Protocol):
 
     broken: bool
 
-    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
+    def begin(
+        self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
+    ) -> str:
         """Make ready for a trial. Returns why it cannot be trained, else an empty text."""
 
     def epoch(self) -> Outcome:
         """Train one epoch more."""
 
     def state(self) -> bytes:
-        """The whole state between two epochs."""
+        """The whole state between two epochs, which is kept in the trial's folder as well."""
 
     def restore(self, content: bytes, of_other: bool) -> None:
-        """Go on from what ``state`` gave, perhaps of a trial with other settings."""
+        """Go on from what ``state`` gave, perhaps of another trial."""
 
     def should_recycle(self) -> bool:
         """Whether the processes hold so much that they should be replaced."""
@@ -187,9 +189,11 @@ class RemoteTrial:
         ray.get([worker.join.remote(addresses, scaling) for worker in self.workers])
         ray.get([worker.unpack.remote(parcel) for worker in self.workers])
 
-    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
+    def begin(
+        self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
+    ) -> str:
         """Why a worker cannot train the trial, else an empty text."""
-        causes = self.answers([worker.begin.remote(config, folder, values) for worker in self.workers], bool)
+        causes = self.answers([worker.begin.remote(config, folder, values, draws) for worker in self.workers], bool)
         # One that only knows that another could not go on says least.
         return max(causes, key=lambda cause: (cause != "", cause != OTHER.format(location=folder.location)))
 
@@ -229,8 +233,10 @@ class RemoteWorker(TrialWorker):
         """End this process when it stands still; soon once it has joined its strategy and has the examples."""
         self.guard = Guard(timeout)
 
-    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
-        refused = super().begin(config, folder, values)
+    def begin(
+        self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
+    ) -> str:
+        refused = super().begin(config, folder, values, draws)
         self.guard.change(config.run.hang_timeout)
         return refused
 

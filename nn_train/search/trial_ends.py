@@ -57,6 +57,7 @@ class Watcher(Callback, tune.Stopper):
         self.lost: set[str] = set()
         self.given_up: set[str] = set()
         self.started: dict[str, float] = {}
+        self.recorded: set[str] = set()
         self.sign = 1 if config.search.lower_is_better else -1
         # Not those that confirmed: they are chosen from later, whatever their single values.
         kept = contenders(config, journal.records)[: config.search.keep_best]
@@ -86,24 +87,25 @@ class Watcher(Callback, tune.Stopper):
         self, iteration: int, trials: list[Any], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
         if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
-            self.loggers.log(self.record(trial, result, RUNNING, ""))
+            self.loggers.log(self.record(trial.config, result, RUNNING, ""))
         if self.phase == CONFIRM:
             return  # which needs every seed, and all its epochs
         if not self.reason and not result["cause"] and reaches(result["value"], self.config):
             self.reason = f"{trial.config['trial']} reached the target"
             # Now: Tune will end all trials without another word.
-            self.record_end(trial, result, *((COMPLETED, "") if result["ended"] else (STOPPED, "reached the target")))
+            status, cause = (COMPLETED, "") if result["ended"] else (STOPPED, "reached the target")
+            self.record_end(trial.config, result, status, cause)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Trial, **info: object) -> None:
         result = trial.last_result or {}
-        if trial.config["trial"] not in self.started:
+        if trial.config["trial"] in self.recorded:
             return  # taken down when it reached the target
         if result.get("cause"):
-            self.record_end(trial, result, FAILED, result["cause"])
+            self.record_end(trial.config, result, FAILED, result["cause"])
         elif result.get("ended"):
-            self.record_end(trial, result, COMPLETED, "")
+            self.record_end(trial.config, result, COMPLETED, "")
         elif not self.reason:
-            self.record_end(trial, result, STOPPED, f"{self.config.search.scheduler}: not among the best")
+            self.record_stopped(trial.config, result)
         # else: it was cut off when the search ended, and goes on when the search does
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: object) -> None:
@@ -115,14 +117,19 @@ class Watcher(Callback, tune.Stopper):
             self.started.pop(name, None)
         else:
             self.given_up.add(name)
-            self.record_end(trial, trial.last_result or {}, FAILED, why_lost(trial))
+            self.record_end(trial.config, trial.last_result or {}, FAILED, why_lost(trial))
 
-    def record_end(self, trial: Trial, result: dict[str, Any], status: str, cause: str) -> None:
+    def record_stopped(self, point: dict[str, Any], result: dict[str, Any]) -> None:
+        """Write the record of a trial that the scheduler has stopped."""
+        self.record_end(point, result, STOPPED, f"{self.config.search.scheduler}: not among the best")
+
+    def record_end(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> None:
         """Write the record of a trial that has ended."""
-        record = self.record(trial, result, status, cause)
+        record = self.record(point, result, status, cause)
         self.started.pop(record.trial, None)
         self.loggers.log(record)  # first: what is in the journal is not run, and logged, again
         self.journal.add(record)
+        self.recorded.add(record.trial)
         self.keep_models(record)
         if status == FAILED:
             self.failed += 1
@@ -133,9 +140,8 @@ class Watcher(Callback, tune.Stopper):
         result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
         self.on_event(TrialEnded(record.trial, status, record.value(self.config.search.metric), record.rows))
 
-    def record(self, trial: Trial, result: dict[str, Any], status: str, cause: str) -> Record:
+    def record(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> Record:
         """What is known of a trial by now."""
-        point = trial.config
         return Record(
             trial=point["trial"],
             phase=self.phase,

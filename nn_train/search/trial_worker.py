@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from nn_train.runs.printed import Printed
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import join_process
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
     from nn_train.config.schema import DataConfig
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from nn_train.search.warm import WarmModel, WarmModels
 
 BEST = "best.weights"
-VALUES = "values.json"  # of the checkpoint: another session may draw other values for a trial that was cut off
+STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs
 CHECKPOINT_SECONDS = 30.0  # a lost trial repeats at most this much
 
 
@@ -53,7 +55,11 @@ class Outcome:
 
 
 class TrialTraining(Training):
-    """A training of which the weights of the best epoch are kept, and now and then the whole state."""
+    """A training of which the weights of the best epoch are kept, and now and then the whole state.
+
+    The file ``standing.json`` says which checkpoint counts. It is written last: whenever the process is killed,
+    numbers, epochs and weights belong together.
+    """
 
     def __init__(
         self,
@@ -63,9 +69,10 @@ class TrialTraining(Training):
         given: GivenCallbacks,
         folder: ResultsFolder,
         values: dict[str, Any],
+        draws: dict[str, Any] | None,
     ) -> None:
         super().__init__(config, data, loop, given, folder.location)
-        self.folder, self.values = folder, values
+        self.folder, self.values, self.draws = folder, values, draws
         self.kept_at = time.monotonic()
 
     def keep_model(self) -> None:
@@ -75,12 +82,40 @@ class TrialTraining(Training):
             self.folder.write(BEST, checkpoints.pack(self.model.weights, self.history))
 
     def keep_state(self) -> None:
+        if time.monotonic() - self.kept_at > CHECKPOINT_SECONDS and not self.complete:
+            self.keep(self.state())
+
+    def state(self) -> bytes:
+        """The whole state between two epochs."""
         from nn_train.runs import checkpoints
 
-        if time.monotonic() - self.kept_at > CHECKPOINT_SECONDS and not self.complete:
-            self.folder.write_json(VALUES, self.values)
-            checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
-            self.kept_at = time.monotonic()
+        variables, memories = checkpoints.state_variables(self.model), self.callbacks.memories()
+        return checkpoints.pack(variables, self.history, memories=memories)
+
+    def keep(self, state: bytes) -> None:
+        """Go on from this ``state`` in another process, should this one be killed."""
+        earlier = self.folder.names(CHECKPOINTS)
+        # A trial that took over another's weights may be at an epoch where it was before.
+        name = f"epoch-{len(self.history):06d}-{secrets.token_hex(4)}.ckpt"
+        self.folder.write(f"{CHECKPOINTS}/{name}", state)
+        numbers = {"values": self.values, "draws": self.draws}
+        self.folder.write_json(STANDING, {"checkpoint": name, **numbers, "rows": self.history})
+        for one in earlier:
+            self.folder.delete(f"{CHECKPOINTS}/{one}")
+        self.kept_at = time.monotonic()
+
+
+def kept_checkpoint(folder: ResultsFolder, values: dict[str, Any]) -> Checkpoint | None:
+    """What a trial that sets ``values`` goes on from. None: nothing, it is damaged or of other values."""
+    from nn_train.runs import checkpoints
+
+    standing = folder.read_json(STANDING)
+    if standing is None or standing["values"] != values:
+        return None
+    try:
+        return checkpoints.unpack(folder.read(f"{CHECKPOINTS}/{standing['checkpoint']}"))
+    except FileNotFoundError:  # somebody deleted it
+        return None
 
 
 class TrialWorker:
@@ -99,6 +134,7 @@ class TrialWorker:
         self.training: TrialTraining | None = None
         self.printed: Printed
         self.rows: Iterator[dict[str, Any]] = iter(())
+        self.again = False  # whether the last epoch of a process that was killed is to be told again
         self.refused = ""
 
     def join(self, addresses: list[str], scaling: ScalingConfig) -> None:
@@ -115,22 +151,19 @@ class TrialWorker:
         watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
         self.hooks = TimedHooks(math.inf, replicas, save=refuse, watch=watch, asked_to_drain=lambda: False)
 
-    def begin(self, config: Config, folder: ResultsFolder, values: dict[str, Any]) -> str:
+    def begin(
+        self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
+    ) -> str:
         """Make ready for the trial that sets ``values``; one that was lost goes on from its last checkpoint.
 
-        Collective. Returns why the trial cannot be trained, else an empty text.
+        Collective. ``draws``: what the values were made from, where they were drawn. Returns why the trial cannot be
+        trained, else an empty text.
         """
-        from nn_train.runs import checkpoints
-
-        def newest() -> Checkpoint | None:
-            checkpoint = checkpoints.load_newest(folder, lambda warning: None)
-            return checkpoint if checkpoint is not None and folder.read_json(VALUES) == values else None
-
         self.training, self.refused = None, ""
         self.printed = Printed(folder, self.rank)
         try:
             with self.printed.listening():
-                self.make_ready(config, folder, values, newest)
+                self.make_ready(config, folder, values, draws)
         except Exception as error:
             self.refused = cause_of(error)
         self.printed.keep()
@@ -141,7 +174,7 @@ class TrialWorker:
         config: Config,
         folder: ResultsFolder,
         values: dict[str, Any],
-        newest: Callable[[], Checkpoint | None],
+        draws: dict[str, Any] | None,
     ) -> None:
         """The model and the training of a trial."""
         from nn_train.runs.given_callbacks import given_callbacks
@@ -151,11 +184,12 @@ class TrialWorker:
         varied = () if "model.name" in values else values
         given = given_callbacks(config, self.models.replicas, folder.location)
         self.model = self.models.get(config, data, varied, given.by_batches)
-        training = TrialTraining(config, data, self.model.loop, given, folder, values)
+        training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
         self.hooks.watch.timeout = config.run.hang_timeout
         self.hooks.forget()
         training.hooks = self.hooks
-        training.resume(newest)
+        training.resume(lambda: kept_checkpoint(folder, values))
+        self.again = bool(training.history)
         self.training, self.rows = training, training.epochs()
 
     def should_recycle(self) -> bool:
@@ -175,7 +209,9 @@ class TrialWorker:
         return with_class_weights(self.data, config.train.class_weight)
 
     def epoch(self) -> Outcome:
-        """Train one epoch more.
+        """Train one epoch more; where the trial goes on from its checkpoint, at first tell the epochs until there.
+
+        Else an epoch would never be told of which the process before was killed after it had kept the state.
 
         Raises:
             Exception: another worker of the trial is gone.
@@ -183,6 +219,9 @@ class TrialWorker:
         training = self.training
         if training is None:
             return Outcome(rows=[], done=True, cause=self.refused)
+        if self.again:
+            self.again = False
+            return Outcome(rows=training.history, done=training.complete)
         self.hooks.alive()
         try:
             with self.printed.listening():
@@ -195,23 +234,25 @@ class TrialWorker:
         return Outcome(rows=training.history, done=ended or training.complete)
 
     def state(self) -> bytes:
-        """The whole state between two epochs."""
-        from nn_train.runs import checkpoints
-
+        """The whole state between two epochs, which is kept in the trial's folder as well."""
         assert self.training is not None
-        variables, memories = checkpoints.state_variables(self.training.model), self.training.callbacks.memories()
-        return checkpoints.pack(variables, self.training.history, memories=memories)
+        state = self.training.state()
+        self.training.keep(state)
+        return state
 
     def restore(self, content: bytes, of_other: bool) -> None:
-        """Go on from what ``state`` gave. ``of_other``: of a trial with other settings; those of this one hold."""
+        """Go on from what ``state`` gave. ``of_other``: of another trial; the settings of this one hold."""
         from nn_train.runs import checkpoints
 
         checkpoint = checkpoints.unpack(content)
         assert self.training is not None
         assert checkpoint is not None
         self.training.go_on_from(checkpoint)
+        self.again = False
         if of_other:
             self.model.turn(self.training.config)
+            if self.rank == 0:
+                self.training.keep(self.training.state())
 
 
 def refuse(partial: PartialEpoch) -> None:

@@ -26,7 +26,7 @@ class Workers:
     def __init__(self, *outcomes, refused=""):
         self.outcomes, self.begun, self.refused = list(outcomes), [], refused
 
-    def begin(self, config, folder, values):
+    def begin(self, config, folder, values, draws):
         self.begun.append((config, folder.name, values))
         return self.refused
 

@@ -121,8 +121,34 @@ def trial(tmp_path, monkeypatch):
 
 
 def test_a_trial_goes_on_from_its_own_state_and_not_from_that_of_one_with_other_values(trial):
-    assert [len(trial(0.01).epoch().rows) for _ in range(2)] == [1, 2]
+    assert len(trial(0.01).epoch().rows) == 1
+    again = trial(0.01)
+    # At first what it had reached: perhaps nobody has heard of it.
+    assert [len(again.epoch().rows) for _ in range(3)] == [1, 2, 3]
+    assert again.epoch().done
     assert len(trial(0.02).epoch().rows) == 1
+
+
+def test_a_trial_whose_state_is_damaged_or_gone_begins_anew(trial, tmp_path):
+    for damage in (lambda path: path.write_bytes(b"torn"), lambda path: path.unlink()):
+        trial(0.01).epoch()
+        (kept,) = (tmp_path / "checkpoints").iterdir()
+        damage(kept)
+        assert not trial(0.01).training.history
+
+
+def test_what_is_taken_over_of_another_is_kept_at_once_with_the_own_numbers(trial, tmp_path):
+    better = trial(0.01)
+    better.epoch()
+    rows, state = list(better.training.history), better.state()
+    worse = trial(0.02)
+    worse.epoch()
+    worse.epoch()
+    worse.restore(state, of_other=True)
+    again = trial(0.02)
+    assert again.epoch().rows == rows
+    assert float(again.training.model.optimizer.learning_rate) == pytest.approx(0.02)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
 
 
 @pytest.mark.parametrize(("of_other", "rate"), [(True, 0.02), (False, 0.01)])
