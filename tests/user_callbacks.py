@@ -144,11 +144,11 @@ def two_abreast(config, folder):
 def tells_before_it_is_killed(config, folder):
     """Says by the pipe ``now``, where there is one, that a trial that was compared is at its fifth epoch; waits."""
     pipe = Path(config.run.storage_path) / "now"
-    compared = Path(folder) / {"hyperband": "rung.json", "pbt": "standing.json"}[config.search.scheduler]
+    kept = [Path(folder) / name for name in ("rung.json", "standing.json")]  # of HyperBand and of PBT
 
     class Tells(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 4 and pipe.exists() and compared.exists():
+            if epoch == 4 and pipe.exists() and any(path.exists() for path in kept):
                 pipe.write_text("now")
                 threading.Event().wait()
 

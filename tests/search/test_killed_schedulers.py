@@ -9,7 +9,7 @@ import signal
 import pytest
 from test_tune_job import start
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.limit(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.limit(300)]
 RATE = "optimizer.learning_rate"
 
 
