@@ -14,7 +14,7 @@ from nn_train.search.schedulers import make_scheduler
 EPOCHS, FACTOR = 9, 3  # brackets of 3, 5 and 9 trials, with cuts after epochs 3, and 1 and 3
 TRIALS = 17
 FAILS = {"t00004": 2, "t00012": 4}  # after so many epochs: before its bracket's cut, and between two
-EARLY = {"t00006": 3, "t00001": 5}  # its val_loss no longer falls: at the epoch of a rung, and at another
+EARLY = {"t00005": 3, "t00001": 5}  # its val_loss no longer falls: at the epoch of a rung, and at another
 
 
 def value(name, epoch):
@@ -144,13 +144,42 @@ def test_a_trial_that_waits_at_a_rung_is_not_started():
     assert len(seen) > 3
 
 
-def test_a_trial_that_is_lost_and_comes_again_keeps_its_rivals():
+def run_alone(tune, names, epochs):
+    """Train only these trials, so many epochs more; those that wait are woken."""
+    for trial in tune.trials:
+        if trial.trial_id in names:
+            trial.set_status(Trial.RUNNING)
+            for _ in range(epochs):
+                tune.epoch(trial, 1)
+
+
+SECOND, THIRD = [f"t{index:05d}" for index in range(3, 8)], [f"t{index:05d}" for index in range(8, 17)]
+
+
+def test_the_rivals_of_a_trial_that_is_lost_and_comes_again_wait_for_it(monkeypatch):
+    monkeypatch.setattr("test_hyperband.FAILS", {})
+    monkeypatch.setattr("test_hyperband.EARLY", {})
     tune = Tune()
-    trial = tune.trials[5]
-    bracket, _ = tune.scheduler._trial_info[trial]
+    lost, *others = SECOND
+    run_alone(tune, others, 3)
+    trial = tune.trials[int(lost[1:])]
     trial.set_status(Trial.ERROR)
     tune.scheduler.on_trial_error(tune, trial)
     trial.set_status(Trial.PENDING)
     tune.scheduler.on_trial_add(tune, trial)
-    assert tune.scheduler._trial_info[trial][0] is bracket
-    assert trial in bracket.current_trials()
+    assert not tune.journal
+    run_alone(tune, [lost], 3)
+    assert len(tune.journal) == 3  # of five two go on
+
+
+def test_a_trial_that_fails_after_a_cut_does_not_leave_its_rivals_waiting(monkeypatch):
+    monkeypatch.setattr("test_hyperband.FAILS", {})
+    tune = Tune()
+    run_alone(tune, THIRD, 1)
+    last, *others = sorted(set(THIRD) - set(tune.journal))
+    run_alone(tune, others, 2)
+    waiting = {trial for trial in tune.trials if trial.trial_id in others}
+    monkeypatch.setattr("test_hyperband.FAILS", {last: 1})
+    run_alone(tune, [last], 1)
+    (bracket,) = {tune.scheduler._trial_info[trial][0] for trial in waiting}
+    assert len(waiting & bracket.trials_to_unpause) == 1
