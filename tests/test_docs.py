@@ -164,3 +164,14 @@ def test_job_files_and_spaces_that_are_shown_are_valid(document):
 def test_decisions_are_short():
     for record in sorted((ROOT / "docs" / "decisions").glob("*.md")):
         assert len(record.read_text().splitlines()) <= 40, record.name
+
+
+def test_the_pythons_that_the_documents_name_are_those_that_the_package_takes():
+    from packaging.specifiers import SpecifierSet
+
+    text = (ROOT / "pyproject.toml").read_text()
+    taken = SpecifierSet(re.search(r'^requires-python = "(.+)"$', text, flags=re.MULTILINE)[1])
+    pythons = [f"3.{minor}" for minor in range(30) if f"3.{minor}.1" in taken]
+    assert f"Python {pythons[0]} to {pythons[-1]}" in (ROOT / "README.md").read_text()
+    assert f"{pythons[0]} to {pythons[-1]}" in (ROOT / "docs" / "launch.md").read_text()
+    assert set(re.findall(r"Python :: (3\.\d+)", text)) <= set(pythons)

@@ -46,16 +46,16 @@ def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None
         )
     record = read_finished(folder)
     if record is not None and "code" in record:
-        refuse_other_code(folder, changed(record["code"]["modules"], own_modules(config)))
+        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_modules(config)))
     return record
 
 
-def refuse_other_code(folder: ResultsFolder, modules: Sequence[str]) -> None:
-    """Raise RequestError where modules of the user's are not what a finished run was trained with."""
+def refuse_other_code(folder: ResultsFolder, what: str, modules: Sequence[str]) -> None:
+    """Raise RequestError where modules of the user's are not those of the finished run or search (``what``) there."""
     if modules:
         raise RequestError(
-            f"name: {folder.location} holds a finished run of other code ({', '.join(modules)} changed since); give "
-            "another --name, or --run.overwrite true to train it again"
+            f"name: {folder.location} holds a finished {what} of other code ({', '.join(modules)} changed since); give "
+            "another --name, or --run.overwrite true to do it again"
         )
 
 

@@ -11,8 +11,9 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
-from nn_train.events import Handler, Waiting, unheard
-from nn_train.runs.preflight import check_early, config_differences, earlier_config
+from nn_train.events import Handler, Waiting, Warned, unheard
+from nn_train.runs.own_code import changed, own_code, own_modules
+from nn_train.runs.preflight import check_early, config_differences, earlier_config, refuse_other_code
 from nn_train.search.journal import Journal, Record
 from nn_train.search.results import choose, first_line, write_results
 from nn_train.storage import layout
@@ -69,8 +70,15 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         summary = folder.read_json(layout.SEARCH)
         written = sum(summary["trials"].values()) if summary is not None else 0
         # Fewer than known: it was killed before the summary was written.
+        other = changed((summary or {}).get("code", {}).get("modules", {}), own_modules(config))
         if summary is None or written < known or session.has_open_trials():
+            if other:
+                on_event(
+                    Warned(f"{', '.join(other)} changed since the earlier trials: those to come are of other code")
+                )
             summary = run_session(session, (summary or {}).get("seconds", 0.0), began)
+        else:
+            refuse_other_code(folder, "search", other)
     best, _ = choose(config, journal)
     if best is None:
         cause = first_line(journal.records[-1].cause) or f"its epochs have no {config.search.metric}"
@@ -125,9 +133,10 @@ def begin_session(config: Config, space: Space, on_event: Handler, verbose: bool
 def run_session(session: Session, seconds_before: float, began: float) -> dict[str, Any]:
     """Run what is open; the results are written also when that is interrupted. Returns ``search.json``."""
     config, folder, journal = session.config, session.folder, session.journal
+    code = own_code(config)
 
     def write(ended: str) -> dict[str, Any]:
-        return write_results(config, folder, journal, seconds_before + time.time() - began, ended)
+        return write_results(config, folder, journal, seconds_before + time.time() - began, ended, code)
 
     try:
         with session:

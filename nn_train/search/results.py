@@ -35,16 +35,17 @@ def choose(config: Config, journal: Journal) -> tuple[Record | None, list[Record
 
 
 def write_results(
-    config: Config, folder: ResultsFolder, journal: Journal, seconds: float, ended: str
+    config: Config, folder: ResultsFolder, journal: Journal, seconds: float, ended: str, code: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the three files (without a best trial no ``best.yaml``); returns the content of ``search.json``.
 
     Args:
         seconds: wall time of all sessions of the search.
         ended: why it ended before all its trials had, or an empty text.
+        code: of the user's, as ``own_code`` gives it.
     """
     best, _ = choose(config, journal)
-    summary = summarise(config, journal, best, seconds, ended)
+    summary = {**summarise(config, journal, best, seconds, ended), "code": code}
     folder.write(layout.TRIALS, trials_csv(config, journal).encode())
     if best is not None:
         chosen = with_values(config, {**best.values, "name": f"{config.job_name}_best"[:100]})

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -197,3 +202,22 @@ def test_holding_out_copies_matching_rows():
     train, validation = hold_out(whole, 0.3)
     for part in (train, validation):
         np.testing.assert_array_equal(part.x[:, 0] // 2, part.y)
+
+
+@pytest.mark.tf
+def test_fashion_mnist_is_what_keras_loads_with_its_names(tmp_path):
+    """From the files that Keras keeps once they are downloaded: here small ones of the same form."""
+    kept = tmp_path / "datasets" / "fashion-mnist"
+    kept.mkdir(parents=True)
+    for part, count in (("train", 30), ("t10k", 20)):
+        labels, images = np.arange(count, dtype=np.uint8) % 10, np.full((count, 28, 28), 7, np.uint8)
+        (kept / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
+        (kept / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
+    code = (
+        "from nn_train.config import DataConfig\nfrom nn_train.datasets import load_data\n"
+        "data = load_data(DataConfig(source='fashion_mnist'))\n"
+        "print(data.train.size, data.validation.size, data.test.size, data.divisor, data.class_names[9])\n"
+    )
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert said.stdout == "27 3 20 255.0 Ankle boot\n", said.stderr

@@ -28,9 +28,8 @@ ENDED = [
 
 def write(folder, records=ENDED, ended="", **search):
     config = job(folder, **search)
-    return write_results(
-        config, ResultsFolder(str(folder)), journal_of(ResultsFolder(str(folder)), *records), 61.23456, ended
-    )
+    journal = journal_of(ResultsFolder(str(folder)), *records)
+    return write_results(config, ResultsFolder(str(folder)), journal, 61.23456, ended, {"modules": {}})
 
 
 def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):

@@ -146,6 +146,17 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("algorithm", ["cmaes", "qmc", "nsgaii"])  # tpe: the next
+def test_optunas_other_samplers_draw_each_trial_within_the_space(tmp_path, algorithm):
+    two = {**LEARNING_RATE, "model.dropout": {"uniform": [0.1, 0.4]}}
+    outcome = search(make(tmp_path, space=two, epochs=1, search={"algorithm": algorithm, **UNKEPT}))
+    assert [record.status for record in outcome.records] == ["completed"] * 4
+    points = [record.values for record in outcome.records]
+    assert len({point["optimizer.learning_rate"] for point in points}) == 4
+    assert all(1e-3 <= one["optimizer.learning_rate"] <= 0.1 and 0.1 <= one["model.dropout"] <= 0.4 for one in points)
+
+
+@pytest.mark.long
 def test_a_finished_search_is_not_run_again_and_can_be_extended(tmp_path, monkeypatch):
     import nn_train.search.algorithms as algorithms
 

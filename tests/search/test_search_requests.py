@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from trial_records import job
+from trial_records import job, journal_of, record
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
-from nn_train.search.driver import check_folder, check_request, check_search
+from nn_train.events import Warned
+from nn_train.runs.own_code import own_code
+from nn_train.search.driver import check_folder, check_request, check_search, search
+from nn_train.search.results import write_results
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -93,3 +96,31 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         with pytest.raises(RequestError, match=said):
             check_folder(folder, job(tmp_path))
     check_folder(ResultsFolder(str(tmp_path), "new"), job(tmp_path))
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_search_of_other_code_is_refused_where_it_is_finished_and_told_where_it_goes_on(
+    tmp_path, monkeypatch, trials
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "edited.py").write_text("def build(config): ...\n")
+
+    def asked(num_trials):
+        config = job(tmp_path, num_trials=num_trials)
+        return dataclasses.replace(config, model=dataclasses.replace(config.model, name="edited:build"))
+
+    config = asked(1)
+    folder = left_by(tmp_path, config)
+    journal = journal_of(folder, record("t00000", 0.5))
+    write_results(config, folder, journal, 1.0, "", own_code(config))
+    told, ran = [], []
+    monkeypatch.setattr("nn_train.search.driver.run_session", lambda *given: ran.append(given))
+    search(asked(trials), told.append)
+    assert (len(ran), told) == (trials - 1, [])
+    (tmp_path / "edited.py").write_text("def build(config): return None\n")
+    if trials == 1:
+        with pytest.raises(RequestError, match=r"holds a finished search of other code \(edited changed since\)"):
+            search(asked(trials), told.append)
+    else:
+        search(asked(trials), told.append)
+        assert told == [Warned("edited changed since the earlier trials: those to come are of other code")]

@@ -76,8 +76,9 @@ def test_a_folder_is_named_by_path_or_uri(tmp_path):
 
 
 def test_a_uri_that_cannot_be_used_names_the_setting():
-    with pytest.raises(RequestError, match=r"^--runs: gopher://x/run cannot be used: "):
-        ResultsFolder("gopher://x/run", field="--runs")
+    for scheme in ("gopher", "http", "ftp"):
+        with pytest.raises(RequestError, match=rf"^--runs: {scheme}://x/run cannot be used: "):
+            ResultsFolder(f"{scheme}://x/run", field="--runs")
     with pytest.raises(RequestError, match=r"^--runs: the URI holds credentials"):
         ResultsFolder("s3://KEY:SECRET@bucket/run", field="--runs")
 
