@@ -163,7 +163,8 @@ def config_from_flat(flat: Mapping[str, Any]) -> Config:
         if section in ARGUMENTS:
             arguments[section][name] = value
         elif path in ARGUMENTS:
-            arguments[path] |= coerce(path, value, hints[path])
+            given = coerce(path, value, hints[path])
+            arguments[path] = {**arguments[path], **given} if given else {}  # none of those that the file gives
         elif path not in hints:
             raise RequestError(unknown_field(path, list(hints)))
         else:
@@ -240,6 +241,8 @@ def coerce_entries(path: str, value: object) -> tuple[Any, ...]:
 
 def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
+    if isinstance(value, str) and value.lower() in ("none", "null"):
+        value = None
     content = parse_yaml(value, path) if isinstance(value, str) else {} if value is None else value
     if not isinstance(content, Mapping) or not all(isinstance(key, str | int) for key in content):
         raise RequestError(f"{path}: {value!r} is not a mapping of names to values")

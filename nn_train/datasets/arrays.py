@@ -163,6 +163,11 @@ def check_trees(trees: tuple[Any, ...], part: str, source: str) -> None:
     for array in (array for tree in trees for array in leaves(tree)):
         if not isinstance(array, np.ndarray) or array.ndim == 0:
             raise RequestError(f"data.source: {source}: the {part} part holds {type(array).__name__}; expected arrays")
+        if array.dtype.kind in "USO" and any(array is target for target in leaves(trees[1])):
+            raise RequestError(
+                f"data.source: {source}: the {part} labels are {array.dtype}; give whole numbers from 0, and at the "
+                "end the names of the classes"
+            )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
     check_lengths(trees[0], trees[1:], part, source)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ import numpy as np
 from nn_train.engine.chunks import PartialEpoch
 from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.seeds import seed_states
+from nn_train.errors import RequestError
 from nn_train.runs.callback_state import Memory, from_json, to_json
 from nn_train.runs.history import History
 from nn_train.storage.folder import ResultsFolder
@@ -125,11 +127,17 @@ def numbered(archive: Any, letter: str) -> list[np.ndarray]:
 
 
 def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
-    """Set the variables of a built model. ValueError when the model is not the one that was saved.
+    """Set the variables of a built model. RequestError when the model is not the one that was saved.
 
     Random generators get the chief's state; ``separate_seeds`` gives each rank its own again.
     """
-    assign(state_variables(model), checkpoint.variables)
+    try:
+        assign(state_variables(model), checkpoint.variables)
+    except ValueError as error:
+        raise RequestError(
+            f"model.name: {error}: its function, or what it reads, has changed since the checkpoint. Give another "
+            "--name, or --run.overwrite true to train it anew"
+        ) from error
 
 
 def assign(variables: list[Any], values: list[np.ndarray]) -> None:
@@ -137,6 +145,7 @@ def assign(variables: list[Any], values: list[np.ndarray]) -> None:
     shapes = [tuple(variable.shape) for variable in variables]
     saved = [value.shape for value in values]
     if shapes != saved:
-        raise ValueError(f"the checkpoint holds {len(saved)} variables that do not fit this model's {len(shapes)}")
+        pairs = ((one, other) for one, other in itertools.zip_longest(saved, shapes) if one != other)
+        raise ValueError("the checkpoint has a variable of shape {}, where the model has {}".format(*next(pairs)))
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -14,6 +14,8 @@ from nn_train.config.given import kept
 from nn_train.config.given_digest import HERE, digest_of
 from nn_train.config.options import is_entry_point
 from nn_train.config.python_source import find_source, is_library, parsed_source
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
 
 
 def own_code(config: Config) -> dict[str, Any]:
@@ -95,3 +97,29 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """The modules that are not what they were. One that is found in one place only says nothing by itself: where it is
     new, or is imported no more, another has changed."""
     return sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+
+
+def note_code(code: Mapping[str, Any], folder: ResultsFolder, begun: int) -> tuple[dict[str, Any], list[str]]:
+    """Note in ``code.json`` with which code a run begins or goes on. By the chief alone.
+
+    Args:
+        code: as ``own_code`` gives it.
+        folder: of the run.
+        begun: epochs that it has begun before.
+
+    Returns:
+        What ``result.json`` says: ``code``, and as ``earlier`` what the epochs before were trained with, each with the
+        last of these as ``until``. And what to tell a person: which modules have changed.
+    """
+    if not code.get("modules"):
+        return dict(code), []
+    noted: dict[str, Any] = folder.read_json(layout.CODE) or {}
+    others = changed(noted.get("modules", {}), code["modules"]) if begun else []
+    earlier = list(noted.get("earlier", [])) if begun else []
+    if others:
+        earlier.append({**{name: one for name, one in noted.items() if name != "earlier"}, "until": begun})
+    now = {**code, **({"earlier": earlier} if earlier else {})}
+    if now != noted:
+        folder.write_json(layout.CODE, now)
+    told = [f"{', '.join(others)} changed after epoch {begun}: the epochs to come are of other code"] if others else []
+    return now, told

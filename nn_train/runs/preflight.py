@@ -9,8 +9,10 @@ from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.entry_points import check_function, compiles_a_model, plain_function, takes_config
-from nn_train.config.options import is_entry_point
+from nn_train.config.given_digest import HERE
+from nn_train.config.options import is_entry_point, nearest
 from nn_train.config.parse import parse_yaml
+from nn_train.config.python_source import find_source, own_paths
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.engine.own_settings import refuse_unread
 from nn_train.errors import RequestError, first_line
@@ -101,11 +103,24 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
     }
     for field, (name, args) in named.items():
         if name is not None and is_entry_point(name):
+            refuse_missing_module(field, name)
             check_function(field, name, args)
     if is_entry_point(config.model.name) and "model.name" not in varied:
         check_read(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
         with_class_weights(load_data(config.data), config.train.class_weight)
+
+
+def refuse_missing_module(field: str, name: str) -> None:
+    """Raise RequestError for a function of a module that is not here, where the workers will be here as well."""
+    top = name.partition(":")[0].partition(".")[0]
+    if name.startswith(f"{HERE}:") or "RAY_ADDRESS" in os.environ or find_source(top) is not None:
+        return
+    files = [file.name.removesuffix(".py") for path in own_paths() for file in Path(path).glob("*.py")]
+    raise RequestError(
+        f"{field}: {name}: there is no module {top!r} here{nearest(top, files)}; start this in the folder that has it, "
+        "or set PYTHONPATH to that"
+    )
 
 
 def check_read(config: Config, varied: Collection[str]) -> None:

@@ -24,6 +24,7 @@ from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, u
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
+from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
 from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
 from nn_train.storage import layout
@@ -188,6 +189,7 @@ class Run(Training):
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
         self.printed, self.there = printed, False  # whether the run's folder has been begun
         self.loggers: Loggers | None = None
+        self.code: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.begun = job.config.job_name in context.begun
         self.watch = Watchdog(job.config.run.hang_timeout, context.tell_hang)
@@ -211,6 +213,10 @@ class Run(Training):
         self.begin_together()
         self.there = True
         warnings = self.resume_newest()
+        if self.replicas.is_chief:
+            begun = len(self.history) + (self.partial is not None)
+            self.code, changes = note_code(self.job.code, self.folder, begun)
+            warnings += changes
         self.report(self.started(warnings))
         if self.replicas.is_chief:
             is_new = not self.history and self.partial is None
@@ -225,7 +231,7 @@ class Run(Training):
         result: dict[str, Any] = {}
         if self.replicas.is_chief:
             made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
-            result = finished_record(*made_of, self.began_at, code=self.job.code)
+            result = finished_record(*made_of, self.began_at, code=self.code)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, warnings))
 

@@ -47,6 +47,13 @@ def test_they_are_merged_by_name_and_come_back_from_a_job_file(tmp_path):
     assert config.model != config_from_dict({"model": {"name": "my:build", "args": {"depth": 5}}}).model
 
 
+@pytest.mark.parametrize("none", ["none", "{}"])
+def test_none_takes_those_of_the_file_away(tmp_path, none):
+    (tmp_path / "job.yaml").write_text("data: {source: 'mine:load', args: {limit: 5}}\n")
+    words = ["--config", str(tmp_path / "job.yaml"), "--data.args", none, "--data.args.first", "2"]
+    assert parse_arguments(words).config.data.args == {"first": 2}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

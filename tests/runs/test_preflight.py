@@ -160,3 +160,26 @@ def test_what_a_function_cannot_read_is_refused_without_importing_it(
         return
     with pytest.raises(RequestError, match=said):
         check_early(config, varied)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        (
+            {"model": {"name": "user_cod:plain"}},
+            "model.name: user_cod:plain: there is no module 'user_cod' here",
+        ),
+        (
+            {"train": {"callbacks": "nobodys:all"}},
+            "train.callbacks: nobodys:all: there is no module 'nobodys' here",
+        ),
+    ],
+)
+def test_a_module_that_is_not_here_is_refused_before_ray_starts(monkeypatch, sections, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = config_from_dict(sections)
+    with pytest.raises(RequestError) as refused:
+        check_early(config)
+    assert said in str(refused.value)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # whose machines may have it
+    check_early(config)
