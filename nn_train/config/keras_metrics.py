@@ -18,7 +18,7 @@ from nn_train.errors import RequestError
 
 FIELD = "train.metrics"
 ALWAYS = ("accuracy", "acc", "Accuracy")  # is counted anyway; Keras' class of that name compares with labels alone
-COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "seconds", "samples_per_second", "world_size")
+COLUMNS = ("epoch", "loss", "accuracy", "examples", "learning_rate", "seconds", "samples_per_second", "world_size")
 
 Metric = str | FrozenDict
 
@@ -34,7 +34,8 @@ def keras_metrics(given: Sequence[object]) -> tuple[Metric, ...]:
     taken: set[str] = set(COLUMNS)
     for metric in metrics:
         column = column_of(metric)
-        if column in taken or column.startswith("val_"):
+        by_class = re.sub(r"_\d+$", "", column)  # as the columns of one that gives a number for each class
+        if column in taken or column.startswith("val_") or (by_class != column and by_class in taken):
             raise RequestError(
                 f"{FIELD}: the column {column} is there already; give this one a name: "
                 f"{{{parts_of(metric)[0]}: {{name: …}}}}"

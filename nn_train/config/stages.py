@@ -9,6 +9,9 @@ from typing import Any
 from nn_train.config.options import Section, option
 from nn_train.errors import RequestError
 
+# In the names of metrics of which less is better.
+LOWER = ("loss", "error", "crossentropy", "divergence", "hinge", "poisson", "logcosh", "false_")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Section):
@@ -53,7 +56,7 @@ class SearchConfig(Section):
         """Whether the metric is minimised."""
         if self.mode is not None:
             return self.mode == "min"
-        return "loss" in self.metric or "error" in self.metric
+        return any(word in self.metric for word in LOWER)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ def make_metric(metric: Metric, config: Config, model: keras.Model, one_hot: boo
     binary = config.train.loss.startswith("Binary")  # each output is a probability of its own, or the logit of one
     of_each_output = binary or name.startswith("Binary")
     told = "from_logits" in takes and (of_each_output or "num_thresholds" not in takes)  # AUC takes those of a sigmoid
+    if name.startswith("Binary") and not binary and not gives_probabilities(model, binary=True):
+        told = False  # the logits of a softmax are none of a sigmoid
     if told:
         args = {"from_logits": not gives_probabilities(model, binary=of_each_output), **args}
     elif needs_probabilities(name, args, takes) and not gives_probabilities(model, binary=True):
@@ -77,5 +79,7 @@ def make_metric(metric: Metric, config: Config, model: keras.Model, one_hot: boo
 def needs_probabilities(name: str, args: Iterable[str], takes: Iterable[str]) -> bool:
     """Whether logits would be counted wrongly: what is compared with thresholds, or has a logarithm taken of it."""
     by_class = name in ("F1Score", "FBetaScore") and "threshold" not in args  # the largest output, as for accuracy
-    is_told = "from_logits" in args
-    return not by_class and not is_told and (name in OF_PROBABILITIES or not set(OF_THRESHOLDS).isdisjoint(takes))
+    if by_class or "from_logits" in args:
+        return False
+    of_probabilities = name in OF_PROBABILITIES or name.startswith("Binary")
+    return of_probabilities or not set(OF_THRESHOLDS).isdisjoint(takes)

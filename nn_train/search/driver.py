@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
+from nn_train.config.keras_metrics import parts_of
 from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
@@ -70,7 +71,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         summary = folder.read_json(layout.SEARCH)
         written = sum(summary["trials"].values()) if summary is not None else 0
         # Fewer than known: it was killed before the summary was written.
-        other = changed((summary or {}).get("code", {}).get("modules", {}), own_modules(config))
+        other = changed((folder.read_json(layout.CODE) or {}).get("modules", {}), own_modules(config))
         if summary is None or written < known or session.has_open_trials():
             if other:
                 on_event(
@@ -141,6 +142,8 @@ def run_session(session: Session, seconds_before: float, began: float) -> dict[s
     try:
         with session:
             folder.write(layout.CONFIG, dump_yaml(config, stages=("search",)).encode())
+            if code["modules"]:
+                folder.write_json(layout.CODE, code)
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
@@ -159,6 +162,12 @@ def check_search(config: Config) -> Space:
     held_out = config.data.validation_fraction > 0 or is_entry_point(config.data.source)
     if config.search.metric.startswith("val_") and not held_out:
         raise RequestError(f"search.metric: {config.search.metric} needs validation examples; set validation_fraction")
+    named = [parts_of(metric)[1].get("name") for metric in config.train.metrics]
+    if config.search.mode is None and config.search.metric.removeprefix("val_") in named:
+        raise RequestError(
+            f"search.mode: {config.search.metric} is a name of your own, which does not say what is better; give min "
+            "or max"
+        )
     return parse_space(config.search.space, config)
 
 

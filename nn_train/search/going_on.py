@@ -53,9 +53,9 @@ def go_on(
         if is_listed(config.search) and config.search.max_concurrent is None:
             left = brackets_of(scheduler, config, folder, known[since:], points)
         scheduler.at_rung = lambda trial, result: keep_rung(folder, trial, result)  # no longer of what is told again
-    elif isinstance(scheduler, Population):
+    elif isinstance(scheduler, Population) and is_listed(config.search):  # else the draws of each are kept beside it
         left = Left(population_of(scheduler, config, space, folder, points), [])
-    else:
+    elif not isinstance(scheduler, Population):
         replay(scheduler, [one.values_by_epoch(config.search.metric) for one in known])
     return left
 

@@ -91,7 +91,8 @@ class MLflowRuns:
         if not child.values and (ended or self.values_stay):
             self.client.log_batch(child.run_id, params=self.params(record.values))
             child.values = texts(record.values)
-        for row in record.rows[child.epochs :]:
+        # A trial that takes over another's weights takes over its epochs: which they are is known at its end.
+        for row in record.rows[child.epochs :] if ended or self.values_stay else []:
             self.client.log_batch(child.run_id, self.metrics(numbers(row), row["epoch"]))
             child.epochs = row["epoch"]
         if ended:

@@ -1,17 +1,17 @@
 """What a function of the user's builds for a trial, and whether the graph of an earlier model computes the same.
 
-What the function reads of the config is noted. A later config that agrees in all of it would build the same model, and
-the function is not asked again. For another config it is: the description that Keras gives of its model
-(``get_config``), but for the numbers that a graph can read, says whether an earlier graph will do. A model with parts
-that such a description does not tell whole, as layers of the user's own, shares its graph only with those whose
-functions read the same.
+The function may make anything of the config, so it is called for every trial, and what it has built is looked at: the
+description that Keras gives of the model (``get_config``), and every attribute of what the model is made of, but for
+the numbers that a graph can read and the values of variables. Trials of which these agree share a graph. A model with
+anything in it that is not Keras' own shares none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import types
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +27,12 @@ from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
 from nn_train.search.layer_numbers import numbers_of
 
-KEPT_BUILDS = 64
 ANY_RATE = 1.0  # stands in a description for a learning rate, which every graph reads
+# What differs from model to model, or is told by the description: connections, and who keeps track of what.
+SKIPPED = {"_tracker", "_inbound_nodes", "_outbound_nodes", "_parent_path", "_lock", "_nodes", "_nodes_by_depth"}
+SKIPPED |= {"_operations_by_depth", "_call_signature", "_auto_config", "_initializer", "_distribution_strategy"}
+SKIPPED |= {"_initial_seed"}
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range, np.generic, np.dtype)
 
 
 @dataclass(frozen=True)
@@ -36,71 +40,37 @@ class OwnBuild:
     """What a function has built.
 
     Attributes:
-        read: the fields that it has read, with their values.
-        graph: what models agree in that share one; None for a model that must not share.
+        graph: what models agree in that share one.
         numbers: of its layers, in their order.
         rate: of the optimizer that it is compiled with; None where the config says it, or a schedule does.
         weights, seeds: values of its variables, before the first step.
     """
 
-    read: Mapping[str, Any]
-    graph: Any
+    graph: str
     numbers: tuple[float, ...]
     rate: float | None
     weights: list[np.ndarray]
     seeds: list[np.ndarray]
 
 
-class OwnBuilds:
-    """The last models that functions of the user's have built in this process."""
+def own_build(config: Config, data: SplitData, replicas: Replicas) -> OwnBuild | None:
+    """The model of ``config``, only to be looked at; None for one that must not share a graph.
 
-    def __init__(self, replicas: Replicas) -> None:
-        self.replicas = replicas
-        self.kept: OrderedDict[Any, OwnBuild] = OrderedDict()
-
-    def get(self, config: Config, data: SplitData, settings: Any) -> OwnBuild:
-        """The model of ``config``, built by its function unless it has built the same before.
-
-        Args:
-            settings: what else a graph depends on.
-
-        Raises:
-            RequestError: the function gives no model that fits the data.
-        """
-        for key, build in reversed(self.kept.items()):
-            if key[:2] == (settings, config.seed) and build.read == values_in(config, build.read):
-                self.kept.move_to_end(key)
-                return build
-        build = self.build(config, data)
-        self.kept[settings, config.seed, tuple(build.read.items())] = build
-        if len(self.kept) > KEPT_BUILDS:
-            self.kept.popitem(last=False)
-        return build
-
-    def build(self, config: Config, data: SplitData) -> OwnBuild:
-        """A model that is only looked at, so that no strategy need hold its variables."""
-        model, read = build_new(config, data)
-        separate_seeds(model, self.replicas)
-        values = values_in(config, dict.fromkeys(sorted(read)))
-        weights, seeds = (
-            [np.asarray(one.value).copy() for one in variables] for variables in (model.weights, seed_states(model))
-        )
-        numbers = numbers_of(model)
-        found = tuple(number.value for number in numbers)
-        rate = own_rate(model)
-        for number in numbers:
-            number.hide()
-        described = description(model)
-        graph: Any = described
-        if described is None:
-            graph = None if keeps_its_own(model) else (tuple(values.items()), config.seed)
-        return OwnBuild(values, graph, found, rate, weights, seeds)
-
-
-def values_in(config: Config, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of these fields."""
-    paths = [path.partition(".") for path in fields]
-    return {f"{section}.{name}": getattr(getattr(config, section), name) for section, _, name in paths}
+    Raises:
+        RequestError: the function gives no model that fits the data.
+    """
+    model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
+    separate_seeds(model, replicas)
+    weights, seeds = (
+        [np.asarray(one.value).copy() for one in variables] for variables in (model.weights, seed_states(model))
+    )
+    numbers = numbers_of(model)
+    found = tuple(number.value for number in numbers)
+    rate = own_rate(model)
+    for number in numbers:
+        number.hide()
+    graph = description(model)
+    return None if graph is None else OwnBuild(graph, found, rate, weights, seeds)
 
 
 def own_rate(model: keras.Model) -> float | None:
@@ -114,38 +84,74 @@ def own_rate(model: keras.Model) -> float | None:
     return rate
 
 
+class UnknownPartError(Exception):
+    """A part of a model of which it cannot be said what it does."""
+
+
 def description(model: keras.Model) -> str | None:
-    """All that a model computes; None where Keras cannot tell all of it."""
-    if not all(map(is_keras_own, model._flatten_layers())):
-        return None
+    """A digest of all that a model computes; None where it has parts that are not Keras'."""
+    if model.compiled and (model.optimizer is None or model.optimizer.built):
+        return None  # its state came with it
+    if any(hasattr(layer, "adapt") for layer in model._flatten_layers()):
+        return None  # which keeps what it has learned from data in tensors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what cannot be serialized
         try:
             content = keras.saving.serialize_keras_object(model)
-            return json.dumps(content, sort_keys=True) if tells_all(content) else None
-        except (TypeError, ValueError, NotImplementedError, AttributeError):
+            parts = [content, facts(model, {})]
+            return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        except (UnknownPartError, TypeError, ValueError, NotImplementedError, AttributeError, RecursionError):
             return None
 
 
-def is_keras_own(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is one of Keras', as it comes: none that learns from data what its description does not say."""
-    is_changed = "call" in vars(layer) or "train_step" in vars(layer)
-    return type(layer).__module__.startswith("keras.") and not hasattr(layer, "adapt") and not is_changed
+def facts(one: Any, seen: dict[int, int]) -> Any:
+    """Everything that ``one`` holds, in plain values. What was met before is told by its number, so that it is known
+    who shares what.
+
+    Raises:
+        UnknownPartError: something that is not Keras', and no plain value.
+    """
+    if isinstance(one, PLAIN):
+        return [type(one).__name__, repr(one)]
+    if isinstance(one, type):
+        return [require_keras(one.__module__), one.__qualname__]
+    if isinstance(one, keras.initializers.Initializer):
+        return ["initializer"]  # the values that it has given are set anew
+    if isinstance(one, keras.KerasTensor):
+        return ["tensor", str(one.shape), str(one.dtype)]
+    if id(one) in seen:
+        return ["seen", seen[id(one)]]
+    seen[id(one)] = len(seen)
+    if isinstance(one, Mapping):
+        return ["mapping", [[facts(key, seen), facts(value, seen)] for key, value in one.items()]]
+    if isinstance(one, list | tuple | set | frozenset):
+        items = sorted(one, key=repr) if isinstance(one, set | frozenset) else one
+        return [type(one).__name__, [facts(item, seen) for item in items]]
+    if isinstance(one, types.MethodType):
+        return ["method", facts(one.__func__, seen), facts(one.__self__, seen)]
+    if isinstance(one, types.FunctionType | types.BuiltinFunctionType):
+        return [require_keras(str(one.__module__)), one.__qualname__]
+    if isinstance(one, types.ModuleType):
+        return ["module", require_keras(one.__name__)]
+    if isinstance(one, np.ndarray | tf.Tensor) and not isinstance(one, keras.Variable):
+        one = np.asarray(one)
+        return ["array", str(one.dtype), str(one.shape), hashlib.sha256(one.tobytes()).hexdigest()]
+    kind = type(one)
+    require_keras(kind.__module__)
+    held = vars(one) if hasattr(one, "__dict__") else {}
+    if isinstance(one, keras.Variable):
+        held = {name: held.get(name) for name in ("_shape", "_dtype", "_trainable", "_regularizer", "_constraint")}
+        held |= {"_aggregation": one.aggregation, "_autocast": held.get("_autocast")}
+    shown = [[name, facts(value, seen)] for name, value in sorted(held.items()) if not is_skipped(name)]
+    return [kind.__module__, kind.__qualname__, shown]
 
 
-def tells_all(content: Any) -> bool:
-    """Whether every object that is described is one of Keras', or a plain value such as a tensor."""
-    if isinstance(content, Mapping):
-        name = str(content.get("class_name", "__plain__"))
-        is_value = name.startswith("__") and name != "__lambda__"
-        is_ours = is_value or (str(content.get("module")).startswith("keras") and name != "Lambda")
-        return is_ours and all(map(tells_all, content.values()))
-    return all(map(tells_all, content)) if isinstance(content, list | tuple) else not callable(content)
+def is_skipped(attribute: str) -> bool:
+    return attribute in SKIPPED or attribute.startswith("_self_")  # TensorFlow's, for its checkpoints
 
 
-def keeps_its_own(model: keras.Model) -> bool:
-    """Whether a layer holds variables of TensorFlow's own: a step can change them, and nothing sets them back."""
-    kinds = (tf.Variable, tf.random.Generator, tf.lookup.experimental.MutableHashTable)
-    held = [one for layer in model._flatten_layers() if not is_keras_own(layer) for one in vars(layer).values()]
-    within = [one for several in held if isinstance(several, list | tuple) for one in several]
-    return any(isinstance(one, kinds) for one in (*held, *within))
+def require_keras(module: str) -> str:
+    """The name of a module of Keras'. UnknownPartError for another: what is there could do anything."""
+    if module.partition(".")[0] != "keras":
+        raise UnknownPartError(module)
+    return module

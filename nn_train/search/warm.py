@@ -26,7 +26,7 @@ from nn_train.engine.preparation import prepare_model, total_steps
 from nn_train.engine.seeds import seed_states
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import assign, state_variables
-from nn_train.search.own_builds import OwnBuild, OwnBuilds
+from nn_train.search.own_builds import OwnBuild, own_build
 from nn_train.search.settable import SettableHyperparameters, all_settings, traced_settings
 
 KEPT_MODELS = 32
@@ -73,7 +73,6 @@ class WarmModels:
     def __init__(self, replicas: Replicas) -> None:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
-        self.builds = OwnBuilds(replicas)
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.traced = 0
 
@@ -107,10 +106,7 @@ class WarmModels:
         # What callbacks change in a model besides its variables would be there for the next trial.
         if config.model.name in DEFAULT_DROPOUT or config.train.callbacks is not None:
             return None
-        if not data.in_memory or settings in self.fixed:
-            return None
-        build = self.builds.get(config, data, settings)
-        return build if build.graph is not None else None
+        return own_build(config, data, self.replicas) if data.in_memory and settings not in self.fixed else None
 
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""

@@ -8,7 +8,7 @@ MODEL = "model.keras"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
-CODE = "code.json"  # of the user's: which the epochs of a run were trained with
+CODE = "code.json"  # of the user's: which the epochs of a run, or the trials of a search, are trained with
 LOGS = "logs"  # of a run or trial: what its workers printed
 # Of a finished search; the runs of its best models are folders in ``best``.
 SEARCH = "search.json"

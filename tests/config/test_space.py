@@ -270,6 +270,8 @@ def test_the_section_search_is_no_part_of_a_run():
         ({"metric": "val_mean_squared_error"}, True),
         ({"metric": "val_loss", "mode": "max"}, False),
         ({"metric": "val_auc", "mode": "min"}, True),
+        ({"metric": "val_kl_divergence"}, True),
+        ({"metric": "val_false_positives"}, True),
     ],
 )
 def test_the_direction_follows_from_the_metric_unless_given(search, lower):

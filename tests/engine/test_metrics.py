@@ -93,6 +93,7 @@ def test_of_logits_it_is_the_same(examples, name):
         ("Precision", True),
         ("KLDivergence", True),
         ({"F1Score": {"threshold": 0.5}}, True),
+        ("BinaryCrossentropy", True),
         ({"AUC": {"from_logits": True}}, False),
         ("F1Score", False),
         ("MeanSquaredError", False),

@@ -88,7 +88,7 @@ def test_a_trial_of_which_a_worker_cannot_read_the_checkpoint_is_not_trained(out
     chief, other = outcome(2).returned("unreadable_trial")
     for worker in (chief, other):
         assert worker["trained"] == [1, 2]
-        assert worker["went_on"] == 3
+        assert worker["went_on"] == [2, 3]
         for begun, after, done, rows in worker["said"]:
             assert (after, done, rows) == (begun, True, [])
     assert chief["said"][0][0].startswith(ANOTHER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import keras
 import tensorflow as tf
 
@@ -76,6 +78,46 @@ class Scale(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs * self.factor
+
+
+def given_by_turns(config, input_shape, num_classes):
+    """Two penalties; the config says which of them the second layer has."""
+    strong, weak = keras.regularizers.L2(0.5), keras.regularizers.L2(1e-4)
+    second = keras.layers.Dense(8, kernel_regularizer=strong if config.model.dropout > 0.3 else weak)
+    third = keras.layers.Dense(8, kernel_regularizer=weak)
+    return dense(input_shape, num_classes, second, third, kernel_regularizer=strong)
+
+
+def weights_penalised(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes)
+    model.layers[1].kernel.regularizer = keras.regularizers.L1L2(config.model.dropout)
+    return model
+
+
+def partly_frozen(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes)
+    model.layers[1].kernel.trainable = config.model.dropout < 0.3
+    return model
+
+
+def excluded(config, input_shape, num_classes):
+    """What the optimizer leaves out stands in no description of Keras'."""
+    model = dense(input_shape, num_classes)
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["kernel"] if config.model.dropout > 0.3 else ["bias"])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return model
+
+
+def huber(config, input_shape, num_classes):
+    """Nor does the delta of Huber's loss."""
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", keras.losses.Huber(delta=config.model.dropout))
+    return model
+
+
+def copied(config, input_shape, num_classes):
+    return dense(input_shape, num_classes, keras.layers.Dense(copy.deepcopy(config).train.batch_size))
 
 
 class Counting(keras.layers.Layer):

@@ -25,6 +25,13 @@ from nn_train.storage.folder import ResultsFolder
             "needs validation examples",
         ),
         ({"search": {"space": {"sed": {"choice": [1]}}}}, "did you mean 'seed'"),
+        (
+            {
+                "train": {"metrics": [{"MeanSquaredError": {"name": "mine"}}]},
+                "search": {"space": {"seed": {"choice": [1]}}, "metric": "val_mine"},
+            },
+            "search.mode: val_mine is a name of your own, which does not say what is better; give min or max",
+        ),
     ],
 )
 def test_a_search_that_cannot_choose_is_refused(sections, said):
@@ -113,6 +120,7 @@ def test_a_search_of_other_code_is_refused_where_it_is_finished_and_told_where_i
     folder = left_by(tmp_path, config)
     journal = journal_of(folder, record("t00000", 0.5))
     write_results(config, folder, journal, 1.0, "", own_code(config))
+    folder.write_json("code.json", own_code(config))  # as the session began
     told, ran = [], []
     monkeypatch.setattr("nn_train.search.driver.run_session", lambda *given: ran.append(given))
     search(asked(trials), told.append)

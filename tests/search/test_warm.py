@@ -95,12 +95,19 @@ OWN = [
     ("branching", DROPOUT, False),
     ("precise", DROPOUT, False),
     ("own_layer", DROPOUT, False),
-    ("own_layer", {**RATE, "model": {"dropout": 0.2}}, True),
-    ("own_layer_plain", RATE, True),
+    ("own_layer_plain", RATE, False),
+    ("given_by_turns", DROPOUT, False),
+    ("weights_penalised", DROPOUT, False),
+    ("partly_frozen", DROPOUT, False),
+    ("excluded", DROPOUT, False),
+    ("huber", DROPOUT, False),
+    ("copied", {"train": {"batch_size": 24}}, False),
     ("counting_plain", RATE, False),
     ("anonymous", DROPOUT, False),
     ("patched", DROPOUT, False),
 ]
+# With parts that are not Keras' own.
+UNSHARED = ["own_loss", "excluded", "own_layer", "own_layer_plain", "counting_plain", "anonymous", "patched"]
 
 
 @pytest.mark.parametrize(("function", "other", "shared"), OWN, ids=str)
@@ -114,41 +121,19 @@ def test_an_own_model_trains_to_the_same_bits_as_a_new_one(replicas, function, o
         return make({**sections, "model": {**sections.get("model", {}), "name": f"own_trials:{function}"}}, **train)
 
     values = {"dropout": 0.2, "l2": 0.01} if function == "numbers" else {"dropout": 0.2}
-    config = trial({} if function.endswith("plain") or function == "scheduled" else {"model": values})
+    config = trial({} if function.endswith("plain") or function in ("scheduled", "copied") else {"model": values})
     data = load_data(config.data)
     new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
     expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
     models = WarmModels(replicas)
-    used = models.get(trial(other, batch_size=24), data)
+    used = models.get(trial(other, **{"batch_size": 24, **other.get("train", {})}), data)
     used.loop.train_epoch(0)
     warm = models.get(config, data)
     assert (warm is used) == shared
     assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
     again = models.get(config, data)
-    assert (again is warm) == (function != "counting_plain")
+    assert (again is warm) == (function not in UNSHARED)
     assert [(again.loop.train_epoch(epoch), again.loop.evaluate()) for epoch in range(2)] == expected
-
-
-def test_a_function_is_asked_again_only_for_what_it_has_read(replicas, monkeypatch):
-    import own_trials
-
-    from nn_train.datasets import load_data
-    from nn_train.search.warm import WarmModels
-
-    asked = []
-    plain = own_trials.numbers
-    monkeypatch.setattr(own_trials, "numbers", lambda **given: asked.append(1) or plain(**given))
-    models = WarmModels(replicas)
-    data = load_data(make({}).data)
-    for sections in (
-        {"model": {"dropout": 0.2, "l2": 0.01}},
-        {"model": {"dropout": 0.2, "l2": 0.01}, "optimizer": {"learning_rate": 0.5}},
-        {"model": {"dropout": 0.3, "l2": 0.01}},
-        {"model": {"dropout": 0.2, "l2": 0.01}, "seed": 5},
-        {"model": {"dropout": 0.2, "l2": 0.01}, "optimizer": {"learning_rate": 0.1}},
-    ):
-        models.get(make({**sections, "model": {**sections["model"], "name": "own_trials:numbers"}}), data)
-    assert (len(asked), models.traced) == (4, 1)  # the first is built twice: to be looked at, and to be traced
 
 
 def test_a_model_with_callbacks_of_the_users_is_traced_anew(replicas):

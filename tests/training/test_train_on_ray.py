@@ -76,7 +76,16 @@ def test_a_run_reports_and_leaves_its_files(finished):
     assert result.record["world_size"] == 2
     files = {path.name for path in (folder / "run").iterdir()}
     of_loggers = {"tensorboard", "mlflow_run_id"}
-    assert files == {"config.yaml", "metrics.jsonl", "model.keras", "result.json", "checkpoints", "logs", *of_loggers}
+    assert files == {
+        "config.yaml",
+        "metrics.jsonl",
+        "model.keras",
+        "result.json",
+        "checkpoints",
+        "logs",
+        "code.json",
+        *of_loggers,
+    }
     for rank in range(2):
         printed = (folder / "run" / "logs" / f"worker-{rank}.txt").read_text()
         assert printed.startswith("building the model\n")
