@@ -290,6 +290,7 @@ def each_fault(replicas: Replicas) -> Iterator[None]:
     from nn_train.errors import StorageError
 
     read, names, is_last = ResultsFolder.read, ResultsFolder.names, replicas.rank == replicas.size - 1
+    read_json = ResultsFolder.read_json
 
     def fail(self: ResultsFolder, name: str) -> bytes:
         if name.endswith(".ckpt"):
@@ -302,8 +303,11 @@ def each_fault(replicas: Replicas) -> Iterator[None]:
     if is_last:
         ResultsFolder.read = read  # type: ignore[method-assign]
         ResultsFolder.names = lambda self, name: names(self, name)[:-1]  # type: ignore[method-assign]
+        ResultsFolder.read_json = (  # type: ignore[method-assign]
+            lambda self, name: None if name == "standing.json" else read_json(self, name)
+        )
     yield
-    ResultsFolder.names = names  # type: ignore[method-assign]
+    ResultsFolder.names, ResultsFolder.read_json = names, read_json  # type: ignore[method-assign]
 
 
 def error_of(action: Callable[..., Any], *arguments: Any) -> str:
