@@ -125,6 +125,8 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
         else:
             overrides[name] = from_text(value) if is_own_argument(name) else value
     config = read_config(file, overrides)
+    if config.search.space and not stages:
+        raise RequestError(f"--config {file}: has a section search, which belongs to {command_of('tune')}")
     if config.pipeline.models and "pipeline" not in stages:
         raise RequestError(f"--config {file}: has a section pipeline, which belongs to {command_of('pipeline')}")
     return Arguments(config=config, flags=frozenset(given), overrides=overrides)

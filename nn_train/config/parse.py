@@ -185,9 +185,11 @@ def read_section(section: str, values: Mapping[str, Any]) -> Any:
 
 def unknown_field(path: str, known: list[str]) -> str:
     """The message for a misspelt field, with the nearest name or the section's fields."""
-    hint = nearest(path, known)
+    section, _, name = path.partition(".")
+    hint = nearest(path, known if name else [*SECTIONS, *TOP_FIELDS]) or nearest(path, known)
+    if hint and f"{section}.args" in ARGUMENTS and name.isidentifier():
+        hint += f" What a function or class takes by name is {section}.args.{name}"
     if not hint:
-        section = path.split(".")[0]
         siblings = [name for name in known if name.startswith(f"{section}.")]
         names = siblings or [*TOP_FIELDS, *SECTIONS]
         hint = f"; allowed: {', '.join(names)}"

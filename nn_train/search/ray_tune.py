@@ -121,7 +121,9 @@ class Session:
                 return []
             if not is_listed(self.config.search):
                 return open_names(self.config.search.num_trials, self.journal.records)
-            of_list = open_combinations if self.config.search.algorithm == "grid" else open_points
+            # PBT changes what was drawn, so that trials are known by their names alone.
+            by_draws = self.config.search.algorithm == "grid" and self.config.search.scheduler != "pbt"
+            of_list = open_combinations if by_draws else open_points
             return of_list(self.draws, self.journal.records)
         return (extend_points if phase == EXTEND else confirm_points)(self.config, self.journal.records)
 

@@ -29,11 +29,11 @@ def record(name: str, *, best: dict[str, Any] | None = None, **fields: Any) -> R
         ),
         (
             [
-                record("a", model__name="mlp", optimizer__learning_rate=0.1),
+                record("a", model__name="mlp", optimizer__learning_rate=0.12345678901234),
                 record("b", model__name="mlp", optimizer__learning_rate=0.2),
                 record("c", model__name="cnn", optimizer__learning_rate=0.2),
             ],
-            {"mlp, learning_rate 0.1": ["a"], "mlp, learning_rate 0.2": ["b"], "cnn": ["c"]},
+            {"mlp, learning_rate 0.1235": ["a"], "mlp, learning_rate 0.2": ["b"], "cnn": ["c"]},
         ),
         ([RunRecord(name="x", stem="x"), RunRecord(name="y", stem="y")], {"x": ["x"], "y": ["y"]}),
     ],

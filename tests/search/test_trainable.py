@@ -180,6 +180,7 @@ def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, 
     assert reserved.head_bundle_is_empty is not own_cpu
 
 
+@pytest.mark.tf
 def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path, monkeypatch):
     folder = ResultsFolder(str(tmp_path))
     for trial in ("t00000", "t00002"):

@@ -81,10 +81,15 @@ def label_groups(settings: Sequence[dict[str, Any]], names: Sequence[str]) -> li
         among = [one for one, label in zip(settings, labels, strict=True) if label in shared]
         if name in differing_fields(among):
             labels = [
-                f"{label}, {name.split('.')[-1]} {one.get(name)}" if label in shared else label
+                f"{label}, {name.split('.')[-1]} {shown(one.get(name))}" if label in shared else label
                 for one, label in zip(settings, labels, strict=True)
             ]
     return [label if labels.index(label) == i else f"{label} ({i + 1})" for i, label in enumerate(labels)]
+
+
+def shown(value: object) -> str:
+    """A setting in a label: of a number that was drawn at random four digits are enough to know it by."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def best_validation(record: RunRecord, metric: str) -> float | None:
