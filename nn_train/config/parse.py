@@ -55,9 +55,8 @@ def load_yaml(file: str) -> dict[str, Any]:
     """The mapping in a job file, or in the preset of that name where there is no such file."""
     path: Path | Traversable = Path(file)
     if not os.path.isfile(file) and re.fullmatch(r"\w+", file):
-        path = PRESETS / f"{file}.yaml"
-        if not path.is_file():
-            known = presets()
+        path, known = PRESETS / f"{file}.yaml", presets()
+        if file not in known:
             raise RequestError(
                 f"--config {file}: there is no such file, and no preset of that name{nearest(file, known)}; "
                 f"presets: {', '.join(known)}"

@@ -106,7 +106,12 @@ class WarmModels:
         # What callbacks change in a model besides its variables would be there for the next trial.
         if config.model.name in DEFAULT_DROPOUT or config.train.callbacks is not None:
             return None
-        return own_build(config, data, self.replicas) if data.in_memory and settings not in self.fixed else None
+        if not data.in_memory or settings in self.fixed:
+            return None
+        build = own_build(config, data, self.replicas)
+        if build is None:
+            self.fixed.add(settings)  # its next model would be built in vain, which can take long
+        return build
 
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""

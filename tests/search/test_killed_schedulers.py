@@ -91,4 +91,3 @@ def test_a_population_goes_on_after_a_kill(tmp_path):
         rows, count = after[name]["rows"], len(standing["rows"])
         if rows[:count] == standing["rows"]:  # else it took over another's after that
             assert rows[count]["learning_rate"] == pytest.approx(standing["draws"][RATE])
-    assert any(after[name]["draws"] != standing["draws"] for name, standing in standings.items())
