@@ -12,7 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from nn_train.config.schema import TrainConfig
 from nn_train.errors import RequestError
+from nn_train.runs.remade_model import lost_settings
 
 
 class GivenModel:
@@ -22,25 +24,48 @@ class GivenModel:
         digest: of its layers, its compilation and its weights.
 
     Raises:
-        RequestError: it cannot be made again from its configuration.
+        RequestError: it cannot be made again from its configuration, or then computes something else.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.classes = own_classes(model)
         optimizer = getattr(model, "optimizer", None)
         self.has_trained = optimizer is not None and optimizer.built
+        self.policy = model.dtype_policy.name
         try:
             self.content = saved(model)  # holds the time, so that it is another each time
             self.digest = digest_of(model)
-            self()
+            lost = lost_settings(model, self.made())
         except Exception as error:  # of whatever its layers do
             said = " ".join(str(error).split())[:300]
             raise RequestError(
                 f"model: {model.name} cannot be made again from its configuration ({said}); give a function that "
                 "builds it"
             ) from error
+        if lost:
+            shown = "; ".join(lost[:3]) + ("; …" if len(lost) > 3 else "")
+            raise RequestError(
+                f"model: what Keras keeps of {model.name} is not all of it ({shown}); give a function that builds it"
+            )
 
     def __call__(self) -> keras.Model:
+        wanted = keras.config.dtype_policy().name  # which is that of ``train.precision``
+        if wanted not in (self.policy, TrainConfig().precision):
+            raise RequestError(
+                f"train.precision: {wanted}: the layers of a model that is given have their precision, {self.policy}; "
+                "give a function that builds it"
+            )
+        return self.made()
+
+    def made(self) -> keras.Model:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.policy)  # which a Sequential model does not keep
+        try:
+            return self.loaded()
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def loaded(self) -> keras.Model:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             path.write_bytes(self.content)

@@ -74,3 +74,77 @@ def test_one_that_cannot_be_made_again_is_refused_with_what_to_do(kinds):
         RequestError, match=r"^model: \w+ cannot be made again from its configuration .*; give a functi"
     ):
         GivenModel(kinds["hides"])
+
+
+def changed(change):
+    """A compiled model after ``change`` of it."""
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="only")])
+    model.compile(keras.optimizers.AdamW(0.1), "mse")
+    change(keras, model)
+    return model
+
+
+LOST = {
+    "a loss's argument": (
+        lambda keras, model: model.compile("sgd", keras.losses.Huber(delta=5.0)),
+        r"fn_kwargs of huber_loss: {'delta': 5.0} → {'delta': 1.0}",
+    ),
+    "a frozen weight": (
+        lambda keras, model: setattr(model.layers[0].kernel, "trainable", False),
+        "trainable of only/kernel: False → True",
+    ),
+    "a weight's regularizer": (
+        lambda keras, model: setattr(model.layers[0].kernel, "regularizer", keras.regularizers.L2(0.25)),
+        r"regularizer of only/kernel: L2(l2=0.25) → None",
+    ),
+    "a weight's constraint": (
+        lambda keras, model: setattr(model.layers[0].kernel, "constraint", keras.constraints.NonNeg()),
+        r"constraint of only/kernel: NonNeg() → None",
+    ),
+    "weights that do not decay": (
+        lambda keras, model: model.optimizer.exclude_from_weight_decay(var_list=model.layers[0].weights),
+        "exclude_from_weight_decay of the optimizer: 2 of them → None",
+    ),
+    "what does not decay": (
+        lambda keras, model: model.optimizer.exclude_from_weight_decay(var_names=["bias"]),
+        "exclude_from_weight_decay_pattern of the optimizer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_one_that_would_compute_something_else_is_refused_with_what_is_lost(what):
+    from nn_train.runs.given_model import GivenModel
+
+    change, message = LOST[what]
+    model = changed(change)
+    with pytest.raises(
+        RequestError, match=r"^model: what Keras keeps of \w+ is not all of it .*; give a function"
+    ) as it:
+        GivenModel(model)
+    assert message in str(it.value).replace("sequential/", "").replace(f"{model.name}/", "")
+
+
+def test_its_precision_is_its_own():
+    import keras
+
+    from nn_train.runs.given_model import GivenModel
+
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        model = changed(lambda keras, model: model.compile("sgd", "mse"))
+        keras.config.set_dtype_policy("float32")
+        made = GivenModel(model)()
+        assert made.dtype_policy.name == "mixed_float16"
+        assert type(made.optimizer) is type(model.optimizer)  # which scales the loss
+        assert keras.config.dtype_policy().name == "float32"
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        with pytest.raises(
+            RequestError, match=r"^train\.precision: mixed_bfloat16: .* have .* mixed_float16; give a fun"
+        ):
+            GivenModel(model)()
+    finally:
+        keras.config.set_dtype_policy(before)
