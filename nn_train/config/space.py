@@ -30,7 +30,8 @@ LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
 FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
-FIXED_FIELDS = ("train.epochs", "train.callbacks", "train.class_weight", "train.metrics", "data.")
+OF_TRAINING = ("train.epochs", "train.callbacks", "train.class_weight", "train.metrics")
+FIXED_FIELDS = (*OF_TRAINING, "data.source", "data.validation_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,10 +95,13 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     check_storage(config.run.storage_path)
-    own = {*config.model.args, *(field.rpartition(".")[2] for field in varied if field.startswith("model.args."))}
-    named = {
-        "model.name": (config.model.name, own),
-        "data.source": (config.data.source, config.data.args),
+    of_model, of_data = (
+        {*given, *(field.rpartition(".")[2] for field in varied if field.startswith(f"{owner}."))}
+        for owner, given in (("model.args", config.model.args), ("data.args", config.data.args))
+    )
+    named: dict[str, tuple[str | None, Collection[str]]] = {
+        "model.name": (config.model.name, of_model),
+        "data.source": (config.data.source, of_data),
         "train.callbacks": (config.train.callbacks, ()),
     }
     for field, (name, args) in named.items():

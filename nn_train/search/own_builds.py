@@ -23,7 +23,7 @@ import tensorflow as tf
 from nn_train.config import Config
 from nn_train.datasets import SplitData
 from nn_train.engine.preparation import build_new
-from nn_train.engine.seeds import seed_states, separate_seeds
+from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
 from nn_train.search.layer_numbers import numbers_of
 
@@ -49,8 +49,8 @@ class OwnBuild:
     graph: str
     numbers: tuple[float, ...]
     rate: float | None
-    weights: list[np.ndarray]
-    seeds: list[np.ndarray]
+    weights: list[tf.Tensor]
+    seeds: list[tf.Tensor]
 
 
 def own_build(config: Config, data: SplitData, replicas: Replicas) -> OwnBuild | None:
@@ -59,10 +59,13 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> OwnBuild |
     Raises:
         RequestError: the function gives no model that fits the data.
     """
-    model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
+    with kernels_kept() as drawn:
+        model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
+    if drawn:
+        return None
     separate_seeds(model, replicas)
     weights, seeds = (
-        [np.asarray(one.value).copy() for one in variables] for variables in (model.weights, seed_states(model))
+        [tf.convert_to_tensor(one.value) for one in variables] for variables in (model.weights, seed_states(model))
     )
     numbers = numbers_of(model)
     found = tuple(number.value for number in numbers)

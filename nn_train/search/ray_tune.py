@@ -28,6 +28,7 @@ from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
 from nn_train.search.going_on import go_on
+from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import (
@@ -94,7 +95,7 @@ class Session:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)
             self.parcel = ray.put(pack(names_in(self.config)))
-            self.data = shared_data(self.config, self.parcel)
+            self.data = None if varies_data(self.space) else shared_data(self.config, self.parcel)
         except BaseException:
             self.context.close()
             raise

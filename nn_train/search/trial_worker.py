@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import json
 import math
 import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +148,7 @@ class TrialWorker:
         from nn_train.runs.watchdog import Watchdog
         from nn_train.search.warm import WarmModels
 
+        gc.freeze()  # what was imported: a million objects that no collection of garbage need look at
         self.models = WarmModels(replicas)
         # No checkpoints within epochs: only to see that the trial goes on. One that does not is run again elsewhere.
         watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
@@ -179,7 +182,7 @@ class TrialWorker:
         """The model and the training of a trial."""
         from nn_train.runs.given_callbacks import given_callbacks
 
-        data = self.load(config)
+        data = self.load(config, values, folder.parent.parent)
         # Where the model itself varies, a field that depends on it may be of another model.
         varied = () if "model.name" in values else values
         given = given_callbacks(config, self.models.replicas, folder.location)
@@ -198,13 +201,18 @@ class TrialWorker:
 
         return self.models.traced >= TRACED_AT_MOST
 
-    def load(self, config: Config) -> SplitData:
-        """The examples; they are read again only for another ``data`` section."""
+    def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
+        """The examples; they are read again only for another ``data`` section. ``values``: the fields that vary."""
         from nn_train.datasets import load_data
         from nn_train.datasets.class_weights import with_class_weights
+        from nn_train.search.held_out import check_held_out, varies_data
 
         if self.data is None or (self.data_config is not None and self.data_config != config.data):
-            self.data = load_data(config.data)
+            self.data = None  # of another trial, while this one's are made
+            self.models.forget()  # which hold them as well
+            self.data = dataclasses.replace(load_data(config.data), test=None)
+            if varies_data(values):
+                check_held_out(self.data, search)
         self.data_config = config.data
         return with_class_weights(self.data, config.train.class_weight)
 

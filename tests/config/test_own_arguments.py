@@ -123,7 +123,7 @@ def test_a_search_varies_them_like_any_field():
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ("data.args.part", "belongs to the whole search"),
+        ("data.args.part", "data.args.part: data.source mnist takes no arguments"),
         ("model.arg.depth", "no such field"),
         ("model.args.input_shape", "every function of model.name is offered input_shape"),
     ],
@@ -131,6 +131,13 @@ def test_a_search_varies_them_like_any_field():
 def test_a_search_does_not_vary_what_is_none(field, said):
     with pytest.raises(RequestError, match=said):
         parse_space({field: {"choice": [1, 2]}}, config_from_dict({"model": {"name": "my:build"}}))
+
+
+def test_a_search_varies_the_arguments_of_the_data_too():
+    base = config_from_dict({"data": {"source": "my:load", "args": {"part": "a"}}})
+    space = parse_space({"data.args.width": {"quantized": [4, 8, 2]}, "data.args.part": {"choice": ["a", "b"]}}, base)
+    values = resolve(space, {"data.args.width": 6, "data.args.part": "b"})
+    assert with_values(base, values).data.args == {"width": 6, "part": "b"}
 
 
 def test_a_choice_between_lists_has_no_branches():

@@ -32,6 +32,17 @@ def initial(config, input_shape, num_classes):
     return model
 
 
+def drawing(config, input_shape, num_classes, seed=None):
+    """Weights begin with what TensorFlow draws, not Keras."""
+    model = dense(input_shape, num_classes)
+    model.layers[1].kernel.assign(tf.random.normal(model.layers[1].kernel.shape, seed=seed) * config.model.dropout)
+    return model
+
+
+def drawing_seeded(config, input_shape, num_classes):
+    return drawing(config, input_shape, num_classes, seed=5)
+
+
 def compiled(config, input_shape, num_classes):
     unnamed = keras.metrics.MeanIoU(3, sparse_y_pred=False)
     model = dense(input_shape, num_classes, keras.layers.Dropout(config.model.dropout))

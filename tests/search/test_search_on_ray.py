@@ -121,8 +121,10 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlflow").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.0, 0.5]}, "train.batch_size": {"choice": [8, 16]}}
+    space["data.args.columns"] = {"by": {"train.batch_size": {8: 6, 16: {"choice": [4, 6]}}}}
     searched = {"num_trials": 6, "scheduler": "asha", "keep_best": 2}
-    config = make(tmp_path, space=space, search=searched, run={"loggers": ["tensorboard", "mlflow"]})
+    loggers, data = {"loggers": ["tensorboard", "mlflow"]}, {"source": "user_data:first_columns"}
+    config = make(tmp_path, space=space, search=searched, run=loggers, data=data)
     outcome = search(config)
     check_tensorboard(tmp_path / "s" / "tensorboard", outcome)
     check_mlflow(outcome)
@@ -135,10 +137,10 @@ def test_a_search_leaves_its_files_and_its_best_trains_to_the_same_numbers(tmp_p
     kept = sorted(path.name for path in (tmp_path / "s" / "best").iterdir())
     assert kept[0] == f"1_{outcome.best.trial}"
     assert len(kept) == 2
-    assert accuracy_of(tmp_path / "s" / "best" / kept[0], config) == pytest.approx(
+    best = read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"})
+    assert accuracy_of(tmp_path / "s" / "best" / kept[0], best) == pytest.approx(
         outcome.best.value("val_accuracy"), abs=1e-6
     )
-    best = read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"})
     trained = train(best)
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
     assert numbers(again) == numbers(outcome.best.rows)

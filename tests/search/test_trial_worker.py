@@ -9,6 +9,7 @@ import pytest
 from trial_records import job
 
 from nn_train.config import config_from_dict
+from nn_train.datasets import SplitData
 from nn_train.errors import RequestError, TrainingError
 from nn_train.search.trial_worker import Outcome, TrialWorker
 from nn_train.storage.folder import ResultsFolder
@@ -78,20 +79,48 @@ def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, 
 
     worker = worker_of([{}])
     worker.models = SimpleNamespace(get=refuse, replicas=None)
-    monkeypatch.setattr(worker, "load", lambda config: None)
+    monkeypatch.setattr(worker, "load", lambda *asked: None)
     assert worker.begin(job(tmp_path), ResultsFolder(str(tmp_path)), {}) == "model.name: wrong"
     assert worker.epoch() == Outcome(rows=[], done=True, cause="model.name: wrong")
 
 
-def test_examples_are_read_again_only_for_other_data(monkeypatch):
+def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
+    from nn_train.search.warm import WarmModels
+
     read = []
-    monkeypatch.setattr("nn_train.datasets.load_data", lambda config: read.append(config) or config)
+
+    def load(config):
+        read.append(config)
+        return SplitData(train=config, validation=None, test="looked at by nobody")
+
+    monkeypatch.setattr("nn_train.datasets.load_data", load)
     one, same, other = (config_from_dict({"data": {"source": name}}) for name in ("mnist", "mnist", "digits"))
     worker, shared = TrialWorker(0, 1), TrialWorker(0, 1, data="of the node")
-    assert [worker.load(config) for config in (one, same, other)] == [one.data, one.data, other.data]
+    worker.models = shared.models = WarmModels(None)
+    worker.models.models["a model that"] = "holds the data before"
+    search = ResultsFolder(str(tmp_path))
+    loaded = [worker.load(config, (), search) for config in (one, same, other)]
+    assert [data.train for data in loaded] == [one.data, one.data, other.data]
+    assert {data.test for data in loaded} == {None}  # no trial can look at them
     assert read == [one.data, other.data]
-    assert [shared.load(config) for config in (one, same)] == ["of the node"] * 2
+    assert not worker.models.models
+    assert [shared.load(config, (), search) for config in (one, same)] == ["of the node"] * 2
     assert len(read) == 2
+
+
+def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_path):
+    from nn_train.search.warm import WarmModels
+
+    def given(**args):
+        return config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})
+
+    worker, fields, search = TrialWorker(0, 1), ["data.args.columns"], ResultsFolder(str(tmp_path))
+    worker.models = WarmModels(None)
+    widths = [worker.load(given(columns=columns), fields, search).train.x.shape[1] for columns in (3, 6)]
+    assert widths == [3, 6]
+    with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial have other targets"):
+        worker.load(given(columns=6, split=7), fields, search)
+    assert worker.load(given(columns=6, split=7), [], search).train.size == 101  # such are a job's own affair
 
 
 @pytest.fixture

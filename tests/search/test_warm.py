@@ -105,9 +105,12 @@ OWN = [
     ("counting_plain", RATE, False),
     ("anonymous", DROPOUT, False),
     ("patched", DROPOUT, False),
+    ("drawing", DROPOUT, False),
+    ("drawing_seeded", DROPOUT, False),
 ]
 # With parts that are not Keras' own.
 UNSHARED = ["own_loss", "excluded", "own_layer", "own_layer_plain", "counting_plain", "anonymous", "patched"]
+UNSHARED += ["drawing", "drawing_seeded"]  # kernels of TensorFlow's that count what they have drawn
 
 
 @pytest.mark.parametrize(("function", "other", "shared"), OWN, ids=str)
