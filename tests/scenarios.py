@@ -108,7 +108,25 @@ RUNS: dict[str, dict[str, Any]] = {
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
 CONTINUED |= {"continued_stream": "stream_dropout", "continued_patience": "patience"}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
+WITHIN |= {"within_indexed": "indexed_dropout", "within_indexed_averages": "indexed_averages"}
 WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages"}
+
+
+# The same run from a folder of ``.npy`` files, of which every worker reads its rows: ``indexed_NAME``.
+INDEXED = {
+    f"indexed_{name}": name
+    for name in ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images")
+}
+RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
+
+
+def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
+    """The sections of the run ``INDEXED[name]``, with a folder of this worker's own as the source."""
+    import user_data
+
+    sections, folder = RUNS[INDEXED[name]], out / f"{name}-{replicas.rank}-data"
+    user_data.save_folder(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
+    return {**sections, "data": {**sections["data"], "source": str(folder)}}
 
 
 def continued(out: Path, replicas: Replicas, name: str) -> None:
@@ -129,7 +147,8 @@ def continued_within(out: Path, replicas: Replicas, name: str) -> None:
     """The run ``WITHIN[name]`` again with a checkpoint after every step, ended within the second epoch, continued."""
     from nn_train.runs import chunk_hooks
 
-    sections = RUNS[WITHIN[name]]
+    run = WITHIN[name]
+    sections = RUNS[run] if run in RUNS else indexed(out, replicas, run)
     train = {**sections.get("train", {}), "checkpoint_every_seconds": 1e-9}
     job = make_job(out, name, replicas.size, **{**sections, "train": train})
     normal = chunk_hooks.SHARE, chunk_hooks.FIRST_STEPS
@@ -188,6 +207,8 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 def do(name: str, out: Path, replicas: Replicas) -> None:
     if name in RUNS:
         train_replica(make_job(out, name, replicas.size, **RUNS[name]), replicas, WorkerContext())
+    elif name in INDEXED:
+        train_replica(make_job(out, name, replicas.size, **indexed(out, replicas, name)), replicas, WorkerContext())
     elif name in CONTINUED:
         continued(out, replicas, name)
     elif name in WITHIN:

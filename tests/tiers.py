@@ -45,7 +45,7 @@ def long(*values: Any) -> Any:
 SLOW_FIRST = ("ray", "e2e", "dist", "tf", "browser")
 # These files ask for the same scenarios (conftest.py), which one lane runs once.
 SCENARIOS = {f"tests/runs/test_{name}.py" for name in ("callbacks", "checkpoints")}
-SCENARIOS |= {f"tests/engine/test_{name}.py" for name in ("collectives", "loop")}
+SCENARIOS |= {f"tests/engine/test_{name}.py" for name in ("collectives", "indexed", "loop")}
 TWO_NODES = "tests/training/two_nodes/"  # and these for the same Ray
 # Of the long tier, by minutes.
 LONGEST = (TWO_NODES, "tests/search/test_search_on_ray.py", "tests/test_readme.py", "tests/storage/test_s3_jobs.py")

@@ -61,6 +61,11 @@ def plain():
     return keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)])
 
 
+def convolution():
+    layers = [keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+
 @keras.saving.register_keras_serializable("user_code")
 class OwnLoss(keras.Model):
     """Computes its loss itself, as Keras' guide shows it."""

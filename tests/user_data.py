@@ -78,5 +78,22 @@ def short_tokens():
     return tokens(108)
 
 
+def images(count=101):
+    """Bytes [N, 8, 8] of three classes."""
+    generator = np.random.default_rng(8)
+    labels = np.arange(count + 40) % 3
+    x = (generator.integers(0, 120, (count + 40, 8, 8)) + 60 * labels[:, None, None]).astype(np.uint8)
+    return (x[:count], labels[:count]), (x[count:], labels[count:])
+
+
+def save_folder(folder, parts):
+    """The parts of ``(train, test)`` or ``(train, validation, test)`` as a folder of ``.npy`` files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("train", "test") if len(parts) == 2 else ("train", "val", "test")
+    for name, arrays in zip(names, parts, strict=True):
+        for array, kind in zip(arrays, ("x_{}", "y_{}", "sample_weight"), strict=False):
+            np.save(folder / f"{kind.format(name)}.npy", array)
+
+
 def not_an_array():
     return "arrays"

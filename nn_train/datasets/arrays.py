@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nn_train.config import DataConfig
-from nn_train.datasets.examples import Examples, SplitData, digest, hold_out, leaves
+from nn_train.datasets.examples import Examples, Part, SplitData, digest, hold_out, leaves
+from nn_train.datasets.npy_file import NpyFile
 from nn_train.errors import RequestError
 
 # By the part, the array of its weights; those of the test examples would change nothing.
 WEIGHTS = {"train": "sample_weight", "val": "sample_weight_val", "test": ""}
+Form = np.ndarray | NpyFile  # what has a shape and a dtype
+MOST_TO_SPLIT = 10_000_000  # examples, of those that are read by index
 
 
 def names_of(part: str) -> tuple[str, str, str]:
@@ -32,6 +35,8 @@ def from_arrays(
         raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")
     for part in given:
         check_part(arrays, part, source)
+        check_numbers(arrays[f"x_{part}"], f"x_{part}", source)
+        check_range(arrays[f"y_{part}"], f"y_{part}", source)
     parts = {
         part: Examples(
             x=as_images(arrays[f"x_{part}"]),
@@ -67,13 +72,14 @@ def checked_names(given: Sequence[str] | np.ndarray, classes: int, source: str) 
     return names
 
 
-def check_part(arrays: dict[str, np.ndarray], part: str, source: str) -> None:
-    """The examples of one part, which are like those of training."""
+def check_part(arrays: Mapping[str, Form], part: str, source: str) -> None:
+    """The form of one part's examples, which are like those of training: shapes and dtypes, also of ``NpyFile``."""
     x, y = f"x_{part}", f"y_{part}"
     if x not in arrays or y not in arrays:
         raise RequestError(f"data.source: {source}: of {x} and {y} one is missing; give both or none")
     check_inputs(arrays[x], x, source)
     check_labels(arrays[y], y, source)
+    check_weights(arrays.get(WEIGHTS[part]), len(arrays[x]), WEIGHTS[part], source)
     check_lengths(arrays[x], arrays[y], part, source)
     if arrays["x_train"].shape[1:] != arrays[x].shape[1:]:
         raise RequestError(
@@ -87,23 +93,37 @@ def check_part(arrays: dict[str, np.ndarray], part: str, source: str) -> None:
         )
 
 
+def check_weights(weights: Form | None, count: int, name: str, source: str) -> None:
+    """RequestError where there are weights that are not a number for each of ``count`` examples."""
+    if weights is not None and (weights.dtype.kind not in "uif" or weights.shape != (count,)):
+        raise no_weights(weights, count, name, source)
+
+
 def as_weights(weights: np.ndarray | None, x: np.ndarray, name: str, source: str) -> np.ndarray | None:
-    """Weights of examples as float32 [N]; RequestError where they are none."""
+    """Weights of examples as float32 [N]; RequestError where one is negative, NaN or infinite."""
     if weights is None:
         return None
-    is_number = weights.dtype.kind in "uif" and weights.shape == (len(x),)
-    if not is_number or not np.isfinite(weights).all() or (weights < 0).any():
-        raise RequestError(
-            f"data.source: {source}: {name} has shape {weights.shape} and dtype {weights.dtype}; expected a number of "
-            f"at least 0 for each of {len(x)} examples"
-        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise no_weights(weights, len(x), name, source)
     return weights.astype(np.float32)
 
 
-def with_validation(whole: Examples, given: Examples | None, config: DataConfig) -> tuple[Examples, Examples | None]:
-    """The training and the validation part; RequestError when nothing is left to train on."""
+def no_weights(weights: Form, count: int, name: str, source: str) -> RequestError:
+    return RequestError(
+        f"data.source: {source}: {name} has shape {weights.shape} and dtype {weights.dtype}; expected a number of at "
+        f"least 0 for each of {count} examples"
+    )
+
+
+def with_validation(whole: Part, given: Part | None, config: DataConfig) -> tuple[Part, Part | None]:
+    """The training and the validation part, of one kind; RequestError when nothing is left to train on."""
     if given is not None:
         return whole, given
+    if config.validation_fraction and not isinstance(whole, Examples) and whole.size > MOST_TO_SPLIT:
+        raise RequestError(
+            f"data.validation_fraction: {config.validation_fraction} of {whole.size} examples would be a list of these "
+            f"in every worker, which is made of up to {MOST_TO_SPLIT}; give validation examples of their own, or 0"
+        )
     train, validation = hold_out(whole, config.validation_fraction)
     if train.size == 0:
         raise RequestError(
@@ -122,11 +142,16 @@ def as_images(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32 if x.dtype.kind == "f" else x.dtype.newbyteorder("="), copy=False)
 
 
-def check_inputs(x: np.ndarray, name: str, source: str, field: str = "data.source") -> None:
+def check_inputs(x: Form, name: str, source: str, field: str = "data.source") -> None:
+    """RequestError where an array has no shape and dtype of examples."""
     if x.ndim < 2 or x.shape[0] == 0 or x.size == 0:
         raise RequestError(f"{field}: {source}: {name} has shape {x.shape}; expected [N, ...] with N > 0")
     if x.dtype.kind not in "uif":
         raise RequestError(f"{field}: {source}: {name} has dtype {x.dtype}; expected numbers")
+
+
+def check_numbers(x: np.ndarray, name: str, source: str, field: str = "data.source") -> None:
+    """RequestError where a number would be NaN or infinite as float32."""
     if x.dtype.kind != "f":
         return
     with np.errstate(over="ignore"):
@@ -137,11 +162,16 @@ def check_inputs(x: np.ndarray, name: str, source: str, field: str = "data.sourc
         raise RequestError(f"{field}: {source}: {name} holds {problem}, first at index {tuple(int(i) for i in first)}")
 
 
-def check_labels(y: np.ndarray, name: str, source: str) -> None:
+def check_labels(y: Form, name: str, source: str) -> None:
+    """RequestError where an array has no shape and dtype of labels."""
     if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] != 1):
         raise RequestError(f"data.source: {source}: {name} has shape {y.shape}; expected one label an example: [N]")
     if y.dtype.kind not in "ui":
         raise RequestError(f"data.source: {source}: {name} has dtype {y.dtype}; expected whole-number labels")
+
+
+def check_range(y: np.ndarray, name: str, source: str) -> None:
+    """RequestError where a label is negative, or absurd."""
     if y.size and (int(y.min()) < 0 or int(y.max()) >= 100_000):
         raise RequestError(
             f"data.source: {source}: {name} holds label {int(y.min()) if y.min() < 0 else int(y.max())}; "

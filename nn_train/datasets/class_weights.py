@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nn_train.config.options import nearest
 from nn_train.datasets.examples import SplitData
+from nn_train.datasets.rows import IndexedExamples, Rows
 from nn_train.errors import RequestError
 
 
@@ -18,7 +22,7 @@ def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData
     They multiply the weights of the source, if there are some; validation examples keep theirs.
 
     Args:
-        data: class labels in memory.
+        data: of class labels.
         given: by the label, or the name of the class; 1 for those left out.
 
     Raises:
@@ -26,9 +30,9 @@ def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData
     """
     if not given:
         return data
-    if not data.in_memory or data.num_classes is None:
+    if data.is_stream or data.num_classes is None:
         raise RequestError(
-            "train.class_weight: needs class labels in memory; a stream or other targets take weights of their own: "
+            "train.class_weight: needs class labels; a stream or other targets take weights of their own: "
             "(x, y, sample_weight)"
         )
     names = list(data.class_names or map(str, range(data.num_classes)))
@@ -36,10 +40,37 @@ def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData
     if len(set(places)) < len(places):
         raise RequestError(f"train.class_weight: {', '.join(given)} name a class twice, by its name and its number")
     weights[places] = list(given.values())
+    if isinstance(data.train, IndexedExamples):
+        weighted = IndexedExamples(WeightedRows(data.train.rows, weights), data.train.began)
+        return dataclasses.replace(data, train=weighted)
     of_examples = weights[data.train.y]
     if data.train.weight is not None:
         of_examples = of_examples * data.train.weight
     return dataclasses.replace(data, train=dataclasses.replace(data.train, weight=of_examples))
+
+
+@dataclass(frozen=True)
+class WeightedRows:
+    """Rows whose weights are multiplied by those of their classes.
+
+    Attributes:
+        rows: ``(x, y)`` or ``(x, y, weight)``.
+        weights: by the label, float32 ``[C]``.
+    """
+
+    rows: Rows
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.int64]) -> tuple[Any, ...]:
+        x, y, *rest = self.rows.take(index)
+        of_examples = self.weights[y]
+        return x, y, of_examples * rest[0] if rest else of_examples
+
+    def fingerprint(self) -> dict[str, str]:
+        return self.rows.fingerprint()
 
 
 def place_of(label: str, names: list[str]) -> int:

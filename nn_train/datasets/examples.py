@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Examples:
         weight = None if self.weight is None else map_leaves(self.weight, index)
         return Examples(x=map_leaves(self.x, index), y=map_leaves(self.y, index), weight=weight)
 
+    subset = take
+
     @property
     def parts(self) -> tuple[Any, ...]:
         """``(x, y)`` or ``(x, y, weight)``, as Keras takes it."""
@@ -49,12 +51,14 @@ class SplitData:
     """Training, validation and test examples of one source.
 
     Attributes:
-        train, validation, test: ``Examples``, or ``tf.data.Dataset`` of single examples ``(x, y)`` or
-            ``(x, y, sample_weight)`` where the source gives those; validation and test may be None.
+        train, validation, test: ``Examples``; ``IndexedExamples`` (``rows.py``) where rows are read by their numbers;
+            or ``tf.data.Dataset`` of single examples ``(x, y)`` or ``(x, y, sample_weight)``; all of one kind.
+            Validation and test may be None.
         divisor: what image bytes are divided by before the model sees them (255), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.
+        fingerprint: of files that are read by rows what must not change, by their names.
     """
 
     train: Any
@@ -64,11 +68,17 @@ class SplitData:
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
     sha256: dict[str, str] = field(default_factory=dict)
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     @property
     def in_memory(self) -> bool:
-        """Whether the examples are arrays (else ``tf.data``)."""
+        """Whether the examples are arrays."""
         return isinstance(self.train, Examples)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether they come one after the other (``tf.data``), so that none can be asked for."""
+        return not hasattr(self.train, "size")
 
 
 def leaves(tree: Any) -> Iterator[np.ndarray]:
@@ -92,13 +102,27 @@ def map_leaves(tree: Any, index: Any) -> Any:
     return tree[index]
 
 
-def hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples | None]:
+class Countable(Protocol):
+    """Examples of which there is a known number, and any can be had: ``Examples`` or ``IndexedExamples``."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+
+    def subset(self, index: np.ndarray) -> Any:
+        """Those at ``index`` (int ``[M]``), of the same kind."""
+
+
+Part = TypeVar("Part", bound=Countable)
+
+
+def hold_out(examples: Part, fraction: float) -> tuple[Part, Part | None]:
     """Split off ``round(N * fraction)`` examples for validation, the same ones for every run and seed."""
     held = round(examples.size * fraction)
     if held == 0:
         return examples, None
     order = np.random.default_rng(SPLIT_SEED).permutation(examples.size)
-    return examples.take(np.sort(order[held:])), examples.take(np.sort(order[:held]))
+    return examples.subset(np.sort(order[held:])), examples.subset(np.sort(order[:held]))
 
 
 def digest(array: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
 from nn_train.datasets.examples import Examples, SplitData, digest
+from nn_train.datasets.npy_folder import from_folder
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import patiently
 from nn_train.storage.uris import open_uri, read_object
@@ -23,6 +24,7 @@ NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 TEST_KEYS = NPZ_KEYS[2:]
 NAMES = "class_names"
 MORE_KEYS = ("x_val", "y_val", "sample_weight", "sample_weight_val", NAMES)  # that may be there
+BUILT_IN = ("mnist", "fashion_mnist")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
 MNIST_SHA256 = {
@@ -45,19 +47,28 @@ def load_data(config: DataConfig) -> SplitData:
     source = config.source
     if is_entry_point(source):
         return from_entry_point(source, config)
+    if is_folder(source):
+        return from_folder(source, config)
     arrays = read_arrays(source)
     return from_arrays(arrays, source, config, arrays.pop(NAMES, None))
 
 
 def load_test(config: DataConfig) -> SplitData:
-    """As ``load_data``, for the test examples alone: an ``.npz`` need have no others. Raises RequestError."""
+    """As ``load_data``, for the test examples alone: a file or folder need have no others. Raises RequestError."""
     source = config.source
+    if is_folder(source):
+        return from_folder(source, config, test_only=True)
     if is_entry_point(source) or ("/" not in source and not source.endswith(".npz")):
         return load_data(config)
     arrays = parse_npz(read_bytes(source), source, TEST_KEYS)
     names = arrays.pop(NAMES, None)
     test = {key: arrays[key] for key in TEST_KEYS}
     return from_arrays({**test, **dict(zip(NPZ_KEYS, test.values(), strict=False))}, source, config, names)
+
+
+def is_folder(source: str) -> bool:
+    """Whether a source is a folder here: none of the names of data sets, also where a folder is called so."""
+    return source not in BUILT_IN and "://" not in source and Path(source).is_dir()
 
 
 def can_check_early(source: str) -> bool:
@@ -77,7 +88,7 @@ def read_arrays(source: str) -> dict[str, np.ndarray]:
     if "/" not in source and not source.endswith(".npz"):
         raise RequestError(
             f"data.source: {source!r} is not known; allowed: mnist, fashion_mnist, the path or URI of an .npz, "
-            f"or module:function{nearest(source, ('mnist', 'fashion_mnist'))}"
+            f"a folder of .npy files, or module:function{nearest(source, BUILT_IN)}"
         )
     return parse_npz(read_bytes(source), source)
 
@@ -103,7 +114,7 @@ def read_bytes(source: str, field: str = "data.source") -> bytes:
     try:
         if "://" not in source:
             if Path(source).exists() and not Path(source).is_file():
-                raise RequestError(f"{where}: it is a folder or a device, expected an .npz file")
+                raise RequestError(f"{where}: it is a folder or a device, expected a file")
             return Path(source).read_bytes()
         filesystem, path = open_uri(source, field)
         return patiently(lambda: read_object(filesystem, path))

@@ -39,13 +39,13 @@ class Batches:
 def steps_per_epoch(data: SplitData, batch_size: int) -> int | None:
     """Global batches of a pass over the training examples, the short last one included; None for a stream of unknown
     length."""
-    size = data.train.size if data.in_memory else int(data.train.cardinality())
+    size = int(data.train.cardinality()) if data.is_stream else data.train.size
     return -(-size // batch_size) if size > 0 else None
 
 
 def may_be_without_rows(data: SplitData, batch_size: int, replicas: Replicas) -> bool:
     """Whether a replica can get no row of a short last batch."""
-    return not data.in_memory or 0 < data.train.size % batch_size < replicas.size
+    return data.is_stream or 0 < data.train.size % batch_size < replicas.size
 
 
 def stream(dataset: tf.data.Dataset, batch_size: int) -> Any:

@@ -18,7 +18,10 @@ from nn_train.datasets import SplitData
 from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoch, stream
 from nn_train.engine.chunks import ChunkHooks, Listener, Nobody, NoHooks, PartialEpoch
 from nn_train.engine.collectives import share_from_chief
+from nn_train.engine.fetched import fetcher_of
+from nn_train.engine.indexed_steps import IndexedSteps
 from nn_train.engine.metric_state import Logs, MetricState
+from nn_train.engine.order import Order
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.steps import ReplicaSteps
 from nn_train.engine.strategy import Replicas
@@ -39,7 +42,7 @@ class Loop:
         data: training and validation examples.
         replicas: this process's place.
         batch_size: rows of a global batch, summed over the workers. Between epochs it and the seed may be set
-            anew: neither is a part of what was traced (arrays in memory only).
+            anew: neither is a part of what was traced (no streams).
         seed: with the epoch it fixes the order of the examples.
         one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
 
@@ -65,6 +68,7 @@ class Loop:
         self.batch_size, self.seed = batch_size, seed
         self.batches, self.metric_state = Batches(data, replicas, one_hot_depth), MetricState(model, replicas)
         self.train_tensors = to_tensors(data.train) if data.in_memory else None
+        self.fetcher = fetcher_of(data.train)
         self.align_draws: Callable[[], None] | None = None
         self.make_steps()
 
@@ -74,6 +78,8 @@ class Loop:
         short = may_be_without_rows(data, self.batch_size, replicas)
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
         self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
+        if self.fetcher is not None:
+            self.indexed = IndexedSteps(self.fetcher, replicas, self.batches, self.steps)
         self.validation = Validation(model, data, replicas, self.batches, self.metric_state)
 
     def separate_seeds(self) -> None:
@@ -122,7 +128,7 @@ class Loop:
             examples, and the sum of their losses.
         """
         step, loss_sum = (partial.step, partial.loss_sum) if partial is not None else (0, 0.0)
-        advance = self.over_arrays(epoch) if self.data.in_memory else self.over_stream(step, hooks)
+        advance = self.advance_from(epoch, step, hooks)
         examples, total = step * self.batch_size, self.steps_per_epoch
         hooks.meet()
         first = more = True
@@ -155,19 +161,30 @@ class Loop:
         floating = [value for value in values if value.dtype.is_floating]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
 
-    def order(self, epoch: int) -> np.ndarray:
-        """The examples in memory in the order of an epoch, int32 [N]."""
-        return np.random.default_rng((self.seed, epoch)).permutation(self.data.train.size).astype(np.int32)
+    def advance_from(self, epoch: int, step: int, hooks: ChunkHooks) -> Advance:
+        """Takes steps over an epoch, of which ``step`` are done."""
+        if self.data.in_memory:
+            return self.over_arrays(epoch)
+        return self.over_stream(step, hooks) if self.data.is_stream else self.over_indexed(epoch, step)
+
+    def order(self, epoch: int) -> Order:
+        """The examples in the order of an epoch."""
+        return Order(self.seed, epoch, self.data.train.size)
 
     def over_arrays(self, epoch: int) -> Advance:
         """Takes steps over the arrays in memory, in the order of an epoch."""
-        given = (self.train_tensors, tf.constant(self.order(epoch)), tf.constant(self.batch_size))
+        given = (self.train_tensors, tf.constant(self.order(epoch).all()), tf.constant(self.batch_size))
         total = steps_per_epoch(self.data, self.batch_size) or 0
 
         def advance(step: int, chunk: int, loss_sum: float) -> Any:
             stop = tf.constant(min(total, step + chunk))
             return self.run_arrays(*given, tf.constant(step), stop, tf.constant(loss_sum, tf.float64))
 
+        return advance
+
+    def over_indexed(self, epoch: int, step: int) -> Advance:
+        """Takes steps over rows that are read by index, in the order of an epoch, of which ``step`` are done."""
+        advance: Advance = self.indexed.begin(self.order(epoch), self.batch_size, step)
         return advance
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:

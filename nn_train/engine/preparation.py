@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.utils.naming import reset_uids
 
@@ -14,7 +15,6 @@ from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
-from nn_train.datasets.examples import map_leaves
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.labels import label_form, one_hot
@@ -127,16 +127,17 @@ def check_data(config: Config, data: SplitData) -> None:
     """Refuse validation that is asked for and missing, and a stream that does not end. RequestError."""
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
-    if not data.in_memory and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
+    if data.is_stream and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
-    if not data.in_memory and next(iter(data.validation.batch(1)), None) is None:
+    if data.is_stream and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
 
 
 def first_rows(data: SplitData, count: int) -> Batch:
     """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``."""
-    if data.in_memory:
-        x, y, weight = (*map_leaves(data.train.parts, slice(0, count)), None)[:3]
+    if not data.is_stream:
+        first = data.train.take(np.arange(min(count, data.train.size)))
+        x, y, weight = (*first.parts, None)[:3]
     else:
         batch = next(iter(data.train.batch(count)), None)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
@@ -147,7 +148,7 @@ def first_rows(data: SplitData, count: int) -> Batch:
 
 
 def as_seen(part: Nest, data: SplitData) -> Nest:
-    return as_input(part, None) if data.in_memory else tf.nest.map_structure(tf.convert_to_tensor, part)
+    return tf.nest.map_structure(tf.convert_to_tensor, part) if data.is_stream else as_input(part, None)
 
 
 def build_by_one_example(model: keras.Model, row: Batch) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from nn_train.datasets import Examples, SplitData
 from nn_train.engine.batches import stream
 from nn_train.engine.chunks import ChunkHooks
+from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.loop import Advance, Loop
 from nn_train.engine.metric_state import Logs, numbers_of
 from nn_train.engine.strategy import Replicas
@@ -44,6 +46,7 @@ class WholeLoop(Loop):
         self.metric_state.same_on_all = True
         held = self.data.validation
         self.validation_tensors = to_tensors(held) if isinstance(held, Examples) else None
+        self.validation_fetcher = fetcher_of(held)
 
     def separate_seeds(self) -> None:
         """All workers draw the same numbers, those of the whole batch."""
@@ -52,13 +55,31 @@ class WholeLoop(Loop):
         return self.whole.results(self.logs, examples, loss_sum)
 
     def over_arrays(self, epoch: int) -> Advance:
-        order = self.order(epoch)
+        order = self.order(epoch).all()
 
         def batches(step: int) -> Iterator[Nest]:
             for first in range(step * self.batch_size, len(order), self.batch_size):
                 yield gather(self.train_tensors, tf.constant(order[first : first + self.batch_size]))
 
         return self.over(batches)
+
+    def over_indexed(self, epoch: int, step: int) -> Advance:
+        assert self.fetcher is not None
+        order, size = self.order(epoch), self.batch_size
+
+        def rows(at: int) -> NDArray[np.int64]:
+            return order.rows(at * size, min((at + 1) * size, order.size))
+
+        iterator = self.fetched(self.fetcher, rows, step, -(-order.size // size))
+        return self.over(lambda _: iterator)
+
+    def fetched(
+        self, fetcher: Fetcher, rows: Callable[[int], NDArray[np.int64]], first: int, stop: int
+    ) -> Iterator[Nest]:
+        """Whole batches that are read by index."""
+        iterator = fetcher.batches(rows, first, stop)
+        while (leaves := fetcher.told(lambda: next(iterator, None))) is not None:
+            yield fetcher.packed(leaves)
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
         iterator = self.stream_from(step, hooks)
@@ -119,6 +140,15 @@ class WholeLoop(Loop):
         return results
 
     def validation_batches(self) -> Iterator[Nest]:
+        if self.validation_fetcher is not None:
+            held, rows = self.data.validation.size, self.batch_size
+            yield from self.fetched(
+                self.validation_fetcher,
+                lambda at: np.arange(at * rows, min((at + 1) * rows, held)),
+                0,
+                -(-held // rows),
+            )
+            return
         if self.validation_tensors is None:
             yield from iter(stream(self.data.validation, self.batch_size))
             return

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point
-from nn_train.datasets.arrays import as_images, check_inputs
+from nn_train.datasets.arrays import as_images, check_inputs, check_numbers
 from nn_train.datasets.examples import digest, leaves, map_leaves
 from nn_train.datasets.sources import read_bytes
 from nn_train.errors import RequestError
@@ -67,6 +67,7 @@ def read_new(source: str) -> NewExamples:
         raise RequestError(f"--data: {source}: the arrays have unequal lengths: {', '.join(map(str, sorted(lengths)))}")
     if isinstance(x, np.ndarray):
         check_inputs(x, "x", source, "--data")
+        check_numbers(x, "x", source, "--data")
     count = lengths.pop()
     if count == 0:
         raise RequestError(f"--data: {source}: there are no examples")

@@ -110,7 +110,7 @@ class WarmModels:
         # What callbacks change in a model besides its variables would be there for the next trial.
         if config.model.name in DEFAULT_DROPOUT or config.train.callbacks is not None:
             return None
-        if not data.in_memory or settings in self.fixed:
+        if data.is_stream or settings in self.fixed:
             return None
         build = own_build(config, data, self.replicas)
         if build is None:

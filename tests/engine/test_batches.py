@@ -13,9 +13,9 @@ pytestmark = pytest.mark.tf
 def test_the_short_last_batch_is_a_step(size, batch_size, steps):
     from nn_train.engine.batches import steps_per_epoch
 
-    data = SimpleNamespace(in_memory=True, train=SimpleNamespace(size=size))
+    data = SimpleNamespace(is_stream=False, train=SimpleNamespace(size=size))
     assert steps_per_epoch(data, batch_size) == steps
-    stream = SimpleNamespace(in_memory=False, train=SimpleNamespace(cardinality=lambda: size))
+    stream = SimpleNamespace(is_stream=True, train=SimpleNamespace(cardinality=lambda: size))
     assert steps_per_epoch(stream, batch_size) == steps
 
 
@@ -28,8 +28,8 @@ def test_a_replica_may_be_without_rows_exactly_where_one_has_none_of_the_last_ba
     for size in range(5, 30):
         for batch_size in range(5, 9):
             shares = [one.rows(size % batch_size or batch_size) for one in replicas]
-            data = SimpleNamespace(in_memory=True, train=SimpleNamespace(size=size))
+            data = SimpleNamespace(is_stream=False, train=SimpleNamespace(size=size))
             empty = any(low == high for low, high in shares)
             assert may_be_without_rows(data, batch_size, replicas[0]) == empty, (size, batch_size)
     # How many examples a stream has is not known.
-    assert may_be_without_rows(SimpleNamespace(in_memory=False), batch_size, replicas[0])
+    assert may_be_without_rows(SimpleNamespace(is_stream=True), batch_size, replicas[0])

@@ -43,7 +43,7 @@ def test_a_mutated_command_line_is_taken_or_refused_in_one_line(elsewhere, numbe
         (["--train.epochs", "9223372036854775808"], "train.epochs: the number is too large; it must fit 64 bits"),
         (["--model.l2", "1e400"], "model.l2: inf is out of range"),
         (["--data.source", "/dev/zero"], "it is a folder or a device"),
-        (["--data.source", "./"], "it is a folder or a device"),
+        (["--data.source", "./"], "lacks x_train.npy, y_train.npy, x_test.npy, y_test.npy"),
         (["--data.source", "\udcff/x.npz"], "not a text"),
         (["--model.name", "x" * 100_000], " … "),
         (["--train.ep\x1b[31mochs", "1"], r"train.ep\\x1b\[31mochs: no such field"),

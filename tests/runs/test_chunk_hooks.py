@@ -159,7 +159,10 @@ def test_workers_meet_before_the_first_steps_of_an_epoch_are_watched():
 
     class OneStep(Loop):
         def __init__(self):
-            self.data, self.batch_size = SimpleNamespace(in_memory=True, train=SimpleNamespace(size=5)), 8
+            self.data, self.batch_size = (
+                SimpleNamespace(in_memory=True, is_stream=False, train=SimpleNamespace(size=5)),
+                8,
+            )
 
         def over_arrays(self, epoch):
             return lambda step, chunk, loss_sum: (1, 5, 2.0, 0.4)

@@ -1,0 +1,32 @@
+"""Rows that are read by index: the same training, bit for bit, as with the arrays in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiers import long
+
+pytestmark = pytest.mark.dist
+
+RUNS = ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images")
+CASES = [(run, size) for run in RUNS for size in (1, 2)] + [long(run, 3) for run in RUNS]
+
+
+@pytest.mark.parametrize(("run", "size"), CASES)
+def test_a_folder_trains_bit_for_bit_as_the_arrays_in_memory(outcome, run, size):
+    indexed = f"indexed_{run}"
+    assert outcome(size).history(indexed) == outcome(size).history(run)
+    pairs = zip(outcome(size).variables(indexed), outcome(size).variables(run), strict=True)
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("run", ["indexed", "indexed_averages"])
+@pytest.mark.parametrize("size", [1, 2, long(3)])
+def test_going_on_within_an_epoch_gives_the_same_bits(outcome, run, size):
+    memory = "dropout" if run == "indexed" else "averages"
+    assert all(one == [1, 2] for one in outcome(size).returned(f"within_{run}"))
+    assert outcome(size).history(f"within_{run}") == outcome(size).history(memory)
+    pairs = zip(outcome(size).variables(f"within_{run}"), outcome(size).variables(memory), strict=True)
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
