@@ -18,7 +18,7 @@ import numpy as np
 from nn_train.config import config_from_dict
 from nn_train.engine.strategy import Replicas, configure_tensorflow, join_strategy
 from nn_train.events import EpochEnded, Started
-from nn_train.runs.worker import Job, WorkerContext, train_replica
+from nn_train.runs.worker import Job, WorkerContext, load_once, train_replica
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -252,6 +252,39 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
     return said
 
 
+def changed_files(out: Path, replicas: Replicas) -> list[list[str]]:
+    """What each worker says when a file of its data changes: before a run goes on; between two epochs."""
+    said = []
+    for name, change_late in (("changed_before", False), ("changed_within", True)):
+        sections = {**RUNS["dropout"], **indexed(out, replicas, "indexed_dropout")}
+        load_once.cache_clear()
+        file = Path(sections["data"]["source"]) / "y_train.npy"
+        job = make_job(out, name, replicas.size, **sections)
+
+        def after_epoch(event: dict[str, Any], file: Path = file, change_late: bool = change_late) -> None:
+            if isinstance(event, EpochEnded) and event.row["epoch"] == 1:
+                os.utime(file, ns=(1, 1))
+                if not change_late:
+                    raise InterruptedTrainingError
+
+        first = error_of(train_replica, job, replicas, WorkerContext(report=after_epoch))
+        load_once.cache_clear()  # as in the process that goes on
+        said.append([first, error_of(train_replica, job, replicas, WorkerContext())])
+    return said
+
+
+def shorter_file(out: Path, replicas: Replicas) -> str:
+    """What a worker says when a file becomes shorter within an epoch, of which it does not hear otherwise."""
+    from nn_train.datasets import IndexedExamples
+
+    sections, whole = indexed(out, replicas, "indexed_uneven"), IndexedExamples.check_unchanged
+    file = Path(sections["data"]["source"]) / "x_train.npy"
+    IndexedExamples.check_unchanged = lambda self: os.truncate(file, 128 + 60 * 24)  # type: ignore[method-assign]
+    said = error_of(train_replica, make_job(out, "shorter", replicas.size, **sections), replicas, WorkerContext())
+    IndexedExamples.check_unchanged = whole  # type: ignore[method-assign]
+    return said
+
+
 def unreadable_run(out: Path, replicas: Replicas) -> list[str]:
     """What each worker says when the last one cannot read the checkpoint of a run, does not see it, or cannot look."""
     job, new = (make_job(out, f"unreadable_{name}", replicas.size, **RUNS["dropout"]) for name in ("run", "new"))
@@ -350,6 +383,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}
+DESCRIBED |= {"changed_files": changed_files, "shorter_file": shorter_file}
 
 
 def main(rank: int, size: int, out: Path) -> None:

@@ -22,6 +22,10 @@ BUFFERS = 1024  # into which one read goes at most, on Linux
 BLOCK = 2**20  # rows of ``blocks``
 
 
+class FortranOrderError(RequestError):
+    """An array of which no row is in one piece."""
+
+
 class NpyFile:
     """The array of an ``.npy`` file, by rows. Threads may share it; a copy in another process opens the file anew.
 
@@ -144,7 +148,7 @@ def read_header(head: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[
     if dtype.hasobject:
         raise RequestError(f"{where} holds Python objects (pickles), which are never loaded; save plain numbers")
     if is_fortran and len(shape) > 1:
-        raise RequestError(
+        raise FortranOrderError(
             f"{where} lies in Fortran's order, in which no row is in one piece; save numpy.ascontiguousarray(x)"
         )
     return tuple(shape), dtype

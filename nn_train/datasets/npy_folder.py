@@ -69,7 +69,7 @@ def refuse_not_finite(x: NDArray[Any], file: NpyFile, index: NDArray[np.int64]) 
         finite = np.isfinite(x.astype(np.float32, copy=False)).reshape(len(x), -1).all(axis=1)
     if not finite.all():
         row = int(index[~finite][0])
-        check_numbers(x[~finite][0], f"row {row}", str(file.path))
+        check_numbers(x[~finite][0], f"row {row}", str(file.path), file.field)
 
 
 def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> SplitData:

@@ -49,11 +49,13 @@ class Loop:
     Attributes:
         listener: is told of validations, and by a ``WholeLoop`` of batches.
         stopped: whether it has ended the epoch.
+        indexed: steps over rows that are read by index, where they are.
         asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
+    indexed: IndexedSteps | None = None
 
     def __init__(
         self,
@@ -184,6 +186,7 @@ class Loop:
 
     def over_indexed(self, epoch: int, step: int) -> Advance:
         """Takes steps over rows that are read by index, in the order of an epoch, of which ``step`` are done."""
+        assert self.indexed is not None
         advance: Advance = self.indexed.begin(self.order(epoch), self.batch_size, step)
         return advance
 

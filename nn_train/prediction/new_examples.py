@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point
 from nn_train.datasets.arrays import as_images, check_inputs, check_numbers
 from nn_train.datasets.examples import digest, leaves, map_leaves
+from nn_train.datasets.npy_file import FortranOrderError, NpyFile
+from nn_train.datasets.npy_folder import refuse_not_finite
 from nn_train.datasets.sources import read_bytes
 from nn_train.errors import RequestError
 
 BYTES = 255.0
+MAGIC = b"\x93NUMPY"
+SAMPLE = 64  # rows of a file that are compared between workers
 NOT_SAID = -1.0  # of a run that does not say by what its bytes were divided
 
 
@@ -26,21 +31,33 @@ class NewExamples:
     """What is to be predicted.
 
     Attributes:
-        x: an array ``[N, …]``, or a tuple or dict of them for a model of several inputs.
+        x: an array ``[N, …]``, or a tuple or dict of them for a model of several inputs; or a file of which rows are
+            read.
         ids: what the rows are called in the result, ``[N]``: whole numbers or texts.
     """
 
     x: Any
     ids: NDArray[Any]
 
-    def blocks(self, rows: int) -> Iterator[tuple[slice, Any]]:
-        """The examples in blocks of so many rows."""
+    def blocks(self, rows: int) -> Iterator[slice]:
+        """The places of the examples in blocks of so many rows."""
         for start in range(0, len(self.ids), rows):
-            part = slice(start, min(start + rows, len(self.ids)))
-            yield part, map_leaves(self.x, part)
+            yield slice(start, min(start + rows, len(self.ids)))
+
+    def take(self, part: slice) -> Any:
+        """The examples of a block."""
+        if not isinstance(self.x, NpyFile):
+            return map_leaves(self.x, part)
+        index = np.arange(part.start, part.stop)
+        x = self.x.take(index)
+        refuse_not_finite(x, self.x, index)
+        return x
 
     def digest(self) -> str:
-        """Of all that is to be predicted."""
+        """Of all that is to be predicted; of a file of which rows are read, of some of them."""
+        if isinstance(self.x, NpyFile):
+            some = self.x.take(np.linspace(0, len(self.x) - 1, SAMPLE).astype(np.int64))
+            return f"{self.x.shape} {digest(some)}"
         return " ".join(digest(array) for array in (self.ids, *leaves(self.x)))
 
 
@@ -58,15 +75,16 @@ def read_new(source: str) -> NewExamples:
         given = call_entry_point("--data", source)
         x, ids = given if is_pair(given) else (given, None)
     else:
-        x, ids = parse(read_bytes(source, "--data"), source)
+        x, ids = opened(source) or parse(read_bytes(source, "--data"), source)
     arrays = list(leaves(x))
-    if not arrays or not all(isinstance(array, np.ndarray) and array.ndim > 0 for array in arrays):
+    if not arrays or not all(isinstance(array, np.ndarray | NpyFile) and array.ndim > 0 for array in arrays):
         raise RequestError(f"--data: {source}: expected an array of examples [N, …], or several in a tuple or dict")
     lengths = {len(array) for array in arrays}
     if len(lengths) > 1:
         raise RequestError(f"--data: {source}: the arrays have unequal lengths: {', '.join(map(str, sorted(lengths)))}")
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray | NpyFile):
         check_inputs(x, "x", source, "--data")
+    if isinstance(x, np.ndarray):
         check_numbers(x, "x", source, "--data")
     count = lengths.pop()
     if count == 0:
@@ -78,6 +96,20 @@ def read_new(source: str) -> NewExamples:
             f"each of {count} examples"
         )
     return NewExamples(x, ids)
+
+
+def opened(source: str) -> tuple[NpyFile, None] | None:
+    """An ``.npy`` on a disk, of which each worker reads its rows; None for anything else."""
+    path = Path(source)
+    if "://" in source or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return None
+    try:
+        return NpyFile(path, "--data"), None
+    except FortranOrderError:
+        return None
 
 
 def is_pair(given: object) -> bool:

@@ -132,11 +132,11 @@ def predict_part(
     network = load_model(model, config_from_dict(settings).model.name, result)
     forward = outputs_of(network, is_classifier=has_classes(about))
     examples = read_new(source)
-    x, divisor = as_trained(examples.x, about.get("divisor", NOT_SAID), source)
-    check_shape(network, x, source)
     rows, values = [np.empty(0, np.int64)], []
-    for index, (part, block) in enumerate(type(examples)(x, examples.ids).blocks(BLOCK)):
+    for index, part in enumerate(examples.blocks(BLOCK)):
         if index % size == rank:
+            block, divisor = as_trained(examples.take(part), about.get("divisor", NOT_SAID), source)
+            check_shape(network, block, source)
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
             values.append(outputs_for(forward, as_input(block, divisor), source))
     place = np.concatenate(rows)

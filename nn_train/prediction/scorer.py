@@ -8,9 +8,10 @@ No Ray here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,9 +83,10 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
         source = about.get("tested_on") or config.data.source
         raise RequestError(f"data.source: {source} gives no test set to evaluate on")
     ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
-    for index, (x, y) in enumerate(blocks(data)):
-        start, total = total, total + len(y)
+    for index, (rows, read) in enumerate(blocks(data)):
+        start, total = total, total + rows
         if index % size == rank:
+            x, y = read()
             ids.append(np.arange(start, total, dtype=np.int64))
             labels.append(y)
             logits.append(as_columns(np.asarray(network(as_input(x, data.divisor)), dtype=np.float32)))
@@ -105,6 +107,8 @@ def refuse_other_data(data: SplitData, source: str, result: dict[str, Any]) -> N
     """Raise RequestError where the test examples are not those that the training was told of."""
     before = (result.get("data") or {}).get("sha256") or {}
     changed = [name for name in ("x_test", "y_test") if name in before and data.sha256.get(name, "") != before[name]]
+    files = (result.get("data") or {}).get("fingerprint") or {}
+    changed += [name for name, mark in getattr(data.test, "began", {}).items() if files.get(name, mark) != mark]
     if changed:
         raise RequestError(
             f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
@@ -135,22 +139,35 @@ def are_probabilities(values: NDArray[np.float32]) -> bool:
     return bool(values.min() >= 0 and np.allclose(values.sum(axis=1, dtype=np.float64), 1.0, atol=1e-3))
 
 
-def blocks(data: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
-    """The test set in blocks of ``BLOCK`` rows: inputs as they came, and labels int64 [n]."""
-    from nn_train.datasets.examples import Examples, map_leaves
+Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
 
-    if isinstance(data.test, Examples):
-        slices = (slice(start, start + BLOCK) for start in range(0, data.test.size, BLOCK))
-        pairs = (map_leaves((data.test.x, data.test.y), part) for part in slices)
-    else:
-        pairs = ((batch[0], batch[1]) for batch in data.test.batch(BLOCK))
-    for x, y in pairs:
-        labels = np.asarray(y)
-        if labels.dtype.kind not in "ui" or labels.ndim != 1:
-            raise RequestError(
-                f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
-            )
-        yield x, labels.astype(np.int64)
+
+def blocks(data: SplitData) -> Iterator[tuple[int, Callable[[], Block]]]:
+    """The test set in blocks of ``BLOCK`` rows: how many a block has, and what reads it."""
+    from nn_train.datasets.examples import leaves
+
+    if not hasattr(data.test, "size"):
+        for batch in data.test.batch(BLOCK):
+            yield len(next(leaves(batch[0]))), functools.partial(labelled, batch[0], batch[1])
+        return
+
+    def read(first: int, last: int) -> Block:
+        examples = data.test.take(np.arange(first, last))
+        return labelled(examples.x, examples.y)
+
+    for first in range(0, data.test.size, BLOCK):
+        last = min(first + BLOCK, data.test.size)
+        yield last - first, functools.partial(read, first, last)
+
+
+def labelled(x: object, y: object) -> Block:
+    """A block. RequestError where its targets are no labels."""
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "ui" or labels.ndim != 1:
+        raise RequestError(
+            f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
+        )
+    return x, labels.astype(np.int64)
 
 
 def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:

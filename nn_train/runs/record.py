@@ -34,6 +34,7 @@ def finished_record(
     started_at: float,
     finished_at: float | None = None,
     code: Mapping[str, Any] = NO_CODE,
+    read: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of ``result.json`` of a finished run; its fields are described in ``docs/train.md``.
 
@@ -43,6 +44,7 @@ def finished_record(
         command: the command line that started the job.
         started_at, finished_at: when, in seconds since 1970; it ended now if ``finished_at`` is None.
         code: of the user's, as ``own_code`` gives it.
+        read: what the chief read by rows, if it did: see ``reading.py``.
     """
     best, classes = best_epoch(history), data.num_classes
     finished = time.time() if finished_at is None else finished_at
@@ -57,6 +59,8 @@ def finished_record(
         "data": {
             "source": config.data.source,
             "sha256": data.sha256,
+            "fingerprint": data.fingerprint,
+            "read": dict(read) if read is not None else None,
             "examples": sizes(data),
             "num_classes": classes,
             "class_names": names_of_classes(data),

@@ -26,6 +26,7 @@ from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
+from nn_train.runs.reading import Reading, note_files
 from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -217,6 +218,7 @@ class Run(Training):
             begun = len(self.history) + (self.partial is not None)
             self.code, changes = note_code(self.job.code, self.folder, begun)
             warnings += changes
+        reading = Reading(self.loop, len(self.history))
         self.report(self.started(warnings))
         if self.replicas.is_chief:
             is_new = not self.history and self.partial is None
@@ -231,7 +233,8 @@ class Run(Training):
         result: dict[str, Any] = {}
         if self.replicas.is_chief:
             made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
-            result = finished_record(*made_of, self.began_at, code=self.code)
+            read = reading.record(len(self.history))
+            result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, warnings))
 
@@ -252,6 +255,7 @@ class Run(Training):
             self.folder.sweep(folder)
         if not self.folder.exists(layout.CONFIG):
             self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
+        note_files(self.folder, self.data.fingerprint)
 
     def resume_newest(self) -> list[str]:
         """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""

@@ -242,12 +242,13 @@ class Session:
 
 
 def shared_data(config: Config, parcel: object) -> Any:
-    """A reference to the examples in Ray's object store, which every node holds once; None for streams.
+    """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
 
     Without the test examples: no trial can look at them.
     """
     if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
-        return ray.put(arrays_of(config)[0])
+        data, has_none = arrays_of(config)
+        return None if has_none else ray.put(data)
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
@@ -265,7 +266,7 @@ def own_result(reference: object) -> Any:
 
 
 def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
-    """Training and validation examples where they are arrays; else None and True."""
+    """Training and validation examples where they are arrays; else None and True: each process reads for itself."""
     unpack(parcel)
     return arrays_of(config)
 

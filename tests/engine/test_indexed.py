@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from tiers import long
@@ -30,3 +32,18 @@ def test_going_on_within_an_epoch_gives_the_same_bits(outcome, run, size):
     pairs = zip(outcome(size).variables(f"within_{run}"), outcome(size).variables(memory), strict=True)
     for one, other in pairs:
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_file_that_changed_is_named_before_a_run_goes_on_and_between_epochs(outcome, size):
+    for rank, (before, within) in enumerate(outcome(size).returned("changed_files")):
+        assert before[0] == "InterruptedTrainingError: "
+        refusal = "RequestError: data.source: y_train.npy changed since the run began" if rank == 0 else "OtherWorker"
+        assert before[1].startswith(refusal)
+        assert within[0].startswith("TrainingError: data.source: y_train.npy changed since the run began")
+
+
+def test_a_file_that_becomes_shorter_within_an_epoch_is_named_with_its_row(outcome):
+    (said,) = outcome(1).returned("shorter_file")
+    assert said.startswith("TrainingError: data.source: ")
+    assert re.search(r"/x_train.npy ends in row \d+ of 101: it became shorter since the run began", said)

@@ -31,7 +31,21 @@ def test_examples_are_x_or_the_only_array_and_ids_are_numbers_unless_they_are_gi
     assert only.ids.tolist() == list(range(7))
     np.save(tmp_path / "new.npy", IMAGES)
     for examples in (named, only, read_new(str(tmp_path / "new.npy"))):
-        np.testing.assert_array_equal(examples.x, IMAGES)
+        np.testing.assert_array_equal(examples.take(slice(2, 7)), IMAGES[2:])
+    np.save(tmp_path / "new.npy", IMAGES.T)  # in Fortran's order: read whole
+    np.testing.assert_array_equal(read_new(str(tmp_path / "new.npy")).x, IMAGES.T)
+
+
+def test_of_an_npy_the_rows_of_a_block_are_read_and_named_where_they_are_none(tmp_path):
+    x = np.zeros((7, 3))
+    x[4, 1] = np.inf
+    np.save(tmp_path / "new.npy", x)
+    examples = read_new(str(tmp_path / "new.npy"))
+    assert examples.take(slice(0, 4)).shape == (4, 3)
+    with pytest.raises(RequestError, match=r"^--data: .*new.npy: row 4 holds NaN or infinity, first at index \(1,\)"):
+        examples.take(slice(3, 7))
+    np.save(tmp_path / "other.npy", np.zeros((7, 3)))
+    assert examples.digest() != read_new(str(tmp_path / "other.npy")).digest()
 
 
 def test_a_function_gives_examples_and_perhaps_ids(tmp_path, monkeypatch):
@@ -42,7 +56,9 @@ def test_a_function_gives_examples_and_perhaps_ids(tmp_path, monkeypatch):
     assert read_new("new_things:plain").ids.tolist() == [0, 1, 2]
     assert read_new("new_things:named").ids.tolist() == ["a", "b", "c"]
     assert isinstance(read_new("new_things:several").x, tuple)
-    ((part, block),) = read_new("new_things:by_name").blocks(5)
+    examples = read_new("new_things:by_name")
+    (part,) = examples.blocks(5)
+    block = examples.take(part)
     assert (part, block["left"].shape) == (slice(0, 3), (3, 2))
 
 
@@ -126,11 +142,14 @@ def test_probabilities_are_those_of_the_model_for_any_number_of_workers(tmp_path
 
     last = keras.layers.Dense(1 if ending == "sigmoid" else 3, activation=ending)
     model = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Flatten(), last])
-    source = saved(tmp_path, x=np.tile(IMAGES, (200, 1, 1)))
+    images = np.tile(IMAGES, (200, 1, 1))
+    source = saved(tmp_path, x=images)
     names = ["no", "yes"] if ending == "sigmoid" else ["ash", "birch", "cedar"]
     about = {"num_classes": len(names), "class_names": names, "divisor": 255.0}
     alone, together = (predicted_with(model, tmp_path, source, size, **about) for size in (1, 4))
-    assert csv_bytes(alone) == csv_bytes(together)
+    np.save(tmp_path / "new.npy", images)
+    by_rows = predicted_with(model, tmp_path, str(tmp_path / "new.npy"), 2, **about)
+    assert csv_bytes(alone) == csv_bytes(together) == csv_bytes(by_rows)
     np.testing.assert_array_equal(alone.values, together.values)
     outputs = model.predict(np.tile(IMAGES, (200, 1, 1))[..., None] / np.float32(255), verbose=0)
     if ending == "linear":

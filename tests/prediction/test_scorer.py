@@ -95,6 +95,50 @@ def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
     np.testing.assert_array_equal(arrays.shard.example_id, streams.shard.example_id)
 
 
+def test_of_a_folder_each_worker_reads_its_blocks_and_all_score_as_arrays_do(tmp_path, monkeypatch):
+    import keras
+    import user_data
+
+    from nn_train.datasets.npy_folder import NpyRows
+    from nn_train.prediction import scorer
+
+    monkeypatch.setattr(scorer, "BLOCK", 9)
+    asked, whole = [], NpyRows.take
+    monkeypatch.setattr(NpyRows, "take", lambda self, index: (asked.extend(index), whole(self, index))[1])
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    user_data.save_folder(tmp_path / "data", user_data.arrays())
+    content = (tmp_path / "model.keras").read_bytes()
+    arrays = scorer.score(content, {"data": {"source": "user_data:arrays"}}, {}, 0, 1).shard
+    settings, told = {"data": {"source": str(tmp_path / "data")}}, {}
+    parts = [scorer.score(content, settings, told, rank, 2) for rank in range(2)]
+    ids = np.concatenate([part.shard.example_id for part in parts])
+    assert asked == ids.tolist()  # each once, by one of them
+    assert sorted(asked) == list(range(40))
+    for rows, part in zip(np.split(ids, [22]), parts, strict=True):
+        np.testing.assert_array_equal(part.shard.logits, arrays.logits[rows])
+        np.testing.assert_array_equal(part.shard.y_true, arrays.y_true[rows])
+
+
+def test_test_files_that_changed_since_the_training_are_refused(tmp_path):
+    import keras
+    import user_data
+
+    from nn_train.config import DataConfig
+    from nn_train.datasets import load_data
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    user_data.save_folder(tmp_path / "data", user_data.arrays())
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": str(tmp_path / "data")}}
+    marks = load_data(DataConfig(source=str(tmp_path / "data"))).fingerprint
+    result = {"data": {"fingerprint": {**marks, "x_train.npy": "other"}}}
+    assert score(content, settings, result, 0, 1).num_examples == 40
+    result = {"data": {"fingerprint": {**marks, "x_test.npy": "other"}}}
+    with pytest.raises(RequestError, match=r"/data: x_test.npy changed since the run was trained"):
+        score(content, settings, result, 0, 1)
+
+
 def test_a_model_file_that_would_run_code_is_refused(tmp_path):
     import keras
 

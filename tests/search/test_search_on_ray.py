@@ -57,6 +57,22 @@ def accuracy_of(folder, config):
     return np.mean(predicted.argmax(-1) == held_out.y)
 
 
+@pytest.mark.long
+def test_a_search_over_a_folder_is_that_over_the_arrays_in_memory(tmp_path):
+    import user_data
+
+    user_data.save_folder(tmp_path / "data", user_data.arrays())
+    few, found = {"num_trials": 2}, []
+    for name, source in (("memory", "user_data:arrays"), ("folder", str(tmp_path / "data"))):
+        config = make(tmp_path, name, workers=2, search={**few, "keep_best": 1}, data={"source": source})
+        best = search(config)
+        kept = json.loads(next((tmp_path / name / "best").rglob("result.json")).read_text())
+        assert bool(kept["data"]["fingerprint"]) == (name == "folder")
+        found.append(numbers(rows_of(tmp_path, name)))
+        assert best is not None
+    assert found[0] == found[1]
+
+
 def hparams_of(folder):
     """What TensorBoard's HParams tab shows: trial to its session group."""
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer

@@ -77,6 +77,25 @@ def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, b
     assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
 
 
+def test_trials_over_a_folder_share_a_graph_and_have_the_numbers_of_arrays_in_memory(replicas, tmp_path):
+    import user_data
+
+    from nn_train.datasets import load_data
+    from nn_train.search.warm import WarmModels
+
+    user_data.save_folder(tmp_path, user_data.arrays())
+    data = {
+        source: load_data(make({"data": {"source": source}}).data) for source in ("user_data:arrays", str(tmp_path))
+    }
+    numbers, models = [], [WarmModels(replicas) for _ in data]
+    for rate, rows in ((0.02, 24), (0.00458, 16)):
+        config = make({"optimizer": {"learning_rate": rate}}, batch_size=rows)
+        loops = [one.get(config, examples).loop for one, examples in zip(models, data.values(), strict=True)]
+        numbers.append([[(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)] for loop in loops])
+    assert [one.traced for one in models] == [1, 1]
+    assert all(memory == folder for memory, folder in numbers)
+
+
 # Function, what two trials differ in, and whether they share a graph.
 RATE, DROPOUT = {"optimizer": {"learning_rate": 0.02}}, {"model": {"dropout": 0.4}}
 OWN = [

@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import LOOPBACK, listening
 
@@ -66,6 +67,36 @@ def finished(ray, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))  # what is left there is seen
         return folder, config, train(config, on_event=events.append), events
+
+
+def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read(finished, tmp_path):
+    import user_data
+
+    folder, config, *_ = finished
+    user_data.save_folder(tmp_path / "data", user_data.arrays())
+    train_as = {"callbacks": config.train.callbacks, **TWELVE_STEPS}
+    indexed = make(tmp_path, "run", data={"source": str(tmp_path / "data")}, train=train_as, **UNHARMED)
+    about = train(indexed).record["data"]
+    assert history(tmp_path, "run") == history(folder, "run")
+    files = ["x_test.npy", "x_train.npy", "y_test.npy", "y_train.npy"]
+    assert (
+        sorted(about["fingerprint"]) == sorted(json.loads((tmp_path / "run" / "data_files.json").read_text())) == files
+    )
+    assert about["examples"] == {"train": 91, "validation": 10, "test": 40}
+    assert about["read"]["epochs"] == 3
+    assert about["read"]["chief_bytes"] > 3 * 45 * 6 * 4  # its half of the rows, in each epoch
+    assert about["read"]["chief_seconds_waited"] >= 0
+
+
+def test_a_row_that_cannot_be_learned_from_ends_the_job_with_its_file_and_number(tmp_path):
+    import user_data
+
+    (x, y), test = user_data.arrays()
+    x[70, 2] = np.nan
+    user_data.save_folder(tmp_path / "data", ((x, y), test))
+    config = make(tmp_path, "run", data={"source": str(tmp_path / "data"), "validation_fraction": 0})
+    with pytest.raises(RequestError, match=r"^data.source: .*/x_train.npy: row 70 holds NaN or infinity, first at"):
+        train(config)
 
 
 def test_a_run_reports_and_leaves_its_files(finished):

@@ -1,0 +1,71 @@
+"""Data that are read by rows while a run trains: how much was read, and whether they are still those it began with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nn_train.errors import RequestError
+from nn_train.storage import layout
+from nn_train.storage.folder import ResultsFolder
+
+if TYPE_CHECKING:
+    from nn_train.engine.loop import Loop
+
+
+class Reading:
+    """What this process reads from now on.
+
+    Args:
+        loop: whose steps wait for what is read.
+        epochs: that are behind.
+    """
+
+    def __init__(self, loop: Loop, epochs: int) -> None:
+        self.loop, self.epochs, self.bytes = loop, epochs, bytes_read()
+
+    def record(self, epochs: int) -> dict[str, Any] | None:
+        """For ``result.json``, after so many epochs in all; None where nothing is read by rows.
+
+        Bytes are those that the kernel counted for the process, whatever it read. A process that took over from
+        another knows nothing of what that one read, so ``epochs`` says for how many epochs the numbers are.
+        """
+        if self.loop.indexed is None:
+            return None
+        now = bytes_read()
+        return {
+            "chief_bytes": None if now is None or self.bytes is None else now - self.bytes,
+            "chief_seconds_waited": round(self.loop.indexed.waited, 3),
+            "epochs": epochs - self.epochs,
+        }
+
+
+def bytes_read() -> int | None:
+    """What this process has read, of files and pipes; None where the kernel does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/io").read_text().splitlines():
+            if line.startswith("rchar: "):
+                return int(line.partition(": ")[2])
+    return None
+
+
+def note_files(folder: ResultsFolder, fingerprint: Mapping[str, str]) -> None:
+    """Note in a run's folder which files it reads by rows.
+
+    Raises:
+        RequestError: the run was begun with others.
+    """
+    if not fingerprint:
+        return
+    noted: dict[str, str] | None = folder.read_json(layout.FILES)
+    changed = [name for name in sorted(fingerprint) if noted is not None and noted.get(name) != fingerprint[name]]
+    if changed:
+        name = changed[0]
+        raise RequestError(
+            f"data.source: {', '.join(changed)} changed since the run began ({name}: {(noted or {}).get(name)}; now "
+            f"{fingerprint[name]}); put it back as it was, give another --name, or --run.overwrite true"
+        )
+    if noted is None:
+        folder.write_json(layout.FILES, dict(fingerprint))
