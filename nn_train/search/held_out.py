@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from nn_train.datasets import SplitData
+from nn_train.datasets import Examples, IndexedExamples, SplitData
 from nn_train.datasets.examples import leaves
 from nn_train.errors import RequestError
 from nn_train.storage.folder import ResultsFolder
 
+PIECE = 4096  # examples
 HELD_OUT = "held_out.json"  # what the validation targets of the first trial were
 
 
@@ -43,10 +44,17 @@ def targets_of(data: SplitData) -> dict[str, object]:
     """Their digest; of a stream only how many there are, where it tells."""
     if data.validation is None:
         return {"examples": 0}
-    if not data.in_memory:
+    if not isinstance(data.validation, Examples | IndexedExamples):
         size = int(data.validation.cardinality())
         return {"examples": size if 0 <= size < math.inf else None}
     seen = hashlib.sha256()
-    for array in leaves(data.validation.y):
-        seen.update(np.ascontiguousarray(array).tobytes())
+    for part in parts_of(data.validation):
+        for array in leaves(part.y):
+            seen.update(np.ascontiguousarray(array).tobytes())
     return {"examples": data.validation.size, "targets": seen.hexdigest()}
+
+
+def parts_of(examples: Examples | IndexedExamples) -> Iterator[Examples]:
+    """Pieces of them that fit into memory."""
+    for first in range(0, examples.size, PIECE):
+        yield examples.take(np.arange(first, min(first + PIECE, examples.size)))
