@@ -40,10 +40,15 @@ class DataConfig(Section):
         0.1, "share of the training examples held out for validation", minimum=0, below=1
     )
     args: Mapping[str, Any] = option({}, "what the function of source takes by name: --data.args.NAME VALUE")
+    augment: str | None = option(
+        None, "module:function of (x, y, generator) that changes a training example each time it is taken"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_credentials("data.source", self.source)
+        if self.augment is not None and not is_entry_point(self.augment):
+            raise RequestError(f"data.augment: {self.augment!r} is not written as module:function")
         object.__setattr__(self, "args", own_arguments("data.args", self.source, self.args))
 
 

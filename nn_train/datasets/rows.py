@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,10 +41,12 @@ class IndexedExamples:
     Attributes:
         rows: what is read.
         began: their fingerprint when this was made.
+        augment: changes examples, called with them, their numbers and ``(seed, epoch)``; None: nothing does.
     """
 
     rows: Rows
     began: dict[str, str] = field(default_factory=dict)
+    augment: Callable[[Examples, NDArray[np.int64], tuple[int, int]], Examples] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "began", self.began or self.rows.fingerprint())
@@ -53,9 +56,13 @@ class IndexedExamples:
         """N, the number of examples."""
         return len(self.rows)
 
-    def take(self, index: NDArray[np.int64]) -> Examples:
-        """The examples at ``index`` (int ``[M]``), in memory."""
-        return Examples(*self.rows.take(np.asarray(index, np.int64)))
+    def take(self, index: NDArray[np.int64], draws: tuple[int, int] | None = None) -> Examples:
+        """The examples at ``index`` (int ``[M]``), in memory; for training by ``draws``, ``(seed, epoch)``."""
+        index = np.asarray(index, np.int64)
+        examples = Examples(*self.rows.take(index))
+        if self.augment is None or draws is None or not len(index):
+            return examples
+        return self.augment(examples, index, draws)
 
     def subset(self, index: NDArray[np.int64]) -> IndexedExamples:
         """Those at ``index`` (int ``[M]``, below 2**31)."""

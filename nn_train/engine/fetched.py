@@ -32,12 +32,15 @@ class Fetcher:
         self.leaves = flat(self.like)
         self.failure: Exception | None = None  # of reading: TensorFlow keeps no more than its text
 
-    def batches(self, rows: Callable[[int], NDArray[np.int64]], first: int, stop: int) -> Any:
+    def batches(
+        self, rows: Callable[[int], NDArray[np.int64]], first: int, stop: int, draws: tuple[int, int] | None = None
+    ) -> Any:
         """An iterator over what ``packed`` takes.
 
         Args:
             rows: the examples of a batch, by the batch's number.
             first, stop: the numbers of the batches are from ``first`` to before ``stop``.
+            draws: seed and epoch, for training.
 
         Raises:
             TrainingError: a file is not what it was when the run began.
@@ -46,7 +49,7 @@ class Fetcher:
         kinds = [leaf.dtype for leaf in self.leaves]
 
         def fetch(at: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            tensors = tf.numpy_function(lambda at: self.read(rows(int(at))), [at], kinds)
+            tensors = tf.numpy_function(lambda at: self.read(rows(int(at)), draws), [at], kinds)
             for tensor, leaf in zip(tensors, self.leaves, strict=True):
                 tensor.set_shape([None, *leaf.shape[1:]])
             return tuple(tensors)
@@ -57,12 +60,12 @@ class Fetcher:
         read = numbers.map(fetch, num_parallel_calls=AT_ONCE, deterministic=True).prefetch(READY)
         return iter(read.with_options(options))
 
-    def read(self, index: NDArray[np.int64]) -> list[np.ndarray]:
+    def read(self, index: NDArray[np.int64], draws: tuple[int, int] | None) -> list[np.ndarray]:
         """The arrays of these examples, in the order of their leaves."""
         try:
             if not len(index):
                 return [leaf[:0] for leaf in self.leaves]
-            found = flat(self.examples.take(index).parts)
+            found = flat(self.examples.take(index, draws).parts)
             self.check(found, len(index))
             return found
         except Exception as error:

@@ -40,7 +40,7 @@ class IndexedSteps:
             low, high = self.replicas.rows(min(batch_size, order.size - first))
             return order.rows(first + low, first + high)
 
-        iterator = self.fetcher.batches(own, step, total)
+        iterator = self.fetcher.batches(own, step, total, order.draws)
         given = iterator, tf.constant(batch_size, tf.int64), tf.constant(order.size, tf.int64)
 
         def advance(step: int, chunk: int, loss_sum: float) -> Any:

@@ -21,10 +21,13 @@ class Order:
     Args:
         seed, epoch: what it is drawn from.
         size: the number of examples, N.
+
+    Attributes:
+        draws: ``(seed, epoch)``.
     """
 
     def __init__(self, seed: int, epoch: int, size: int) -> None:
-        self.size, generator = size, np.random.default_rng((seed, epoch))
+        self.size, self.draws, generator = size, (seed, epoch), np.random.default_rng((seed, epoch))
         self.listed = generator.permutation(size).astype(np.int32) if size <= LISTED else None
         self.keys = generator.integers(2**64, size=ROUNDS, dtype=np.uint64) if size > LISTED else None
 

@@ -70,14 +70,19 @@ class WholeLoop(Loop):
         def rows(at: int) -> NDArray[np.int64]:
             return order.rows(at * size, min((at + 1) * size, order.size))
 
-        iterator = self.fetched(self.fetcher, rows, step, -(-order.size // size))
+        iterator = self.fetched(self.fetcher, rows, step, -(-order.size // size), order.draws)
         return self.over(lambda _: iterator)
 
     def fetched(
-        self, fetcher: Fetcher, rows: Callable[[int], NDArray[np.int64]], first: int, stop: int
+        self,
+        fetcher: Fetcher,
+        rows: Callable[[int], NDArray[np.int64]],
+        first: int,
+        stop: int,
+        draws: tuple[int, int] | None = None,
     ) -> Iterator[Nest]:
         """Whole batches that are read by index."""
-        iterator = fetcher.batches(rows, first, stop)
+        iterator = fetcher.batches(rows, first, stop, draws)
         while (leaves := fetcher.told(lambda: next(iterator, None))) is not None:
             yield fetcher.packed(leaves)
 

@@ -42,7 +42,7 @@ def pack(names: Sequence[str | None]) -> bytes:
 
 def names_in(config: Config) -> list[str | None]:
     """What a config names functions by."""
-    return [config.model.name, config.data.source, config.train.callbacks]
+    return [config.model.name, config.data.source, config.data.augment, config.train.callbacks]
 
 
 def registered(function: Callable[..., Any] | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def own_modules(config: Config, files: dict[str, Path] | None = None) -> dict[st
     found.
     """
     files = {} if files is None else files  # by module; filled here
-    named = (config.model.name, config.data.source, config.train.callbacks)
+    named = (config.model.name, config.data.source, config.data.augment, config.train.callbacks)
     functions = [name for name in named if name is not None and is_entry_point(name)]
     here = [(name, kept(name)) for name in functions if name.startswith(f"{HERE}:")]
     found = {name: digest_of(function) for name, function in here if function is not None}

@@ -138,6 +138,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     """``train_replica``, while what is printed is noted."""
     import keras
 
+    from nn_train.datasets.augmentation import with_augmentation
     from nn_train.datasets.class_weights import with_class_weights
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
@@ -148,7 +149,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     keras.backend.clear_session()
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
-    data = with_class_weights(load(config.data), config.train.class_weight)
+    data = with_augmentation(with_class_weights(load(config.data), config.train.class_weight), config.data.augment)
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     loop = loop_of(prepared, config, data, replicas)

@@ -204,6 +204,7 @@ class TrialWorker:
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
         """The examples; they are read again only for another ``data`` section. ``values``: the fields that vary."""
         from nn_train.datasets import load_data
+        from nn_train.datasets.augmentation import with_augmentation
         from nn_train.datasets.class_weights import with_class_weights
         from nn_train.search.held_out import check_held_out, varies_data
 
@@ -214,7 +215,7 @@ class TrialWorker:
             if varies_data(values):
                 check_held_out(self.data, search)
         self.data_config = config.data
-        return with_class_weights(self.data, config.train.class_weight)
+        return with_augmentation(with_class_weights(self.data, config.train.class_weight), config.data.augment)
 
     def epoch(self) -> Outcome:
         """Train one epoch more; where the trial goes on from its checkpoint, at first tell the epochs until there.
