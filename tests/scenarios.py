@@ -59,6 +59,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "model": {"name": "user_code:plain"},
         "train": {"class_weight": {0: 2.0, 2: 0.25}},
     },
+    "augmented": {
+        "data": {"source": "user_data:short_arrays", "augment": "user_data:jitter"},
+        "model": {"name": "user_code:plain"},
+    },
+    "unchanged": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:plain"}},
     "by_name": {
         "data": {"source": "user_data:short_arrays"},
         "model": {"name": "user_code:plain"},
@@ -108,14 +113,28 @@ RUNS: dict[str, dict[str, Any]] = {
 CONTINUED = {"continued": "dropout", "continued_even": "mse", "continued_callbacks": "callbacks"}
 CONTINUED |= {"continued_stream": "stream_dropout", "continued_patience": "patience"}
 WITHIN = {"within": "dropout", "within_even": "mse", "within_norm": "batch_norm", "within_stream": "stream_dropout"}
-WITHIN |= {"within_indexed": "indexed_dropout", "within_indexed_averages": "indexed_averages"}
+WITHIN |= {
+    "within_augmented": "augmented",
+    "within_indexed": "indexed_dropout",
+    "within_indexed_averages": "indexed_averages",
+}
 WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages"}
 
 
 # The same run from a folder of ``.npy`` files, of which every worker reads its rows: ``indexed_NAME``.
 INDEXED = {
     f"indexed_{name}": name
-    for name in ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images")
+    for name in (
+        "uneven",
+        "one_row_left",
+        "dropout",
+        "weighted",
+        "by_class",
+        "batch_norm",
+        "averages",
+        "images",
+        "augmented",
+    )
 }
 RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
 

@@ -26,6 +26,8 @@ def first_columns(columns, split=5):
     (x, y), (x_test, y_test) = arrays()
     x_val, y_val = digits(30, seed=split)
     return (x[:, :columns], y), (x_val[:, :columns], y_val), (x_test[:, :columns], y_test)
+
+
 def jitter(x, y, generator):
     """An example beside itself."""
     return x + generator.normal(size=x.shape).astype(x.dtype), y

@@ -112,8 +112,9 @@ def refuse_other_arguments(
         raise RequestError(f"{field}: {what} needs {missing[0]}, and is given nothing; let it have a default")
 
 
-def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
-    """Refuse a function that the source of its module does not have, or that takes other arguments than ``args``.
+def check_function(field: str, name: str, args: Collection[str] | None = ()) -> None:
+    """Refuse a function that the source of its module does not have, or that takes other arguments than ``args``; None:
+    it is called with others than these.
 
     Nothing is imported for it.
 
@@ -127,7 +128,7 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
     if module_name == HERE:
         function_of(field, name)
         definition = plain_function(name)
-        if definition is not None:
+        if definition is not None and args is not None:
             check_signature(field, name, definition.args, args)
         return
     found = parsed_source(module_name)
@@ -137,7 +138,7 @@ def check_function(field: str, name: str, args: Collection[str] = ()) -> None:
     if function_name not in names:
         raise RequestError(f"{field}: {found[0]} has no function {function_name!r}{nearest(function_name, names)}")
     function = plain_function(name)
-    if function is not None:
+    if function is not None and args is not None:
         check_signature(field, f"{name} of {found[0]}", function.args, args)
 
 

@@ -42,8 +42,9 @@ def train(
         sections: what differs from ``config``: ``name``, ``seed``, or a section of a job file as a mapping of its
             fields. ``model`` can also be a function that builds a model or a ``keras.Model``, compiled or not, which
             is trained from its weights; ``data`` a path, a function or ``((x_train, y_train), (x_test, y_test))``;
-            ``train={"callbacks": …}`` a function or a list of callbacks. Functions may be those of a notebook.
-            Arrays with whole numbers as labels are written to ``given/`` beside the runs.
+            ``train={"callbacks": …}`` a function or a list of callbacks, ``data={"source": …, "augment": …}`` a
+            function. Functions may be those of a notebook. Arrays with whole numbers as labels are written to
+            ``given/`` beside the runs.
 
     Returns:
         The finished run; also when it was already finished, which then costs nothing.

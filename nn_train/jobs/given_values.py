@@ -26,8 +26,9 @@ RUN = RunConfig()
 GIVEN = "given"  # the folder for arrays, beside the runs
 # A section of which one field is the whole: ``model=build`` is ``model={"name": build}``.
 MAIN = {"model": "name", "data": "source", "optimizer": "name"}
+AUGMENT = ("data", "augment")
 # Where a config has the name of a function.
-NAMED = {"model": "name", "data": "source", "train": "callbacks", "search": "algorithm"}
+NAMED = (("model", "name"), ("data", "source"), AUGMENT, ("train", "callbacks"), ("search", "algorithm"))
 
 
 class Returns:
@@ -61,9 +62,11 @@ def config_of(config: object, sections: Mapping[str, Any]) -> Config:
         else:
             nested[name] = merged(nested.get(name) or {}, section_of(name, value))
     to_write: list[Callable[[], None]] = []
-    for name, field in NAMED.items():
+    for name, field in NAMED:
         given = (nested.get(name) or {}).get(field)
         if given is not None and not isinstance(given, str):
+            if (name, field) == AUGMENT and not callable(given):
+                raise RequestError(f"data.augment: {type(given).__name__} is neither a name nor a function")
             nested[name] = {**nested[name], field: named(name, given, nested, to_write)}
     if nested.get("name") is None:
         nested["name"] = name_for(nested)

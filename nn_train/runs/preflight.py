@@ -99,9 +99,10 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
         {*given, *(field.rpartition(".")[2] for field in varied if field.startswith(f"{owner}."))}
         for owner, given in (("model.args", config.model.args), ("data.args", config.data.args))
     )
-    named: dict[str, tuple[str | None, Collection[str]]] = {
+    named: dict[str, tuple[str | None, Collection[str] | None]] = {
         "model.name": (config.model.name, of_model),
         "data.source": (config.data.source, of_data),
+        "data.augment": (config.data.augment, None),
         "train.callbacks": (config.train.callbacks, ()),
     }
     for field, (name, args) in named.items():

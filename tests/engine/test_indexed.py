@@ -10,7 +10,7 @@ from tiers import long
 
 pytestmark = pytest.mark.dist
 
-RUNS = ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images")
+RUNS = ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images", "augmented")
 CASES = [(run, size) for run in RUNS for size in (1, 2)] + [long(run, 3) for run in RUNS]
 
 
@@ -23,10 +23,15 @@ def test_a_folder_trains_bit_for_bit_as_the_arrays_in_memory(outcome, run, size)
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("run", ["indexed", "indexed_averages"])
+def test_examples_that_are_changed_each_time_train_otherwise(outcome):
+    losses = [[row["loss"] for row in outcome(1).history(run)] for run in ("augmented", "unchanged")]
+    assert all(changed != plain for changed, plain in zip(*losses, strict=True))
+
+
+@pytest.mark.parametrize("run", ["indexed", "indexed_averages", "augmented"])
 @pytest.mark.parametrize("size", [1, 2, long(3)])
 def test_going_on_within_an_epoch_gives_the_same_bits(outcome, run, size):
-    memory = "dropout" if run == "indexed" else "averages"
+    memory = {"indexed": "dropout", "indexed_averages": "averages"}.get(run, run)
     assert all(one == [1, 2] for one in outcome(size).returned(f"within_{run}"))
     assert outcome(size).history(f"within_{run}") == outcome(size).history(memory)
     pairs = zip(outcome(size).variables(f"within_{run}"), outcome(size).variables(memory), strict=True)

@@ -31,6 +31,7 @@ SAME_MATHEMATICS = [
     "weighted",
     "by_class",
     "by_name",
+    "augmented",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "averages", "listening", "masked", "counts", "two_outputs"]
