@@ -138,6 +138,9 @@ INDEXED = {
 }
 RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
 
+RUNS["by_objects"] = {**RUNS["uneven"], "data": {"source": "user_data:objects"}}
+RUNS["by_batches"] = {**RUNS["uneven"], "data": {"source": "user_code:batches"}}
+
 
 def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
     """The sections of the run ``INDEXED[name]``, with a folder of this worker's own as the source."""

@@ -83,6 +83,24 @@ def short_tokens():
     return tokens(108)
 
 
+class Measured:
+    """Examples by their numbers, as PyTorch's datasets are."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, at):
+        return self.x[at], int(self.y[at])
+
+
+def objects():
+    train, test = arrays()
+    return Measured(*train), Measured(*test), ["ash", "birch", "cedar"]
+
+
 def images(count=101):
     """Bytes [N, 8, 8] of three classes."""
     generator = np.random.default_rng(8)

@@ -16,6 +16,7 @@ from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
 from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.datasets.npy_folder import from_folder
+from nn_train.datasets.own_rows import are_indexable, from_objects
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import patiently
 from nn_train.storage.uris import open_uri, read_object
@@ -158,7 +159,7 @@ def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -
 
 
 def from_entry_point(source: str, config: DataConfig) -> SplitData:
-    """What the user's own ``load()`` gives: arrays in Keras' convention, or ``tf.data`` datasets."""
+    """What the user's own ``load()`` gives: arrays in Keras' convention, ``tf.data`` datasets, or objects by index."""
     given = call_entry_point("data.source", source, config.args, config=config)
     parts = tuple(given) if isinstance(given, tuple | list) else ()
     names: Any = None
@@ -168,12 +169,15 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
         test = parts[2] if len(parts) == 3 else None
         named_classes = None if names is None else checked_names(names, 0, source)
         return SplitData(train=parts[0], validation=parts[1], test=test, class_names=named_classes)
+    if are_indexable(parts):
+        return from_objects(parts, source, config, names)
     named = named_parts(parts)
     if not named:
         raise RequestError(
             f"data.source: {source} must return ((x_train, y_train), (x_test, y_test)), with (x_val, y_val) between "
             "the two if there is one, and sample weights as a third array; or the tf.data datasets "
-            "(train, validation) or (train, validation, test); and at the end the names of the classes, if they have "
+            "(train, validation) or (train, validation, test); or the same as objects with "
+            "len() and an example (x, y) at [index]; and at the end the names of the classes, if they have "
             f"some; got {type(given).__name__}"
         )
     arrays = {name: tree for part, trees in named.items() for name, tree in zip(names_of(part), trees, strict=False)}

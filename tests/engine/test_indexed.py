@@ -16,11 +16,19 @@ CASES = [(run, size) for run in RUNS for size in (1, 2)] + [long(run, 3) for run
 
 @pytest.mark.parametrize(("run", "size"), CASES)
 def test_a_folder_trains_bit_for_bit_as_the_arrays_in_memory(outcome, run, size):
-    indexed = f"indexed_{run}"
-    assert outcome(size).history(indexed) == outcome(size).history(run)
-    pairs = zip(outcome(size).variables(indexed), outcome(size).variables(run), strict=True)
-    for one, other in pairs:
-        np.testing.assert_array_equal(one, other)
+    assert_same_bits(outcome(size), f"indexed_{run}", run)
+
+
+@pytest.mark.parametrize("run", ["by_objects", "by_batches"])
+@pytest.mark.parametrize("size", [long(1), 2])
+def test_objects_with_an_index_train_bit_for_bit_as_the_arrays_in_memory(outcome, run, size):
+    assert_same_bits(outcome(size), run, "uneven")
+
+
+def assert_same_bits(outcome, run, other):
+    assert outcome.history(run) == outcome.history(other)
+    for one, expected in zip(outcome.variables(run), outcome.variables(other), strict=True):
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_examples_that_are_changed_each_time_train_otherwise(outcome):
@@ -33,10 +41,7 @@ def test_examples_that_are_changed_each_time_train_otherwise(outcome):
 def test_going_on_within_an_epoch_gives_the_same_bits(outcome, run, size):
     memory = {"indexed": "dropout", "indexed_averages": "averages"}.get(run, run)
     assert all(one == [1, 2] for one in outcome(size).returned(f"within_{run}"))
-    assert outcome(size).history(f"within_{run}") == outcome(size).history(memory)
-    pairs = zip(outcome(size).variables(f"within_{run}"), outcome(size).variables(memory), strict=True)
-    for one, other in pairs:
-        np.testing.assert_array_equal(one, other)
+    assert_same_bits(outcome(size), f"within_{run}", memory)
 
 
 @pytest.mark.parametrize("size", [1, 2])
