@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config.entry_points import function_of
-from nn_train.datasets.examples import Examples, SplitData, leaves, map_leaves
+from nn_train.datasets.examples import Examples, SplitData, leaves, map_leaves, stacked
 from nn_train.datasets.rows import IndexedExamples
 from nn_train.errors import RequestError
 
@@ -96,13 +95,3 @@ def with_augmentation(data: SplitData, name: str | None) -> SplitData:
 def form(tree: object) -> str:
     """Dtypes and shapes, in words."""
     return ", ".join(f"{np.asarray(leaf).dtype} {list(np.shape(leaf))}" for leaf in leaves(tree))
-
-
-def stacked(trees: Sequence[Any]) -> Any:
-    """One tree of arrays ``[M, …]``."""
-    first = trees[0]
-    if isinstance(first, dict):
-        return {key: stacked([tree[key] for tree in trees]) for key in first}
-    if isinstance(first, tuple | list):
-        return tuple(stacked(branches) for branches in zip(*trees, strict=True))
-    return np.stack([np.asarray(leaf) for leaf in trees])

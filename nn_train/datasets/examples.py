@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -114,6 +114,16 @@ class Countable(Protocol):
 
 
 Part = TypeVar("Part", bound=Countable)
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """One tree of arrays ``[M, …]`` of M trees of arrays or numbers."""
+    first = trees[0]
+    if isinstance(first, dict):
+        return {key: stacked([tree[key] for tree in trees]) for key in first}
+    if isinstance(first, tuple | list):
+        return tuple(stacked(branches) for branches in zip(*trees, strict=True))
+    return np.stack([np.asarray(tree) for tree in trees])
 
 
 def hold_out(examples: Part, fraction: float) -> tuple[Part, Part | None]:

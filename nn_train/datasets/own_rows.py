@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nn_train.config import DataConfig
 from nn_train.datasets.arrays import as_images, as_weights, check_numbers, check_range, checked_names, with_validation
-from nn_train.datasets.examples import SplitData, leaves, map_leaves
+from nn_train.datasets.examples import SplitData, leaves, map_leaves, stacked
 from nn_train.datasets.rows import IndexedExamples
 from nn_train.errors import RequestError
 
@@ -96,16 +96,6 @@ class Items:
                 f"data.source: {self.where}: the examples {some}, … are not alike: {error}; give all of them the same "
                 "shape"
             ) from error
-
-
-def stacked(trees: Sequence[Any]) -> Any:
-    """One tree of arrays ``[M, …]`` of M trees of arrays or numbers."""
-    first = trees[0]
-    if isinstance(first, dict):
-        return {key: stacked([tree[key] for tree in trees]) for key in first}
-    if isinstance(first, tuple | list):
-        return tuple(stacked(branches) for branches in zip(*trees, strict=True))
-    return np.stack([np.asarray(tree) for tree in trees])
 
 
 class BatchedRows:
