@@ -188,6 +188,21 @@ def test_the_images_are_those_of_the_run_that_is_shown(tmp_path: Path) -> None:
     assert not (output / "mistakes.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(10_315_089, "10.3 MB by the chief&#39;s process"), (None, "an unknown number of bytes by the chief")],
+)
+def test_what_was_read_by_rows_is_told(tmp_path: Path, count: int | None, said: str) -> None:
+    run = write_run(tmp_path, "run")
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    result["data"]["read"] = {"chief_bytes": count, "chief_seconds_waited": 0.42, "epochs": 3}
+    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    output = evaluate_runs([run], tmp_path / "out")
+    page = render(load_inputs(output), output).read_text(encoding="utf-8")
+    assert said in page
+    assert "whose steps waited 0.4 s for rows (3 epochs)" in page
+
+
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
     (output / "figures").mkdir()

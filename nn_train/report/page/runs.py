@@ -15,6 +15,7 @@ RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macr
 SHOWN_ELSEWHERE = (
     "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes"
 )  # fmt: skip
+READ = ("data", "read")  # of a result: said in one line
 
 
 def runs_grid(summary: ReportSummary) -> Grid:
@@ -112,6 +113,9 @@ def facts_of(run: RunSummary) -> dict[str, Any]:
             for key, inner in value.items():
                 if key in SHOWN_ELSEWHERE:
                     continue
+                if (name, key) == READ:
+                    facts.update({"data read": reading(inner)} if inner else {})
+                    continue
                 entries = inner.items() if isinstance(inner, dict) else (("", inner),)
                 facts.update({" ".join(part for part in (name, key, last) if part): one for last, one in entries})
         elif name == "command" and isinstance(value, list):
@@ -127,6 +131,14 @@ def facts_of(run: RunSummary) -> dict[str, Any]:
         facts["predicting took"] = duration(note.seconds)
         facts["predictions SHA-256"] = note.sha256
     return facts
+
+
+def reading(content: dict[str, Any]) -> str:
+    """What a run read by rows, and for how long its steps waited for that, in words."""
+    count, epochs = content["chief_bytes"], content["epochs"]
+    read = "an unknown number of bytes" if count is None else f"{count / 1e6:,.1f} MB"
+    waited = content["chief_seconds_waited"]
+    return f"{read} by the chief's process, whose steps waited {waited:.1f} s for rows ({epochs} epochs)"
 
 
 def class_grid(summary: ReportSummary) -> Grid:
