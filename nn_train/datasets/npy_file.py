@@ -6,10 +6,8 @@ as its memory, and reading ahead brings what nobody asked for.
 
 from __future__ import annotations
 
-import os
-import weakref
+import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -17,8 +15,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line
+from nn_train.storage.pieces import open_pieces
 
-BUFFERS = 1024  # into which one read goes at most, on Linux
+HEAD = 2**17  # bytes; that of a long description has less
 BLOCK = 2**20  # rows of ``blocks``
 
 
@@ -30,28 +29,32 @@ class NpyFile:
     """The array of an ``.npy`` file, by rows. Threads may share it; a copy in another process opens the file anew.
 
     Args:
-        path: of a file that can be read at any place.
+        path: or URI, of a file that can be read at any place.
         field: names the file in messages.
 
     Attributes:
+        name: the last part of the path.
         shape, dtype: as the file says.
 
     Raises:
         RequestError: it cannot be read, is no array of plain numbers, is in Fortran's order, or ends too early.
+        StorageError: the service behind a URI does not answer.
     """
 
-    def __init__(self, path: Path, field: str = "data.source") -> None:
+    def __init__(self, path: str, field: str = "data.source") -> None:
         self.path, self.field, self.where = path, field, f"{field}: {path}"
+        self.name = path.partition("?")[0].rpartition("/")[2]
         try:
-            self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            weakref.finalize(self, os.close, self.file)
-            with open(path, "rb") as head:
-                self.shape, self.dtype = read_header(head, self.where)
-                self.offset = head.tell()
+            self.file = open_pieces(path, field)
+            head = io.BytesIO(self.file.read(0, HEAD))
         except OSError as error:
-            raise RequestError(f"{self.where} cannot be read: {first_line(error)}") from error
+            is_wrong = "://" not in path or isinstance(error, FileNotFoundError)
+            kind = RequestError if is_wrong else StorageError
+            raise kind(f"{self.where} cannot be read: {first_line(error)}") from error
+        self.shape, self.dtype = read_header(head, self.where)
+        self.offset = head.tell()
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        held = os.fstat(self.file).st_size - self.offset
+        held = self.file.size - self.offset
         if self.shape and held < len(self) * self.row_bytes:
             raise RequestError(
                 f"{self.where} is damaged: it ends in row {held // self.row_bytes} of {len(self)}; copy it again"
@@ -74,10 +77,9 @@ class NpyFile:
     def fingerprint(self) -> str:
         """Size and time of what the path now names."""
         try:
-            about = os.stat(self.path)
+            return self.file.mark()
         except OSError as error:
             return first_line(error)
-        return f"{about.st_size} bytes of {about.st_mtime_ns} ns"
 
     def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at ``index`` (int ``[M]``), ``[M, …]``: only these are read, and neighbours at once.
@@ -94,8 +96,9 @@ class NpyFile:
         places = np.argsort(index, kind="stable")
         rows = index[places]
         ends = np.flatnonzero(np.diff(rows) != 1) + 1  # what lies together in the file is read together
-        for first, last in zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True):
-            self.read(content, places[first:last], int(rows[first]))
+        runs = zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True)
+        together = [(places[first:last], int(rows[first])) for first, last in runs]
+        self.file.for_all(lambda run: self.read(content, *run), together)
         return content.reshape(-1).view(self.dtype).reshape(len(index), *self.shape[1:])
 
     def read(self, content: NDArray[np.uint8], places: NDArray[np.int64], row: int) -> None:
@@ -106,11 +109,11 @@ class NpyFile:
             buffers = [content[place] for place in places.tolist()]
         wanted, begin = len(places) * self.row_bytes, self.offset + row * self.row_bytes
         try:
-            got = os.preadv(self.file, buffers, begin) if len(buffers) <= BUFFERS else 0
+            got = self.file.read_into(buffers, begin)
             if (
                 got < wanted
-            ):  # the file ends there; or these were many buffers, or a file system gave less than it could
-                piece = self.piece(begin, wanted)
+            ):  # the file ends there; or there were many buffers, or a file system gave less than it could
+                piece = self.file.read(begin, wanted)
                 got = len(piece)
                 if got == wanted:
                     content[places] = np.frombuffer(piece, np.uint8).reshape(len(places), -1)
@@ -121,13 +124,6 @@ class NpyFile:
                 f"{self.where} ends in row {row + got // self.row_bytes} of {len(self)}: it became shorter since the "
                 "run began; put it back as it was and start the same command again"
             )
-
-    def piece(self, begin: int, count: int) -> bytes:
-        """``count`` bytes from ``begin`` on, or those that there are."""
-        found = bytearray()
-        while len(found) < count and (more := os.pread(self.file, count - len(found), begin + len(found))):
-            found += more
-        return bytes(found)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """All rows, in parts of ``BLOCK``, each with the number of its first."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ from nn_train.datasets.examples import SplitData
 from nn_train.datasets.npy_file import NpyFile
 from nn_train.datasets.rows import IndexedExamples
 from nn_train.errors import RequestError, first_line
+from nn_train.storage.folder import ResultsFolder
 
 ARRAYS = tuple(name for part in WEIGHTS for name in names_of(part) if name)
-NAMES = "class_names"
+NAMES, SUFFIX = "class_names", ".npy"
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class NpyRows:
         parts = as_images(x), y.reshape(-1).astype(np.int32)
         if self.weight is None:
             return parts
-        weight = as_weights(self.weight.take(index), x, self.weight.path.name, str(self.weight.path))
+        weight = as_weights(self.weight.take(index), x, self.weight.name, self.weight.path)
         return *parts, weight
 
     def fingerprint(self) -> dict[str, str]:
         files = [file for file in (self.x, self.y, self.weight) if file is not None]
-        return {file.path.name: file.fingerprint() for file in files}
+        return {file.name: file.fingerprint() for file in files}
 
 
 def refuse_not_finite(x: NDArray[Any], file: NpyFile, index: NDArray[np.int64]) -> None:
@@ -69,7 +70,7 @@ def refuse_not_finite(x: NDArray[Any], file: NpyFile, index: NDArray[np.int64]) 
         finite = np.isfinite(x.astype(np.float32, copy=False)).reshape(len(x), -1).all(axis=1)
     if not finite.all():
         row = int(index[~finite][0])
-        check_numbers(x[~finite][0], f"row {row}", str(file.path), file.field)
+        check_numbers(x[~finite][0], f"row {row}", file.path, file.field)
 
 
 def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> SplitData:
@@ -78,7 +79,7 @@ def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> Spl
     Read are now the heads of the files, the labels and the weights, in pieces.
 
     Args:
-        folder: its path.
+        folder: its path or URI.
         config: of the data.
         test_only: whether nothing but the test examples is needed; these then stand for those of training as well.
 
@@ -86,18 +87,19 @@ def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> Spl
         RequestError: a file is missing or does not hold what a classifier can learn from.
     """
     needed = names_of("test")[:2] if test_only else (*names_of("train")[:2], *names_of("test")[:2])
-    files = {name: Path(folder) / f"{name}.npy" for name in (needed if test_only else ARRAYS)}
-    missing = [name for name in needed if not files[name].is_file()]
+    place = ResultsFolder(folder, field="data.source")
+    there = {file for file in place.names("") if file.endswith(SUFFIX)}
+    missing = [f"{name}{SUFFIX}" for name in needed if f"{name}{SUFFIX}" not in there]
     if missing:
-        raise RequestError(
-            f"data.source: {folder} lacks {', '.join(f'{name}.npy' for name in missing)}; a folder holds "
-            f"{', '.join(f'{name}.npy' for name in needed)}"
-        )
-    arrays = {name: NpyFile(path) for name, path in files.items() if path.is_file()}
+        expected = ", ".join(f"{name}{SUFFIX}" for name in needed)
+        raise RequestError(f"data.source: {folder} lacks {', '.join(missing)}; a folder holds {expected}")
+    wanted = [name for name in (needed if test_only else ARRAYS) if f"{name}{SUFFIX}" in there]
+    arrays = {name: NpyFile(place.path(f"{name}{SUFFIX}"), "data.source") for name in wanted}
     if test_only:
         arrays |= {name.replace("test", "train"): file for name, file in arrays.items()}
         config = dataclasses.replace(config, validation_fraction=0)
-    return from_files(arrays, folder, config, read_names(Path(folder) / f"{NAMES}.npy"))
+    names = read_names(place) if f"{NAMES}{SUFFIX}" in there else None
+    return from_files(arrays, folder, config, names)
 
 
 def from_files(arrays: dict[str, NpyFile], source: str, config: DataConfig, names: np.ndarray | None) -> SplitData:
@@ -130,17 +132,16 @@ def classes_in(y: NpyFile, source: str) -> int:
     """The largest label plus 1. RequestError where one is negative."""
     most = -1
     for _, labels in y.blocks():
-        check_range(labels, y.path.stem, source)
+        check_range(labels, y.name.removesuffix(".npy"), source)
         most = max(most, int(labels.max()))
     return most + 1
 
 
-def read_names(path: Path) -> np.ndarray | None:
-    """The array of a small file; None where there is none. Never unpickles."""
-    if not path.is_file():
-        return None
+def read_names(folder: ResultsFolder) -> np.ndarray:
+    """The array of a small file. Never unpickles."""
+    file = f"{NAMES}{SUFFIX}"
     try:
-        names: np.ndarray = np.load(path, allow_pickle=False)
+        names: np.ndarray = np.load(io.BytesIO(folder.read(file)), allow_pickle=False)
         return names
-    except (OSError, ValueError) as error:
-        raise RequestError(f"data.source: {path} cannot be read: {first_line(error)}") from error
+    except ValueError as error:
+        raise RequestError(f"data.source: {folder.path(file)} cannot be read: {first_line(error)}") from error

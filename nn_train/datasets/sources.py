@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from importlib.resources import files
@@ -68,8 +69,16 @@ def load_test(config: DataConfig) -> SplitData:
 
 
 def is_folder(source: str) -> bool:
-    """Whether a source is a folder here: none of the names of data sets, also where a folder is called so."""
-    return source not in BUILT_IN and "://" not in source and Path(source).is_dir()
+    """Whether a source is a folder: none of the names of data sets, also where a folder is called so. RequestError or
+    StorageError for a URI that cannot be used."""
+    if "://" not in source:
+        return source not in BUILT_IN and Path(source).is_dir()
+    if source.partition("?")[0].endswith(".npz"):
+        return False
+    filesystem, path = open_uri(source, "data.source")
+    with contextlib.suppress(OSError):  # who reads it says why it cannot be read
+        return not patiently(lambda: filesystem.get_file_info(path)).is_file
+    return False
 
 
 def can_check_early(source: str) -> bool:

@@ -107,7 +107,7 @@ def opened(source: str) -> tuple[NpyFile, None] | None:
         if file.read(len(MAGIC)) != MAGIC:
             return None
     try:
-        return NpyFile(path, "--data"), None
+        return NpyFile(source, "--data"), None
     except FortranOrderError:
         return None
 

@@ -81,7 +81,7 @@ def test_a_number_that_is_none_is_named_with_file_and_row(tmp_path, value, said)
 
 def test_only_the_rows_asked_for_are_read_and_neighbours_at_once(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.arange(6000).reshape(3000, 2))
-    file, read, whole = NpyFile(tmp_path / "x.npy"), [], os.preadv
+    file, read, whole = NpyFile(str(tmp_path / "x.npy")), [], os.preadv
 
     def counted(descriptor, buffers, offset):
         read.append(sum(len(buffer) if buffer.ndim == 1 else buffer.size for buffer in buffers))
@@ -100,7 +100,7 @@ def test_only_the_rows_asked_for_are_read_and_neighbours_at_once(tmp_path, monke
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
 def test_a_copy_reads_the_same_rows(tmp_path, copied):
     np.save(tmp_path / "x.npy", np.arange(10))
-    file = NpyFile(tmp_path / "x.npy")
+    file = NpyFile(str(tmp_path / "x.npy"))
     assert copied(file).take(np.array([3, 1])).tolist() == [3, 1]
 
 
