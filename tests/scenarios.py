@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import user_data
 
 from nn_train.config import config_from_dict
 from nn_train.engine.strategy import Replicas, configure_tensorflow, join_strategy
@@ -144,8 +145,6 @@ RUNS["by_batches"] = {**RUNS["uneven"], "data": {"source": "user_code:batches"}}
 
 def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
     """The sections of the run ``INDEXED[name]``, with a folder of this worker's own as the source."""
-    import user_data
-
     sections, folder = RUNS[INDEXED[name]], out / f"{name}-{replicas.rank}-data"
     user_data.save_folder(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
     return {**sections, "data": {**sections["data"], "source": str(folder)}}
@@ -307,6 +306,52 @@ def shorter_file(out: Path, replicas: Replicas) -> str:
     return said
 
 
+def large_data(out: Path, replicas: Replicas) -> dict[str, Any]:
+    """An epoch over a file four times as large as the memory that this worker may still take.
+
+    The share of the file that the kernel counted as read in an epoch, and in the last quarter of one; and what is said
+    to who wants the whole file in memory.
+    """
+    from resource import RLIM_INFINITY, RLIMIT_DATA, setrlimit
+
+    from nn_train.datasets import load_data
+    from nn_train.engine.chunks import PartialEpoch
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.runs.reading import bytes_read
+
+    folder, rows = out / f"large-{replicas.rank}", 12800
+    user_data.save_folder(
+        folder, ((np.empty(0), np.arange(rows) % 3), (np.zeros((8, 16384), np.float32), np.arange(8)))
+    )
+    file = np.lib.format.open_memmap(folder / "x_train.npy", mode="w+", dtype=np.float32, shape=(rows, 16384))
+    del file  # of zeros that take no place on the disk
+    source = {"source": str(folder), "validation_fraction": 0}
+    train = {"batch_size": 32}
+    config = make_job(out, "large", replicas.size, data=source, model={"name": "user_code:wide"}, train=train).config
+    data = load_data(config.data)
+    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    whole = (folder / "x_train.npy").stat().st_size
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    setrlimit(RLIMIT_DATA, (int(status["VmData"].split()[0]) * 1024 + whole // 4, RLIM_INFINITY))
+    try:
+        before = bytes_read()
+        examples = loop.train_epoch(0)["examples"]
+        share = (bytes_read() - before) / whole
+        at_three_quarters = PartialEpoch(step=300, loss_sum=0.0, metrics=loop.metric_state.gather())
+        before = bytes_read()
+        loop.train_epoch(1, at_three_quarters)
+        rest = (bytes_read() - before) / whole
+        return {
+            "examples": examples,
+            "share": share,
+            "rest": rest,
+            "at_once": error_of(np.load, folder / "x_train.npy"),
+        }
+    finally:
+        setrlimit(RLIMIT_DATA, (RLIM_INFINITY, RLIM_INFINITY))
+
+
 def unreadable_run(out: Path, replicas: Replicas) -> list[str]:
     """What each worker says when the last one cannot read the checkpoint of a run, does not see it, or cannot look."""
     job, new = (make_job(out, f"unreadable_{name}", replicas.size, **RUNS["dropout"]) for name in ("run", "new"))
@@ -405,7 +450,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}
-DESCRIBED |= {"changed_files": changed_files, "shorter_file": shorter_file}
+DESCRIBED |= {"changed_files": changed_files, "shorter_file": shorter_file, "large_data": large_data}
 
 
 def main(rank: int, size: int, out: Path) -> None:

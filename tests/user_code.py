@@ -82,6 +82,10 @@ def plain():
     return keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)])
 
 
+def wide():
+    return keras.Sequential([keras.Input((16384,)), keras.layers.Dense(8)])
+
+
 def convolution():
     layers = [keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(3)]
     return keras.Sequential([keras.Input((8, 8, 1)), *layers])

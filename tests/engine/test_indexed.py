@@ -57,3 +57,12 @@ def test_a_file_that_becomes_shorter_within_an_epoch_is_named_with_its_row(outco
     (said,) = outcome(1).returned("shorter_file")
     assert said.startswith("TrainingError: data.source: ")
     assert re.search(r"/x_train.npy ends in row \d+ of 101: it became shorter since the run began", said)
+
+
+@pytest.mark.parametrize("size", [1, 2, long(3)])
+def test_a_worker_reads_its_share_of_the_file_and_needs_no_memory_for_the_rest(outcome, size):
+    for told in outcome(size).returned("large_data"):
+        assert told["examples"] == 12800
+        assert 0.9 / size <= told["share"] <= 1.1 / size
+        assert told["rest"] <= 1.1 / 4 / size  # of an epoch that goes on: nothing before is read
+        assert "MemoryError" in told["at_once"]  # under the same limit
