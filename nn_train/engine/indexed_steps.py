@@ -78,12 +78,14 @@ class IndexedSteps:
             with tf.control_dependencies([before]):
                 own = iterator.get_next()
             with tf.control_dependencies(own):
-                waited += tf.timestamp() - before
+                after = tf.timestamp()
+            with tf.control_dependencies([after]):  # the one thread of a worker would compute first, and then look
+                own = [tf.identity(leaf) for leaf in own]
             rows = tf.cast(tf.minimum(batch_size, size - step * batch_size), tf.int32)
             batch = self.batches.prepare(*self.fetcher.packed(own))
             loss = self.replicas.strategy.run(self.steps.train, args=(batch, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
-            return step + 1, examples + tf.cast(rows, tf.int64), loss_sum, loss, waited
+            return step + 1, examples + tf.cast(rows, tf.int64), loss_sum, loss, waited + after - before
 
         zero = tf.constant(0, tf.int64), tf.constant(0.0, tf.float64)
         reached, examples, loss_sum, loss, waited = tf.while_loop(more, train, (step, zero[0], loss_sum, 0.0, zero[1]))
