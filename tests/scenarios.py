@@ -122,21 +122,21 @@ WITHIN |= {
 WITHIN |= {"within_callbacks": "callbacks", "within_averages": "averages"}
 
 
-# The same run from a folder of ``.npy`` files, of which every worker reads its rows: ``indexed_NAME``.
-INDEXED = {
-    f"indexed_{name}": name
-    for name in (
-        "uneven",
-        "one_row_left",
-        "dropout",
-        "weighted",
-        "by_class",
-        "batch_norm",
-        "averages",
-        "images",
-        "augmented",
-    )
-}
+# The same run from a folder, of ``.npy`` files or of pictures, of which every worker reads its rows: ``indexed_NAME``.
+OF_FOLDERS = (
+    "uneven",
+    "one_row_left",
+    "dropout",
+    "weighted",
+    "by_class",
+    "batch_norm",
+    "averages",
+    "images",
+    "pictures",
+    "augmented",
+)
+INDEXED = {f"indexed_{name}": name for name in OF_FOLDERS}
+RUNS["pictures"] = {"data": {"source": "user_data:images_by_class"}, "model": {"name": "user_code:convolution"}}
 RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
 
 RUNS["by_objects"] = {**RUNS["uneven"], "data": {"source": "user_data:objects"}}
@@ -146,7 +146,8 @@ RUNS["by_batches"] = {**RUNS["uneven"], "data": {"source": "user_code:batches"}}
 def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
     """The sections of the run ``INDEXED[name]``, with a folder of this worker's own as the source."""
     sections, folder = RUNS[INDEXED[name]], out / f"{name}-{replicas.rank}-data"
-    user_data.save_folder(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
+    save = user_data.save_pictures if name == "indexed_pictures" else user_data.save_folder
+    save(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
     return {**sections, "data": {**sections["data"], "source": str(folder)}}
 
 

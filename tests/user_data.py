@@ -118,5 +118,21 @@ def save_folder(folder, parts):
             np.save(folder / f"{kind.format(name)}.npy", array)
 
 
+def images_by_class():
+    """As ``images``, those of a class together."""
+    return tuple((x[np.argsort(y, kind="stable")], np.sort(y)) for x, y in images())
+
+
+def save_pictures(folder, parts):
+    """The images of ``(train, test)`` as files in a folder for each class."""
+    from PIL import Image
+
+    for name, (x, y) in zip(("train", "test"), parts, strict=True):
+        for number, (image, label) in enumerate(zip(x, y, strict=True)):
+            place = folder / name / "abc"[label]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{number:03}.png")
+
+
 def not_an_array():
     return "arrays"

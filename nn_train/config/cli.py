@@ -161,7 +161,7 @@ def help_text(description: str, stages: Sequence[str] = (), flags: Mapping[str, 
 def field_help(path: str, spec: dataclasses.Field[Any]) -> list[str]:
     """The lines of one field: name and default, then meaning and what is allowed."""
     default = None if spec.default is dataclasses.MISSING else spec.default
-    text = "none" if default is None else ",".join(default) if isinstance(default, tuple) else str(default)
+    text = "none" if default is None else ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
     if isinstance(default, bool):
         text = text.lower()
     choices = spec.metadata.get("choices", ())

@@ -204,7 +204,8 @@ def coerce(path: str, value: object, hint: object) -> Any:
     if kind is object:
         return checked_value(path, value)
     if typing.get_origin(kind) is tuple:
-        return coerce_entries(path, value) if Any in typing.get_args(kind) else coerce_tuple(path, value)
+        of = typing.get_args(kind)[0]
+        return (coerce_entries if of is Any else coerce_numbers if of is int else coerce_tuple)(path, value)
     if typing.get_origin(kind) is Mapping:
         return coerce_mapping(path, value)
     try:
@@ -223,6 +224,15 @@ def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise RequestError(f"{path}: {value!r} is not a list of names")
     return tuple(value)
+
+
+def coerce_numbers(path: str, value: object) -> tuple[int, ...]:
+    """Whole numbers in a list, or its text: ``224,224``."""
+    listed = coerce_tuple(path, [str(one) for one in value] if isinstance(value, list | tuple) else value)
+    try:
+        return tuple(int(one) for one in listed)
+    except ValueError:
+        raise RequestError(f"{path}: {value!r} is not a list of whole numbers") from None
 
 
 def coerce_entries(path: str, value: object) -> tuple[Any, ...]:

@@ -43,13 +43,29 @@ class DataConfig(Section):
     augment: str | None = option(
         None, "module:function of (x, y, generator) that changes a training example each time it is taken"
     )
+    image_size: tuple[int, ...] = option(
+        (), "H,W or H,W,C that the images of a folder are made to have, in pixels and channels; none: all are alike"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_credentials("data.source", self.source)
         if self.augment is not None and not is_entry_point(self.augment):
             raise RequestError(f"data.augment: {self.augment!r} is not written as module:function")
+        self.check_image_size()
         object.__setattr__(self, "args", own_arguments("data.args", self.source, self.args))
+
+    def check_image_size(self) -> None:
+        """RequestError where it is none, or the source cannot be a folder of images."""
+        size = self.image_size
+        if size and (len(size) not in (2, 3) or min(size) < 1 or size[2:] not in ((), (1,), (3,), (4,))):
+            shown = ",".join(map(str, size))
+            raise RequestError(f"data.image_size: {shown} is no size; expected H,W or H,W,C with C 1, 3 or 4")
+        if size and (self.source in ("mnist", "fashion_mnist") or ":" in self.source or self.source.endswith(".npz")):
+            raise RequestError(
+                f"data.image_size: is for the images of a folder, not for {self.source}; resize these in your function "
+                "or by a layer of the model"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
 from nn_train.datasets.examples import Examples, SplitData, digest
+from nn_train.datasets.image_folder import from_image_folder, is_image_folder
 from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
 from nn_train.errors import RequestError, StorageError, first_line
@@ -50,7 +51,7 @@ def load_data(config: DataConfig) -> SplitData:
     if is_entry_point(source):
         return from_entry_point(source, config)
     if is_folder(source):
-        return from_folder(source, config)
+        return from_any_folder(source, config)
     arrays = read_arrays(source)
     return from_arrays(arrays, source, config, arrays.pop(NAMES, None))
 
@@ -59,7 +60,7 @@ def load_test(config: DataConfig) -> SplitData:
     """As ``load_data``, for the test examples alone: a file or folder need have no others. Raises RequestError."""
     source = config.source
     if is_folder(source):
-        return from_folder(source, config, test_only=True)
+        return from_any_folder(source, config, test_only=True)
     if is_entry_point(source) or ("/" not in source and not source.endswith(".npz")):
         return load_data(config)
     arrays = parse_npz(read_bytes(source), source, TEST_KEYS)
@@ -81,6 +82,18 @@ def is_folder(source: str) -> bool:
     return False
 
 
+def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) -> SplitData:
+    """The examples of a folder of images by class, or of ``.npy`` files. Raises RequestError."""
+    if is_image_folder(Path(folder)):
+        return from_image_folder(Path(folder), config, test_only)
+    if config.image_size:
+        raise RequestError(
+            f"data.image_size: is for the images of a folder, and {folder} holds no train or test folder with one for "
+            "each class"
+        )
+    return from_folder(folder, config, test_only)
+
+
 def can_check_early(source: str) -> bool:
     """Whether the source can be read without TensorFlow and without running the user's code."""
     return source != "fashion_mnist" and not is_entry_point(source)
@@ -98,7 +111,7 @@ def read_arrays(source: str) -> dict[str, np.ndarray]:
     if "/" not in source and not source.endswith(".npz"):
         raise RequestError(
             f"data.source: {source!r} is not known; allowed: mnist, fashion_mnist, the path or URI of an .npz, "
-            f"a folder of .npy files, or module:function{nearest(source, BUILT_IN)}"
+            f"a folder of .npy files or of images by class, or module:function{nearest(source, BUILT_IN)}"
         )
     return parse_npz(read_bytes(source), source)
 

@@ -10,7 +10,8 @@ from tiers import long
 
 pytestmark = pytest.mark.dist
 
-RUNS = ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images", "augmented")
+RUNS = ("uneven", "one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "images", "pictures")
+RUNS += ("augmented",)
 CASES = [(run, size) for run in RUNS for size in (1, 2)] + [long(run, 3) for run in RUNS]
 
 
