@@ -136,6 +136,7 @@ OF_FOLDERS = (
     "augmented",
 )
 INDEXED = {f"indexed_{name}": name for name in OF_FOLDERS}
+INDEXED["indexed_records"] = "uneven"
 RUNS["pictures"] = {"data": {"source": "user_data:images_by_class"}, "model": {"name": "user_code:convolution"}}
 RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
 
@@ -146,6 +147,11 @@ RUNS["by_batches"] = {**RUNS["uneven"], "data": {"source": "user_code:batches"}}
 def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
     """The sections of the run ``INDEXED[name]``, with a folder of this worker's own as the source."""
     sections, folder = RUNS[INDEXED[name]], out / f"{name}-{replicas.rank}-data"
+    if name == "indexed_records":
+        import user_code
+
+        user_code.save_records(folder, user_data.arrays())
+        return {**sections, "data": {"source": "user_code:records", "args": {"folder": str(folder)}}}
     save = user_data.save_pictures if name == "indexed_pictures" else user_data.save_folder
     save(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
     return {**sections, "data": {**sections["data"], "source": str(folder)}}

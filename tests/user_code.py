@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+import nn_train
+
 # Before Keras 3.14 activity penalties are sums over the rows, which several workers refuse. Python 3.10 gets 3.12.
 AVERAGED_PENALTY = "l2" if tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14) else None
 
@@ -84,6 +86,30 @@ def plain():
 
 def wide():
     return keras.Sequential([keras.Input((16384,)), keras.layers.Dense(8)])
+
+
+def save_records(folder, parts):
+    """The parts of ``(train, test)`` as TFRecord files of 40 examples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (x, y) in zip(("train", "test"), parts, strict=True):
+        for first in range(0, len(x), 40):
+            with tf.io.TFRecordWriter(str(folder / f"{name}-{first:03}.tfrecord")) as writer:
+                for values, label in zip(x[first : first + 40], y[first : first + 40], strict=True):
+                    feature = {
+                        "x": tf.train.Feature(float_list=tf.train.FloatList(value=values)),
+                        "y": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+                    }
+                    writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+def records(folder):
+    def parse(record):
+        features = {"x": tf.io.FixedLenFeature([6], tf.float32), "y": tf.io.FixedLenFeature([], tf.int64)}
+        example = tf.io.parse_single_example(record, features)
+        return example["x"], example["y"]
+
+    parts = (nn_train.TfRecords(f"{folder}/{name}-*.tfrecord", parse) for name in ("train", "test"))
+    return *parts, ["ash", "birch", "cedar"]
 
 
 def convolution():

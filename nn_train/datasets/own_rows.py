@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from nn_train.config import DataConfig
 from nn_train.datasets.arrays import as_images, as_weights, check_numbers, check_range, checked_names, with_validation
 from nn_train.datasets.examples import SplitData, leaves, map_leaves, stacked
 from nn_train.datasets.rows import IndexedExamples
+from nn_train.datasets.tf_records import TfRecords
 from nn_train.errors import RequestError
 
 PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}
@@ -30,9 +32,13 @@ class Source(Protocol):
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         """Those at ``index``, each part of them an array ``[M, …]`` or a tuple or dict of such."""
 
+    def fingerprint(self) -> dict[str, str]:
+        """As that of ``Rows``."""
+
 
 class OwnRows:
-    """The rows of a source. Asked one request after the other: the user's code need not be made for threads.
+    """The rows of a source. One with code of the user's in Python is asked one request after the other, since that need
+    not be made for threads.
 
     Where ``x`` is one array and ``y`` a whole number, they are treated as those of an ``.npz`` are.
 
@@ -43,7 +49,8 @@ class OwnRows:
     """
 
     def __init__(self, source: Source, where: str, classes: int | None) -> None:
-        self.source, self.where, self.classes, self.lock = source, where, classes, threading.Lock()
+        self.source, self.where, self.classes = source, where, classes
+        self.lock = contextlib.nullcontext() if isinstance(source, TfRecords) else threading.Lock()
         if not len(source):
             raise RequestError(f"data.source: {where} has no example")
         x, y = source.read([0])[:2]
@@ -69,8 +76,7 @@ class OwnRows:
         return as_images(x), y.astype(np.int32), *weights
 
     def fingerprint(self) -> dict[str, str]:
-        """Nothing: what stands behind the user's objects is not known."""
-        return {}
+        return self.source.fingerprint()
 
 
 class Items:
@@ -81,6 +87,10 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Nothing: what stands behind the user's objects is not known."""
+        return {}
 
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         at_once = getattr(self.items, "__getitems__", None)
@@ -129,6 +139,10 @@ class BatchedRows:
     def __len__(self) -> int:
         return self.total
 
+    def fingerprint(self) -> dict[str, str]:
+        """Nothing, as that of ``Items``."""
+        return {}
+
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         numbers, places = np.divmod(np.asarray(index), self.rows)
         by_number = np.argsort(numbers, kind="stable")  # a batch is asked for once
@@ -159,16 +173,22 @@ def are_indexable(parts: Sequence[object]) -> bool:
     )
 
 
+def source_of(part: Any, where: str) -> Source:
+    """Examples or batches of the user's as a source; ``where`` names it in messages."""
+    if isinstance(part, TfRecords):
+        return part
+    keras = sys.modules.get("keras")  # who has a PyDataset has imported it
+    return (BatchedRows if keras is not None and isinstance(part, keras.utils.PyDataset) else Items)(part, where)
+
+
 def from_objects(parts: Sequence[object], source: str, config: DataConfig, names: Any) -> SplitData:
     """``(train, test)`` or ``(train, validation, test)``, each with ``len()`` and ``[index]``. RequestError."""
-    keras = sys.modules.get("keras")  # who has a PyDataset has imported it
     named = None if names is None else checked_names(names, 0, source)
     classes = None if named is None else len(named)
     made: dict[str, OwnRows] = {}
     for name, part in zip(PARTS[len(parts)], parts, strict=True):
         where = f"{source}: the {name} part"
-        batched = keras is not None and isinstance(part, keras.utils.PyDataset)
-        made[name] = OwnRows((BatchedRows if batched else Items)(part, where), where, classes)
+        made[name] = OwnRows(source_of(part, where), where, classes)
     if len({rows.has_bytes for rows in made.values()}) > 1:
         raise RequestError(
             f"data.source: {source}: x is uint8, which is divided by 255, in one part and not in another"
@@ -182,4 +202,5 @@ def from_objects(parts: Sequence[object], source: str, config: DataConfig, names
         divisor=255.0 if made["train"].has_bytes else None,
         num_classes=classes if made["train"].has_labels else None,
         class_names=named,
+        fingerprint={file: mark for part in examples.values() for file, mark in part.began.items()},
     )

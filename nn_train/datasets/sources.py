@@ -86,6 +86,11 @@ def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) ->
     """The examples of a folder of images by class, or of ``.npy`` files. Raises RequestError."""
     if is_image_folder(Path(folder)):
         return from_image_folder(Path(folder), config, test_only)
+    if any(Path(folder).glob("*.tfrecord*")):
+        raise RequestError(
+            f"data.source: {folder} holds TFRecord files, and what is in their records only you know: name a function "
+            "module:function that returns nn_train.TfRecords(files, parse) for each part"
+        )
     if config.image_size:
         raise RequestError(
             f"data.image_size: is for the images of a folder, and {folder} holds no train or test folder with one for "

@@ -26,6 +26,11 @@ def test_objects_with_an_index_train_bit_for_bit_as_the_arrays_in_memory(outcome
     assert_same_bits(outcome(size), run, "uneven")
 
 
+@pytest.mark.parametrize("size", [long(1), 2, long(3)])
+def test_records_train_bit_for_bit_as_the_arrays_in_memory(outcome, size):
+    assert_same_bits(outcome(size), "indexed_records", "uneven")
+
+
 def assert_same_bits(outcome, run, other):
     assert outcome.history(run) == outcome.history(other)
     for one, expected in zip(outcome.variables(run), outcome.variables(other), strict=True):
