@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.datasets.crc32c import masked, of_each
 from nn_train.errors import RequestError, first_line
 
 HEAD, FRAME = 12, 16  # bytes in front of a content, and in front and behind
@@ -104,7 +104,7 @@ def scan(path: str, size: int) -> NDArray[np.int64]:
     if len(starts) == 1:
         raise RequestError(f"data.source: {path} has no record")
     rows = np.frombuffer(heads, np.uint8).reshape(-1, HEAD)
-    checksums = np.array([masked(int(one)) for one in of_each(rows[:, :8])])
+    checksums = np.array([masked(bytes(heads[at : at + 8])) for at in range(0, len(heads), HEAD)])
     right = checksums == rows[:, 8:].copy().view("<u4").reshape(-1)
     if not right.all():
         first = int(np.flatnonzero(~right)[0])
@@ -118,3 +118,9 @@ def scan(path: str, size: int) -> NDArray[np.int64]:
             f"{size}; copy it again"
         )
     return np.array(starts)
+
+
+def masked(content: bytes) -> int:
+    """The checksum of a content as TFRecord files hold it: CRC-32C, turned by 15 bits, plus a constant."""
+    checksum: int = google_crc32c.value(content)
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.datasets.crc32c import crc32c, masked
 from nn_train.datasets.decoding import without_operation
-from nn_train.datasets.record_index import FRAME, HEAD, RecordFile, index_of
+from nn_train.datasets.record_index import FRAME, HEAD, RecordFile, index_of, masked
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line
 from nn_train.storage.retry import patiently
 
@@ -163,7 +162,7 @@ def read_record(handle: int, file: RecordFile, number: int) -> bytes:
     start, stop = file.starts[number : number + 2].tolist()
     framed = patiently(lambda: os.pread(handle, stop - start, start))
     content, checksum = framed[HEAD:-4], int.from_bytes(framed[-4:], "little")
-    if len(framed) != stop - start or len(content) != stop - start - FRAME or masked(crc32c(content)) != checksum:
+    if len(framed) != stop - start or len(content) != stop - start - FRAME or masked(content) != checksum:
         raise RequestError(
             f"data.source: {file.path}, record {number}: is damaged: its content is not that of its checksum; copy the "
             "file again"
