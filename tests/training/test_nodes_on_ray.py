@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+import user_data
 from ray_nodes import cluster_of
 
 from nn_train import train
@@ -63,12 +64,12 @@ class Events(list):
         return [getattr(event, field) for event in self if isinstance(event, kind)]
 
 
-def run(folder, model, events, **scaling_section):
+def run(folder, model, events, source="user_data:arrays", **scaling_section):
     config = config_from_dict(
         {
             "name": model,
             "model": {"name": f"failing_models:{model}"},
-            "data": {"source": "user_data:arrays"},
+            "data": {"source": str(source)},
             "train": {"batch_size": 8, "epochs": 4, "checkpoint_every_seconds": 1e-3},
             "optimizer": {"schedule": "cosine"},
             "scaling": {"num_workers": 2, **scaling_section},
@@ -78,6 +79,12 @@ def run(folder, model, events, **scaling_section):
     train(config, on_event=events)
     lines = (folder / model / "metrics.jsonl").read_text().splitlines()
     return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+
+
+def rows_of_files(folder):
+    """The same examples in files, of which each worker reads its rows."""
+    user_data.save_folder(folder / "data", user_data.arrays())
+    return folder / "data"
 
 
 def weights(folder, model):
@@ -129,7 +136,7 @@ def test_a_lost_node_is_done_without_until_there_is_another(whole, cluster, tmp_
 
     events = Events()
     events.each[Starting] = grow
-    history = run(tmp_path, "node_killed", events, num_workers=4, min_workers=1)
+    history = run(tmp_path, "node_killed", events, rows_of_files(tmp_path), num_workers=4, min_workers=1)
     sizes = events.of(Starting, "workers")
     assert sizes[0] == sizes[-1] == 2  # four would be welcome
     assert len(sizes) <= 5
@@ -141,7 +148,7 @@ def test_a_lost_node_is_done_without_until_there_is_another(whole, cluster, tmp_
 
 def test_without_a_least_number_a_lost_node_is_waited_for(whole, cluster, tmp_path):
     events = Events({Waiting: lambda event: cluster.add_node(num_cpus=1)})
-    assert run(tmp_path, "node_killed", events) == whole[0]
+    assert run(tmp_path, "node_killed", events, rows_of_files(tmp_path)) == whole[0]
     assert weights(tmp_path, "node_killed") == whole[1]
     assert 1 <= len(events.of(WorkersLost, "what")) <= 2
     assert set(events.of(Starting, "workers")) == {2}
