@@ -15,6 +15,7 @@ from nn_train.errors import RequestError
 
 AT_ONCE = 4  # batches that are read at the same time: what waits for a disk or a network does not compute
 READY = 2  # batches that wait for their step
+NOTHING = np.empty(0, np.int64)
 
 Given = TypeVar("Given")
 
@@ -31,11 +32,13 @@ class Fetcher:
         self.like = examples.take(np.zeros(1, np.int64)).parts
         self.leaves = flat(self.like)
         self.failure: Exception | None = None  # of reading: TensorFlow keeps no more than its text
+        self.wanted: Callable[[int], list[np.ndarray]]  # the arrays of a batch, by its number from 0 on
+        self.dataset = self.endless()
 
     def batches(
         self, rows: Callable[[int], NDArray[np.int64]], first: int, stop: int, draws: tuple[int, int] | None = None
     ) -> Any:
-        """An iterator over what ``packed`` takes.
+        """An iterator over what ``packed`` takes; one at a time is in use. Behind the last batch it gives empty ones.
 
         Args:
             rows: the examples of a batch, by the batch's number.
@@ -46,19 +49,25 @@ class Fetcher:
             TrainingError: a file is not what it was when the run began.
         """
         self.examples.check_unchanged()
+        self.failure = None
+        self.wanted = lambda at: self.read(rows(first + at) if first + at < stop else NOTHING, draws)
+        return iter(self.dataset)
+
+    def endless(self) -> tf.data.Dataset:
+        """Batches as ``wanted`` gives them: traced once, not in every epoch, which would take as long as many reads."""
         kinds = [leaf.dtype for leaf in self.leaves]
 
         def fetch(at: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            tensors = tf.numpy_function(lambda at: self.read(rows(int(at)), draws), [at], kinds)
+            tensors = tf.numpy_function(lambda at: self.wanted(int(at)), [at], kinds)
             for tensor, leaf in zip(tensors, self.leaves, strict=True):
                 tensor.set_shape([None, *leaf.shape[1:]])
             return tuple(tensors)
 
         options = tf.data.Options()
         options.threading.private_threadpool_size = AT_ONCE  # those of the steps are busy with these
-        numbers = tf.data.Dataset.range(first, stop)
+        numbers = tf.data.Dataset.range(2**62)
         read = numbers.map(fetch, num_parallel_calls=AT_ONCE, deterministic=True).prefetch(READY)
-        return iter(read.with_options(options))
+        return read.with_options(options)
 
     def read(self, index: NDArray[np.int64], draws: tuple[int, int] | None) -> list[np.ndarray]:
         """The arrays of these examples, in the order of their leaves."""

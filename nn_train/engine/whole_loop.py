@@ -83,8 +83,8 @@ class WholeLoop(Loop):
     ) -> Iterator[Nest]:
         """Whole batches that are read by index."""
         iterator = fetcher.batches(rows, first, stop, draws)
-        while (leaves := fetcher.told(lambda: next(iterator, None))) is not None:
-            yield fetcher.packed(leaves)
+        for _ in range(first, stop):
+            yield fetcher.packed(fetcher.told(lambda: next(iterator)))
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
         iterator = self.stream_from(step, hooks)
