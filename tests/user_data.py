@@ -28,6 +28,11 @@ def first_columns(columns, split=5):
     return (x[:, :columns], y), (x_val[:, :columns], y_val), (x_test[:, :columns], y_test)
 
 
+def noise_added_in_place(x, y, generator):
+    x ^= generator.integers(0, 2, x.shape, np.uint8)
+    return x, y
+
+
 def jitter(x, y, generator):
     """An example beside itself."""
     return x + generator.normal(size=x.shape).astype(x.dtype), y

@@ -57,7 +57,7 @@ class Augmentation:
         function = function_of(FIELD, self.name)
         changed = []
         for place, number in enumerate(numbers.tolist()):
-            own = map_leaves((examples.x, examples.y), place)
+            own = map_leaves(map_leaves((examples.x, examples.y), [place]), 0)  # a copy, which it may change
             given = function(*own, np.random.default_rng((*draws, number)))
             self.check(own, given, number)
             changed.append(given)

@@ -92,7 +92,9 @@ class TfRecords:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def parse_all(records: Any) -> Any:
             with tf.device("CPU:0"):
-                return tf.map_fn(lambda record: tuple(one(record)), records, fn_output_signature=signature)
+                return tf.map_fn(
+                    lambda record: tuple(one(record)), records, fn_output_signature=signature, parallel_iterations=1
+                )
 
         return parse_all
 

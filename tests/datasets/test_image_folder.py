@@ -13,6 +13,7 @@ from PIL import Image
 
 from nn_train.config import DataConfig, config_from_dict, config_to_dict
 from nn_train.datasets import load_data, load_test
+from nn_train.datasets.augmentation import with_augmentation
 from nn_train.datasets.image_folder import image_folder, is_image_folder
 from nn_train.errors import RequestError, TrainingError
 
@@ -145,6 +146,15 @@ def test_threads_may_ask_at_once_and_a_copy_gives_the_same(flowers):
     for index, (x, y) in zip(indices, at_once, strict=True):
         np.testing.assert_array_equal(x, copy.take(index)[0])
         assert y.tolist() == train.labels[index].tolist()
+
+
+@pytest.mark.tf
+def test_a_function_that_changes_images_may_do_so_in_place(flowers):
+    data = with_augmentation(load_data(DataConfig(source=str(flowers))), "user_data:noise_added_in_place")
+    index = np.array([2, 0])
+    plain, changed = data.train.rows.take(index)[0], data.train.take(index, (0, 0)).x
+    assert (plain != changed).any(axis=(1, 2, 3)).all()
+    assert (np.abs(plain.astype(int) - changed) <= 1).all()
 
 
 def cut(path):
