@@ -105,13 +105,113 @@ LOST = {
     ),
     "weights that do not decay": (
         lambda keras, model: model.optimizer.exclude_from_weight_decay(var_list=model.layers[0].weights),
-        "exclude_from_weight_decay of the optimizer: 2 of them → None",
+        "exclude_from_weight_decay of the optimizer: ('only/bias', 'only/kernel') → None",
     ),
     "what does not decay": (
         lambda keras, model: model.optimizer.exclude_from_weight_decay(var_names=["bias"]),
         "exclude_from_weight_decay_pattern of the optimizer",
     ),
 }
+
+
+class Weighted:
+    """What a loss holds, for example."""
+
+    def __init__(self, by):
+        self.by = by
+
+
+def own_loss(keras, held):
+    """A loss without a description of what it holds."""
+
+    class Held(keras.losses.Loss):
+        def __init__(self, by=None, **more):
+            super().__init__(**more)
+            self.by = held(1.0) if by is None else by
+
+        def call(self, y, p):
+            return keras.ops.square(y - p)
+
+    return Held
+
+
+def scaled(by):
+    def loss(y, p):
+        return by * (y - p) ** 2
+
+    return loss
+
+
+def two_of_one_name(keras, model):
+    model.compile("sgd", scaled(3.0), metrics=[scaled(1.0)])
+
+
+def holding(kind):
+    def change(keras, model):
+        import tensorflow as tf
+
+        held = {"tensor": tf.constant, "object": Weighted, "set": lambda by: frozenset([by])}[kind]
+        model.compile("sgd", own_loss(keras, held)(held(5.0)))
+
+    return change
+
+
+LOST |= {
+    "a tensor of an own loss": (holding("tensor"), "5.0 → 1.0"),
+    "an object of an own loss": (holding("object"), ": Weighted(by=5.0) → Weighted(by=1.0)"),
+    "a set of an own loss": (holding("set"), ": (5.0) → (1.0)"),
+    "functions of one name": (two_of_one_name, "loss(3.0) → "),
+    "a method of the object": (
+        lambda keras, model: setattr(model, "compute_loss", scaled(2.0)),
+        "compute_loss of ",
+    ),
+}
+
+
+def frozen_base(keras, model):
+    base = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.1)])
+    base.trainable = False
+    return keras.Sequential([keras.Input((3,)), base, keras.layers.Dense(1)])
+
+
+def trained_with(keras, optimizer, metrics=(), callbacks=()):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2, "softmax")])
+    model.compile(optimizer, "categorical_crossentropy", metrics=list(metrics))
+    few = np.ones((4, 3)), np.eye(2)[[0, 1, 0, 1]]
+    model.fit(*few, validation_data=few, epochs=2, verbose=0, callbacks=list(callbacks))
+    return model
+
+
+def noted(keras, model):
+    model.notes = {"by": "me"}
+    return model
+
+
+KEPT = {
+    "a frozen base": frozen_base,
+    "one that was stopped early": lambda keras, model: trained_with(
+        keras, "sgd", callbacks=[keras.callbacks.EarlyStopping(patience=0, min_delta=9.0)]
+    ),
+    "decayed weights": lambda keras, model: trained_with(keras, keras.optimizers.AdamW(0.1)),
+    "a metric with a shape": lambda keras, model: trained_with(keras, "sgd", [keras.metrics.F1Score()]),
+    "numbers of NumPy": lambda keras, model: keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Normalization(mean=[1, 2.0, 3], variance=np.ones(3)),
+            keras.layers.Dropout(np.float32(0.2)),
+        ]
+    ),
+    "a note on a model": noted,
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_usual_models_lose_nothing(what):
+    import keras
+
+    from nn_train.runs.given_model import GivenModel
+
+    GivenModel(KEPT[what](keras, changed(lambda keras, model: model.compile("sgd", "mse"))))
 
 
 @pytest.mark.parametrize("what", LOST)
