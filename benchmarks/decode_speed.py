@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def by_tf_data(rows: ImageRows, order: NDArray[np.int64], resized: tuple[int, ..
 def by_rows(rows: ImageRows, order: NDArray[np.int64]) -> Iterable[Any]:
     """As a training reads them."""
     fetcher = Fetcher(IndexedExamples(rows))
-    return Epoch(lambda: fetcher.batches(lambda n: order[n * BATCH : (n + 1) * BATCH], 0, -(-len(order) // BATCH)))
+    count = -(-len(order) // BATCH)
+    return Epoch(lambda: islice(fetcher.batches(lambda n: order[n * BATCH : (n + 1) * BATCH], 0, count), count))
 
 
 @dataclass(frozen=True)
