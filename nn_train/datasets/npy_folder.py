@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,14 @@ def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> Spl
     return from_files(arrays, folder, config, names)
 
 
-def from_files(arrays: dict[str, NpyFile], source: str, config: DataConfig, names: np.ndarray | None) -> SplitData:
-    """``arrays.from_arrays`` for files of which rows are read."""
+def from_files(
+    arrays: dict[str, NpyFile],
+    source: str,
+    config: DataConfig,
+    names: np.ndarray | None,
+    examples_of: Callable[[str, NpyRows], IndexedExamples] = lambda part, rows: IndexedExamples(rows),
+) -> SplitData:
+    """``arrays.from_arrays`` for files of which rows are read; ``examples_of`` makes examples of a part's rows."""
     given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
     if WEIGHTS["val"] in arrays and "val" not in given:
         raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")
@@ -114,7 +121,7 @@ def from_files(arrays: dict[str, NpyFile], source: str, config: DataConfig, name
         assert x is not None
         assert y is not None
         classes = max(classes, classes_in(y, source))
-        parts[part] = IndexedExamples(NpyRows(x, y, weight))
+        parts[part] = examples_of(part, NpyRows(x, y, weight))
     train, validation = with_validation(parts["train"], parts.get("val"), config)
     named = None if names is None else checked_names(names, classes, source)
     return SplitData(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError, first_line
+from nn_train.storage.atomic import user_cache
 
 HEAD, FRAME = 12, 16  # bytes in front of a content, and in front and behind
 
@@ -64,8 +65,7 @@ def places(path: str) -> Iterator[Path]:
     """Where an index may be kept: in a folder beside the file, or where that is read-only, the user's cache."""
     whole = Path(path).absolute()
     yield whole.parent / ".nn_train" / f"{whole.name}.npy"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    yield cache / "nn_train" / f"{hashlib.sha256(os.fsencode(whole)).hexdigest()}.npy"
+    yield user_cache() / f"{hashlib.sha256(os.fsencode(whole)).hexdigest()}.npy"
 
 
 def kept(place: Path, about: os.stat_result) -> NDArray[np.int64] | None:

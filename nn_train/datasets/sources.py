@@ -19,6 +19,7 @@ from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.datasets.image_folder import from_image_folder, is_image_folder
 from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
+from nn_train.datasets.parquet_folder import from_parquet, parquet_files
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import patiently
 from nn_train.storage.uris import open_uri, read_object
@@ -83,7 +84,7 @@ def is_folder(source: str) -> bool:
 
 
 def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) -> SplitData:
-    """The examples of a folder of images by class, or of ``.npy`` files. Raises RequestError."""
+    """The examples of a folder of images by class, of Parquet or of ``.npy`` files. Raises RequestError."""
     if is_image_folder(Path(folder)):
         return from_image_folder(Path(folder), config, test_only)
     if any(Path(folder).glob("*.tfrecord*")):
@@ -96,6 +97,8 @@ def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) ->
             f"data.image_size: is for the images of a folder, and {folder} holds no train or test folder with one for "
             "each class"
         )
+    if parts := parquet_files(folder):
+        return from_parquet(folder, parts, config, test_only)
     return from_folder(folder, config, test_only)
 
 
@@ -116,7 +119,7 @@ def read_arrays(source: str) -> dict[str, np.ndarray]:
     if "/" not in source and not source.endswith(".npz"):
         raise RequestError(
             f"data.source: {source!r} is not known; allowed: mnist, fashion_mnist, the path or URI of an .npz, "
-            f"a folder of .npy files or of images by class, or module:function{nearest(source, BUILT_IN)}"
+            f"a folder of .npy or Parquet files or of images by class, or module:function{nearest(source, BUILT_IN)}"
         )
     return parse_npz(read_bytes(source), source)
 

@@ -1,12 +1,15 @@
-"""Files of this machine that are whole or not there."""
+"""Files and folders of this machine that are whole or not there."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # of a file that is being written
@@ -33,3 +36,34 @@ def write_whole(target: str | os.PathLike[str], content: bytes) -> None:
     """Let ``target`` have this content, or leave it as it was."""
     with whole_file(target) as handle:
         handle.write(content)
+
+
+def user_cache() -> Path:
+    """Where this user's programs keep what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nn_train"
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path | None]:
+    """An empty folder to fill that becomes ``target`` at the end; None where that is there already, for good.
+
+    Of several processes one fills it, and the others wait for that one's end or death. Where the block raises an error
+    nothing is left; what a killed process left is deleted by the next."""
+    if target.is_dir():
+        yield None
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = Path(f"{target}.part")
+    with open(f"{target}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel takes it from a process that dies
+        if target.is_dir():
+            yield None
+            return
+        shutil.rmtree(written, ignore_errors=True)
+        written.mkdir()
+        try:
+            yield written
+            os.replace(written, target)
+        except BaseException:
+            shutil.rmtree(written, ignore_errors=True)  # it takes room on a disk that has none
+            raise

@@ -1,0 +1,166 @@
+"""The arrays of Parquet files, written to ``.npy`` files group of rows by group of rows."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from nn_train.datasets.arrays import as_weights, check_numbers, check_range, names_of
+from nn_train.datasets.npy_writing import NpyFiles
+from nn_train.datasets.parquet_columns import INPUT, WEIGHT, columns_of, is_number
+from nn_train.errors import RequestError, StorageError, first_line
+from nn_train.storage.retry import may_pass, patiently
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """The files of one part.
+
+    Attributes:
+        filesystem: of pyarrow, and
+        root: the path of the folder in it.
+        shown: the same path, for messages.
+        names: of the files, below it.
+        part: ``train``, ``val`` or ``test``.
+    """
+
+    filesystem: Any
+    root: str
+    shown: str
+    names: tuple[str, ...]
+    part: str
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[Any]:
+        """A file, of which the groups can be read."""
+        with contextlib.ExitStack() as stack:
+
+            def opened() -> Any:
+                file = stack.enter_context(self.filesystem.open_input_file(f"{self.root}/{name}"))
+                return pq.ParquetFile(file, page_checksum_verification=True)
+
+            yield readable(opened, f"{self.shown}/{name}")
+
+    def groups(self, columns: dict[str, Any]) -> Iterator[tuple[str, int, pa.Table]]:
+        """The path of each file, and the number and table of each of its groups. In memory is one group."""
+        for name in self.names:
+            path = f"{self.shown}/{name}"
+            with self.open(name) as file:
+                is_weighted = WEIGHT in file.schema_arrow.names and self.part != "test"
+                wanted = [*columns["x"], columns["y"], *([WEIGHT] if is_weighted else [])]
+                for group in range(file.num_row_groups):
+                    read = functools.partial(file.read_row_group, group, columns=wanted)
+                    yield path, group, readable(read, f"{path}, row group {group}")
+
+
+def readable(action: Callable[[], Result], where: str) -> Result:
+    """What ``action`` reads. RequestError where that is damaged, StorageError where a service does not answer."""
+    try:
+        return patiently(action)
+    except (OSError, pa.ArrowException) as error:
+        kind = StorageError if isinstance(error, OSError) and may_pass(error) else RequestError
+        raise kind(
+            f"data.source: {where} cannot be read: {first_line(error)}; if it is damaged, copy it again"
+        ) from error
+
+
+def convert(files: ParquetPart, into: Path) -> dict[str, Any]:
+    """Write the arrays of a part, named as in an ``.npz``, to a folder.
+
+    Returns:
+        The columns they are made of: those of ``x`` and the type of its numbers, and that of ``y``.
+
+    Raises:
+        RequestError: what is in a file is no example; names file, row group and column. Or there is no room.
+        StorageError: the service behind a URI does not answer.
+        OSError: the folder cannot be written to.
+    """
+    count, columns = survey(files)
+    with contextlib.ExitStack() as stack:
+        written = NpyFiles(into, names_of(files.part), count, stack)
+        for path, group, table in files.groups(columns):
+            if table.num_rows:
+                written.add(arrays_of(table, columns, path, group), path, group)
+            del table  # before the next one is read
+        written.sync()
+    return columns
+
+
+def survey(files: ParquetPart) -> tuple[int, dict[str, Any]]:
+    """How many rows there are, and the columns, which are the same in all files."""
+    count, first = 0, None
+    for name in files.names:
+        path = f"{files.shown}/{name}"
+        with files.open(name) as file:
+            here = {**columns_of(file.schema_arrow, path), WEIGHT: WEIGHT in file.schema_arrow.names}
+            count += file.metadata.num_rows
+        first = first or here
+        if here != first:
+            raise RequestError(
+                f"data.source: the columns of {path} are {here}, those of {files.names[0]} {first}; give all files the "
+                "same ones, in the same order"
+            )
+    if not count:
+        raise RequestError(f"data.source: {files.shown}: the Parquet files of {files.part} have no rows")
+    assert first is not None
+    del first[WEIGHT]
+    return count, first
+
+
+def arrays_of(table: pa.Table, columns: dict[str, Any], path: str, group: int) -> list[NDArray[Any]]:
+    """``x`` (``[N, F]`` float32 of features), ``y`` (``[N]`` int64) and perhaps the weights (``[N]`` float32) of a
+    group of rows. RequestError where one cannot be learned from."""
+    found = {
+        name: dense(table.column(name), f"{path}: row group {group}, column {name}") for name in table.column_names
+    }
+    for name in columns["x"]:
+        check_numbers(found[name], f"row group {group}, column {name}", path)
+    check_range(found[columns["y"]], f"row group {group}, column {columns['y']}", path)
+    if columns["x"] == [INPUT]:
+        x = found[INPUT]
+        x = x.astype(np.float32, copy=False) if x.dtype.kind == "f" else x
+    else:
+        x = np.stack([found[name].astype(np.float32, copy=False) for name in columns["x"]], axis=1)
+    weight = as_weights(found.get(WEIGHT), x, f"row group {group}, column {WEIGHT}", path)
+    return [x, found[columns["y"]].astype(np.int64), *([] if weight is None else [weight])]
+
+
+def dense(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
+    """A column of numbers, or of lists in lists of them, as ``[N, …]``. RequestError for nulls, and for lists that are
+    not all of one length."""
+    pieces = [numbers_of(chunk, where) for chunk in column.chunks if len(chunk)]
+    if len({piece.shape[1:] for piece in pieces}) > 1:
+        raise ragged(where)
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def numbers_of(array: pa.Array, where: str) -> NDArray[Any]:
+    """As ``dense``, of what pyarrow has in one piece."""
+    shape = [len(array)]
+    while True:
+        if array.null_count:
+            raise RequestError(f"data.source: {where} holds a null; fill it in, or leave out its row")
+        if is_number(array.type):
+            numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False).reshape(shape)
+            return numbers
+        lengths = pc.unique(pc.list_value_length(array)).to_pylist()
+        if len(lengths) > 1:
+            raise ragged(where)
+        shape.append(lengths[0] if lengths else 0)
+        array = array.flatten()
+
+
+def ragged(where: str) -> RequestError:
+    return RequestError(f"data.source: {where} has lists of several lengths; expected the same in all rows")
