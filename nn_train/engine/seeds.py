@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.python import pywrap_tfe
-from tensorflow.python.framework import random_seed
+from tensorflow.python.framework import op_callbacks, op_def_registry
 
 from nn_train.engine.strategy import Replicas
 
@@ -35,22 +37,32 @@ def separate_seeds(model: keras.Model, replicas: Replicas) -> None:
         state.assign(np.array([mixed, counter], dtype=state.dtype))
 
 
+# Operations that keep something of their own, but draw nothing: they hold, read and write variables.
+OF_VARIABLES = re.compile(
+    r"VarHandleOp|(Read|Assign|Var)\w*VariableOp|VarIsInitializedOp|DestroyResourceOp|VariableShape"
+)
+
+
 @contextlib.contextmanager
-def kernels_kept() -> Iterator[list[Any]]:
+def kernels_kept() -> Iterator[list[str]]:
     """Within, ``keras.utils.set_random_seed`` leaves TensorFlow's compiled operations, which take 0.3 ms each to be
     made again, and a traced training 20 ms.
 
-    Gives the seeds that operations with a state of their own have asked for (``tf.random.normal`` and the like, not
-    Keras' layers). Such would go on from where they were: what was computed with them is of no use.
+    Gives the operations that were run meanwhile and have a state of their own: ``tf.random.normal`` and the like, and
+    functions with such, not Keras' layers. They would go on from where they were: what they gave is of no use.
     """
-    clear, get_seed, asked = pywrap_tfe.TFE_ContextClearCaches, random_seed.get_seed, []
+    clear, ran = pywrap_tfe.TFE_ContextClearCaches, []
 
-    def noted(op_seed: Any) -> Any:
-        asked.append(op_seed)
-        return get_seed(op_seed)
+    def note(kind: bytes, *_: Any, graph: Any = None, **__: Any) -> None:
+        name = tf.compat.as_str(kind)
+        if graph is None and OF_VARIABLES.fullmatch(name) is None:  # else nothing is run yet
+            about = op_def_registry.get(name)
+            ran.extend([name] if about is None or about.is_stateful else [])  # none: a function that was traced
 
-    pywrap_tfe.TFE_ContextClearCaches, random_seed.get_seed = (lambda context: None), noted
+    pywrap_tfe.TFE_ContextClearCaches = lambda context: None
+    op_callbacks.add_op_callback(note)
     try:
-        yield asked
+        yield ran
     finally:
-        pywrap_tfe.TFE_ContextClearCaches, random_seed.get_seed = clear, get_seed
+        op_callbacks.remove_op_callback(note)
+        pywrap_tfe.TFE_ContextClearCaches = clear

@@ -43,6 +43,24 @@ def drawing_seeded(config, input_shape, num_classes):
     return drawing(config, input_shape, num_classes, seed=5)
 
 
+@tf.function
+def traced_draw():
+    return tf.random.normal([12], seed=7)
+
+
+def drawing_traced(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes)
+    model.layers[1].bias.assign(traced_draw() * config.model.dropout)
+    return model
+
+
+def drawing_raw(config, input_shape, num_classes):
+    model = dense(input_shape, num_classes)
+    drawn = tf.raw_ops.RandomUniform(shape=[12], dtype=tf.float32, seed=config.seed, seed2=1)
+    model.layers[1].bias.assign(drawn * config.model.dropout)
+    return model
+
+
 def compiled(config, input_shape, num_classes):
     unnamed = keras.metrics.MeanIoU(3, sparse_y_pred=False)
     model = dense(input_shape, num_classes, keras.layers.Dropout(config.model.dropout))

@@ -126,10 +126,17 @@ OWN = [
     ("patched", DROPOUT, False),
     ("drawing", DROPOUT, False),
     ("drawing_seeded", DROPOUT, False),
+    ("drawing_traced", DROPOUT, False),
+    ("drawing_raw", DROPOUT, False),
 ]
 # With parts that are not Keras' own.
 UNSHARED = ["own_loss", "excluded", "own_layer", "own_layer_plain", "counting_plain", "anonymous", "patched"]
-UNSHARED += ["drawing", "drawing_seeded"]  # kernels of TensorFlow's that count what they have drawn
+UNSHARED += [
+    "drawing",
+    "drawing_seeded",
+    "drawing_traced",
+    "drawing_raw",
+]  # kernels of TensorFlow's that count what they have drawn
 
 
 @pytest.mark.parametrize(("function", "other", "shared"), OWN, ids=str)
