@@ -139,8 +139,10 @@ def read_header(head: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[
         shape, is_fortran, dtype = reader(head)
     except KeyError:
         raise RequestError(f"{where} has a format that is not known; save it again with numpy.save") from None
-    except ValueError as error:
+    except Exception as error:  # of whatever reads the description, which is a Python literal
         raise RequestError(f"{where} is no .npy file, or its head is damaged: {first_line(error)}") from error
+    if any(size < 0 for size in shape):
+        raise RequestError(f"{where}: its head is damaged: the shape is {tuple(shape)}")
     if dtype.hasobject:
         raise RequestError(f"{where} holds Python objects (pickles), which are never loaded; save plain numbers")
     if is_fortran and len(shape) > 1:

@@ -94,10 +94,14 @@ class Items:
 
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         at_once = getattr(self.items, "__getitems__", None)
-        given = [self.items[at] for at in index] if at_once is None else at_once(list(index))
+        given = [self.one(at) for at in index] if at_once is None else list(at_once(list(index)))
+        if len(given) != len(index):
+            raise RequestError(f"data.source: {self.where}: __getitems__ gave {len(given)} of {len(index)} examples")
         for at, one in zip(index, given, strict=True):
             if not isinstance(one, tuple | list) or len(one) not in (2, 3):
                 raise RequestError(f"data.source: {self.where}, example {at}: is {type(one).__name__}; {EXPECTED}")
+        if len({len(one) for one in given}) > 1:
+            raise RequestError(f"data.source: {self.where}: some examples have a weight, and others none; {EXPECTED}")
         try:
             return tuple(stacked(parts) for parts in zip(*given, strict=True))
         except (ValueError, KeyError) as error:
@@ -105,6 +109,14 @@ class Items:
             raise RequestError(
                 f"data.source: {self.where}: the examples {some}, … are not alike: {error}; give all of them the same "
                 "shape"
+            ) from error
+
+    def one(self, at: int) -> Any:
+        try:
+            return self.items[at]
+        except IndexError as error:
+            raise RequestError(
+                f"data.source: {self.where}: has no example {at}, and len() says {len(self.items)}"
             ) from error
 
 
@@ -121,6 +133,15 @@ class BatchedRows:
         self.rows = self.size_of(0) if count else 0
         self.total = self.rows * (count - 1) + self.size_of(count - 1) if count else 0
 
+    def check_size(self, number: int, size: int) -> None:
+        """RequestError for a batch of another size than the first, but for a last one that is shorter."""
+        is_last = number == len(self.batches) - 1
+        if number and (size > self.rows or (size < self.rows and not is_last)):
+            raise RequestError(
+                f"data.source: {self.where}, batch {number}: has {size} examples, the first {self.rows}; only the last "
+                "one may be shorter"
+            )
+
     def size_of(self, number: int) -> int:
         return len(next(leaves(self.batch(number)[0])))
 
@@ -131,6 +152,7 @@ class BatchedRows:
             if not isinstance(given, tuple | list) or len(given) not in (2, 3):
                 raise RequestError(f"data.source: {self.where}, batch {number}: is {type(given).__name__}; {EXPECTED}")
             self.kept[number] = tuple(as_arrays(part) for part in given)
+            self.check_size(number, len(next(leaves(self.kept[number][0]))))
             if len(self.kept) > KEPT_BATCHES:
                 self.kept.popitem(last=False)
         self.kept.move_to_end(number)
@@ -149,11 +171,6 @@ class BatchedRows:
         examples: list[Any] = [None] * len(index)
         for at in by_number.tolist():
             batch = self.batch(int(numbers[at]))
-            if places[at] >= len(next(leaves(batch[0]))):
-                raise RequestError(
-                    f"data.source: {self.where}, batch {numbers[at]}: has fewer than {self.rows} examples; only the "
-                    "last one may be short"
-                )
             examples[at] = map_leaves(batch, places[at])
         return tuple(stacked(parts) for parts in zip(*examples, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -55,12 +56,19 @@ class Fetcher:
 
     def endless(self) -> tf.data.Dataset:
         """Batches as ``wanted`` gives them: traced once, not in every epoch, which would take as long as many reads."""
-        kinds = [leaf.dtype for leaf in self.leaves]
+        kinds, shapes = [leaf.dtype for leaf in self.leaves], [leaf.shape[1:] for leaf in self.leaves]
+        reader = weakref.ref(self)
+
+        def wanted(at: np.int64) -> list[np.ndarray]:
+            """TensorFlow keeps this for ever, and by the weak reference no examples with it."""
+            fetcher = reader()
+            assert fetcher is not None
+            return fetcher.wanted(int(at))
 
         def fetch(at: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            tensors = tf.numpy_function(lambda at: self.wanted(int(at)), [at], kinds)
-            for tensor, leaf in zip(tensors, self.leaves, strict=True):
-                tensor.set_shape([None, *leaf.shape[1:]])
+            tensors = tf.numpy_function(wanted, [at], kinds)
+            for tensor, shape in zip(tensors, shapes, strict=True):
+                tensor.set_shape([None, *shape])
             return tuple(tensors)
 
         options = tf.data.Options()

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.datasets import SplitData
+from nn_train.datasets import IndexedExamples, SplitData
 from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoch, stream
 from nn_train.engine.chunks import ChunkHooks, Listener, Nobody, NoHooks, PartialEpoch
 from nn_train.engine.collectives import share_from_chief
@@ -115,9 +115,15 @@ class Loop:
             self.align_draws()
             self.separate_seeds()
         examples, loss_sum = self.run_epoch(epoch, partial, hooks or NoHooks())
+        self.check_unchanged(self.data.train)
         if examples == 0:
             raise RequestError("data.source: the training dataset gave no example")
         return {**self.results(examples, loss_sum), "examples": examples}
+
+    def check_unchanged(self, examples: object) -> None:
+        """TrainingError where files have changed while they were read by rows: what comes of that must not count."""
+        if isinstance(examples, IndexedExamples):
+            examples.check_unchanged()
 
     def results(self, examples: int, loss_sum: float) -> Logs:
         """``loss`` and the model's metrics, of so many examples whose losses have that sum."""
@@ -222,6 +228,7 @@ class Loop:
         self.model.stop_evaluating = False
         self.asked_to_stop = self.listener.moment("on_test_begin")
         logs = self.validate(hooks or NoHooks())
+        self.check_unchanged(self.data.validation)
         self.listener.moment("on_test_end", dict(logs))
         return logs
 

@@ -103,9 +103,12 @@ def opened(source: str) -> tuple[NpyFile, None] | None:
     path = Path(source)
     if "://" in source or not path.is_file():
         return None
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return None
+    try:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                return None
+    except OSError:  # who reads all of it says why it cannot be read
+        return None
     try:
         return NpyFile(source, "--data"), None
     except FortranOrderError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import time
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -14,7 +14,7 @@ from nn_train.errors import RequestError
 from nn_train.storage.folder import ResultsFolder
 
 PIECE = 4096  # examples
-HELD_OUT = "held_out.json"  # what the validation targets of the first trial were
+HELD_OUT = "held_out"  # the folder whose first file says what the validation targets of the first trial were
 
 
 def varies_data(fields: Collection[str]) -> bool:
@@ -30,9 +30,11 @@ def check_held_out(data: SplitData, folder: ResultsFolder) -> None:
         RequestError: this trial's are others.
     """
     own = targets_of(data)
-    if folder.read_json(HELD_OUT) is None:
-        folder.write_json(HELD_OUT, own)  # where two are the first, one is noted
-    first = folder.read_json(HELD_OUT)
+    noted = sorted(folder.names(HELD_OUT))
+    if not noted:  # trials that begin together each note theirs: the first of these counts
+        folder.write(f"{HELD_OUT}/{time.time_ns():020d}-{own}", b"")
+        noted = sorted(folder.names(HELD_OUT))
+    first = noted[0].partition("-")[2]
     if first != own:
         raise RequestError(
             "data.args: the validation examples of this trial have other targets than those of the trials before, so "
@@ -40,18 +42,17 @@ def check_held_out(data: SplitData, folder: ResultsFolder) -> None:
         )
 
 
-def targets_of(data: SplitData) -> dict[str, object]:
-    """Their digest; of a stream only how many there are, where it tells."""
+def targets_of(data: SplitData) -> str:
+    """The digest of targets and weights; of a stream how many examples there are, where it tells."""
     if data.validation is None:
-        return {"examples": 0}
+        return "none"
     if not isinstance(data.validation, Examples | IndexedExamples):
-        size = int(data.validation.cardinality())
-        return {"examples": size if 0 <= size < math.inf else None}
-    seen = hashlib.sha256()
+        return f"{int(data.validation.cardinality())} of a stream"
+    seen = hashlib.sha256(f"{data.validation.size}".encode())
     for part in parts_of(data.validation):
-        for array in leaves(part.y):
-            seen.update(np.ascontiguousarray(array).tobytes())
-    return {"examples": data.validation.size, "targets": seen.hexdigest()}
+        for array in leaves(part.parts[1:]):
+            seen.update(np.ascontiguousarray(array, np.float64 if array.dtype.kind in "uif" else None).tobytes())
+    return seen.hexdigest()[:32]
 
 
 def parts_of(examples: Examples | IndexedExamples) -> Iterator[Examples]:

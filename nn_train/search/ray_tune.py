@@ -24,6 +24,7 @@ from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.reading import note_files
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
@@ -81,6 +82,7 @@ class Session:
         self.domains = drawn(space)
         self.context: contextlib.ExitStack
         self.data: Any = None
+        self.files: dict[str, str] = {}  # of the data, by which a search that goes on knows that they changed
         self.parcel: Any = None
 
     def __enter__(self) -> Session:
@@ -95,7 +97,8 @@ class Session:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)
             self.parcel = ray.put(pack(names_in(self.config)))
-            self.data = None if varies_data(self.space) else shared_data(self.config, self.parcel)
+            if not varies_data(self.space):
+                self.data, self.files = shared_data(self.config, self.parcel)
         except BaseException:
             self.context.close()
             raise
@@ -130,6 +133,7 @@ class Session:
 
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
+        note_files(self.folder, self.files)
         ended, is_new = "", not self.journal.records
 
         def warn(text: str) -> None:
@@ -241,18 +245,22 @@ class Session:
                 forget_trial(self.folder, name)
 
 
-def shared_data(config: Config, parcel: object) -> Any:
+def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str]]:
     """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
+    And what is known of the files that they are in.
 
     Without the test examples: no trial can look at them.
     """
     if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
-        data, has_none = arrays_of(config)
-        return None if has_none else ray.put(data)
+        from nn_train.datasets import load_data
+
+        whole = load_data(config.data)
+        files = {} if config.data.source == "mnist" else {**whole.sha256, **whole.fingerprint}
+        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
-    return None if own_result(is_stream) else data
+    return (None if own_result(is_stream) else data), {}
 
 
 def own_result(reference: object) -> Any:
@@ -268,10 +276,6 @@ def own_result(reference: object) -> Any:
 def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
     """Training and validation examples where they are arrays; else None and True: each process reads for itself."""
     unpack(parcel)
-    return arrays_of(config)
-
-
-def arrays_of(config: Config) -> tuple[Any, bool]:
     from nn_train.datasets import load_data
 
     data = load_data(config.data)

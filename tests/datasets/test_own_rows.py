@@ -91,6 +91,7 @@ REFUSED = {
     "infinity": ([ONE, (np.array([1, np.inf]), 1)], None, "examples 0, 1: x holds NaN or infinity, first at index"),
     "a negative label": ([ONE, (np.ones(2), -1)], None, "examples 0, 1: y holds label -1"),
     "a class without a name": ([ONE, (np.ones(2), 2)], ["a", "b"], "a label is 2, and 2 classes have names"),
+    "weights of some": ([(*ONE, 1.0), ONE], None, "some examples have a weight, and others none"),
     "a negative weight": ([(*ONE, 1.0), (*ONE, -1.0)], None, "expected a number of at least 0"),
 }
 
@@ -146,7 +147,16 @@ def test_the_rows_of_batches_are_counted_through(load):
 
 
 @pytest.mark.usefixtures("py_datasets")
-def test_a_short_batch_before_the_last_is_named(load):
-    data = load(Batches(4, 2, 4), Batches(2), validation_fraction=0)
-    with pytest.raises(RequestError, match="batch 1: has fewer than 4 examples; only the last one may be short"):
+@pytest.mark.parametrize("size", [2, 6])
+def test_a_batch_of_another_size_before_the_last_is_named(load, size):
+    data = load(Batches(4, size, 4), Batches(2), validation_fraction=0)
+    with pytest.raises(
+        RequestError, match=f"batch 1: has {size} examples, the first 4; only the last one may be short"
+    ):
         data.train.take(np.array([7]))
+
+
+@pytest.mark.usefixtures("py_datasets")
+def test_a_longer_last_batch_is_named(load):
+    with pytest.raises(RequestError, match="batch 1: has 5 examples, the first 4"):
+        load(Batches(4, 5), Batches(2))

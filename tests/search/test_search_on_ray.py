@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,10 @@ def test_a_search_over_a_folder_is_that_over_the_arrays_in_memory(tmp_path):
         found.append(numbers(rows_of(tmp_path, name)))
         assert best is not None
     assert found[0] == found[1]
+    os.utime(tmp_path / "data" / "y_train.npy", ns=(1, 1))
+    again = {"search": {"num_trials": 3, "keep_best": 0}, "data": {"source": str(tmp_path / "data")}}
+    with pytest.raises(RequestError, match=r"^data\.source: y_train\.npy changed since the run began"):
+        search(make(tmp_path, "folder", workers=2, **again))
 
 
 def hparams_of(folder):

@@ -115,6 +115,7 @@ def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_p
         return config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})
 
     worker, fields, search = TrialWorker(0, 1), ["data.args.columns"], ResultsFolder(str(tmp_path))
+    assert search.names("held_out") == []
     worker.models = WarmModels(None)
     widths = [worker.load(given(columns=columns), fields, search).train.x.shape[1] for columns in (3, 6)]
     assert widths == [3, 6]
