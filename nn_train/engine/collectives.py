@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -116,6 +116,14 @@ def same_on_all(replicas: Replicas, *values: int) -> bool:
         return True
     total, squares = sums_over_replicas(replicas.strategy)(tf.constant(values, tf.float64))
     return bool(tf.reduce_all(squares * replicas.size == total * total))
+
+
+def sum_over_all(values: Sequence[float], replicas: Replicas) -> list[float]:
+    """The sums of each worker's ``values``, in float64. Collective; the answer is the same on all."""
+    if replicas.size == 1:
+        return list(values)
+    total, _ = sums_over_replicas(replicas.strategy)(tf.constant(values, tf.float64))
+    return [float(one) for one in np.asarray(total)]
 
 
 @functools.lru_cache(maxsize=1)

@@ -27,17 +27,23 @@ class Reading:
         self.loop, self.epochs, self.bytes = loop, epochs, bytes_read()
 
     def record(self, epochs: int) -> dict[str, Any] | None:
-        """For ``result.json``, after so many epochs in all; None where nothing is read by rows.
+        """For ``result.json``, after so many epochs in all; None where nothing is read by rows. Collective.
 
-        Bytes are those that the kernel counted for the process, whatever it read. A process that took over from
-        another knows nothing of what that one read, so ``epochs`` says for how many epochs the numbers are.
+        Bytes are those that the kernel counted for the workers' processes, whatever they read. A process that took over
+        from another knows nothing of what that one read, so ``epochs`` says for how many epochs the numbers are.
         """
         if self.loop.indexed is None:
             return None
-        now = bytes_read()
+        from nn_train.engine.collectives import sum_over_all
+
+        now, replicas = bytes_read(), self.loop.replicas
+        own = [0.0, 0.0] if now is None or self.bytes is None else [float(now - self.bytes), 1.0]
+        own.append(self.loop.indexed.waited)
+        count, known, waited = sum_over_all(own, replicas)
         return {
-            "chief_bytes": None if now is None or self.bytes is None else now - self.bytes,
-            "chief_seconds_waited": round(self.loop.indexed.waited, 3),
+            "bytes": int(count) if known == replicas.size else None,
+            "seconds_waited": round(waited / replicas.size, 3),
+            "workers": replicas.size,
             "epochs": epochs - self.epochs,
         }
 

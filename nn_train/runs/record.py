@@ -44,7 +44,7 @@ def finished_record(
         command: the command line that started the job.
         started_at, finished_at: when, in seconds since 1970; it ended now if ``finished_at`` is None.
         code: of the user's, as ``own_code`` gives it.
-        read: what the chief read by rows, if it did: see ``reading.py``.
+        read: what the workers read by rows, if they did: see ``reading.py``.
     """
     best, classes = best_epoch(history), data.num_classes
     finished = time.time() if finished_at is None else finished_at

@@ -232,9 +232,9 @@ class Run(Training):
                 self.timed.drain_if_asked()
         warnings = self.loggers.close() if self.loggers is not None else []
         result: dict[str, Any] = {}
+        read = reading.record(len(self.history))
         if self.replicas.is_chief:
             made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
-            read = reading.record(len(self.history))
             result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, warnings))

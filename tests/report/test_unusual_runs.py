@@ -189,18 +189,17 @@ def test_the_images_are_those_of_the_run_that_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
-    [(10_315_089, "10.3 MB by the chief&#39;s process"), (None, "an unknown number of bytes by the chief")],
+    ("count", "said"), [(10_315_089, "10.3 MB by 2 workers in"), (None, "an unknown number of bytes by 2 workers in")]
 )
 def test_what_was_read_by_rows_is_told(tmp_path: Path, count: int | None, said: str) -> None:
     run = write_run(tmp_path, "run")
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    result["data"]["read"] = {"chief_bytes": count, "chief_seconds_waited": 0.42, "epochs": 3}
+    result["data"]["read"] = {"bytes": count, "seconds_waited": 0.42, "workers": 2, "epochs": 3}
     (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
     output = evaluate_runs([run], tmp_path / "out")
     page = render(load_inputs(output), output).read_text(encoding="utf-8")
     assert said in page
-    assert "whose steps waited 0.4 s for rows (3 epochs)" in page
+    assert "3 epochs; each waited 0.4 s for rows" in page
 
 
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:

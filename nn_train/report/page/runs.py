@@ -135,10 +135,10 @@ def facts_of(run: RunSummary) -> dict[str, Any]:
 
 def reading(content: dict[str, Any]) -> str:
     """What a run read by rows, and for how long its steps waited for that, in words."""
-    count, epochs = content["chief_bytes"], content["epochs"]
+    count, workers, epochs = content["bytes"], content["workers"], content["epochs"]
     read = "an unknown number of bytes" if count is None else f"{count / 1e6:,.1f} MB"
-    waited = content["chief_seconds_waited"]
-    return f"{read} by the chief's process, whose steps waited {waited:.1f} s for rows ({epochs} epochs)"
+    waited = f"each waited {content['seconds_waited']:.1f} s for rows"
+    return f"{read} by {workers} worker{'s' * (workers > 1)} in {epochs} epoch{'s' * (epochs > 1)}; {waited}"
 
 
 def class_grid(summary: ReportSummary) -> Grid:
