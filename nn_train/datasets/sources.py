@@ -73,13 +73,14 @@ def load_test(config: DataConfig) -> SplitData:
 def is_folder(source: str) -> bool:
     """Whether a source is a folder: none of the names of data sets, also where a folder is called so. RequestError or
     StorageError for a URI that cannot be used."""
-    if "://" not in source:
-        return source not in BUILT_IN and Path(source).is_dir()
-    if source.partition("?")[0].endswith(".npz"):
+    if source in BUILT_IN:
         return False
-    filesystem, path = open_uri(source, "data.source")
-    with contextlib.suppress(OSError):  # who reads it says why it cannot be read
-        return not patiently(lambda: filesystem.get_file_info(path)).is_file
+    with contextlib.suppress(OSError):  # such as a name that is too long: who reads it says why it cannot be read
+        if "://" not in source:
+            return Path(source).is_dir()
+        if not source.partition("?")[0].endswith(".npz"):
+            filesystem, path = open_uri(source, "data.source")
+            return not patiently(lambda: filesystem.get_file_info(path)).is_file
     return False
 
 

@@ -101,9 +101,11 @@ def read_new(source: str) -> NewExamples:
 def opened(source: str) -> tuple[NpyFile, None] | None:
     """An ``.npy`` on a disk, of which each worker reads its rows; None for anything else."""
     path = Path(source)
-    if "://" in source or not path.is_file():
+    if "://" in source:
         return None
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return None
