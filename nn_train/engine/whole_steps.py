@@ -52,7 +52,8 @@ class WholeSteps:
             check_model(model, example)
             for name in ("train_step", "test_step"):
                 check_step(model, name, example, replicas)
-        self.train_graph, self.test_graph = self.graph("train_step"), self.graph("test_step")
+        self.train_graph = self.graph("train_step", example)
+        self.test_graphs: dict[int, Any] = {}  # with sample weights, and without
         given = self.train_graph.get_concrete_function().structured_outputs  # makes what could not be built
         make_plain(model)
         if "loss" not in given:
@@ -61,13 +62,13 @@ class WholeSteps:
                 "metrics.jsonl has; let it return one of that name"
             )
 
-    def graph(self, name: str) -> Any:
-        """A graph of a batch, given as its leaves, which gives what ``model.train_step`` does."""
+    def graph(self, name: str, example: Nest) -> Any:
+        """A graph of a batch like ``example``, given as its leaves, which gives what ``model.train_step`` does."""
         step = getattr(self.model, name) if self.replicas.size == 1 else spread_step(self.model, name, self.replicas)
-        specs = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in tf.nest.flatten(self.example)]
+        specs = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in tf.nest.flatten(example)]
 
         def on_leaves(*leaves: tf.Tensor) -> Any:
-            return step(tf.nest.pack_sequence_as(self.example, leaves))
+            return step(tf.nest.pack_sequence_as(example, leaves))
 
         return tf.function(on_leaves, input_signature=specs, autograph=False)
 
@@ -78,7 +79,9 @@ class WholeSteps:
 
     def evaluate(self, batch: Nest) -> dict[str, Any]:
         """Update the metrics from one batch. Returns the same."""
-        logs: dict[str, Any] = self.test_graph(*tf.nest.flatten(batch))
+        if len(batch) not in self.test_graphs:
+            self.test_graphs[len(batch)] = self.graph("test_step", batch)
+        logs: dict[str, Any] = self.test_graphs[len(batch)](*tf.nest.flatten(batch))
         return logs
 
     def results(self, logs: dict[str, Any], examples: int, loss_sum: float) -> Logs:

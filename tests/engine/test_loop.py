@@ -32,6 +32,7 @@ SAME_MATHEMATICS = [
     "by_class",
     "by_name",
     "augmented",
+    "averages_by_class",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "averages", "listening", "masked", "counts", "two_outputs"]
