@@ -72,6 +72,8 @@ class Fetcher:
             return tuple(tensors)
 
         options = tf.data.Options()
+        # Nothing is left to it, and its thread often sleeps on when an iterator ends: up to as long as that has lived.
+        options.autotune.enabled = False
         options.threading.private_threadpool_size = AT_ONCE  # those of the steps are busy with these
         numbers = tf.data.Dataset.range(2**62)
         read = numbers.map(fetch, num_parallel_calls=AT_ONCE, deterministic=True).prefetch(READY)
