@@ -28,6 +28,8 @@ class LocalNode(ray_node.Node):
 
     def __init__(self, ray_params: Any = None, **named: Any) -> None:
         ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
+        # Any: for Ray's own another Ray of this machine has, and the agent waits 3.4 s whether it gives it back.
+        ray_params.dashboard_agent_listen_port = 0
         ray_params.no_monitor = True
         ray_params.include_log_monitor = self.include_log_monitor
         super().__init__(ray_params=ray_params, **named)

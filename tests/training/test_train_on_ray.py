@@ -200,6 +200,16 @@ def test_a_local_ray_is_reached_from_this_machine_alone():
     assert addresses <= LOOPBACK
 
 
+def test_a_local_ray_takes_no_port_that_another_may_have():
+    """Its agent would wait 3.4 s for one that it insists on, and the job with it."""
+    import ray
+
+    written = Path(ray._private.worker._global_node.get_session_dir_path()).glob("dashboard_agent_listen_port_*")
+    taken = [int(file.read_text()) for file in written]
+    assert len(taken) == 1
+    assert taken[0] not in (-1, ray._private.ray_constants.DEFAULT_DASHBOARD_AGENT_LISTEN_PORT)
+
+
 def model_of(folder, name):
     """The architecture as it is saved, but for ids of Python's, and the weights."""
     import keras
