@@ -142,10 +142,12 @@ OF_FOLDERS = (
 )
 INDEXED = {f"indexed_{name}": name for name in OF_FOLDERS}
 INDEXED["indexed_records"] = "uneven"
+INDEXED["indexed_array_records"] = "images"
 RUNS["pictures"] = {"data": {"source": "user_data:images_by_class"}, "model": {"name": "user_code:convolution"}}
 RUNS["images"] = {"data": {"source": "user_data:images"}, "model": {"name": "user_code:convolution"}}
 
 RUNS["by_objects"] = {**RUNS["uneven"], "data": {"source": "user_data:objects"}}
+RUNS["by_grain"] = {**RUNS["uneven"], "data": {"source": "user_data:grain_objects"}}
 RUNS["by_batches"] = {**RUNS["uneven"], "data": {"source": "user_code:batches"}}
 
 
@@ -157,6 +159,10 @@ def indexed(out: Path, replicas: Replicas, name: str) -> dict[str, Any]:
 
         user_code.save_records(folder, user_data.arrays())
         return {**sections, "data": {"source": "user_code:records", "args": {"folder": str(folder)}}}
+    if name == "indexed_array_records":
+        user_data.save_array_records(folder, user_data.images())
+        sys.path.insert(0, str(folder))
+        return {**sections, "data": {"source": "array_records:load"}}
     save = user_data.save_pictures if name == "indexed_pictures" else user_data.save_folder
     save(folder, getattr(user_data, sections["data"]["source"].partition(":")[2])())
     return {**sections, "data": {**sections["data"], "source": str(folder)}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def short_tokens():
 
 
 class Measured:
-    """Examples by their numbers, as PyTorch's datasets are."""
+    """Examples by their numbers. This is all that PyTorch's protocol asks of a data set."""
 
     def __init__(self, x, y):
         self.x, self.y = x, y
@@ -104,6 +105,17 @@ class Measured:
 def objects():
     train, test = arrays()
     return Measured(*train), Measured(*test), ["ash", "birch", "cedar"]
+
+
+def grain_objects():
+    """As ``objects``, of Grain's."""
+    from grain import MapDataset
+
+    def part(x, y):
+        return MapDataset.source(Measured(2 * x, y)).map(lambda pair: (pair[0] / 2, pair[1]))
+
+    train, test = arrays()
+    return part(*train), part(*test), ["ash", "birch", "cedar"]
 
 
 def images(count=101):
@@ -121,6 +133,32 @@ def save_folder(folder, parts):
     for name, arrays in zip(names, parts, strict=True):
         for array, kind in zip(arrays, ("x_{}", "y_{}", "sample_weight"), strict=False):
             np.save(folder / f"{kind.format(name)}.npy", array)
+
+
+def save_parquet(folder, parts):
+    """The parts of ``(train, test)`` as Parquet files, in groups of seven rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (x, y) in zip(("train", "test"), parts, strict=True):
+        pq.write_table(pa.table({"x": x.tolist(), "y": y}), folder / f"{name}.parquet", row_group_size=7)
+
+
+def save_array_records(folder, parts):
+    """The images of ``(train, test)`` as ArrayRecord files, and beside them the module ``array_records`` that reads
+    them: the one that docs/train.md shows, for these files and shapes."""
+    page = (Path(__file__).parents[1] / "docs" / "train.md").read_text()
+    (code,) = re.findall(r"```python\n(import grain\n.*?)```", page, re.DOTALL)
+    for shown, here in {'"/data/': f'"{folder}/', "(224, 224, 3)": "(8, 8, 1)"}.items():
+        assert code.count(shown) == 1
+        code = code.replace(shown, here)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "array_records.py").write_text(code)
+    module = {}
+    exec(code, module)
+    for name, (x, y) in zip(("train", "test"), parts, strict=True):
+        module["write"](f"{folder}/{name}.array_record", x, y)
 
 
 def images_by_class():

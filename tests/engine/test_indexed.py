@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +30,15 @@ def test_objects_with_an_index_train_bit_for_bit_as_the_arrays_in_memory(outcome
 @pytest.mark.parametrize("size", [long(1), 2, long(3)])
 def test_records_train_bit_for_bit_as_the_arrays_in_memory(outcome, size):
     assert_same_bits(outcome(size), "indexed_records", "uneven")
+
+
+if sys.version_info >= (3, 11):  # which Grain needs
+
+    @pytest.mark.parametrize(("run", "memory"), [("by_grain", "uneven"), ("indexed_array_records", "images")])
+    @pytest.mark.parametrize("size", [long(1), 2])
+    def test_sources_of_grain_train_bit_for_bit_as_the_arrays_in_memory(outcome, run, memory, size):
+        pytest.importorskip("grain", reason="needs Grain, which the extra dev brings")
+        assert_same_bits(outcome(size), run, memory)
 
 
 def assert_same_bits(outcome, run, other):
