@@ -188,7 +188,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of an evaluation, for a person."""
+    """A line for a person: of an evaluation, or of data that are converted."""
 
     text: str
 
@@ -201,9 +201,9 @@ class About:
     event: Event
 
 
-OfTraining = Starting | Waiting | Started | StepsDone | EpochEnded | Finished | Leaving | WorkersLost
-OfSearch = Waiting | PhaseStarted | TrialEnded | WritingModels | Warned
-OfPipeline = StageStarted | SearchEnded | Line | About
+OfTraining = Line | Starting | Waiting | Started | StepsDone | EpochEnded | Finished | Leaving | WorkersLost
+OfSearch = Line | Waiting | PhaseStarted | TrialEnded | WritingModels | Warned
+OfPipeline = Line | StageStarted | SearchEnded | About
 Event = OfTraining | OfSearch | OfPipeline
 Handler = Callable[[Event], None]
 SENT = {kind.__name__: kind for kind in get_args(OfTraining)}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,11 @@ class ParquetRows:
 
 
 def from_parquet(
-    folder: str, files: dict[str, dict[str, str]], config: DataConfig, test_only: bool = False
+    folder: str,
+    files: dict[str, dict[str, str]],
+    config: DataConfig,
+    test_only: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> SplitData:
     """The examples of a folder with ``train*.parquet``, ``test*.parquet`` and perhaps ``val*.parquet``.
 
@@ -71,6 +76,7 @@ def from_parquet(
         files: as ``parquet_files`` found them.
         config: of the data.
         test_only: whether nothing but the test examples is needed; these then stand for those of training as well.
+        say: called with a line of progress where files are converted.
 
     Raises:
         RequestError: a file is missing, damaged or does not hold what a classifier can learn from, or there is no room
@@ -85,7 +91,7 @@ def from_parquet(
             "train*.parquet, test*.parquet and, if you have them, val*.parquet"
         )
     wanted = [part for part in PARTS if part in files and (part == "test" or not test_only)]
-    made = {part: converted(folder, part, files[part]) for part in wanted}
+    made = {part: converted(folder, part, files[part], say) for part in wanted}
     columns = {part: json.loads((place / COLUMNS).read_text()) for part, place in made.items()}
     for part in wanted:
         if columns[part] != columns[wanted[0]]:
@@ -150,18 +156,22 @@ def listed(filesystem: fs.FileSystem, path: str) -> list[fs.FileInfo]:
     return list(patiently(lambda: filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))))
 
 
-def converted(folder: str, part: str, files: dict[str, str]) -> Path:
+def converted(folder: str, part: str, files: dict[str, str], say: Callable[[str], None]) -> Path:
     """The folder of this machine with the ``.npy`` files of a part: made now, unless it was. While another process
     makes it, this one waits."""
     where = folder if "://" in folder else os.path.abspath(folder)
     told = json.dumps([MADE_BY, where, part, sorted(files.items())])
     made = user_cache() / "parquet" / hashlib.sha256(told.encode()).hexdigest()
     shown = where.partition("?")[0].rstrip("/")
+
+    def waits() -> None:
+        say(f"waiting for another process, which converts the {part} part of {shown}")
+
     try:
-        with whole_folder(made) as empty:
+        with whole_folder(made, waits) as empty:
             if empty is not None:
                 filesystem, root = located(folder)
-                columns = convert(ParquetPart(filesystem, root, shown, tuple(files), part), empty)
+                columns = convert(ParquetPart(filesystem, root, shown, tuple(files), part), empty, say)
                 (empty / COLUMNS).write_text(json.dumps(columns))
                 if parquet_files(folder).get(part) != files:
                     raise TrainingError(

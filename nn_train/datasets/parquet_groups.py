@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from nn_train.config.wording import counted
 from nn_train.datasets.arrays import as_weights, check_numbers, check_range, names_of
 from nn_train.datasets.npy_writing import NpyFiles
 from nn_train.datasets.parquet_columns import INPUT, WEIGHT, columns_of, is_number
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import may_pass, patiently
 
+TOLD_SECONDS = 20.0  # from one word about a long conversion to the next
 Result = TypeVar("Result")
 
 
@@ -76,8 +79,8 @@ def readable(action: Callable[[], Result], where: str) -> Result:
         ) from error
 
 
-def convert(files: ParquetPart, into: Path) -> dict[str, Any]:
-    """Write the arrays of a part, named as in an ``.npz``, to a folder.
+def convert(files: ParquetPart, into: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Write the arrays of a part, named as in an ``.npz``, to a folder; ``say`` is told in a line how far that is.
 
     Returns:
         The columns they are made of: those of ``x`` and the type of its numbers, and that of ``y``.
@@ -87,25 +90,33 @@ def convert(files: ParquetPart, into: Path) -> dict[str, Any]:
         StorageError: the service behind a URI does not answer.
         OSError: the folder cannot be written to.
     """
-    count, columns = survey(files)
+    count, groups, columns = survey(files)
+    what = f"converting the {files.part} part of {files.shown} into the cache {into.parent}"
+    say(f"{what}: {counted(groups, 'row group')}")
+    done, told = 0, time.monotonic()
     with contextlib.ExitStack() as stack:
         written = NpyFiles(into, names_of(files.part), count, stack)
         for path, group, table in files.groups(columns):
             if table.num_rows:
                 written.add(arrays_of(table, columns, path, group), path, group)
             del table  # before the next one is read
+            done += 1
+            if time.monotonic() - told >= TOLD_SECONDS:
+                say(f"{what}: {done} of {counted(groups, 'row group')}")
+                told = time.monotonic()
         written.sync()
     return columns
 
 
-def survey(files: ParquetPart) -> tuple[int, dict[str, Any]]:
-    """How many rows there are, and the columns, which are the same in all files."""
-    count, first = 0, None
+def survey(files: ParquetPart) -> tuple[int, int, dict[str, Any]]:
+    """How many rows there are, in how many groups, and the columns, which are the same in all files."""
+    count, groups, first = 0, 0, None
     for name in files.names:
         path = f"{files.shown}/{name}"
         with files.open(name) as file:
             here = {**columns_of(file.schema_arrow, path), WEIGHT: WEIGHT in file.schema_arrow.names}
             count += file.metadata.num_rows
+            groups += file.num_row_groups
         first = first or here
         if here != first:
             raise RequestError(
@@ -116,7 +127,7 @@ def survey(files: ParquetPart) -> tuple[int, dict[str, Any]]:
         raise RequestError(f"data.source: {files.shown}: the Parquet files of {files.part} have no rows")
     assert first is not None
     del first[WEIGHT]
-    return count, first
+    return count, groups, first
 
 
 def arrays_of(table: pa.Table, columns: dict[str, Any], path: str, group: int) -> list[NDArray[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ MNIST_SHA256 = {
 }
 
 
-def load_data(config: DataConfig) -> SplitData:
-    """Read, check and split the examples of ``config.source``.
+def load_data(config: DataConfig, say: Callable[[str], None] = lambda line: None) -> SplitData:
+    """Read, check and split the examples of ``config.source``; ``say`` is called with a line of what takes long.
 
     Images given as bytes (uint8 ``[N, H, W]`` or ``[N, H, W, C]``) stay bytes here; ``SplitData.divisor``
     says what the engine divides them by.
@@ -52,7 +53,7 @@ def load_data(config: DataConfig) -> SplitData:
     if is_entry_point(source):
         return from_entry_point(source, config)
     if is_folder(source):
-        return from_any_folder(source, config)
+        return from_any_folder(source, config, say=say)
     arrays = read_arrays(source)
     return from_arrays(arrays, source, config, arrays.pop(NAMES, None))
 
@@ -84,7 +85,9 @@ def is_folder(source: str) -> bool:
     return False
 
 
-def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) -> SplitData:
+def from_any_folder(
+    folder: str, config: DataConfig, test_only: bool = False, say: Callable[[str], None] = lambda line: None
+) -> SplitData:
     """The examples of a folder of images by class, of Parquet or of ``.npy`` files. Raises RequestError."""
     if is_image_folder(Path(folder)):
         return from_image_folder(Path(folder), config, test_only)
@@ -99,7 +102,7 @@ def from_any_folder(folder: str, config: DataConfig, test_only: bool = False) ->
             "each class"
         )
     if parts := parquet_files(folder):
-        return from_parquet(folder, parts, config, test_only)
+        return from_parquet(folder, parts, config, test_only, say)
     return from_folder(folder, config, test_only)
 
 

@@ -79,7 +79,7 @@ def run_pipeline(
     if folder.exists(CONFIG):
         raise RequestError(f"name: {folder.location} holds a run or a search, not a pipeline; give another --name")
     folder.is_empty()  # RequestError where there is no bucket
-    check_models(models)
+    check_models(models, on_event)
     began = time.time()
 
     def say(text: str) -> None:
@@ -101,10 +101,10 @@ def run_pipeline(
     return PipelineResult(folder.location, folder.path(page), finished, ran=True)
 
 
-def check_models(models: list[ModelStages]) -> None:
+def check_models(models: list[ModelStages], on_event: Handler) -> None:
     """Refuse before Ray starts what can be seen without it."""
     for model in models:
-        check_early(model.base, model.search.search.space if model.search is not None else ())
+        check_early(model.base, model.search.search.space if model.search is not None else (), on_event)
         if model.search is not None:
             check_search(model.search)
 

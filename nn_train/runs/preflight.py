@@ -16,6 +16,7 @@ from nn_train.config.python_source import find_source, own_paths
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.engine.own_settings import refuse_unread
 from nn_train.errors import RequestError, first_line
+from nn_train.events import Handler, Line, unheard
 from nn_train.runs.own_code import changed, own_modules
 from nn_train.runs.record import read_finished
 from nn_train.storage import layout
@@ -82,8 +83,9 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
     return differences
 
 
-def check_early(config: Config, varied: Collection[str] = ()) -> None:
-    """Refuse before Ray starts what can be seen without the workers; ``varied`` are the fields of a search's space."""
+def check_early(config: Config, varied: Collection[str] = (), on_event: Handler = unheard) -> None:
+    """Refuse before Ray starts what can be seen without the workers; ``varied`` are the fields of a search's space.
+    ``on_event`` hears of data that are converted."""
     from importlib.util import find_spec
 
     from nn_train.datasets.class_weights import with_class_weights
@@ -112,7 +114,7 @@ def check_early(config: Config, varied: Collection[str] = ()) -> None:
     if is_entry_point(config.model.name) and "model.name" not in varied:
         check_read(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
-        with_class_weights(load_data(config.data), config.train.class_weight)
+        with_class_weights(load_data(config.data, lambda line: on_event(Line(line))), config.train.class_weight)
 
 
 def refuse_missing_module(field: str, name: str) -> None:

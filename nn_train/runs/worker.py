@@ -168,7 +168,7 @@ def load_once(data: DataConfig) -> SplitData:
     """The examples of a file or a built-in name, read once for all runs of this process."""
     from nn_train.datasets import load_data
 
-    return load_data(data)
+    return load_data(data, print)
 
 
 class Run(Training):

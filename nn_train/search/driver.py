@@ -50,7 +50,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
     Args:
         config: the job that every trial varies; ``train.epochs`` is the most that a trial trains.
         on_event: called with every event: ``PhaseStarted``, ``TrialEnded``, ``WritingModels``,
-            ``Waiting``, ``Warned``.
+            ``Waiting``, ``Warned``, and ``Line`` where data are converted.
         verbose: let the logs of Ray and TensorFlow through.
 
     Raises:
@@ -59,7 +59,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         TrainingError: no trial has the metric.
         KeyboardInterrupt: Ctrl-C; the same command goes on with the search.
     """
-    space = check_request(config)
+    space = check_request(config, on_event)
 
     def say(text: str) -> None:
         on_event(Waiting(text))
@@ -98,14 +98,14 @@ def plan(config: Config, verbose: bool = False) -> list[str]:
 
 def open_session(config: Config, on_event: Handler, verbose: bool) -> Session:
     """Check the request, and read what is known of the search. Raises RequestError."""
-    return begin_session(config, check_request(config), on_event, verbose)
+    return begin_session(config, check_request(config, on_event), on_event, verbose)
 
 
-def check_request(config: Config) -> Space:
+def check_request(config: Config, on_event: Handler = unheard) -> Space:
     """The space. RequestError for what can be seen before anything is written."""
     space = check_search(config)
     check_folder(search_folder(config), config)
-    check_early(config, space)
+    check_early(config, space, on_event)
     from nn_train.ray_cluster.parcels import names_in, pack
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler

@@ -10,7 +10,7 @@ from typing import TextIO
 from nn_train.config import Config
 from nn_train.config.cli import how_to_start
 from nn_train.config.wording import counted, duration
-from nn_train.events import Event, PhaseStarted, TrialEnded, Waiting, Warned, WritingModels
+from nn_train.events import Event, Line, PhaseStarted, TrialEnded, Waiting, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.phases import contenders
 
@@ -51,6 +51,8 @@ class Progress:
             self.trial(event)
         elif isinstance(event, Waiting):
             self.print(f"waiting for {event.need}")
+        elif isinstance(event, Line):
+            self.print(event.text)
         elif isinstance(event, Warned):
             self.print(f"warning: {event.text}")
         elif isinstance(event, WritingModels):

@@ -211,7 +211,7 @@ class TrialWorker:
         if self.data is None or (self.data_config is not None and self.data_config != config.data):
             self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
-            self.data = dataclasses.replace(load_data(config.data), test=None)
+            self.data = dataclasses.replace(load_data(config.data, print), test=None)
             if varies_data(values):
                 check_held_out(self.data, search)
         self.data_config = config.data

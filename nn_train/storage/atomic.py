@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -44,18 +44,22 @@ def user_cache() -> Path:
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path | None]:
+def whole_folder(target: Path, waits: Callable[[], None] = lambda: None) -> Iterator[Path | None]:
     """An empty folder to fill that becomes ``target`` at the end; None where that is there already, for good.
 
-    Of several processes one fills it, and the others wait for that one's end or death. Where the block raises an error
-    nothing is left; what a killed process left is deleted by the next."""
+    Of several processes one fills it, and the others call ``waits`` and wait for that one's end or death. Where the
+    block raises an error nothing is left; what a killed process left is deleted by the next."""
     if target.is_dir():
         yield None
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     written = Path(f"{target}.part")
     with open(f"{target}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel takes it from a process that dies
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel takes it from a process that dies
         if target.is_dir():
             yield None
             return

@@ -45,7 +45,8 @@ def train(config: Config, on_event: Handler = unheard, verbose: bool = False) ->
     Args:
         config: the job. ``Config()`` trains the MLP on MNIST on two workers.
         on_event: called with every event (``nn_train.events``): ``Starting``, ``Waiting`` where the cluster is busy,
-            ``Started``, ``StepsDone`` in long epochs, ``EpochEnded``, ``WorkersLost``, ``Leaving`` and ``Finished``.
+            ``Line`` where data are converted, ``Started``, ``StepsDone`` in long epochs, ``EpochEnded``,
+            ``WorkersLost``, ``Leaving`` and ``Finished``.
         verbose: let the logs of Ray and TensorFlow through.
 
     Returns:
@@ -83,7 +84,7 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
     work = [(config, folder) for config, folder, done in zip(configs, folders, records, strict=True) if done is None]
     started_at = time.time()
     for config, _ in work:
-        check_early(config)
+        check_early(config, on_event=on_event)
     if work:
 
         def say(text: str) -> None:

@@ -13,6 +13,7 @@ from nn_train.events import (
     Event,
     Finished,
     Leaving,
+    Line,
     Row,
     Started,
     Starting,
@@ -52,6 +53,8 @@ class Progress:
             self.workers = event.workers
         elif isinstance(event, Waiting):
             self.print(f"waiting for {event.need}")
+        elif isinstance(event, Line):
+            self.print(event.text)
         elif isinstance(event, Started):
             self.started(event)
         elif isinstance(event, StepsDone):

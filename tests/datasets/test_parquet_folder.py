@@ -158,10 +158,6 @@ LOAD = """
 import os, signal, sys
 from nn_train.config import DataConfig
 from nn_train.datasets import load_data, parquet_folder, parquet_groups
-from nn_train.storage import atomic
-
-flock = atomic.fcntl.flock
-atomic.fcntl.flock = lambda *words: (print("asks", flush=True), flock(*words))
 
 def told(*words):
     print("converts", flush=True)
@@ -173,8 +169,12 @@ def told(*words):
     return parquet_groups.convert(*words)
 
 parquet_folder.convert = told
-print(load_data(DataConfig(source=sys.argv[1], validation_fraction=0)).train.size, flush=True)
+config = DataConfig(source=sys.argv[1], validation_fraction=0)
+print(load_data(config, lambda line: print(line.split()[0], flush=True)).train.size, flush=True)
 """
+
+
+PARTS = [("train", "5 row groups"), ("test", "2 row groups")]
 
 
 def start(folder, how):
@@ -184,21 +184,50 @@ def start(folder, how):
 
 def test_of_two_processes_at_once_one_converts_and_the_other_waits_for_it(folder):
     with start(folder, "wait") as one:
-        assert [one.stdout.readline() for _ in range(2)] == ["asks\n", "converts\n"]
+        assert one.stdout.readline() == "converts\n"
         with start(folder, "now") as other:
-            assert other.stdout.readline() == "asks\n"
+            assert other.stdout.readline() == "waiting\n"
             said = [*one.communicate("go on", timeout=60)[0].split(), *other.communicate(timeout=60)[0].split()]
     assert said.count("30") == 2
     assert said.count("converts") == 1  # that of the test part, by one of them
 
 
+def test_where_the_process_that_converts_is_killed_the_one_that_waits_does_it(folder, cache):
+    with start(folder, "wait") as one:
+        assert one.stdout.readline() == "converts\n"
+        with start(folder, "now") as other:
+            assert other.stdout.readline() == "waiting\n"
+            one.kill()
+            said = other.communicate(timeout=60)[0].split()
+    assert said == ["converts", "converting", "converts", "converting", "30"]  # both parts
+    assert not list(cache.glob("*.part"))
+
+
 def test_what_a_killed_process_left_is_not_taken_for_the_rows(folder, cache):
     with start(folder, "die") as killed:
-        assert killed.communicate(timeout=60)[0] == "asks\nconverts\n"
+        assert killed.communicate(timeout=60)[0] == "converts\n"
     (left,) = cache.glob("*.part")
     assert [path.name for path in left.iterdir()] == ["x_train.npy"]
     assert everything(load(folder).train).y.tolist() == [0, 1, 2] * 10
     assert not list(cache.glob("*.part"))
+
+
+def test_what_is_converted_is_told_and_how_far_it_is(folder, cache, monkeypatch):
+    config, said = DataConfig(source=str(folder)), []
+    load_data(config, said.append)
+    what = "converting the {} part of {} into the cache {}: {}"
+    expected = [what.format(part, folder, cache, groups) for part, groups in PARTS]
+    assert said == expected
+    load_data(config, said.append)
+    assert said == expected  # they are there
+    monkeypatch.setattr(parquet_groups, "TOLD_SECONDS", 0)
+    save(folder / "test.parquet", table(11))
+    load_data(config, said.append)
+    assert [line.rpartition(": ")[2] for line in said[2:]] == [
+        "2 row groups",
+        "1 of 2 row groups",
+        "2 of 2 row groups",
+    ]
 
 
 def with_value(name, row, value):

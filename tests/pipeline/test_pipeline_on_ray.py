@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import user_data
 
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError
-from nn_train.events import About, EpochEnded, StageStarted, Starting, TrialEnded
+from nn_train.events import About, EpochEnded, Line, StageStarted, Starting, TrialEnded
 from nn_train.pipeline import run_pipeline
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}
+TIMES = ("seconds", "samples_per_second")
 RUNS = ["plain_seed0", "plain_seed1", "tuned_seed0", "tuned_seed1"]
 
 
-def make(folder, **pipeline):
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Of the processes of this module, also those of its Ray."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def make(folder, source="user_data:arrays", **pipeline):
     models = {"tuned": {"search": {"space": SPACE, "num_trials": 2, "keep_best": 0}}, "plain": {"seed": 0}}
-    sections = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 2, "batch_size": 16}}
+    sections = {"data": {"source": source}, "train": {"epochs": 2, "batch_size": 16}}
     sections |= {"run": {"storage_path": str(folder), "loggers": []}, "scaling": {"num_workers": 1}}
     return config_from_dict({"name": "p", "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections})
 
@@ -76,6 +87,38 @@ def test_a_finished_one_is_not_run_again(finished):
     assert not again.ran
     assert (again.report, again.record) == (result.report, result.record)
     assert events == []
+
+
+@pytest.mark.long
+def test_parquet_files_are_searched_trained_and_evaluated_as_the_arrays_in_memory(finished, tmp_path):
+    user_data.save_parquet(tmp_path / "data", user_data.arrays())
+    events = []
+    run_pipeline(make(tmp_path, str(tmp_path / "data")), on_event=events.append)
+    assert [event.text.split(" of ")[0] for event in events if isinstance(event, Line)][:2] == [
+        "converting the train part",
+        "converting the test part",
+    ]
+    assert trials(tmp_path / "p") == trials(finished[0])
+    for name in RUNS:
+        assert epochs(tmp_path / "p" / name) == epochs(finished[0] / name)
+        assert json.loads((tmp_path / "p" / name / "result.json").read_text())["data"]["fingerprint"]
+    predictions = [sorted((place / "report" / "predictions").glob("*.npz")) for place in (tmp_path / "p", finished[0])]
+    assert len(predictions[0]) == 4
+    for one, other in zip(*predictions, strict=True):
+        assert (one.name, one.read_bytes()) == (other.name, other.read_bytes())
+
+
+def trials(folder):
+    """What each trial of the search did, times aside."""
+    with open(folder / "search_tuned" / "trials.csv", newline="") as file:
+        rows = [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+    return sorted(rows, key=lambda row: row["trial"])
+
+
+def epochs(run):
+    """The rows of ``metrics.jsonl``, times aside."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ import io
 import pytest
 from trial_records import job, record
 
-from nn_train.events import PhaseStarted, TrialEnded, Warned, WritingModels
+from nn_train.events import Line, PhaseStarted, TrialEnded, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.progress import QUIET_SECONDS, Progress
 
@@ -38,6 +38,7 @@ class Screen:
 def test_a_search_says_what_it_is_about_to_do():
     screen = Screen(algorithm="tpe")
     screen.progress.announce()
+    screen.progress(Line("converting the train part of …"))
     screen.phase(count=10, known=3)
     screen.phase("extend", 2, known=9)
     screen.phase("confirm", 6)
@@ -46,6 +47,7 @@ def test_a_search_says_what_it_is_about_to_do():
     screen.progress(Warned("mlflow does not work"))
     assert screen.lines == [
         "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
+        "converting the train part of …",
         "searching: 10 trials",
         "3 trials ended before; not run again",
         "training 2 trials of the best for 4 epochs",

@@ -89,7 +89,7 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
 
     read = []
 
-    def load(config):
+    def load(config, say):
         read.append(config)
         return SplitData(train=config, validation=None, test="looked at by nobody")
 

@@ -13,6 +13,7 @@ from nn_train.events import (
     EpochEnded,
     Finished,
     Leaving,
+    Line,
     Started,
     Starting,
     StepsDone,
@@ -59,17 +60,19 @@ def test_a_run_of_five_epochs_prints_few_lines():
     stream = io.StringIO()
     progress = Progress(Config(), stream)
     progress.announce()
+    progress(Line("converting the train part of …"))
     progress(Starting(2))
     progress(Waiting("2 CPUs: 1 of 4 free"))
     progress(Started("mnist_mlp", 101770, {"train": 54000, "validation": 6000}, 3, 0, steps_per_epoch=844))
     for epoch in range(4, 6):
         progress(EpochEnded({**ROW, "epoch": epoch}, 5))
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert lines[0] == "mnist_mlp: mlp on mnist, 2 workers of 1 CPU, batch 64, 5 epochs"
-    assert lines[1:3] == ["starting 2 workers", "waiting for 2 CPUs: 1 of 4 free"]
-    assert "54,000 examples" in lines[3]
-    assert lines[4] == "continuing after epoch 3"
+    assert lines[1] == "converting the train part of …"
+    assert lines[2:4] == ["starting 2 workers", "waiting for 2 CPUs: 1 of 4 free"]
+    assert "54,000 examples" in lines[4]
+    assert lines[5] == "continuing after epoch 3"
 
 
 LOST = WorkersLost([1], "worker 1 was lost: …", advice=None, restart=1, restarts=3)
