@@ -112,7 +112,7 @@ def trials(folder):
     """What each trial of the search did, times aside."""
     with open(folder / "search_tuned" / "trials.csv", newline="") as file:
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
-    return sorted(rows, key=lambda row: row["trial"])
+    return sorted(rows, key=lambda row: row["trial_id"])
 
 
 def epochs(run):
