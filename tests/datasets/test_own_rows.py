@@ -82,6 +82,24 @@ def test_several_at_once_are_asked_for_where_the_object_can(load):
     assert asked == [[5, 3]]
 
 
+class Tensor:
+    """As PyTorch's: no array, but NumPy makes one of it."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_tensors_of_another_library_are_taken_as_arrays(load):
+    part = Given([(Tensor(np.full((4, 4), at, np.uint8)), Tensor(np.array(at % 2))) for at in range(5)])
+    data = load(part, part, ["a", "b"], validation_fraction=0)
+    x, y = data.train.take(np.array([4, 1])).parts
+    assert (x.shape, x.dtype, y.tolist(), y.dtype) == ((2, 4, 4, 1), np.uint8, [0, 1], np.int32)
+    assert (x[:, 0, 0, 0].tolist(), data.divisor) == ([4, 1], 255.0)
+
+
 ONE = (np.ones(2), 0)
 REFUSED = {
     "nothing": ([], None, "the train part has no example"),
