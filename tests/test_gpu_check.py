@@ -1,0 +1,313 @@
+"""``python -m benchmarks.gpu_check``: its parts, and the whole of it on a processor, as nobody here has a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clocks import Clock
+
+from benchmarks import gpu_check
+from benchmarks.gpu import jobs
+from benchmarks.gpu.agreement import same_probabilities, same_training
+from benchmarks.gpu.bench import Bench, Plan, Run
+from benchmarks.gpu.checks import at_a_time, evaluation, nccl_joined, trained, two_workers
+from benchmarks.gpu.machine import cards, why_no_gpu
+from benchmarks.gpu.rows import (
+    FAILED,
+    NOT_APPLICABLE,
+    NOT_RUN,
+    OK,
+    CheckError,
+    Deadline,
+    NotApplicableError,
+    NotRunError,
+    Row,
+    exit_code,
+    rows_of,
+)
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "benchmarks.gpu_check"]
+FLOORS = {"mnist_mlp": 0.9, "mnist_cnn": 0.9}
+GPU = Plan(gpu=True, examples=None, epochs=2, floors=FLOORS, seconds=60.0)
+CPU = Plan(gpu=False, examples=None, epochs=2, floors=FLOORS, seconds=60.0)
+
+
+def raising(error):
+    def check():
+        raise error
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("check", "outcome", "said"),
+    [
+        (lambda: {"examples/s": 27513.4, "val_accuracy": 0.97812}, OK, "examples/s 27,513, val_accuracy 0.9781"),
+        (raising(CheckError("too slow", ["a", "b"])), FAILED, "too slow"),
+        (raising(NotApplicableError("one card")), NOT_APPLICABLE, "one card"),
+        (raising(NotRunError("no time left")), NOT_RUN, "no time left"),
+        (raising(KeyError("loss")), FAILED, "KeyError: 'loss'"),
+    ],
+)
+def test_each_check_gives_a_row_and_the_others_go_on(check, outcome, said):
+    clock = Clock()
+    rows = list(rows_of([("first", check), ("slow", lambda: clock.sleep(7) or {})], Deadline(60, clock.monotonic)))
+    assert [row.outcome for row in rows] == [outcome, OK]
+    assert [row.seconds for row in rows] == [0, 7]
+    assert said in rows[0].line()
+    assert bool(rows[0].output) == (outcome == FAILED)
+
+
+def test_a_long_row_goes_on_below():
+    lines = Row("name", OK, 1.0, {f"number {i}": i for i in range(30)}).line().splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 120
+    assert all(line.startswith(" " * 39) for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [([OK, OK], 0), ([OK, NOT_APPLICABLE], 0), ([OK, FAILED], 1), ([OK, NOT_RUN], 1), ([], 1)],
+)
+def test_the_exit_code_says_whether_all_is_ok(outcomes, code):
+    assert exit_code([Row("name", outcome, 1.0) for outcome in outcomes]) == code
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """``bench(plan, gpus, clock)``: one that has a minute."""
+
+    def make(plan=CPU, gpus=0, **clock):
+        return Bench(plan, gpus, tmp_path, Deadline(60, **clock))
+
+    return make
+
+
+def test_a_job_that_fails_hands_on_its_last_lines(bench):
+    with pytest.raises(CheckError, match=r"^mine ended with code 3$") as caught:
+        bench().job("mine", "-c", "print(*range(90), sep='\\n'); raise SystemExit(3)")
+    assert caught.value.output == [str(number) for number in range(30, 90)]
+
+
+WAITING = ("-c", "import threading; print('begun', flush=True); threading.Event().wait()")
+
+
+def test_no_job_begins_that_has_no_time_and_one_that_runs_ends_with_the_deadline(bench):
+    clock = Clock()
+    made = bench(clock=clock.monotonic)
+    clock.now = 61 - jobs.LEAST
+    with pytest.raises(NotRunError, match=r"^no time left$"):
+        made.job("late", *WAITING)
+    assert not made.output("late").exists()
+    moments = iter([60 - jobs.LEAST, 61])
+    made.deadline.clock = moments.__next__
+    with pytest.raises(NotRunError, match=r"^no time left: long was ended after 0 s$"):
+        made.job("long", *WAITING)
+
+
+def test_a_job_that_hangs_fails_and_leaves_time_for_the_others(bench, monkeypatch):
+    made = bench()
+    clock = Clock()
+    clock.then[0.02] = lambda: setattr(clock, "now", jobs.JOB_WITHIN + 1)
+    monkeypatch.setattr(jobs, "time", clock)
+    with pytest.raises(CheckError, match=r"^hanging did not end within 150 s$"):
+        made.job("hanging", *WAITING)
+
+
+def test_a_job_that_does_not_heed_an_interrupt_is_killed(monkeypatch):
+    monkeypatch.setattr(jobs, "GRACE", 0.1)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True) as process:
+        process.stdout.readline()
+        jobs.end(process)
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_a_job_is_killed_with_its_process_group_at_the_moment_that_is_waited_for(bench, tmp_path):
+    os.mkfifo(tmp_path / "held")
+    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    child = f"import signal; held = open({str(tmp_path / 'held')!r}, 'w'); print(flush=True); signal.pause()"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    made = bench()
+    made.killed("mine", "-c", code, when=lambda: bool(made.output("mine").read_text()), environment={})
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""  # the child has it open no more
+    os.close(reader)
+    with pytest.raises(CheckError, match="ended before it could be killed"):
+        made.killed("short", "-c", "", when=lambda: False, environment={})
+
+
+@pytest.mark.parametrize(
+    ("plan", "visible", "count", "expected"),
+    [(GPU, None, 2, "0,1"), (GPU, "3,GPU-5a", 1, "3"), (GPU, "3", 2, "3"), (CPU, "3", 1, "3"), (CPU, None, 1, None)],
+)
+def test_a_job_sees_as_many_cards_as_it_is_to_use(bench, monkeypatch, plan, visible, count, expected):
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environment = bench(plan).environment(count)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == expected
+    assert "RAY_ADDRESS" not in environment
+
+
+def test_cards_are_numbered_where_nobody_chose():
+    assert cards(3) == ["0", "1", "2"]
+
+
+SEEN = {"versions": {"tensorflow": "2.21.0"}, "gpus": [{"device_name": "NVIDIA L4"}], "nvidia_smi": ["NVIDIA L4"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (SEEN, None),
+        ({**SEEN, "nvidia_smi": []}, None),
+        ({**SEEN, "gpus": []}, "nvidia-smi lists NVIDIA L4, but TensorFlow 2.21.0 sees none; install"),
+        ({**SEEN, "gpus": [], "nvidia_smi": []}, "no GPU: neither TensorFlow nor nvidia-smi sees one"),
+    ],
+)
+def test_why_there_is_no_gpu_is_said_in_a_line(found, why):
+    said = why_no_gpu(found)
+    assert (said is None) == (why is None)
+    assert why is None or (why in said and "\n" not in said)
+
+
+WORKER = {"device": "/job:worker/device:GPU:0", "compute_dtype": "float32", "memory_growth": True, "peak_bytes": 2**21}
+LINE = {"val_accuracy": 0.98, "loss": 0.1, "samples_per_second": 1e5, "world_size": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "accuracy", "why"),
+    [
+        ({}, 0.98, None),
+        ({"device": "/job:worker/device:CPU:0"}, 0.98, "the weights are on .*CPU:0, expected a GPU"),
+        ({"compute_dtype": "bfloat16"}, 0.98, "compute in bfloat16, expected float32"),
+        ({"memory_growth": False}, 0.98, "memory growth is off"),
+        ({}, 0.89, "val_accuracy 0.8900, expected at least 0.9"),
+        ({}, float("nan"), "val_accuracy nan"),
+    ],
+)
+def test_a_training_is_judged_by_where_and_how_it_ran_and_what_it_learned(bench, tmp_path, changed, accuracy, why):
+    run = Run(tmp_path, [{**LINE, "val_accuracy": accuracy}], {**WORKER, **changed})
+    if why is None:
+        assert trained(bench(GPU), run, "mnist_mlp", "float32")["peak MiB"] == 2
+        return
+    with pytest.raises(CheckError, match=why):
+        trained(bench(GPU), run, "mnist_mlp", "float32")
+
+
+CURVE = [{"val_accuracy": 0.9, "loss": 0.5}, {"val_accuracy": 0.95, "loss": 0.2}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, None),
+        ({"val_accuracy": 0.955, "loss": 0.21}, None),
+        ({"val_accuracy": 0.97}, "val_accuracy differs by 0.02, at most 0.01"),
+        ({"loss": 0.25}, "the loss differs by the share 0.25"),
+        ({"loss": float("nan")}, "the loss differs by the share nan"),
+    ],
+)
+def test_trainings_are_the_same_within_rounding(changed, why):
+    ours = [CURVE[0], {**CURVE[1], **changed}]
+    if why is None:
+        assert all(value <= 0.051 for value in same_training(ours, CURVE).values())
+        return
+    with pytest.raises(CheckError, match=why):
+        same_training(ours, CURVE)
+
+
+def test_a_training_of_fewer_epochs_is_another():
+    with pytest.raises(CheckError, match="1 epochs, expected 2"):
+        same_training(CURVE[:1], CURVE)
+
+
+def test_probabilities_are_the_same_within_their_bound():
+    logits = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0]], np.float32)
+    tilted = logits + np.array([[0, 0, 0], [0, 1e-3, 0]], np.float32)
+    found = same_probabilities(tilted, logits, 1e-3)
+    assert 0 < found["probabilities differ by"] < 1e-5
+    assert found["labels that differ"] == 0
+    assert same_probabilities(logits + 7, logits, 1e-6)["probabilities differ by"] < 1e-6
+    for wrong, why in (
+        (logits[:, ::-1], "differ by 0.9"),
+        (logits * np.nan, "by nan"),
+        (logits[:1], r"shape \(1, 3\)"),
+    ):
+        with pytest.raises(CheckError, match=why):
+            same_probabilities(wrong, logits, 1e-3)
+
+
+@pytest.mark.parametrize(("times", "most"), [([], 0), ([(0, 2), (2, 3)], 1), ([(0, 3), (1, 4), (2, 5), (4, 6)], 3)])
+def test_trials_at_a_time(times, most):
+    assert at_a_time(times) == most
+
+
+@pytest.mark.parametrize(("said", "joined"), [("", False), ("nranks 1", False), ("rank 0 nranks 2 cudaDev 0", True)])
+def test_nccl_is_believed_by_its_own_log(tmp_path, said, joined):
+    (tmp_path / "machine.17").write_text(f"NCCL INFO comm 0x5 {said} - Init COMPLETE\n")
+    assert nccl_joined(tmp_path) == joined
+
+
+def test_what_cannot_be_asked_is_told_apart_from_what_is_missing(bench):
+    with pytest.raises(NotApplicableError, match="takes two cards"):
+        two_workers(bench(GPU, gpus=1), 1.0)
+    with pytest.raises(NotRunError, match="needs the run mnist_cnn_float32"):
+        two_workers(bench(GPU, gpus=2), 1.0)
+    with pytest.raises(NotRunError, match="needs the run mnist_mlp_float32"):
+        evaluation(bench())
+
+
+def test_an_interrupt_leaves_what_was_found_so_far(tmp_path, monkeypatch, capsys):
+    checks = [("first", lambda: {"speed": 7}), ("second", raising(KeyboardInterrupt())), ("third", dict)]
+    monkeypatch.setattr(gpu_check, "look", lambda: SEEN)
+    monkeypatch.setattr(gpu_check, "checks", lambda bench, machine: checks)
+    assert gpu_check.main(["--json", str(tmp_path / "it.json")]) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].split() == ["first", "ok", "0.0", "s", "speed", "7"]
+    assert lines[1].startswith("interrupted; 1 checks")
+    written = json.loads((tmp_path / "it.json").read_text())
+    assert written["ok"] is False
+    assert [row["name"] for row in written["rows"]] == ["first"]
+
+
+@pytest.mark.e2e
+def test_without_a_gpu_it_says_so_in_a_line_and_ends_with_2(tmp_path):
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    words = ["--json", str(tmp_path / "it.json")]
+    done = subprocess.run([*COMMAND, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("no GPU: ")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.e2e
+@pytest.mark.long
+@pytest.mark.limit(1300)
+def test_all_checks_pass_on_a_processor(tmp_path):
+    words = ["--device", "cpu", "--json", str(tmp_path / "it.json")]
+    done = subprocess.run([*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, timeout=1250)
+    written = json.loads((tmp_path / "it.json").read_text())
+    rows = {row["name"]: row for row in written["rows"]}
+    wrong = {name: row for name, row in rows.items() if row["outcome"] not in (OK, NOT_APPLICABLE)}
+    assert not wrong, done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name, row in rows.items() if row["outcome"] != OK] == ["two workers, a card each, NCCL"]
+    assert len(rows) == 12
+    killed = rows["killed, and continued"]["measured"]
+    assert killed["went on"].startswith("after epoch ")
+    assert killed["val_accuracy differs by"] == killed["loss by the share"] == 0
+    assert rows["two workers, half a card each"]["measured"]["loss by the share"] < 1e-3
+    assert rows["mnist_cnn, XLA"]["measured"]["clusters compiled"] > 0
