@@ -4,9 +4,8 @@
 
 Real jobs, one after another: the MLP and the CNN on MNIST in float32 and bfloat16 and with XLA, two workers (with two
 cards by NCCL, and on halves of one without), an evaluation against the CPU's, a job that is killed and goes on, and a
-search whose trials share a card. A row each: what was measured, or why not. Please send the table back, or the file of
-``--json``, which holds the last lines of what failed as well; there are no names of this machine or of its users in the
-table.
+search whose trials share a card. A row each: what was measured, or why not. Please send all that is printed, or the
+file of ``--json``, which holds the last lines of what failed in the place of the screen.
 
 Exit codes: 0 all that could be asked is ok; 1 something is not, or there was no time for it; 2 no GPU; 130 interrupted.
 """
@@ -53,10 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(missing, file=sys.stderr)
         return NO_GPU
     rows: list[Row] = []
+    try:  # before the eight minutes, to see that it can be written
+        write(arguments.json, content(arguments.device, machine, rows, interrupted=True))
+    except OSError as error:
+        parser.error(f"--json: {error}")
     interrupted = run(plan, machine, deadline, rows)
     print(summary(rows, interrupted))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(content(arguments.device, machine, rows, interrupted), indent=2) + "\n")
+    if not arguments.json:
+        print(last_lines(rows), end="")
+    write(arguments.json, content(arguments.device, machine, rows, interrupted))
     return INTERRUPTED if interrupted else exit_code(rows)
 
 
@@ -81,10 +85,21 @@ def summary(rows: Sequence[Row], interrupted: bool) -> str:
     return f"{'interrupted; ' if interrupted else ''}{len(rows)} checks in {seconds:.0f} s: {told or 'none ended'}"
 
 
+def last_lines(rows: Sequence[Row]) -> str:
+    """What the jobs of checks that did not end well have said last."""
+    texts = [f"\n{row.name}:\n" + "".join(f"  {line}\n" for line in row.output) for row in rows if row.output]
+    return "".join(texts)
+
+
 def content(device: str, machine: dict[str, Any], rows: Sequence[Row], interrupted: bool) -> dict[str, Any]:
     """Of the JSON."""
     whole = not interrupted and exit_code(rows) == 0
     return {"schema": 1, "device": device, "ok": whole, "machine": machine, "rows": [asdict(row) for row in rows]}
+
+
+def write(path: Path | None, found: dict[str, Any]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -282,6 +282,26 @@ def test_an_interrupt_leaves_what_was_found_so_far(tmp_path, monkeypatch, capsys
     assert [row["name"] for row in written["rows"]] == ["first"]
 
 
+def test_without_a_file_for_them_the_last_lines_of_what_failed_are_printed(tmp_path, monkeypatch, capsys):
+    checks = [("first", raising(CheckError("it ended", ["no libdevice", "aborted"]))), ("second", dict)]
+    monkeypatch.setattr(gpu_check, "look", lambda: SEEN)
+    monkeypatch.setattr(gpu_check, "checks", lambda bench, machine: checks)
+    assert gpu_check.main([]) == 1
+    assert capsys.readouterr().out.endswith("1 failed, 1 ok\n\nfirst:\n  no libdevice\n  aborted\n")
+    assert gpu_check.main(["--json", str(tmp_path / "it.json")]) == 1
+    assert "libdevice" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "it.json").read_text())["rows"][0]["output"] == ["no libdevice", "aborted"]
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "look", lambda: SEEN)
+    monkeypatch.setattr(gpu_check, "checks", lambda bench, machine: pytest.fail("something was checked"))
+    with pytest.raises(SystemExit) as ended:
+        gpu_check.main(["--json", str(tmp_path / "nowhere" / "it.json")])
+    assert ended.value.code == 2
+    assert "--json: " in capsys.readouterr().err
+
+
 @pytest.mark.e2e
 def test_without_a_gpu_it_says_so_in_a_line_and_ends_with_2(tmp_path):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}

@@ -114,7 +114,7 @@ def two_workers(bench: Bench, share: float) -> Measured:
 
 def nccl_joined(log: Path) -> bool:
     """Whether what NCCL has written into a folder tells of two that it joined."""
-    return any("nranks 2" in file.read_text(errors="replace") for file in log.iterdir())
+    return any("nranks 2" in file.read_text(errors="replace").lower() for file in log.iterdir())
 
 
 def evaluation(bench: Bench) -> Measured:
