@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"error: TensorFlow cannot be asked for GPUs: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     missing = why_no_gpu(machine) if plan.gpu else None
     if missing:
         print(missing, file=sys.stderr)
@@ -103,5 +105,6 @@ def write(path: Path | None, found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was found so far is kept
+    for one in (signal.SIGINT, signal.SIGTERM):  # as Ctrl-C, also where a shell's & lets that be ignored
+        signal.signal(one, signal.default_int_handler)
     sys.exit(main())

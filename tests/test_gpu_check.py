@@ -17,7 +17,7 @@ from benchmarks import gpu_check
 from benchmarks.gpu import jobs
 from benchmarks.gpu.agreement import same_probabilities, same_training
 from benchmarks.gpu.bench import Bench, Plan, Run
-from benchmarks.gpu.checks import at_a_time, evaluation, nccl_joined, trained, two_workers
+from benchmarks.gpu.checks import HALF, SHARE, at_a_time, evaluation, nccl_joined, trained, two_workers
 from benchmarks.gpu.machine import cards, why_no_gpu
 from benchmarks.gpu.rows import (
     FAILED,
@@ -32,6 +32,8 @@ from benchmarks.gpu.rows import (
     exit_code,
     rows_of,
 )
+from nn_train.config.cli import parse_arguments
+from nn_train.prediction.arguments import read_arguments
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "benchmarks.gpu_check"]
@@ -131,16 +133,37 @@ def test_a_job_that_does_not_heed_an_interrupt_is_killed(monkeypatch):
         assert process.returncode == -signal.SIGKILL
 
 
-def test_a_job_is_killed_with_its_process_group_at_the_moment_that_is_waited_for(bench, tmp_path):
+@pytest.fixture
+def held(tmp_path):
+    """The code of a process that waits for ever, and what returns when there is none of it any more."""
     os.mkfifo(tmp_path / "held")
     reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-    child = f"import signal; held = open({str(tmp_path / 'held')!r}, 'w'); print(flush=True); signal.pause()"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    made = bench()
-    made.killed("mine", "-c", code, when=lambda: bool(made.output("mine").read_text()), environment={})
-    os.set_blocking(reader, True)
-    assert os.read(reader, 1) == b""  # the child has it open no more
+
+    def wait_for_its_end():
+        os.set_blocking(reader, True)
+        assert os.read(reader, 1) == b""  # nobody has it open to write
+
+    yield (
+        f"import signal; held = open({str(tmp_path / 'held')!r}, 'w'); print(flush=True); signal.pause()",
+        wait_for_its_end,
+    )
     os.close(reader)
+
+
+def test_what_a_job_leaves_of_its_process_group_is_killed(bench, held):
+    code, wait_for_its_end = held
+    child = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)"
+    bench().job("mine", "-c", f"{start}.stdout.readline()")
+    wait_for_its_end()
+
+
+def test_a_job_is_killed_with_its_process_group_at_the_moment_that_is_waited_for(bench, held):
+    code, wait_for_its_end = held
+    made = bench()
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    made.killed("mine", "-c", start, when=lambda: bool(made.output("mine").read_text()), environment={})
+    wait_for_its_end()
     with pytest.raises(CheckError, match="ended before it could be killed"):
         made.killed("short", "-c", "", when=lambda: False, environment={})
 
@@ -157,6 +180,16 @@ def test_a_job_sees_as_many_cards_as_it_is_to_use(bench, monkeypatch, plan, visi
     environment = bench(plan).environment(count)
     assert environment.get("CUDA_VISIBLE_DEVICES") == expected
     assert "RAY_ADDRESS" not in environment
+
+
+@pytest.mark.parametrize("share", [1.0, HALF, SHARE])
+def test_the_jobs_take_what_they_are_given(bench, share):
+    made = bench(GPU, gpus=2)
+    config = parse_arguments(made.training("mine", "mnist_mlp", workers=2, share=share)[2:]).config
+    assert (config.scaling.use_gpu, config.scaling.gpus_per_worker, config.scaling.num_workers) == (True, share, 2)
+    assert config.train.epochs == GPU.epochs
+    words = ["--runs", "a", "--output", "b", *made.scaling(share)]
+    assert read_arguments(words).scaling.gpus_per_worker == share
 
 
 def test_cards_are_numbered_where_nobody_chose():

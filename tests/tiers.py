@@ -31,8 +31,8 @@ class Tier:
 
 TIERS = {
     "quick": Tier("not (tf or dist or ray or e2e or browser or long or launch)", ray_workers=0, tensorflow=0),
-    "test": Tier("not (long or launch)", ray_workers=140, tensorflow=85),
-    "long": Tier("long and not launch", ray_workers=530, tensorflow=240),
+    "test": Tier("not (long or launch)", ray_workers=140, tensorflow=86),
+    "long": Tier("long and not launch", ray_workers=565, tensorflow=257),
     "launch": Tier("launch", ray_workers=100, tensorflow=100),
 }
 
@@ -48,7 +48,13 @@ SCENARIOS = {f"tests/runs/test_{name}.py" for name in ("callbacks", "checkpoints
 SCENARIOS |= {f"tests/engine/test_{name}.py" for name in ("collectives", "indexed", "loop")}
 TWO_NODES = "tests/training/two_nodes/"  # and these for the same Ray
 # Of the long tier, by minutes.
-LONGEST = (TWO_NODES, "tests/search/test_search_on_ray.py", "tests/test_readme.py", "tests/storage/test_s3_jobs.py")
+LONGEST = (
+    TWO_NODES,
+    "tests/search/test_search_on_ray.py",
+    "tests/test_readme.py",
+    "tests/test_gpu_check.py",
+    "tests/storage/test_s3_jobs.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

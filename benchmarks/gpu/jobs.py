@@ -58,7 +58,6 @@ class Jobs:
             if process.poll() is not None:
                 raise CheckError(f"{name} ended before it could be killed", self.said(name)[-LAST_LINES:])
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
     def wait(self, name: str, done: Callable[[], bool]) -> None:
         """Until it is done. CheckError after ``JOB_WITHIN``, NotRunError after the deadline."""
@@ -109,15 +108,14 @@ class Jobs:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a job's process group where it has not ended, and kill it where that does not end it."""
-    if process.poll() is not None:
-        return
+    """Interrupt a job's process group where it has not ended, and kill what is left of it, such as Ray's agents."""
     try:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=GRACE)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=GRACE)
     except subprocess.TimeoutExpired:
         pass
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):  # nothing is
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
