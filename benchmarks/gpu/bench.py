@@ -100,18 +100,8 @@ class Bench(Jobs):
         """The arguments of Python for a training."""
         fixed = ["--name", name, "--run.storage_path", str(self.folder), "--train.epochs", str(self.plan.epochs)]
         told = ["--train.callbacks", "benchmarks.gpu.worker_report:build", "--scaling.num_workers", str(workers)]
-        return [
-            "-m",
-            "jobs.train",
-            "--config",
-            preset,
-            *fixed,
-            *told,
-            *self.data,
-            *self.scaling(share),
-            *words,
-            VERBOSE,
-        ]
+        command = ["-m", "jobs.train", "--config", preset, *fixed, *told, *self.data, *self.scaling(share)]
+        return [*command, *words, VERBOSE]
 
 
 def few_examples(count: int, folder: Path) -> Path:
