@@ -1,7 +1,8 @@
 """Events from the workers to the person at the prompt.
 
-Workers report through Ray Train; its controller, which runs on the driver's machine, passes each event on
-through a socket in the file system. No extra process, no port, no log scraping.
+Workers report through Ray Train; its controller, which runs in the driver, passes each event on through a socket in the
+file system: Ray Train sends the controller's callbacks to the workers too, and a path survives that. No extra process,
+no port, no log scraping.
 """
 
 from __future__ import annotations

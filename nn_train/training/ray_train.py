@@ -28,7 +28,7 @@ from nn_train.runs.draining import DrainedError, is_asked_to_drain
 from nn_train.runs.record import read_finished
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import Job, WorkerContext, run_worker
-from nn_train.training.announcements import AnnounceWorkers, ForwardReports
+from nn_train.training.announcements import BEGUN, AnnounceWorkers, ForwardReports
 from nn_train.training.event_socket import event_listener, send
 from nn_train.training.failures import HungError, advice_for, as_lost_worker, cause_of, describe_losses, loss_text
 from nn_train.training.rendezvous import MwmsConfig, begun_before
@@ -73,6 +73,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     check_shared(jobs[0].folder, config.scaling)
     parcel = pack([name for job in jobs for name in names_in(job.config)])
     scratch = scratch_folder()
+    BEGUN.clear()
     with event_listener(on_event) as address:
         tell = functools.partial(send, address)
         trainer = Trainer(
@@ -98,13 +99,11 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
             with no_group_left():
                 trainer.fit()
         except KeyboardInterrupt:
-            trainer.abort()
             again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
             raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             raise explain(error, unfinished(jobs), config.run.max_failures) from error
         finally:
-            trainer.close()
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -112,13 +111,13 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
 def no_group_left() -> Iterator[None]:
     """Remove the placement groups that a failed run leaves.
 
-    Ray removes a group when both the actor and the job that made it are gone. A controller that was killed would
-    otherwise hold its CPUs until this process ends, and the next run in it would wait for them.
+    Ray removes a group when the job that made it is gone. A run that was interrupted while it started would otherwise
+    hold its CPUs until this process ends, and the next run in it would wait for them.
     """
     known = set(ray.util.placement_group_table())
     try:
         yield
-    except Exception:  # not KeyboardInterrupt: then the controller is told to stop
+    except BaseException:
         with contextlib.suppress(ray.exceptions.RayError):  # Ray itself may be what failed
             for key in set(ray.util.placement_group_table()) - known:
                 ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(key))))

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import os
 import threading
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
-import ray
+from ray.exceptions import RayError
+from ray.runtime_context import RuntimeContext
 from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.metrics import ControllerMetricsCallback, WorkerMetricsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
@@ -81,10 +82,19 @@ class Workers(WorkerGroup):
         finally:
             timer.cancel()
 
+    def _init_train_context_on_workers(self, *arguments: object, **named: object) -> None:
+        """Without a handle of the controller, which is no actor. Only what we do not use asks it."""
+        with outside_actors():
+            super()._init_train_context_on_workers(*arguments, **named)
+
 
 class Controller(TrainController):
     """Ray Train's controller with settings that it reads from the environment, which stay out of the workers' one:
-    a worker with an environment of its own cannot be one of the processes that Ray has started in advance."""
+    a worker with an environment of its own cannot be one of the processes that Ray has started in advance.
+
+    It runs in the driver, where Ray Train's is an actor: on the same machine, but in a process that takes 1.5 s of a
+    processor to start and one of those that Ray has started for the workers.
+    """
 
     worker_group_cls = Workers
 
@@ -92,6 +102,7 @@ class Controller(TrainController):
         settings = {
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2 s by default: felt at the end of every run
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process of its own for what RoomPolicy does
+            "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",  # it would set up the driver's logging
         }
         given = {name: value for name, value in settings.items() if name not in os.environ}
         os.environ.update(given)
@@ -101,6 +112,13 @@ class Controller(TrainController):
         finally:
             for name in given:
                 del os.environ[name]
+
+    def end_workers(self) -> None:
+        """After an interrupt: whatever state this was left in, no worker may stay."""
+        group = self.get_worker_group()
+        if group is not None and group.has_started():
+            with contextlib.suppress(RayError):  # Ray itself may be what failed
+                group.abort()
 
     async def _step(self) -> Any:
         """End what is left of the last workers before the room for the next ones is looked at, not after."""
@@ -112,7 +130,7 @@ class Controller(TrainController):
 
 
 class Trainer(DataParallelTrainer):
-    """Starts the controller above.
+    """Runs the controller above.
 
     Args:
         scaling: the job's.
@@ -130,24 +148,42 @@ class Trainer(DataParallelTrainer):
         return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
 
     def _initialize_and_run_controller(self, **arguments: object) -> Any:
-        """Start ``Controller`` in the place of Ray Train's and wait for it; Ctrl-C stays a KeyboardInterrupt."""
+        """Run ``Controller`` to its end; Ctrl-C stays a KeyboardInterrupt, and stops the workers."""
         arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
         arguments["scaling_policy"] = RoomPolicy(self.scaling_config, self.scaling, self.tell, self.is_local)
-        here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
-        given = get_env_vars_to_propagate()
-        environment = {"runtime_env": {"env_vars": given}} if given else {}
-        placed = ray.remote(num_cpus=0, label_selector=here, **environment)(Controller)
-        self.controller = placed.remote(**arguments)
-        ray.get(self.controller.run.remote())
-        return ray.get(self.controller.get_result.remote())
+        controller = Controller(**arguments)
+        try:
+            run_here(controller.run())
+        except BaseException:
+            controller.end_workers()
+            raise
+        return controller.get_result()
 
-    def close(self) -> None:
-        """End the controller's process, also where an error that is still looked at keeps a handle of it."""
-        with contextlib.suppress(AttributeError, ray.exceptions.RayError):
-            ray.kill(self.controller)
 
-    def abort(self) -> None:
-        """Stop the workers and the controller."""
-        # AttributeError: not started yet; RayError: the controller ends itself by the abort.
-        with contextlib.suppress(AttributeError, ray.exceptions.RayError):
-            ray.get(self.controller.abort.remote(), timeout=10)
+def run_here(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what a coroutine does, also where this thread runs an event loop already, as in a notebook.
+
+    ``asyncio.run`` would refuse that, and keep an interrupt until the coroutine waits for something.
+    """
+    outer = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    try:
+        loop.run_until_complete(task)
+    finally:
+        task.cancel()  # where it was interrupted while it waited
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+        asyncio._set_running_loop(outer)
+
+
+@contextlib.contextmanager
+def outside_actors() -> Iterator[None]:
+    """Meanwhile Ray says None where one asks for the actor that one is in, and does not raise an error."""
+    kept = RuntimeContext.current_actor
+    RuntimeContext.current_actor = None
+    try:
+        yield
+    finally:
+        RuntimeContext.current_actor = kept

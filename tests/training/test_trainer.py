@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import os
+import signal
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
-import ray
+from ray.exceptions import ActorDiedError
 from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
 from ray.train.v2._internal.callbacks.metrics import WorkerMetricsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -20,6 +24,7 @@ from nn_train.config import config_from_dict
 from nn_train.runs.worker import Job
 from nn_train.storage.folder import ResultsFolder
 from nn_train.training import ray_train, trainer
+from nn_train.training.announcements import BEGUN
 from nn_train.training.trainer import Controller, Trainer, Workers, guarded_worker
 
 INTERVAL, WATCHER = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
@@ -95,20 +100,103 @@ def test_callbacks_that_cost_time_or_move_the_workers_are_left_out(monkeypatch, 
     assert made._create_default_callbacks() == (given[3:] if is_local else given[2:])
 
 
-def test_the_controllers_process_is_ended_with_the_run(monkeypatch):
-    killed = []
-    monkeypatch.setattr(ray, "kill", killed.append)
+class Interrupted:
+    """A controller whose workers were in the midst of their work when the interrupt came."""
+
+    def __init__(self, **arguments):
+        self.ended = []
+        CONTROLLERS.append(self)
+
+    async def run(self):
+        raise KeyboardInterrupt
+
+    def end_workers(self):
+        self.ended.append("workers")
+
+
+CONTROLLERS: list[Interrupted] = []
+
+
+def test_an_interrupt_ends_the_workers(monkeypatch):
+    monkeypatch.setattr(trainer, "Controller", Interrupted)
+    for name in ("RetryLostWorkers", "RoomPolicy"):
+        monkeypatch.setattr(trainer, name, lambda *given: None)
     made = object.__new__(Trainer)
-    made.close()  # not started yet
-    made.controller = "controller"
-    made.close()
-    assert killed == ["controller"]
+    made.run_config = SimpleNamespace(failure_config=None)
+    made.scaling_config = made.scaling = made.tell = made.is_local = None
+    with pytest.raises(KeyboardInterrupt):
+        made._initialize_and_run_controller()
+    assert CONTROLLERS.pop().ended == ["workers"]
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_fails_after_an_interrupt_does_not_hide_it(started):
+    called = []
+
+    class Group:
+        def has_started(self):
+            return started
+
+        def abort(self):
+            called.append("abort")
+            raise ActorDiedError
+
+    controller = object.__new__(Controller)
+    for controller._worker_group in (None, Group()):
+        controller.end_workers()
+    assert called == ["abort"] * started
+
+
+def test_a_controller_runs_where_an_event_loop_runs_already():
+    async def inner(seen):
+        await asyncio.sleep(0)
+        seen.append(asyncio.get_running_loop())
+
+    async def outer():
+        seen = [asyncio.get_running_loop()]
+        trainer.run_here(inner(seen))
+        seen.append(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        return seen
+
+    first, within, after = asyncio.run(outer())
+    assert first is after
+    assert within is not first
+
+
+@pytest.fixture
+def interruptible():
+    """This process is interrupted as one that a person started: a lane's ignores it."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, kept)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_reaches_who_waits_and_leaves_nothing(caplog, waits):
+    ended = []
+
+    async def work():
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+        try:
+            if waits:
+                await asyncio.sleep(3600)
+            await asyncio.sleep(0)
+            threading.Event().wait(3600)  # as ``ray.get`` does, which knows nothing of the loop
+        finally:
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run_here(work())
+    gc.collect()
+    assert ended == [True]
+    assert not caplog.records  # of a task that was destroyed while it was pending
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_interrupted_run_stops_its_workers_and_says_how_it_goes_on(tmp_path, monkeypatch, overwrite):
-    called = []
-
+def test_an_interrupted_run_says_how_it_goes_on(tmp_path, monkeypatch, overwrite):
     class Interrupted:
         def __init__(self, *given, **named):
             pass
@@ -116,19 +204,14 @@ def test_an_interrupted_run_stops_its_workers_and_says_how_it_goes_on(tmp_path, 
         def fit(self):
             raise KeyboardInterrupt
 
-        def abort(self):
-            called.append("abort")
-
-        def close(self):
-            called.append("close")
-
     for name in ("check_placeable", "check_shared"):
         monkeypatch.setattr(ray_train, name, lambda *given: None)
     monkeypatch.setattr(ray_train, "no_group_left", contextlib.nullcontext)
     monkeypatch.setattr(ray_train, "Trainer", Interrupted)
     config = config_from_dict({"run": {"overwrite": overwrite}})
     job = Job(config, ResultsFolder(str(tmp_path), "run"), ("test",), time.time())
+    BEGUN.add("a run of a training before, in this process")
     again = "the same command" + (" without --run.overwrite" if overwrite else "")
     with pytest.raises(KeyboardInterrupt, match=f"run goes on from the last checkpoint with {again}.$"):
         ray_train.run_on_ray([job], print, verbose=False)
-    assert called == ["abort", "close"]
+    assert not BEGUN
