@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from nn_train.evaluation import merge_shards, store_predictions
 from nn_train.prediction.mistaken_images import Images
 from nn_train.prediction.scorer import score
 from nn_train.prediction.workers import answers, start_workers
-from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs, render
+from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import MODEL, RESULT
 from nn_train.storage.lease import hold
@@ -58,6 +59,8 @@ def evaluate_runs(
         asked = (run_dirs, searches, source)
         images = predict_all(*asked, output, workers, say, verbose) if run_dirs or searches else None
         say("writing the report")
+        from nn_train.report.render import render
+
         return render(load_inputs(output), output, images=images)
 
 
@@ -98,6 +101,7 @@ def predict_all(
                 for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))
+            importlib.import_module("nn_train.report.render")  # two seconds, while the workers start
             if len(pending) > 1:
                 images |= gather(*pending.pop(0), output, say)
         for waiting in pending:

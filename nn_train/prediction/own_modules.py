@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nn_train.config.given import kept
 from nn_train.config.given_digest import HERE
@@ -11,7 +11,9 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.python_source import find_source
 from nn_train.errors import RequestError
 from nn_train.ray_cluster.parcels import pack
-from nn_train.report.inputs.run_folders import RunFiles
+
+if TYPE_CHECKING:
+    from nn_train.report.inputs.run_folders import RunFiles
 
 
 def parcel_for(runs: Sequence[RunFiles], needed: Sequence[str] = (), sources: Sequence[str] = ()) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 from headless_browser import Browser, find_browser
 from report_folders import HOSTILE, evaluate_runs, some_images, some_predictions, write_run, write_search
 
-from nn_train.report import load_inputs, render
+from nn_train.report import load_inputs
+from nn_train.report.render import render
 
 
 @pytest.fixture(scope="session")

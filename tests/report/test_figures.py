@@ -12,10 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from report_folders import evaluate_runs, write_run
 
-from nn_train.report import load_inputs, render
+from nn_train.report import load_inputs
 from nn_train.report.figures.palette import CSS_VARIABLES, DARK_HUES, HUES
 from nn_train.report.figures.panel import cut, drawn_rows, logarithmic
 from nn_train.report.figures.svg import draw, for_page
+from nn_train.report.render import render
 
 # Severity 1 of G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A Physiologically-based Model for Simulation
 # of Color Vision Deficiency", 2009; applied to linear RGB.

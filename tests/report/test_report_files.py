@@ -22,7 +22,8 @@ from sklearn.metrics import roc_curve
 from benchmarks.check_report import check_report
 from benchmarks.check_report import main as check_main
 from nn_train.evaluation.scores import log_odds
-from nn_train.report import load_inputs, render
+from nn_train.report import load_inputs
+from nn_train.report.render import render
 
 FILES = (
     "report.html", "README.md", "metrics.json", "confusion.csv", "curves.csv", "calibration.csv", "history.csv",
@@ -49,7 +50,7 @@ def test_the_report_does_not_depend_on_hash_order_or_folder(report: Path, tmp_pa
     for name in FILES[:1] + FILES[2:4]:
         (again / name).unlink()
     code = (
-        "import sys, pathlib; from nn_train.report import load_inputs, render;"
+        "import sys, pathlib; from nn_train.report import load_inputs; from nn_train.report.render import render;"
         "folder = pathlib.Path(sys.argv[1]); render(load_inputs(folder), folder)"
     )
     root = Path(__file__).parents[2]

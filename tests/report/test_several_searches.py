@@ -11,8 +11,9 @@ from report_folders import HOSTILE, write_run, write_search
 from report_readers import Reader, contents, read_csv
 
 from benchmarks.check_report import check_report
-from nn_train.report import collect_runs, load_inputs, render
+from nn_train.report import collect_runs, load_inputs
 from nn_train.report.inputs.search_results import load_search
+from nn_train.report.render import render
 
 
 def test_a_report_of_two_searches_is_the_same_when_made_again_from_its_folder(

@@ -16,7 +16,8 @@ from report_folders import evaluate_runs, for_each_run, some_images, some_pixels
 from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
-from nn_train.report import collect_runs, load_inputs, render
+from nn_train.report import collect_runs, load_inputs
+from nn_train.report.render import render
 from nn_train.report.summary import summarise
 
 
