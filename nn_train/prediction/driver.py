@@ -20,6 +20,7 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import MODEL, RESULT
 from nn_train.storage.lease import hold
 
+RENDER = "nn_train.report.render"
 Say = Callable[[str], None]
 
 
@@ -86,7 +87,7 @@ def predict_all(
 
     others = [] if source is None or not is_entry_point(source) else [source]
     parcel = parcel_for(records, needed=["data"] if source is None else [], sources=others)
-    with ray_session(verbose):
+    with ray_session(verbose, [RENDER]):
         import ray
 
         check_placeable(scaling)
@@ -101,7 +102,7 @@ def predict_all(
                 for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))
-            importlib.import_module("nn_train.report.render")  # two seconds, while the workers start
+            importlib.import_module(RENDER)  # where it was not: two seconds, in which the workers start
             if len(pending) > 1:
                 images |= gather(*pending.pop(0), output, say)
         for waiting in pending:

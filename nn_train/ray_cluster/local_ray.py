@@ -6,8 +6,9 @@ Without what only a person who looks at a cluster needs.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
@@ -18,13 +19,20 @@ import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
 LOOK_EVERY = 0.02  # seconds
+LET_ALONE = 0.25  # seconds; a raylet whose store has no core at once looks for it again after a second
 LOOK_FOR = 30.0
 
 
 class LocalNode(ray_node.Node):
-    """Ray's processes without the API server (the dashboard), the monitor of the autoscaler and that of the logs."""
+    """Ray's processes without the API server (the dashboard), the monitor of the autoscaler and that of the logs.
+
+    Attributes:
+        include_log_monitor: with that one.
+        imports: modules to import while they start.
+    """
 
     include_log_monitor = False
+    imports: Sequence[str] = ()
 
     def __init__(self, ray_params: Any = None, **named: Any) -> None:
         ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
@@ -40,6 +48,10 @@ class LocalNode(ray_node.Node):
     def start_ray_processes(self) -> None:
         """Return once the raylet is known to the GCS: Ray would look for it at once, and then a second later."""
         super().start_ray_processes()
+        if self.imports:  # this process has nothing else to do meanwhile
+            time.sleep(LET_ALONE)
+        for name in self.imports:
+            importlib.import_module(name)
         state = ray_state.GlobalState()
         state._initialize_global_state(
             GcsClientOptions.create(self.gcs_address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False)
@@ -49,16 +61,16 @@ class LocalNode(ray_node.Node):
             time.sleep(LOOK_EVERY)
 
 
-class LocalNodeWithLogs(LocalNode):
-    """One whose processes' output is passed on to the driver."""
+def start(with_logs: bool, imports: Sequence[str] = (), **options: object) -> None:
+    """``ray.init`` of a local Ray; ``ray.shutdown`` stops it.
 
-    include_log_monitor = True
-
-
-def start(with_logs: bool, **options: object) -> None:
-    """``ray.init`` of a local Ray; ``ray.shutdown`` stops it. ``with_logs``: needed for ``log_to_driver``."""
+    Args:
+        with_logs: needed for ``log_to_driver``.
+        imports: modules that the caller is to need, imported meanwhile.
+        options: of ``ray.init``.
+    """
     kept = ray_node.Node
-    ray_node.Node = LocalNodeWithLogs if with_logs else LocalNode
+    ray_node.Node = type("LocalNode", (LocalNode,), {"include_log_monitor": with_logs, "imports": imports})
     try:
         # "local" never joins a Ray that somebody left running on this machine.
         ray.init(address="local", include_dashboard=False, **options)

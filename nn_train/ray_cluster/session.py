@@ -6,17 +6,18 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nn_train.errors import RequestError
 
 
 @contextlib.contextmanager
-def ray_session(verbose: bool) -> Iterator[None]:
+def ray_session(verbose: bool, imports: Sequence[str] = ()) -> Iterator[None]:
     """A Ray to run on: the one already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
 
-    A local Ray is stopped at the end; a cluster is only left.
+    A local Ray is stopped at the end; a cluster is only left. While a local one starts, ``imports`` are imported:
+    modules that the caller is to need.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
     if not verbose:
@@ -35,7 +36,7 @@ def ray_session(verbose: bool) -> Iterator[None]:
         with local_ray.loopback_kept():
             ray.init(**options)
     else:
-        local_ray.start(with_logs=verbose, **options)
+        local_ray.start(with_logs=verbose, imports=imports, **options)
     try:
         yield
     finally:

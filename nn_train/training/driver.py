@@ -90,7 +90,7 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
         def say(text: str) -> None:
             on_event(Waiting(text))
 
-        with hold([folder for _, folder in work], say), ray_session(verbose):
+        with hold([folder for _, folder in work], say), ray_session(verbose, ["nn_train.training.ray_train"]):
             for config, folder in work:
                 existing_run(folder, config)  # again: until now another job could write there
             from nn_train.runs.worker import Job
