@@ -59,8 +59,15 @@ def test_the_report_does_not_depend_on_hash_order_or_folder(report: Path, tmp_pa
     assert contents(again) == contents(report)
 
 
-def test_importing_the_report_needs_neither_tensorflow_nor_ray() -> None:
-    code = "import sys, nn_train.report; print(sorted({'tensorflow', 'keras', 'ray'} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        ("nn_train.report.render", "tensorflow keras ray"),
+        ("nn_train.prediction.scorer", "tensorflow keras matplotlib sklearn pandas scipy.stats"),  # each worker's
+    ],
+)
+def test_who_writes_the_report_and_who_predicts_import_only_what_they_use(module: str, spared: str) -> None:
+    code = f"import sys, {module}; print(sorted({set(spared.split())} & set(sys.modules)))"
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
