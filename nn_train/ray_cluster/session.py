@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,16 +33,37 @@ def ray_session(verbose: bool, imports: Sequence[str] = ()) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "configure_logging": True}
     from nn_train.ray_cluster import local_ray
 
-    if address := os.environ.get("RAY_ADDRESS"):
-        check_reachable(address)
-        with local_ray.loopback_kept():
-            ray.init(**options)
-    else:
-        local_ray.start(with_logs=verbose, imports=imports, **options)
     try:
+        if address := os.environ.get("RAY_ADDRESS"):
+            check_reachable(address)
+            with local_ray.loopback_kept(), interrupted_afterwards():
+                ray.init(**options)
+        else:
+            with interrupted_afterwards():
+                local_ray.start(with_logs=verbose, imports=imports, **options)
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def interrupted_afterwards() -> Iterator[None]:
+    """An interrupt that comes meanwhile is raised at the end.
+
+    One that is raised within ``ray.init`` leaves processes of Ray's that nobody ends, or this one crashes.
+    """
+    in_main = threading.current_thread() is threading.main_thread()  # only that one is interrupted
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[object] = []
+    kept = signal.signal(signal.SIGINT, lambda *given: came.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    if came:
+        raise KeyboardInterrupt
 
 
 def check_reachable(address: str) -> None:
