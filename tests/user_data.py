@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import signal
 from pathlib import Path
 
@@ -155,8 +156,7 @@ def save_array_records(folder, parts):
         code = code.replace(shown, here)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "array_records.py").write_text(code)
-    module = {}
-    exec(code, module)
+    module = runpy.run_path(str(folder / "array_records.py"))
     for name, (x, y) in zip(("train", "test"), parts, strict=True):
         module["write"](f"{folder}/{name}.array_record", x, y)
 
