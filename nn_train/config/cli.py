@@ -20,7 +20,6 @@ from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTER
 JOBS = {"search": "tune", "pipeline": "pipeline"}  # whose sections they are
 NO_FLAGS: Mapping[str, str] = {}
 LONGEST = 2000  # letters of a message
-COLLECT_AFTER = 50_000  # objects made, where Python has 700
 VERBOSE = {"verbose": "show the logs of Ray and TensorFlow"}
 
 
@@ -63,16 +62,9 @@ def run_job(
     return exit_code(lambda: job(parse_arguments(argv, stages, flags)))
 
 
-def spare_collections() -> None:
-    """What is imported is no garbage. Yet Python looks through it again and again while it is imported, and once more
-    when the process ends: 0.3 s and 0.5 s of a job."""
-    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
-    atexit.register(gc.freeze)
-
-
 def exit_code(action: Callable[[], int]) -> int:
     """Run ``action`` and turn the errors that a user meets into one message and an exit code."""
-    spare_collections()
+    atexit.register(gc.freeze)  # else Python looks for garbage in all that was imported once more: 0.5 s
     try:
         return action()
     except RequestError as error:

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
+# The service answers in the process of the tests, which can stand still for longer than pyarrow's 3 s: while Python
+# frees the models of tests before.
+UNHURRIED = {"request_timeout": 60, "connect_timeout": 60}
+
 
 class Service:
     """The WSGI application of S3, which notes its requests.
@@ -50,7 +54,7 @@ class Bucket:
 
     @property
     def filesystem(self) -> fs.S3FileSystem:
-        options = {"endpoint_override": self.endpoint, "scheme": "http", "region": "us-east-1"}
+        options = {"endpoint_override": self.endpoint, "scheme": "http", "region": "us-east-1", **UNHURRIED}
         return fs.S3FileSystem(access_key=self.key, secret_key=self.secret, allow_bucket_creation=True, **options)
 
     def put(self, name: str, content: bytes) -> str:
