@@ -73,6 +73,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     # Parts that do not add up: see own_ways.py.
     "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},
+    "guide_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:guide_steps"}},
     "averages_by_class": {  # training examples have weights, and those of the validation none
         "data": {"source": "user_data:short_arrays"},
         "model": {"name": "own_ways:averages"},

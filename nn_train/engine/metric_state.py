@@ -50,6 +50,15 @@ class MetricState:
         return {name: value for name, value in self.model.get_metrics_result().items() if name != "loss"}
 
 
+def flat(results: dict[str, Any]) -> dict[str, Any]:
+    """Without dicts within: where a step returns ``{m.name: m.result() for m in self.metrics}`` the compiled metrics
+    are one of them. As Keras' ``pythonify_logs``."""
+    found: dict[str, Any] = {}
+    for name, value in results.items():
+        found |= flat(value) if isinstance(value, dict) else {name: value}
+    return found
+
+
 def numbers_of(results: dict[str, Any]) -> Logs:
     """Results of metrics as numbers: of a vector, such as F1 by class, ``name_0`` and so on. What is not finite is
     left out."""

@@ -17,7 +17,7 @@ from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.steps import is_overridden, spread_step
 from nn_train.engine.fit.under_way import optimizers_of
-from nn_train.engine.metric_state import Logs, numbers_of
+from nn_train.engine.metric_state import Logs, flat, numbers_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -74,15 +74,13 @@ class WholeSteps:
 
     def train(self, batch: Nest) -> dict[str, Any]:
         """Update the weights from one batch. Returns the results so far, by the names of the model's metrics."""
-        logs: dict[str, Any] = self.train_graph(*tf.nest.flatten(batch))
-        return logs
+        return flat(self.train_graph(*tf.nest.flatten(batch)))
 
     def evaluate(self, batch: Nest) -> dict[str, Any]:
         """Update the metrics from one batch. Returns the same."""
         if len(batch) not in self.test_graphs:
             self.test_graphs[len(batch)] = self.graph("test_step", batch)
-        logs: dict[str, Any] = self.test_graphs[len(batch)](*tf.nest.flatten(batch))
-        return logs
+        return flat(self.test_graphs[len(batch)](*tf.nest.flatten(batch)))
 
     def results(self, logs: dict[str, Any], examples: int, loss_sum: float) -> Logs:
         """What Keras reports of a pass whose last step gave ``logs``, but for a loss that no metric has counted.

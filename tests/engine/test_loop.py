@@ -35,9 +35,9 @@ SAME_MATHEMATICS = [
     "averages_by_class",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
-FROM_WHOLE_BATCHES = ["own_steps", "averages", "listening", "masked", "counts", "two_outputs"]
-ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:3]]
-ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[3:]]
+FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening", "masked", "counts", "two_outputs"]
+ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:4]]
+ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[4:]]
 ON_SEVERAL += [long(run, 3) for run in THREE]
 
 
@@ -155,6 +155,7 @@ def test_what_is_not_finite_stops_all_workers_names_the_step_and_keeps_the_last_
         ("by_class", "user_data:short_arrays", "user_code:plain"),
         ("by_name", "user_data:short_arrays", "user_code:plain"),
         ("own_steps", "user_data:short_arrays", "own_ways:own_steps"),
+        ("guide_steps", "user_data:short_arrays", "own_ways:guide_steps"),
         ("averages", "user_data:short_arrays", "own_ways:averages"),
         ("float16", "user_data:arrays", "mlp"),
         long("masked", "own_ways:tagged_tokens", "own_ways:masked"),
