@@ -30,7 +30,9 @@ def cache(tmp_path_factory):
 
 
 def make(folder, source="user_data:arrays", **pipeline):
-    models = {"tuned": {"search": {"space": SPACE, "num_trials": 2, "keep_best": 0}}, "plain": {"seed": 0}}
+    # No scheduler: of two trials at once, who is stopped depends on who is first.
+    search = {"space": SPACE, "num_trials": 2, "keep_best": 0, "scheduler": "none"}
+    models = {"tuned": {"search": search}, "plain": {"seed": 0}}
     sections = {"data": {"source": source}, "train": {"epochs": 2, "batch_size": 16}}
     sections |= {"run": {"storage_path": str(folder), "loggers": []}, "scaling": {"num_workers": 1}}
     return config_from_dict({"name": "p", "pipeline": {"models": models, "seeds": 2, **pipeline}, **sections})
