@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
@@ -25,6 +25,12 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CONFIG, SEARCH
 from nn_train.storage.lease import hold
 from nn_train.training import TrainResult, train_all
+from nn_train.training.driver import RAY_TRAIN
+
+if TYPE_CHECKING:
+    from nn_train.ray_cluster.preload import Preload
+
+RAY_TUNE = "nn_train.search.ray_tune"
 
 RECORD = "pipeline.json"
 NO_OVERRIDES: Mapping[str, Any] = {}
@@ -116,7 +122,7 @@ def run_stages(
     from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
     from nn_train.ray_cluster.session import ray_session
 
-    with ray_session(verbose):
+    with ray_session(verbose, [RAY_TUNE], preload_for_first(models)):
         for model in models:
             for job in (model.search, model.base):
                 if job is not None:
@@ -141,6 +147,17 @@ def run_stages(
         clock.begin()
         write_report(results, outcomes, folder, models[0].base.scaling, on_event, verbose)
     return results, outcomes
+
+
+def preload_for_first(models: list[ModelStages]) -> Preload | None:
+    """For the first stage; the processes of the others start while the first ones do their work."""
+    from nn_train.ray_cluster.preload import preload_for, preload_for_trials
+
+    search = next((model.search for model in models if model.search is not None), None)
+    if search is not None:
+        return preload_for_trials(search)
+    scaling = models[0].base.scaling
+    return preload_for(scaling, scaling.num_workers, RAY_TRAIN)
 
 
 def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:

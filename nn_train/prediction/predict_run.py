@@ -19,7 +19,7 @@ from nn_train.prediction.driver import read_model
 from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
 from nn_train.prediction.predicted import Predicted, check_output, write
 from nn_train.prediction.scorer import BLOCK, UNKNOWN, are_probabilities, as_columns, load_model, logits_model
-from nn_train.prediction.workers import answers, start_workers
+from nn_train.prediction.workers import SCORER, answers, start_workers
 from nn_train.report.inputs.run_folders import find_runs, read_run
 from nn_train.storage.folder import ResultsFolder
 
@@ -95,11 +95,12 @@ def predict_examples(
         read_new(source)  # what is wrong with it is said before anything starts
     from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
+    from nn_train.ray_cluster.preload import preload_for
     from nn_train.ray_cluster.session import ray_session
 
     parcel = parcel_for([files], sources=[source])
     workers_of = scaling or ScalingConfig(num_workers=1)
-    with ray_session(verbose):
+    with ray_session(verbose, preload=preload_for(workers_of, workers_of.num_workers, SCORER)):
         import ray
 
         check_placeable(workers_of)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,9 +19,12 @@ import ray._private.state as ray_state
 import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
+from nn_train.ray_cluster.preload import Preload, finds_this_package
+
 LOOK_EVERY = 0.02  # seconds
 LET_ALONE = 0.25  # seconds; a raylet whose store has no core at once looks for it again after a second
 LOOK_FOR = 30.0
+MODULES, IN_ADVANCE = "RAY_preload_python_modules", "--num_prestart_python_workers"
 
 
 class LocalNode(ray_node.Node):
@@ -29,10 +33,12 @@ class LocalNode(ray_node.Node):
     Attributes:
         include_log_monitor: with that one.
         imports: modules to import while they start.
+        preload: what the processes for workers import meanwhile.
     """
 
     include_log_monitor = False
     imports: Sequence[str] = ()
+    preload: Preload | None = None
 
     def __init__(self, ray_params: Any = None, **named: Any) -> None:
         ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
@@ -44,6 +50,24 @@ class LocalNode(ray_node.Node):
 
     def start_api_server(self, **named: object) -> None:
         """Ray waits a second for it to come up, and one for it to end."""
+
+    def start_raylet(self, *arguments: Any, **named: Any) -> None:
+        """With a process in advance for each worker, not for each CPU, where they import what is large."""
+        kept = ray_services.start_ray_process
+
+        def start(command: list[str], *rest: Any, **options: Any) -> Any:
+            if self.preload is not None:
+                name = f"{IN_ADVANCE}="
+                cpus = next(int(word.removeprefix(name)) for word in command if word.startswith(name))
+                command = [word for word in command if not word.startswith(name)]
+                command.append(f"{name}{self.preload.in_advance(cpus)}")
+            return kept(command, *rest, **options)
+
+        ray_services.start_ray_process = start
+        try:
+            super().start_raylet(*arguments, **named)
+        finally:
+            ray_services.start_ray_process = kept
 
     def start_ray_processes(self) -> None:
         """Return once the raylet is known to the GCS: Ray would look for it at once, and then a second later."""
@@ -61,21 +85,31 @@ class LocalNode(ray_node.Node):
             time.sleep(LOOK_EVERY)
 
 
-def start(with_logs: bool, imports: Sequence[str] = (), **options: object) -> None:
+def start(with_logs: bool, imports: Sequence[str] = (), preload: Preload | None = None, **options: object) -> None:
     """``ray.init`` of a local Ray; ``ray.shutdown`` stops it.
 
     Args:
         with_logs: needed for ``log_to_driver``.
         imports: modules that the caller is to need, imported meanwhile.
+        preload: what its processes are to need.
         options: of ``ray.init``.
     """
-    kept = ray_node.Node
-    ray_node.Node = type("LocalNode", (LocalNode,), {"include_log_monitor": with_logs, "imports": imports})
+    if not finds_this_package():
+        preload = None
+    kept, environment = ray_node.Node, os.environ.get(MODULES)
+    attributes = {"include_log_monitor": with_logs, "imports": imports, "preload": preload}
+    ray_node.Node = type("LocalNode", (LocalNode,), attributes)
+    if preload is not None:
+        os.environ[MODULES] = preload.modules
     try:
         # "local" never joins a Ray that somebody left running on this machine.
         ray.init(address="local", include_dashboard=False, **options)
     finally:
         ray_node.Node = kept
+        if environment is None:
+            os.environ.pop(MODULES, None)
+        else:
+            os.environ[MODULES] = environment
 
 
 @contextlib.contextmanager

@@ -9,17 +9,21 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nn_train.errors import RequestError
 
+if TYPE_CHECKING:
+    from nn_train.ray_cluster.preload import Preload
+
 
 @contextlib.contextmanager
-def ray_session(verbose: bool, imports: Sequence[str] = ()) -> Iterator[None]:
+def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Preload | None = None) -> Iterator[None]:
     """A Ray to run on: the one already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
 
     A local Ray is stopped at the end; a cluster is only left. While a local one starts, ``imports`` are imported:
-    modules that the caller is to need.
+    modules that the caller is to need. ``preload`` is what its workers are to need: their processes import it
+    meanwhile, but with ``verbose``, as they would not know yet that TensorFlow is to say more.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
     if not verbose:
@@ -40,7 +44,7 @@ def ray_session(verbose: bool, imports: Sequence[str] = ()) -> Iterator[None]:
                 ray.init(**options)
         else:
             with interrupted_afterwards():
-                local_ray.start(with_logs=verbose, imports=imports, **options)
+                local_ray.start(verbose, imports, None if verbose else preload, **options)
         yield
     finally:
         ray.shutdown()

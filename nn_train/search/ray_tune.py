@@ -22,6 +22,7 @@ from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
+from nn_train.ray_cluster.preload import preload_for_trials
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.reading import note_files
@@ -92,7 +93,7 @@ class Session:
         if not self.verbose:
             for name in ("ray.tune", "ray.train", "optuna"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        self.context.enter_context(ray_session(self.verbose))
+        self.context.enter_context(ray_session(self.verbose, preload=preload_for_trials(self.config)))
         try:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)

@@ -18,6 +18,8 @@ from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.lease import hold
 
+RAY_TRAIN = "nn_train.training.ray_train"
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -74,6 +76,7 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
     Raises:
         As ``train``. The first run that fails ends all; those before it are finished, the next call skips them.
     """
+    from nn_train.ray_cluster.preload import preload_for
     from nn_train.ray_cluster.session import ray_session
 
     first = configs[0]
@@ -90,7 +93,8 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
         def say(text: str) -> None:
             on_event(Waiting(text))
 
-        with hold([folder for _, folder in work], say), ray_session(verbose, ["nn_train.training.ray_train"]):
+        preload = preload_for(first.scaling, first.scaling.num_workers, RAY_TRAIN)
+        with hold([folder for _, folder in work], say), ray_session(verbose, [RAY_TRAIN], preload):
             for config, folder in work:
                 existing_run(folder, config)  # again: until now another job could write there
             from nn_train.runs.worker import Job
