@@ -238,10 +238,26 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "strategy": type(replicas.strategy).__name__,
         "replicas": replicas.strategy.num_replicas_in_sync,
         "agreed": [same_on_all(replicas, 7, value) for value in (7, replicas.rank, int(replicas.is_chief))],
+        "sums": [kinds_and_sum(count, replicas) for count in (10, 2_000_000)],
         "mask": np.asarray(masks).ravel().tolist(),
         "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
     }
+
+
+def kinds_and_sum(count: int, replicas: Replicas) -> list[Any]:
+    """The sum over the workers of 1 + rank, ``count`` times float32: by which operations, and its values."""
+    import tensorflow as tf
+
+    from nn_train.engine.collectives import all_reduce_sum
+
+    @tf.function(autograph=False)
+    def summed() -> Any:
+        return replicas.strategy.run(lambda: all_reduce_sum([tf.fill([count], replicas.rank + 1.0)])[0])
+
+    operations = summed.get_concrete_function().graph.get_operations()
+    kinds = sorted({operation.type for operation in operations if operation.type.startswith("Collective")})
+    return [*kinds, *np.unique(summed()).tolist()]
 
 
 def do(name: str, out: Path, replicas: Replicas) -> None:

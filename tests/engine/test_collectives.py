@@ -47,6 +47,12 @@ def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agre
         assert worker["agreed"] == agreed
 
 
+@pytest.mark.parametrize(("size", "small"), [(2, ["CollectiveGatherV2", 3.0]), long(3, ["CollectiveReduceV2", 6.0])])
+def test_only_two_workers_and_only_little_is_exchanged_instead_of_passed_round(outcome, size, small):
+    for worker in outcome(size).returned("describe"):
+        assert worker["sums"] == [small, ["CollectiveReduceV2", small[1]]]
+
+
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_replicas_draw_different_dropout_masks(outcome, size):
     masks = [np.array(worker["mask"]) for worker in outcome(size).returned("describe")]
