@@ -8,23 +8,47 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
+LARGEST_EXCHANGE = 2**20  # bytes; that of nn_train.engine.collectives, which needs TensorFlow
+
 
 @dataclass(frozen=True)
-class Point:
-    """One measurement on two workers.
+class Network:
+    """What joins the workers.
 
     Attributes:
-        step, compute: seconds of a step, and of its computing alone.
-        bytes: of the gradients.
-        bandwidth: of the link, bytes a second in each direction.
+        workers: how many, at least 2.
+        bandwidth: bytes a second that each can send and receive at once.
         one_way: seconds that a small message takes.
     """
 
+    workers: int
+    bandwidth: float
+    one_way: float
+
+    def messages(self, size: float) -> int:
+        """How many follow each other in a step: two workers exchange what is small, others use a ring."""
+        return 1 if self.workers == 2 and size <= LARGEST_EXCHANGE else 2 * (self.workers - 1)
+
+    @property
+    def sent(self) -> float:
+        """What each worker sends, as a multiple of the gradients' bytes."""
+        return 2 * (self.workers - 1) / self.workers
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement.
+
+    Attributes:
+        network: where.
+        step, compute: seconds of a step, and of its computing alone.
+        bytes: of the gradients.
+    """
+
+    network: Network
     step: float
     compute: float
     bytes: int
-    bandwidth: float
-    one_way: float
 
 
 @dataclass(frozen=True)
@@ -40,31 +64,16 @@ class Terms:
     per_byte: float
 
 
-def messages(workers: int) -> int:
-    """How many follow each other in a step: two workers exchange, more pass sums round a ring and back."""
-    return 1 if workers == 2 else 2 * (workers - 1)
-
-
-def bytes_sent(workers: int) -> float:
-    """By each worker, as a multiple of the gradients' bytes."""
-    return 2 * (workers - 1) / workers
-
-
-def exchange_seconds(terms: Terms, workers: int, size: float, bandwidth: float, one_way: float) -> float:
-    """What a step takes longer than its computing.
-
-    Args:
-        size: bytes of the gradients.
-        bandwidth, one_way: as of ``Point``.
-    """
-    fixed = messages(workers) * (terms.per_message + one_way)
-    return fixed + bytes_sent(workers) * size * (terms.per_byte + 1 / bandwidth)
+def exchange_seconds(terms: Terms, network: Network, size: float) -> float:
+    """What a step takes longer than its computing, with gradients of ``size`` bytes."""
+    fixed = network.messages(size) * (terms.per_message + network.one_way)
+    return fixed + network.sent * size * (terms.per_byte + 1 / network.bandwidth)
 
 
 def fit(points: Sequence[Point]) -> Terms:
     """The terms, not negative, with the least squares of the relative errors of the step."""
-    known = [exchange_seconds(Terms(0, 0), 2, one.bytes, one.bandwidth, one.one_way) for one in points]
-    rows = np.array([[messages(2), bytes_sent(2) * one.bytes] for one in points])
+    known = [exchange_seconds(Terms(0, 0), one.network, one.bytes) for one in points]
+    rows = np.array([[one.network.messages(one.bytes), one.network.sent * one.bytes] for one in points])
     missing = np.array([one.step - one.compute - seconds for one, seconds in zip(points, known, strict=True)])
     weights = 1 / np.array([one.step for one in points])
     scale = np.array([1.0, 1e-9])  # of nearly the same size, for the solver
@@ -73,14 +82,17 @@ def fit(points: Sequence[Point]) -> Terms:
 
 
 def predicted(terms: Terms, point: Point) -> float:
-    """Seconds of the step on two workers."""
-    return point.compute + exchange_seconds(terms, 2, point.bytes, point.bandwidth, point.one_way)
+    """Seconds of the step."""
+    return point.compute + exchange_seconds(terms, point.network, point.bytes)
 
 
-def largest_gradients(
-    terms: Terms, workers: int, compute: float, bandwidth: float, one_way: float, efficiency: float
-) -> float:
+def largest_gradients(terms: Terms, network: Network, compute: float, efficiency: float) -> float:
     """The bytes that can be exchanged while computing takes the share ``efficiency`` of a step; 0 where none can."""
     allowed = compute * (1 / efficiency - 1)
-    fixed = exchange_seconds(terms, workers, 0, bandwidth, one_way)
-    return max(0.0, allowed - fixed) / (bytes_sent(workers) * (terms.per_byte + 1 / bandwidth))
+    per_byte = network.sent * (terms.per_byte + 1 / network.bandwidth)
+
+    def fitting(messages: int) -> float:
+        return max(0.0, allowed - messages * (terms.per_message + network.one_way)) / per_byte
+
+    by_ring = fitting(2 * (network.workers - 1))
+    return max(by_ring, min(fitting(1), LARGEST_EXCHANGE)) if network.workers == 2 else by_ring
