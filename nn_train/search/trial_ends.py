@@ -99,14 +99,15 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Trial, **info: object) -> None:
         result = trial.last_result or {}
         if trial.config["trial"] in self.recorded:
-            return  # taken down when it reached the target
-        if result.get("cause"):
+            pass  # taken down when it reached the target
+        elif result.get("cause"):
             self.record_end(trial.config, result, FAILED, result["cause"])
         elif result.get("ended"):
             self.record_end(trial.config, result, COMPLETED, "")
         elif not self.reason:
             self.record_stopped(trial.config, result)
         # else: it was cut off when the search ended, and goes on when the search does
+        forget_numbers(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: object) -> None:
         name = trial.config["trial"]
@@ -137,7 +138,6 @@ class Watcher(Callback, tune.Stopper):
             hopeless = self.failed == len(self.journal.records) >= HOPELESS
             if not self.reason and (hopeless or (limit is not None and self.failed >= limit)):
                 self.reason = f"{self.failed} trials failed" + (", and no other was run" if hopeless else "")
-        result.pop("rows", None)  # Tune keeps every trial; the journal has the rows
         self.on_event(TrialEnded(record.trial, status, record.value(self.config.search.metric), record.rows))
 
     def record(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> Record:
@@ -169,6 +169,14 @@ class Watcher(Callback, tune.Stopper):
 
     def delete(self, trial: str) -> None:
         forget_trial(self.folder, trial)
+
+
+def forget_numbers(trial: Trial) -> None:
+    """Let go of what Tune keeps of a trial that has ended and nobody reads: 25 KB."""
+    known = trial.run_metadata
+    known.metric_analysis, known.metric_n_steps = {}, {}
+    # What Tune's own table shows; without any result it would ask the trial's process.
+    known.last_result = {"done": True, **{name: known.last_result.get(name) for name in ("epoch", "value")}}
 
 
 def why_lost(trial: Trial) -> str:

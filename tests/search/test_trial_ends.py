@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 from trial_records import job, journal_of, record, rows
 
 from nn_train.config.space import parse_space
@@ -24,6 +26,7 @@ class TuneTrial:
     last_result: dict[str, Any] | None = None
     error: Any = None
     recovers: bool = False
+    run_metadata: Any = field(default_factory=lambda: SimpleNamespace(last_result={}))
 
     def get_pickled_error(self):
         return self.error
@@ -145,6 +148,18 @@ def test_values_that_changed_on_the_way_are_those_taken_down(tmp_path):
     trial.last_result = {"rows": rows(0.5), "cause": "", "ended": True, "values": {"optimizer.learning_rate": 0.02}}
     stage.watcher.on_trial_complete(0, [], trial)
     assert stage.ended[0].values == {"optimizer.learning_rate": 0.02}
+
+
+def test_tune_keeps_nothing_of_a_trial_that_has_ended(tmp_path):
+    stage = Stage(tmp_path)
+    point = {"trial": "t00000", "draws": {"optimizer.learning_rate": 0.01}}
+    trial = Trial("trainable", trial_id="0", config=point, stub=True)
+    stage.watcher.on_trial_start(0, [], trial)
+    trial.update_last_result({"rows": rows(0.5), "value": 0.5, "cause": "", "ended": True})
+    stage.watcher.on_trial_complete(0, [], trial)
+    assert stage.ended[0].rows == rows(0.5)
+    assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})
+    assert "rows" not in trial.last_result
 
 
 def test_a_lost_trial_is_taken_down_with_what_it_had(tmp_path):
