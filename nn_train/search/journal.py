@@ -82,16 +82,15 @@ class Journal:
             lines = folder.read(f"{JOURNAL}/{name}").decode().splitlines()
             self.records += [Record(**json.loads(line)) for line in lines]
         self.parts = len(folder.names(JOURNAL))
-        self.open: list[Record] = []
+        self.open: list[str] = []  # the lines of the last file, to which more will come
 
     def add(self, record: Record) -> None:
         """Write a record; when this returns, the trial will not be run again."""
         if not self.open:
             self.parts += 1
         self.records.append(record)
-        self.open.append(record)
-        lines = "".join(json.dumps(asdict(one), allow_nan=False) + "\n" for one in self.open)
-        self.folder.write(f"{JOURNAL}/part-{self.parts:06d}.jsonl", lines.encode())
+        self.open.append(json.dumps(asdict(record), allow_nan=False) + "\n")
+        self.folder.write(f"{JOURNAL}/part-{self.parts:06d}.jsonl", "".join(self.open).encode())
         if len(self.open) == PART_ROWS:
             self.open = []
 

@@ -49,6 +49,7 @@ from nn_train.search.phases import (
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.schedulers import Fifo, make_scheduler, rungs
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
+from nn_train.search.trainables import remembered
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder
 
@@ -197,7 +198,8 @@ class Session:
                 verbose=1 if self.verbose else 0,
             ),
         )
-        tuner.fit()
+        with remembered():
+            tuner.fit()
         return watcher
 
     def optuna_search(self, names: list[str]) -> Any:
