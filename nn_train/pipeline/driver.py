@@ -21,6 +21,7 @@ from nn_train.runs.preflight import check_early
 from nn_train.runs.record import read_finished
 from nn_train.search import SearchOutcome, search
 from nn_train.search.driver import check_search
+from nn_train.search.first_processes import preload_for_trials
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CONFIG, SEARCH
 from nn_train.storage.lease import hold
@@ -151,7 +152,7 @@ def run_stages(
 
 def preload_for_first(models: list[ModelStages]) -> Preload | None:
     """For the first stage; the processes of the others start while the first ones do their work."""
-    from nn_train.ray_cluster.preload import preload_for, preload_for_trials
+    from nn_train.ray_cluster.preload import preload_for
 
     search = next((model.search for model in models if model.search is not None), None)
     if search is not None:

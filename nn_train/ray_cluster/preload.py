@@ -13,7 +13,6 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import nn_train
-from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 
 TENSORFLOW = "nn_train.engine.import_now"
@@ -44,14 +43,6 @@ class Preload:
 def preload_for(scaling: ScalingConfig, workers: int, module: str) -> Preload | None:
     """None for workers on GPUs: what TensorFlow sees of them is set when they get work."""
     return None if scaling.use_gpu else Preload(workers, scaling.cpus_per_worker, module)
-
-
-def preload_for_trials(config: Config) -> Preload | None:
-    """None where a trial has several workers: its first process needs no TensorFlow."""
-    if config.scaling.num_workers > 1:
-        return None
-    trials = min(config.search.num_trials, config.search.max_concurrent or sys.maxsize)
-    return preload_for(config.scaling, trials, "nn_train.search.trainable")
 
 
 def finds_this_package() -> bool:

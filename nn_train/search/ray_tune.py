@@ -16,19 +16,18 @@ import ray
 from ray import tune
 
 from nn_train.config import Config
-from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
-from nn_train.ray_cluster.preload import preload_for_trials
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.reading import note_files
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
+from nn_train.search.first_processes import driver_reads, preload_for_trials
 from nn_train.search.going_on import go_on
 from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
@@ -254,7 +253,7 @@ def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str]]:
 
     Without the test examples: no trial can look at them.
     """
-    if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
+    if driver_reads(config):
         from nn_train.datasets import load_data
 
         whole = load_data(config.data)

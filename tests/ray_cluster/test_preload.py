@@ -9,14 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nn_train.config import Config, config_from_dict
-from nn_train.ray_cluster.preload import Preload, finds_this_package, preload_for, preload_for_trials
-
-SPACE = {"optimizer.learning_rate": {"choice": [0.1, 0.2]}}
-
-
-def make(search: dict[str, object], **scaling: object) -> Config:
-    return config_from_dict({"search": {"space": SPACE, **search}, "scaling": {"num_workers": 1, **scaling}})
+from nn_train.config.schema import ScalingConfig
+from nn_train.ray_cluster.preload import Preload, finds_this_package, preload_for
 
 
 @pytest.mark.parametrize(
@@ -29,23 +23,9 @@ def test_as_many_are_started_in_advance_as_there_are_workers_and_room(
     assert Preload(workers, cpus_per_worker, "module").in_advance(cpus) == expected
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (make({"num_trials": 7}), 7),
-        (make({"num_trials": 7, "max_concurrent": 2}), 2),
-        (make({}, num_workers=2), None),
-        (make({}, use_gpu=True), None),
-    ],
-)
-def test_trials_of_one_worker_need_tensorflow_where_they_start(config: Config, expected: int | None) -> None:
-    preload = preload_for_trials(config)
-    assert (preload and preload.workers) == expected
-
-
 def test_workers_on_gpus_see_theirs_before_they_import() -> None:
-    assert preload_for(make({}, use_gpu=True).scaling, 1, "module") is None
-    assert preload_for(make({}).scaling, 1, "module") == Preload(1, 1, "module")
+    assert preload_for(ScalingConfig(use_gpu=True), 1, "module") is None
+    assert preload_for(ScalingConfig(), 1, "module") == Preload(1, 1, "module")
 
 
 def test_another_copy_of_the_package_is_not_imported_in_its_place(
