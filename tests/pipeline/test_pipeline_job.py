@@ -17,8 +17,9 @@ TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
 FILE = ["--config", "mnist"]
 JOB = [sys.executable, "-m", "jobs.pipeline", *FILE]
 SMALL = ["--search.num_trials", "1", "--data.validation_fraction", "0.9"]  # 6,000 images to train with
-# The processes of Ray that train or predict: workers of a run, trials of a search, those that predict.
-MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable", "ray::Scorer")
+# The processes of Ray that train or predict: workers of a run, trials of a search, those that predict; and those that
+# wait to be one of them.
+MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable", "ray::Scorer", "ray::IDLE")
 
 
 def users_of_tensorflow(root, known):
