@@ -112,7 +112,8 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
             given.add(word[2:])
             continue
         if not word.startswith("--"):
-            raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE")
+            file_too = f", a job file --config {word}" if word.endswith((".yaml", ".yml")) else ""
+            raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE{file_too}")
         name, equals, value = word[2:].partition("=")
         if name != "config" and type_of(name) is None:
             raise RequestError("--" + unknown_field(name, [*field_types(), "config", *known]))

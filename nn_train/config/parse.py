@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config.options import nearest
 from nn_train.config.own_arguments import ARGUMENTS, OWNERS, checked_value, is_own_argument
 from nn_train.config.schema import SECTIONS, Config
-from nn_train.config.yaml_text import YamlError, dump, load
+from nn_train.config.yaml_text import YamlError, dump, dump_line, load
 from nn_train.errors import RequestError
 
 if TYPE_CHECKING:
@@ -107,10 +107,15 @@ def dump_yaml(config: Config, stages: Collection[str] = ()) -> str:
     return dump(config_to_dict(config, stages))
 
 
+def value_text(value: object) -> str:
+    """A value of a field in one line; a list or a mapping as YAML, so that a tuple and the list of it read the same."""
+    return dump_line(as_plain(value)) if isinstance(value, tuple | list | Mapping) else str(value)
+
+
 def as_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: as_plain(one) for key, one in value.items()}
-    return [as_plain(one) for one in value] if isinstance(value, tuple) else value
+    return [as_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def field_types() -> dict[str, Any]:

@@ -30,7 +30,7 @@ LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
 FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
-OF_TRAINING = ("train.epochs", "train.callbacks", "train.class_weight", "train.metrics")
+OF_TRAINING = ("train.epochs", "train.callbacks", "train.class_weight")
 FIXED_FIELDS = (*OF_TRAINING, "data.source", "data.validation_fraction")
 
 

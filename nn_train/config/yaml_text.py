@@ -39,6 +39,11 @@ def dump(content: object) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
+def dump_line(content: list[Any] | dict[str, Any]) -> str:
+    """The same in one line: ``[32, 16]``."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**9).strip()
+
+
 class StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which makes no Python objects, without what it lets pass silently or in tracebacks."""
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
-from nn_train.config.keras_metrics import parts_of
-from nn_train.config.options import is_entry_point
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, Waiting, Warned, unheard
 from nn_train.runs.own_code import changed, own_code, own_modules
 from nn_train.runs.preflight import check_early, config_differences, earlier_config, refuse_other_code
+from nn_train.search.compared import check_metric
 from nn_train.search.journal import Journal, Record
 from nn_train.search.results import choose, first_line, write_results
 from nn_train.storage import layout
@@ -159,16 +158,9 @@ def check_search(config: Config) -> Space:
     """The space; RequestError for a search that cannot choose."""
     if not config.search.space:
         raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
-    held_out = config.data.validation_fraction > 0 or is_entry_point(config.data.source)
-    if config.search.metric.startswith("val_") and not held_out:
-        raise RequestError(f"search.metric: {config.search.metric} needs validation examples; set validation_fraction")
-    named = [parts_of(metric)[1].get("name") for metric in config.train.metrics]
-    if config.search.mode is None and config.search.metric.removeprefix("val_") in named:
-        raise RequestError(
-            f"search.mode: {config.search.metric} is a name of your own, which does not say what is better; give min "
-            "or max"
-        )
-    return parse_space(config.search.space, config)
+    space = parse_space(config.search.space, config)
+    check_metric(config, space)
+    return space
 
 
 def check_folder(folder: ResultsFolder, config: Config) -> None:

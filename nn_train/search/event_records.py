@@ -10,6 +10,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from nn_train.config import value_text
 from nn_train.config.space import By, Domain, Fixed, Space, Times
 
 
@@ -29,7 +30,7 @@ def scalars(values: Mapping[str, float], step: int, wall_time: float) -> bytes:
 def hparams_start(name: str, values: Mapping[str, Any], wall_time: float) -> bytes:
     """A session of the HParams tab: the trial ``name`` with these values by field; one that is None was not given."""
     given = {
-        field: value if isinstance(value, bool | int | float | str) else str(value)
+        field: value if isinstance(value, bool | int | float | str) else value_text(value)
         for field, value in values.items()
         if value is not None
     }

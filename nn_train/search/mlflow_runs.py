@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nn_train.config import Config
+from nn_train.config import Config, value_text
 from nn_train.config.space import Space
 from nn_train.runs.loggers import MLFLOW_RUN, experiment_name, fail_fast, numbers, parameters
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Record
@@ -138,4 +138,4 @@ class MLflowRuns:
 
 def texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as MLflow keeps them."""
-    return {name: str(value) for name, value in values.items()}
+    return {name: value_text(value) for name, value in values.items()}

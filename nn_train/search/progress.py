@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from nn_train.config import Config
+from nn_train.config import Config, value_text
 from nn_train.config.cli import how_to_start
 from nn_train.config.wording import counted, duration
 from nn_train.events import Event, Line, PhaseStarted, TrialEnded, Waiting, Warned, WritingModels
@@ -113,4 +113,4 @@ class Progress:
 
 def shown(value: object) -> str:
     """A value in a table."""
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else value_text(value)

@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from typing import Any
 
-from nn_train.config import Config, dump_yaml
+from nn_train.config import Config, dump_yaml, value_text
 from nn_train.config.space import with_values
 from nn_train.runs.history import best_epoch
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
@@ -117,9 +117,9 @@ def trials_csv(config: Config, journal: Journal) -> str:
     return text.getvalue()
 
 
-def cell(value: object) -> Any:
+def cell(value: object) -> str:
     """Numbers as the shortest text that reads back the same; nothing for none."""
-    return "" if value is None else repr(value) if isinstance(value, float) else value
+    return "" if value is None else repr(value) if isinstance(value, float) else value_text(value)
 
 
 def first_line(cause: str) -> str:

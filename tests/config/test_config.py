@@ -53,6 +53,10 @@ def test_the_command_line_wins_over_the_file(tmp_path):
         (["--trian.epochs", "3"], "did you mean 'train.epochs'"),
         (["--epochs", "3"], "no such field"),
         (["--train.epochs"], "the value is missing"),
+        (
+            ["job.yaml"],
+            "'job.yaml': unexpected; every setting is written --section.field VALUE, a job file --config job",
+        ),
         (["--train.epochs", "three"], "'three' is not a whole number"),
         (["--train.epochs", "2.5"], "'2.5' is not a whole number"),
         (["--train.epochs", "0"], "at least 1"),

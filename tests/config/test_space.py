@@ -127,7 +127,8 @@ REFUSED = [
     ({"run.storage_path": {"choice": ["a"]}}, "run.storage_path: belongs to the whole search"),
     ({"search.num_trials": {"choice": [1]}}, "search.num_trials: belongs to the whole search"),
     ({"train.epochs": {"integer": [1, 8]}}, "train.epochs: belongs to the whole search"),
-    ({"train.metrics": {"choice": ["AUC"]}}, "train.metrics: belongs to the whole search"),
+    ({"train.metrics": {"choice": [["AUC"], ["F1Scor"]]}}, "'F1Scor' is not known; did you mean 'F1Score'"),
+    ({"train.metrics": {"choice": [["AUC"], "AUC"]}}, "holds a value twice"),
     ({"train.callbacks": {"choice": ["a:b"]}}, "train.callbacks: belongs to the whole search"),
     ({"data.source": {"choice": ["mnist"]}}, "data.source: belongs to the whole search"),
     ({"data.validation_fraction": {"uniform": [0.1, 0.2]}}, "validation_fraction: belongs to the whole search"),
@@ -183,7 +184,7 @@ def test_the_examples_of_the_guide_are_valid():
     job_file, dependent = (block.split("```")[0] for block in text.split("```yaml\n")[1:])
     config = config_from_dict(parse_yaml(job_file, "docs/tune.md"))
     assert len(parse_space(config.search.space, config)) == 3
-    assert len(parse_space(parse_yaml(dependent, "docs/tune.md"), config)) == 4
+    assert len(parse_space(parse_yaml(dependent, "docs/tune.md"), config)) == 5
     for kind in (*RANGES, *LISTS, *DEPENDENT):
         assert f"`{kind}: " in text
 

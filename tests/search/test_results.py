@@ -9,6 +9,7 @@ import pytest
 from trial_records import job, journal_of, record
 
 from nn_train.config import config_from_dict, read_config
+from nn_train.config.options import FrozenDict
 from nn_train.report.inputs.search_results import load_search
 from nn_train.search.results import choose, first_line, write_results
 from nn_train.storage.folder import ResultsFolder
@@ -54,6 +55,17 @@ def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):
     }
     assert table[3]["cause"] == TRACEBACK.format(1)
     assert (table[3]["val_accuracy"], table[3]["best_epoch"], table[3]["epochs"]) == ("", "", "0")
+
+
+def test_a_list_reads_the_same_from_a_trial_of_now_and_from_the_journal(tmp_path):
+    drawn = ("AUC", FrozenDict({"F1Score": FrozenDict({"average": "macro"})}))
+    of_journal = json.loads(json.dumps(drawn))
+    write(
+        tmp_path,
+        [record(name, 0.5, values={"train.metrics": value}) for name, value in (("a", drawn), ("b", of_journal))],
+    )
+    with open(tmp_path / "trials.csv", newline="") as file:
+        assert {row["config/train.metrics"] for row in csv.DictReader(file)} == {"[AUC, {F1Score: {average: macro}}]"}
 
 
 def test_the_report_reads_the_search(tmp_path):

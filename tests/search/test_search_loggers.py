@@ -146,7 +146,7 @@ def test_hparams_has_the_values_the_end_and_the_metric_at_the_best_epoch(tmp_pat
     assert start.group_name == "t00000"
     assert start.start_time_secs == 5.0
     shown_values = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
-    assert shown_values == {"optimizer.learning_rate": 0.1, "model.name": "cnn", "model.hidden_units": "(32, 16)"}
+    assert shown_values == {"optimizer.learning_rate": 0.1, "model.name": "cnn", "model.hidden_units": "[32, 16]"}
     (end,) = plugin(trial, metadata.SESSION_END_INFO_TAG)
     assert (end.status, end.end_time_secs) == (shown, 8.0)
     assert curve(trial, "best_epoch/val_accuracy") == best

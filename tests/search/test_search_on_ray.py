@@ -232,6 +232,33 @@ def test_a_trial_takes_over_the_weights_of_a_better_one_and_changes_its_numbers(
 
 
 @pytest.mark.long
+def test_trials_that_count_other_metrics_are_compared_by_the_one_they_share(tmp_path):
+    shared, top = "MeanSquaredError", {"TopKCategoricalAccuracy": {"k": 2, "name": "top"}}
+    space = {
+        "optimizer.learning_rate": {"choice": [0.01, 0.02]},
+        "train.metrics": {"by": {"optimizer.learning_rate": {0.01: [shared], 0.02: {"choice": [[shared, top]]}}}},
+    }
+
+    def asked(num_trials):
+        searched = {"metric": "val_mean_squared_error", "num_trials": num_trials, "keep_best": 1}
+        return make(tmp_path, epochs=2, space=space, search=searched)
+
+    assert search(asked(2)).ran == 2
+    outcome = search(asked(6))
+    assert outcome.ran == 4
+    for record in outcome.records:
+        assert ("val_top" in record.rows[0]) == (record.values["optimizer.learning_rate"] == 0.02)
+    assert len({"val_top" in record.rows[0] for record in outcome.records}) == 2
+    listed = {row["trial_id"]: row for row in rows_of(tmp_path)}
+    values = [record.value("val_mean_squared_error") for record in outcome.records]
+    assert [float(listed[one.trial]["val_mean_squared_error"]) for one in outcome.records] == values
+    assert outcome.best.value("val_mean_squared_error") == min(values)
+    trained = train(read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"}))
+    again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
+    assert numbers(again) == numbers(outcome.best.rows)
+
+
+@pytest.mark.long
 def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(tmp_path):
     space = {"model.hidden_units": {"choice": [5, 4]}, "optimizer.learning_rate": {"grid": [0.01, 1e38]}}
     config = make(

@@ -15,6 +15,9 @@ from nn_train.search.driver import check_folder, check_request, check_search, se
 from nn_train.search.results import write_results
 from nn_train.storage.folder import ResultsFolder
 
+TOP_3, TOP_5 = ({"TopKCategoricalAccuracy": {"k": k, "name": "top"}} for k in (3, 5))
+MODELS = {"model.name": {"choice": ["mlp", "cnn"]}}
+
 
 @pytest.mark.parametrize(
     ("sections", "said"),
@@ -32,11 +35,46 @@ from nn_train.storage.folder import ResultsFolder
             },
             "search.mode: val_mine is a name of your own, which does not say what is better; give min or max",
         ),
+        (
+            {"search": {"space": {"train.metrics": {"choice": [[TOP_3], []]}}, "metric": "val_top"}},
+            "search.mode: val_top is a name of your own",
+        ),
     ],
 )
 def test_a_search_that_cannot_choose_is_refused(sections, said):
     with pytest.raises(RequestError, match=said):
         check_search(config_from_dict(sections))
+
+
+@pytest.mark.parametrize(
+    ("metric", "space", "ways"),
+    [
+        ("val_accuracy", {"train.metrics": {"choice": [["AUC"], [TOP_3]]}}, None),
+        ("val_top", {"train.metrics": {"choice": [[TOP_3], ["AUC", TOP_3]]}}, None),
+        ("val_top", {"train.metrics": {"choice": [[TOP_3], [TOP_5]]}}, f"{TOP_3}, {TOP_5}"),
+        ("auc", {"train.metrics": {"choice": [["AUC"], []]}}, "AUC, nothing of that name"),
+        ("val_f1_score_2", {"train.metrics": {"choice": [["F1Score"], ["F1Score", "AUC"]]}}, None),
+        ("val_f1_score_2", {"train.metrics": {"choice": [["F1Score"], ["AUC"]]}}, "F1Score, nothing of that name"),
+        ("val_auc", {**MODELS, "train.metrics": {"by": {"model.name": {"mlp": ["AUC"], "cnn": ["AUC", TOP_3]}}}}, None),
+        (
+            "val_auc",
+            {
+                **MODELS,
+                "train.metrics": {"by": {"model.name": {"mlp": ["AUC"], "cnn": {"choice": [["AUC"], [TOP_3]]}}}},
+            },
+            "AUC, nothing of that name",
+        ),
+    ],
+    ids=str,
+)
+def test_trials_may_count_other_metrics_but_are_compared_by_one(metric, space, ways):
+    config = config_from_dict({"search": {"space": space, "metric": metric, "mode": "max"}})
+    if ways is None:
+        assert set(check_search(config)) == set(space)
+    else:
+        with pytest.raises(RequestError, match=r"^search\.space\.train\.metrics: trials are compared by") as caught:
+            check_search(config)
+        assert f"search.metric, {metric}, which is not the same in all of them ({ways});" in str(caught.value)
 
 
 def test_a_logger_that_cannot_work_is_refused(tmp_path, monkeypatch):

@@ -193,6 +193,8 @@ def test_a_setting_that_changes_the_graph_gives_another_model(replicas):
         {"optimizer": {"schedule": "cosine"}},
         {"train": {"precision": "mixed_bfloat16"}},
         {"train": {"loss": "Huber"}},
+        {"train": {"metrics": ["AUC"]}},
+        {"train": {"metrics": [{"AUC": {"curve": "PR"}}]}},
     ):
         assert models.get(make(sections), data) is not first, sections
     assert models.get(make({"optimizer": {"learning_rate": 0.5}}), data) is first
