@@ -19,6 +19,7 @@ from nn_train.config import Config
 from nn_train.config.space import Space, drawn
 from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
+from nn_train.ray_cluster import local_ray
 from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
@@ -31,6 +32,7 @@ from nn_train.search.first_processes import driver_reads, preload_for_trials
 from nn_train.search.going_on import go_on
 from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
+from nn_train.search.lighter_tune import lighter
 from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import (
     CONFIRM,
@@ -48,7 +50,6 @@ from nn_train.search.phases import (
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.schedulers import Fifo, make_scheduler, rungs
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
-from nn_train.search.trainables import remembered
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder
 
@@ -197,7 +198,7 @@ class Session:
                 verbose=1 if self.verbose else 0,
             ),
         )
-        with remembered():
+        with lighter(local_ray.is_running(), config.scaling.num_workers):
             tuner.fit()
         return watcher
 

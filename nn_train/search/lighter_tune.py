@@ -1,0 +1,62 @@
+"""Ray Tune without work that nobody needs here."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray.air.execution import FixedResourceManager
+from ray.tune import registry, tune
+from ray.tune.execution import tune_controller
+from ray.tune.execution.class_cache import _ActorClassCache
+
+
+class InheritedEnvironment(_ActorClassCache):
+    """Actors with the environment that a local Ray has from its driver.
+
+    Tune hands variables of it on once more, as an environment of their own, for which Ray starts processes anew: those
+    that it has started in advance are of no use then.
+    """
+
+    def get(self, trainable_cls: type) -> Any:
+        """The class as an actor's, made once."""
+        if trainable_cls not in self._cache:
+            self._cache[trainable_cls] = ray.remote(trainable_cls)
+        return self._cache[trainable_cls]
+
+
+@contextlib.contextmanager
+def lighter(is_local: bool, num_workers: int) -> Iterator[None]:
+    """For one call of Tune.
+
+    Args:
+        is_local: a Ray that serves this job alone. There trials of one worker need no placement group, which Tune makes
+            and removes for each trial, also for one that takes over the process of another.
+        num_workers: of a trial. A placement group holds the places of several.
+    """
+    known = registry._global_registry
+    with contextlib.ExitStack() as stack:
+        # Tune asks Ray five times a trial for the same class, 4 ms in which a slot waits.
+        stack.enter_context(replaced(known, "contains", functools.cache(known.contains)))
+        stack.enter_context(replaced(known, "get", functools.cache(known.get)))
+        # Counts, for its makers, who has MLflow: by importing it, which takes a second.
+        stack.enter_context(replaced(tune.air_usage, "tag_callbacks", lambda callbacks: False))
+        if is_local:
+            stack.enter_context(replaced(tune_controller, "_ActorClassCache", InheritedEnvironment))
+        if is_local and num_workers == 1:
+            stack.enter_context(replaced(tune_controller, "PlacementGroupResourceManager", FixedResourceManager))
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    """``owner.name`` is ``value`` meanwhile."""
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)

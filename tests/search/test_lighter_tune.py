@@ -1,0 +1,43 @@
+"""Ray Tune's registry within a search."""
+
+from __future__ import annotations
+
+import pytest
+from ray.tune import registry
+from ray.tune.execution import tune_controller
+
+from nn_train.search.lighter_tune import lighter
+
+NAME = (registry.TRAINABLE_CLASS, "of a test")
+
+
+def test_a_trainable_is_read_once_within_a_search_and_anew_in_the_next():
+    known = registry._global_registry
+    for value in ("first", "second"):
+        known._to_flush[NAME] = registry.pickle.dumps([value])
+        with lighter(is_local=False, num_workers=1):
+            assert known.contains(*NAME)
+            assert known.get(*NAME) == [value]
+            assert known.get(*NAME) is known.get(*NAME)
+    assert known.get(*NAME) is not known.get(*NAME)
+    known.unregister(*NAME)
+    assert not known.contains(*NAME)
+
+
+class Trial:
+    """Of a search."""
+
+
+@pytest.mark.parametrize(
+    ("is_local", "num_workers", "environment", "manager"),
+    [(True, 1, None, "Fixed"), (True, 2, None, "PlacementGroup"), (False, 1, "PL_DISABLE_FORK", "PlacementGroup")],
+)
+def test_only_on_a_ray_of_this_job_alone_trials_have_its_environment_and_one_worker_no_group(
+    is_local, num_workers, environment, manager
+):
+    with lighter(is_local, num_workers):
+        options = tune_controller._ActorClassCache().get(Trial)._default_options
+        assert tune_controller.PlacementGroupResourceManager.__name__ == f"{manager}ResourceManager"
+    given = (options.get("runtime_env") or {}).get("env_vars")
+    assert given is None if environment is None else environment in given
+    assert tune_controller.PlacementGroupResourceManager.__name__ == "PlacementGroupResourceManager"
