@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
 import sys
-import types
-from collections.abc import Iterator
-from typing import Any
+
+from nn_train.config.later import left_out
 
 
 def import_tensorflow() -> None:
@@ -28,37 +26,9 @@ def import_tensorflow() -> None:
         return
     gc.disable()
     try:
-        with left_out():
+        with left_out("matplotlib", "pandas", absent=("sklearn", "scipy", "googleapiclient")):
             importlib.import_module("tensorflow")
             importlib.import_module("keras")
     finally:
         gc.freeze()
         gc.enable()
-
-
-class Later(types.ModuleType):
-    """Stands for a module that is imported when something of it is wanted."""
-
-    def __getattr__(self, name: str) -> Any:
-        if sys.modules.get(self.__name__) is not self:
-            return getattr(importlib.import_module(self.__name__), name)
-        if name.startswith("__"):  # the import system looks at it
-            raise AttributeError(name)
-        return Later(f"{self.__name__}.{name}")  # from matplotlib import patches
-
-
-@contextlib.contextmanager
-def left_out() -> Iterator[None]:
-    """Meanwhile Matplotlib is not really imported, and there seems to be no scikit-learn.
-
-    So ``keras.visualization`` imports Matplotlib when it is used, and ``keras.wrappers``, whose classes train by
-    themselves, cannot be used in this process. Whatever else imports the two later gets them.
-    """
-    stand_ins = {"matplotlib": Later("matplotlib"), "matplotlib.pyplot": Later("matplotlib.pyplot"), "sklearn": None}
-    new = {name: module for name, module in stand_ins.items() if name.partition(".")[0] not in sys.modules}
-    sys.modules.update(new)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in new:
-            del sys.modules[name]

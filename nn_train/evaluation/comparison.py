@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from nn_train.evaluation.numbers import Number
 
@@ -54,7 +54,7 @@ def compare(correct: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[Comparison
 def mcnemar(only_first: int, only_second: int) -> Number:
     """Exact two-sided McNemar test: a fair coin over the examples where just one of the two is right."""
     n = only_first + only_second
-    value = float(stats.binomtest(only_first, n, 0.5).pvalue) if n else 1.0
+    value = min(1.0, 2 * float(special.bdtr(min(only_first, only_second), n, 0.5)))
     return Number(value=value, n=n, method="exact McNemar, two-sided binomial over the examples that differ")
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from nn_train.evaluation.numbers import Number, undefined
 
 LEVEL = 0.95
-Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+Z = float(special.ndtri(0.5 + LEVEL / 2))
 
 
 def proportion(successes: int, n: int, what: str, *, empty: str) -> Number:

@@ -31,7 +31,7 @@ from nn_train.training.driver import RAY_TRAIN
 if TYPE_CHECKING:
     from nn_train.ray_cluster.preload import Preload
 
-RAY_TUNE = "nn_train.search.ray_tune"
+RAY_TUNE = ("nn_train.search.import_now", "nn_train.search.ray_tune")
 
 RECORD = "pipeline.json"
 NO_OVERRIDES: Mapping[str, Any] = {}
@@ -123,7 +123,7 @@ def run_stages(
     from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
     from nn_train.ray_cluster.session import ray_session
 
-    with ray_session(verbose, [RAY_TUNE], preload_for_first(models)):
+    with ray_session(verbose, RAY_TUNE, preload_for_first(models)):
         for model in models:
             for job in (model.search, model.base):
                 if job is not None:
@@ -164,7 +164,7 @@ def preload_for_first(models: list[ModelStages]) -> Preload | None:
 def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
     """The stages in their order, and what is left to do in each."""
     from nn_train.search.planning import make_plan
-    from nn_train.search.schedulers import rungs
+    from nn_train.search.rungs import rungs
 
     stages, trainings = [], []
     for model in models:

@@ -20,6 +20,7 @@ import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
 from nn_train.ray_cluster.preload import Preload, finds_this_package
+from nn_train.ray_cluster.replaced import replaced
 
 LOOK_EVERY = 0.02  # seconds
 LET_ALONE = 0.25  # seconds; a raylet whose store has no core at once looks for it again after a second
@@ -63,11 +64,8 @@ class LocalNode(ray_node.Node):
                 command.append(f"{name}{self.preload.in_advance(cpus)}")
             return kept(command, *rest, **options)
 
-        ray_services.start_ray_process = start
-        try:
+        with replaced(ray_services, "start_ray_process", start):
             super().start_raylet(*arguments, **named)
-        finally:
-            ray_services.start_ray_process = kept
 
     def start_ray_processes(self) -> None:
         """Return once the raylet is known to the GCS: Ray would look for it at once, and then a second later."""
@@ -96,16 +94,15 @@ def start(with_logs: bool, imports: Sequence[str] = (), preload: Preload | None 
     """
     if not finds_this_package():
         preload = None
-    kept, environment = ray_node.Node, os.environ.get(MODULES)
+    environment = os.environ.get(MODULES)
     attributes = {"include_log_monitor": with_logs, "imports": imports, "preload": preload}
-    ray_node.Node = type("LocalNode", (LocalNode,), attributes)
     if preload is not None:
         os.environ[MODULES] = preload.modules
     try:
-        # "local" never joins a Ray that somebody left running on this machine.
-        ray.init(address="local", include_dashboard=False, **options)
+        with replaced(ray_node, "Node", type("LocalNode", (LocalNode,), attributes)):
+            # "local" never joins a Ray that somebody left running on this machine.
+            ray.init(address="local", include_dashboard=False, **options)
     finally:
-        ray_node.Node = kept
         if environment is None:
             os.environ.pop(MODULES, None)
         else:
@@ -118,12 +115,8 @@ def loopback_kept() -> Iterator[None]:
 
     Ray replaces it by an address that other machines reach, where the nodes of ``cluster.local`` do not listen.
     """
-    kept = ray_services.resolve_ip_for_localhost
-    ray_services.resolve_ip_for_localhost = lambda host: host
-    try:
+    with replaced(ray_services, "resolve_ip_for_localhost", lambda host: host):
         yield
-    finally:
-        ray_services.resolve_ip_for_localhost = kept
 
 
 def is_running() -> bool:

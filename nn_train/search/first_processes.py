@@ -19,4 +19,4 @@ def preload_for_trials(config: Config) -> Preload | None:
     if config.scaling.num_workers > 1 or not driver_reads(config):
         return None
     trials = min(config.search.num_trials, config.search.max_concurrent or sys.maxsize)
-    return preload_for(config.scaling, trials, "nn_train.search.trainable")
+    return preload_for(config.scaling, trials, "nn_train.search.import_now")

@@ -10,8 +10,11 @@ from typing import Any
 import ray
 from ray.air.execution import FixedResourceManager
 from ray.tune import registry, tune
-from ray.tune.execution import tune_controller
+from ray.tune.execution import experiment_state, tune_controller
 from ray.tune.execution.class_cache import _ActorClassCache
+from ray.tune.experiment import Trial
+
+from nn_train.ray_cluster.replaced import replaced
 
 
 class InheritedEnvironment(_ActorClassCache):
@@ -26,6 +29,15 @@ class InheritedEnvironment(_ActorClassCache):
         if trainable_cls not in self._cache:
             self._cache[trainable_cls] = ray.remote(trainable_cls)
         return self._cache[trainable_cls]
+
+
+class NoAnalysis:
+    """In the place of ``ExperimentAnalysis``, which reads for every trial the files that are not written here."""
+
+    trials: tuple[Trial, ...] = ()
+
+    def __init__(self, **named: object) -> None:
+        """Nothing: the journal has it all."""
 
 
 @contextlib.contextmanager
@@ -44,19 +56,11 @@ def lighter(is_local: bool, num_workers: int) -> Iterator[None]:
         stack.enter_context(replaced(known, "get", functools.cache(known.get)))
         # Counts, for its makers, who has MLflow: by importing it, which takes a second.
         stack.enter_context(replaced(tune.air_usage, "tag_callbacks", lambda callbacks: False))
+        stack.enter_context(replaced(tune, "ExperimentAnalysis", NoAnalysis))
+        # Is ready for data sets of Ray Data, for which it imports that.
+        stack.enter_context(replaced(experiment_state, "out_of_band_serialize_dataset", contextlib.nullcontext))
         if is_local:
             stack.enter_context(replaced(tune_controller, "_ActorClassCache", InheritedEnvironment))
         if is_local and num_workers == 1:
             stack.enter_context(replaced(tune_controller, "PlacementGroupResourceManager", FixedResourceManager))
         yield
-
-
-@contextlib.contextmanager
-def replaced(owner: object, name: str, value: object) -> Iterator[None]:
-    """``owner.name`` is ``value`` meanwhile."""
-    kept = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)

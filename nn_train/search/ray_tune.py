@@ -48,7 +48,8 @@ from nn_train.search.phases import (
     target_reached,
 )
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.schedulers import Fifo, make_scheduler, rungs
+from nn_train.search.rungs import rungs
+from nn_train.search.schedulers import Fifo, make_scheduler
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder

@@ -13,7 +13,7 @@ from nn_train.config.space import with_values
 from nn_train.runs.history import best_epoch
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
-from nn_train.search.schedulers import rungs
+from nn_train.search.rungs import rungs
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 

@@ -1,4 +1,4 @@
-"""Which trials go on: Ray Tune's schedulers, by the names of ``search.scheduler``, and their rungs."""
+"""Which trials go on: Ray Tune's schedulers, by the names of ``search.scheduler``."""
 
 from __future__ import annotations
 
@@ -87,19 +87,6 @@ class Population(PopulationBasedTraining):
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
         return {**config, "trial": trial.config["trial"]}, operations
-
-
-def rungs(config: Config) -> tuple[int, ...]:
-    """The epochs at which ASHA compares trials, the last epoch not among them; empty for other schedulers."""
-    search, epochs = config.search, config.train.epochs
-    if search.scheduler != "asha":
-        return ()
-    steps = []
-    rung = search.grace_epochs
-    while rung < epochs:
-        steps.append(rung)
-        rung *= search.reduction_factor
-    return tuple(steps)
 
 
 def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler:

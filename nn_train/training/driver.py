@@ -18,7 +18,7 @@ from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.lease import hold
 
-RAY_TRAIN = "nn_train.training.ray_train"
+RAY_TRAIN = "nn_train.training.import_now"
 
 
 @dataclass(frozen=True)

@@ -12,28 +12,36 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.runtime_context import RuntimeContext
 from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
-from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.metrics import ControllerMetricsCallback, WorkerMetricsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
+from ray.train.v2.api import data_parallel_trainer
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.events import Handler
 from nn_train.ray_cluster.guard import Guard
+from nn_train.ray_cluster.replaced import replaced
 from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.reports import leave_barrier_out
 from nn_train.training.scaling import RoomPolicy
 
+
+class NoDatasets:
+    """In the place of ``DatasetsCallback``, which imports Ray Data and starts a process for its data sets."""
+
+    def __init__(self, **named: object) -> None:
+        """Nothing: it is left out."""
+
+
 # The cleaner's stop waits 12 s at the end of every run (Ray 2.60). What it is there for, a placement group that
-# outlives its controller, ray_train.no_group_left does. Of the others one starts a process for data sets of Ray Data,
-# which are not used, and one changes the workers' folder.
-UNWANTED = (PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback)
+# outlives its controller, ray_train.no_group_left does. Another changes the workers' folder.
+UNWANTED = (PlacementGroupCleanerCallback, NoDatasets, WorkingDirectorySetupCallback)
 WITHIN = 0.95  # of the time-out: Ray notices it at the next look
 RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources are free
 # For people who watch a cluster.
@@ -145,7 +153,8 @@ class Trainer(DataParallelTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         left_out = UNWANTED + (METRICS if self.is_local else ())
-        return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
+        with replaced(data_parallel_trainer, "DatasetsCallback", NoDatasets):
+            return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
 
     def _initialize_and_run_controller(self, **arguments: object) -> Any:
         """Run ``Controller`` to its end; Ctrl-C stays a KeyboardInterrupt, and stops the workers."""
@@ -181,9 +190,5 @@ def run_here(work: Coroutine[Any, Any, None]) -> None:
 @contextlib.contextmanager
 def outside_actors() -> Iterator[None]:
     """Meanwhile Ray says None where one asks for the actor that one is in, and does not raise an error."""
-    kept = RuntimeContext.current_actor
-    RuntimeContext.current_actor = None
-    try:
+    with replaced(RuntimeContext, "current_actor", None):
         yield
-    finally:
-        RuntimeContext.current_actor = kept

@@ -8,7 +8,7 @@ import pytest
 from trial_records import job, record
 
 from nn_train.search.planning import PROBE_EPOCHS, Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.schedulers import rungs
+from nn_train.search.rungs import rungs
 from nn_train.search.trial_worker import Outcome
 from nn_train.storage.folder import ResultsFolder
 

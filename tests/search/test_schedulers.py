@@ -9,7 +9,8 @@ from trial_records import job
 
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
-from nn_train.search.schedulers import inside, make_scheduler, replay, rungs
+from nn_train.search.rungs import rungs
+from nn_train.search.schedulers import inside, make_scheduler, replay
 
 GOOD = [0.90, 0.91, 0.92, 0.93]
 
