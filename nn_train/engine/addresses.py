@@ -6,12 +6,14 @@ import contextlib
 import json
 import random
 import socket
+import time
 from collections.abc import Sequence
 
 from nn_train.config.ports import parse_port_range
 from nn_train.errors import RequestError
 
 ANY = range(1)  # port 0: the system chooses
+LOOK_EVERY, LOOK_FOR = 0.01, 0.2  # seconds
 held: list[socket.socket] = []
 
 
@@ -61,6 +63,21 @@ def release_addresses() -> None:
     """Let TensorFlow, in this process or another, have the ports that this process holds."""
     while held:
         held.pop().close()
+
+
+def await_server(address: str, limit: float = 30.0) -> None:
+    """Wait until TensorFlow's server answers at ``address``, or until ``limit`` seconds have passed.
+
+    A client of gRPC that comes before the server looks again a second later. A listener that only holds the port takes
+    connections, but says nothing; a server of gRPC begins.
+    """
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), LOOK_FOR) as server:
+            if server.recv(1):
+                return
+        time.sleep(LOOK_EVERY)
 
 
 def free_addresses(host: str, count: int) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from nn_train.engine.addresses import await_server
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def join_strategy(rank: int, size: int, whole_gpu: bool) -> Replicas:
     ``whole_gpu``: each worker has a GPU to itself, so NCCL can be used; it refuses workers that share one.
     """
     assert os.environ.get("TF_CONFIG"), "TF_CONFIG must name the workers before the strategy is made"
+    if rank:
+        await_server(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"][0])  # all others register there
     kind = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if whole_gpu else kind.RING)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)

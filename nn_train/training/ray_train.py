@@ -44,9 +44,9 @@ def train_function(settings: dict[str, Any]) -> None:
     """
     if settings["verbose"]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    here = ray.train.get_context()
+    here = get_train_context()  # ray.train.get_context would import Ray Tune, to know whether that is where it is
     rank, size = here.get_world_rank(), here.get_world_size()
-    errors = get_train_context().execution_context.training_thread_runner.get_exception_queue()
+    errors = here.execution_context.training_thread_runner.get_exception_queue()
 
     def tell_hang(seconds: float) -> None:
         error = HungError(f"nothing of it has ended for {seconds:.0f} s")

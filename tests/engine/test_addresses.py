@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from processes import run_workers
 from nn_train.config import ScalingConfig
 from nn_train.config.ports import parse_port_range
 from nn_train.engine import addresses
-from nn_train.engine.addresses import free_addresses, hold_address, release_addresses
+from nn_train.engine.addresses import await_server, free_addresses, hold_address, release_addresses
 from nn_train.errors import RequestError
 
 
@@ -102,3 +103,31 @@ def test_ranges_of_ports(text):
 def test_workers_join_over_ipv6(tmp_path):
     run_workers(3, tmp_path, Path(__file__).parents[1] / "sum_of_ranks.py", host="::1")
     assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == ["3.0"] * 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_server_is_waited_for_until_it_speaks(host):
+    answers, asked = [b"", b"", b"x"], []
+
+    def serve():
+        for answer in answers:
+            connection, _ = server.accept()
+            asked.append(answer)
+            with connection:
+                connection.sendall(answer)
+
+    with socket.create_server(
+        (host.strip("[]"), 0), family=socket.AF_INET6 if "[" in host else socket.AF_INET
+    ) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        await_server(f"{host}:{server.getsockname()[1]}")
+        thread.join()
+    assert asked == answers
+
+
+def test_a_server_that_never_speaks_is_left_to_tensorflow():
+    (address,) = free_addresses("127.0.0.1", 1)
+    await_server(address, limit=0.05)  # refused
+    held = hold_address("127.0.0.1")
+    await_server(held, limit=0.05)  # silent
