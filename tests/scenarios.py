@@ -17,9 +17,10 @@ import numpy as np
 import user_data
 
 from nn_train.config import config_from_dict
+from nn_train.datasets.once import load_once
 from nn_train.engine.strategy import Replicas, configure_tensorflow, join_strategy
 from nn_train.events import EpochEnded, Started
-from nn_train.runs.worker import Job, WorkerContext, load_once, train_replica
+from nn_train.runs.worker import Job, WorkerContext, train_replica
 from nn_train.storage.folder import ResultsFolder
 
 

@@ -69,7 +69,8 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     """
     config = config_from_dict(settings)
     network, output = logits_model(load_model(model, config.model.name, result))
-    from nn_train.datasets import load_data, load_test
+    from nn_train.datasets import load_test
+    from nn_train.datasets.once import load_for_run
     from nn_train.engine.tensors import as_input
 
     about = result.get("data") or {}
@@ -77,7 +78,7 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
         data = load_test(dataclasses.replace(config.data, source=about["tested_on"], args={}))
         refuse_unlike(data, about)
     else:
-        data = load_data(config.data)
+        data = load_for_run(config.data)
         refuse_other_data(data, config.data.source, result)
     if data.test is None:
         source = about.get("tested_on") or config.data.source

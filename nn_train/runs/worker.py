@@ -6,7 +6,6 @@ The order of initialisation is: TensorFlow, strategy, data, model, checkpoint, c
 
 from __future__ import annotations
 
-import functools
 import math
 import tempfile
 import time
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
-from nn_train.config.options import is_entry_point
-from nn_train.config.schema import DataConfig, ScalingConfig
+from nn_train.config.schema import ScalingConfig
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
@@ -140,6 +138,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
 
     from nn_train.datasets.augmentation import with_augmentation
     from nn_train.datasets.class_weights import with_class_weights
+    from nn_train.datasets.once import load_for_run
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.given_callbacks import given_callbacks
@@ -149,26 +148,13 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     keras.backend.clear_session()
     # Before the data: a shuffle without a seed of its own then has the same order on all workers.
     keras.utils.set_random_seed(config.seed)
-    data = with_augmentation(with_class_weights(load(config.data), config.train.class_weight), config.data.augment)
+    data = with_augmentation(
+        with_class_weights(load_for_run(config.data), config.train.class_weight), config.data.augment
+    )
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     loop = loop_of(prepared, config, data, replicas)
     Run(job, data, loop, given, context, printed, began_at).run()
-
-
-def load(data: DataConfig) -> SplitData:
-    """The examples. A function of the user's is called for every run: it may draw random numbers."""
-    from nn_train.datasets import load_data
-
-    return load_data(data) if is_entry_point(data.source) else load_once(data)
-
-
-@functools.lru_cache(maxsize=1)
-def load_once(data: DataConfig) -> SplitData:
-    """The examples of a file or a built-in name, read once for all runs of this process."""
-    from nn_train.datasets import load_data
-
-    return load_data(data, print)
 
 
 class Run(Training):
