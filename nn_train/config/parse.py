@@ -6,6 +6,7 @@ Owns types, spelling and messages; ranges belong to ``schema``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import types
@@ -118,7 +119,8 @@ def as_plain(value: object) -> Any:
     return [as_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
-def field_types() -> dict[str, Any]:
+@functools.cache  # a trial of a search asks for it, in a millisecond
+def field_types() -> Mapping[str, Any]:
     """``section.field`` to its declared type, for every field, in the order of the schema."""
     hints = typing.get_type_hints(Config)
     result = {name: hints[name] for name in TOP_FIELDS}

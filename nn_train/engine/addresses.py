@@ -65,7 +65,7 @@ def release_addresses() -> None:
         held.pop().close()
 
 
-def await_server(address: str, limit: float = 30.0) -> None:
+def await_server(address: str, limit: float = 10.0) -> None:
     """Wait until TensorFlow's server answers at ``address``, or until ``limit`` seconds have passed.
 
     A client of gRPC that comes before the server looks again a second later. A listener that only holds the port takes
