@@ -13,6 +13,7 @@ from ray.tune import registry, tune
 from ray.tune.execution import experiment_state, tune_controller
 from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.experiment import Trial
+from ray.tune.search import basic_variant
 
 from nn_train.ray_cluster.replaced import replaced
 
@@ -29,6 +30,15 @@ class InheritedEnvironment(_ActorClassCache):
         if trainable_cls not in self._cache:
             self._cache[trainable_cls] = ray.remote(trainable_cls)
         return self._cache[trainable_cls]
+
+
+def as_listed(spec: dict[str, Any], point: dict[str, Any], **named: object) -> Iterator[tuple[dict[str, Any], Any]]:
+    """In the place of ``_get_preset_variants``: a trial that was listed is what it is, and one.
+
+    Tune would look into its values for more to draw, and fail where a list has other parts than that of the first
+    trial.
+    """
+    yield {}, {**spec, "config": point}
 
 
 class NoAnalysis:
@@ -57,6 +67,8 @@ def lighter(is_local: bool, num_workers: int) -> Iterator[None]:
         # Counts, for its makers, who has MLflow: by importing it, which takes a second.
         stack.enter_context(replaced(tune.air_usage, "tag_callbacks", lambda callbacks: False))
         stack.enter_context(replaced(tune, "ExperimentAnalysis", NoAnalysis))
+        stack.enter_context(replaced(basic_variant, "_get_preset_variants", as_listed))
+        stack.enter_context(replaced(basic_variant, "_count_variants", lambda spec, points: len(points)))
         # Is ready for data sets of Ray Data, for which it imports that.
         stack.enter_context(replaced(experiment_state, "out_of_band_serialize_dataset", contextlib.nullcontext))
         if is_local:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from ray import tune
 from ray.tune import registry
 from ray.tune.execution import tune_controller
+from ray.tune.experiment import Experiment
 
+from nn_train.search.algorithms import listed_search
 from nn_train.search.lighter_tune import lighter
 
 NAME = (registry.TRAINABLE_CLASS, "of a test")
@@ -41,3 +44,15 @@ def test_only_on_a_ray_of_this_job_alone_trials_have_its_environment_and_one_wor
     given = (options.get("runtime_env") or {}).get("env_vars")
     assert given is None if environment is None else environment in given
     assert tune_controller.PlacementGroupResourceManager.__name__ == "PlacementGroupResourceManager"
+
+
+def test_trials_that_were_listed_are_given_as_they_are(tmp_path):
+    drawn = [("AUC",), ({"AUC": {"curve": "PR"}}, "F1Score"), {"depth": 3}, {"depth": {"of": [1]}}, 2]
+    points = [{"trial": f"t{index}", "draws": {"of": one}} for index, one in enumerate(drawn)]
+    generator, space = listed_search(points, None)
+    with lighter(is_local=False, num_workers=1):
+        generator.add_configurations(
+            Experiment("s", run=tune.Trainable, config=space, num_samples=len(points), storage_path=str(tmp_path))
+        )
+        given = [generator.next_trial().config for _ in points]
+    assert given == points
