@@ -254,3 +254,41 @@ class Listens(keras.callbacks.Callback):
 def listening(folder):
     save = keras.callbacks.ModelCheckpoint(f"{folder}/{{batch}}.weights.h5", save_weights_only=True, save_freq=2)
     return [Listens(folder), save]
+
+
+class Turns(keras.callbacks.Callback):
+    """Gives one attribute of a layer another value before the first epoch, where the learning rate is high."""
+
+    def __init__(self, config, attribute, value):
+        super().__init__()
+        self.attribute, self.value = attribute, value if config.optimizer.learning_rate > 0.01 else None
+
+    def on_train_begin(self, logs=None):
+        for layer in self.model.layers:
+            if self.value is not None and hasattr(layer, "rate" if self.attribute == "rate" else "kernel"):
+                setattr(layer, self.attribute, self.value)
+                break
+
+
+def freezes(config):
+    return [Turns(config, "trainable", False)]
+
+
+def drops_more(config):
+    return [Turns(config, "rate", 0.9)]
+
+
+def drops_more_by_a_hook(config):
+    turns = Turns(config, "rate", 0.9)
+
+    def begin(logs):
+        turns.set_model(given.model)
+        turns.on_train_begin()
+
+    given = keras.callbacks.LambdaCallback(on_train_begin=begin)
+    return [given]
+
+
+def of_keras():
+    """Keras' own alone, which change only the rate."""
+    return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2), keras.callbacks.EarlyStopping("loss")]

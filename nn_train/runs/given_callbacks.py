@@ -26,11 +26,13 @@ class GivenCallbacks:
         listed: on the chief; elsewhere, and without ``train.callbacks``, None.
         heard: which of ``HOOKS`` somebody listens to. The same on all workers.
         changing: whether one of them may change the model there. The same on all workers.
+        unknown: whether one of them is not Keras' own, and may change more of a model than its variables. The same too.
     """
 
     listed: list[Any] | None = None
     heard: frozenset[str] = frozenset()
     changing: bool = False
+    unknown: bool = False
 
     @property
     def by_batches(self) -> bool:
@@ -60,8 +62,16 @@ def given_callbacks(config: Config, replicas: Replicas, folder: str) -> GivenCal
     heard = [any(is_told(one, hook) for one in listed or ()) for hook in HOOKS]
     heard[-2:] = [any(heard[-2:])] * 2  # Keras' CallbackList counts beginnings and ends
     changing = any(is_told(one, hook) for one in listed or () if type(one) not in ONLY_LOOK for hook in HOOKS)
-    *told, changes = from_chief(replicas)([*map(float, heard), float(changing)])
-    return GivenCallbacks(listed, frozenset(hook for hook, one in zip(HOOKS, told, strict=True) if one), bool(changes))
+    unknown = any(is_unknown(one) for one in listed or ())
+    *told, changes, more = from_chief(replicas)([*map(float, heard), float(changing), float(unknown)])
+    hooks = frozenset(hook for hook, one in zip(HOOKS, told, strict=True) if one)
+    return GivenCallbacks(listed, hooks, bool(changes), bool(more))
+
+
+def is_unknown(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback is of the user's class, or has a hook of its own, as a ``LambdaCallback`` has."""
+    of_keras = type(callback).__module__.partition(".")[0] == "keras"
+    return not of_keras or any(name.startswith("on_") for name in vars(callback))
 
 
 def is_told(callback: keras.callbacks.Callback, hook: str) -> bool:

@@ -186,7 +186,7 @@ class TrialWorker:
         # Where the model itself varies, a field that depends on it may be of another model.
         varied = () if "model.name" in values else values
         given = given_callbacks(config, self.models.replicas, folder.location)
-        self.model = self.models.get(config, data, varied, given.by_batches)
+        self.model = self.models.get(config, data, varied, given.by_batches, once=given.unknown)
         training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
         self.hooks.watch.timeout = config.run.hang_timeout
         self.hooks.forget()

@@ -79,38 +79,46 @@ class WarmModels:
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.traced = 0
 
-    def get(self, config: Config, data: SplitData, varied: Collection[str] = (), by_batches: bool = False) -> WarmModel:
+    def get(
+        self,
+        config: Config,
+        data: SplitData,
+        varied: Collection[str] = (),
+        by_batches: bool = False,
+        once: bool = False,
+    ) -> WarmModel:
         """A model that is as ``prepare_model`` would make it anew, from the same arguments.
+
+        ``once``: somebody may change more of it than its variables. No other trial has it then, and its numbers stay
+        where Keras has them.
 
         Raises:
             RequestError: the model does not fit the data.
         """
         settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
-        own = self.own_build(config, data, settings)
+        own = None if once else self.own_build(config, data, settings)
         key = self.key(config, data, settings, own)
-        warm = self.models.pop(key, None)
+        warm = None if once else self.models.pop(key, None)
         with kernels_kept():
             keras.utils.set_random_seed(config.seed)
         if warm is None:
             self.make_room()
-            is_known = own is not None or config.model.name in DEFAULT_DROPOUT
+            is_known = not once and (own is not None or config.model.name in DEFAULT_DROPOUT)
             warm = self.build(config, data, varied, by_batches, is_known)
             if is_known and not warm.settable.can_set:
                 self.fixed.add(settings)
                 own, key = None, self.key(config, data, settings, None)
         elif own is None and config.seed not in warm.beginnings:
             remember(warm, config.seed, prepare_model(config, data, self.replicas, by_batches=by_batches).model)
-        if own is not None or config.model.name in DEFAULT_DROPOUT:  # else a trial may leave in it what nobody knows of
+        # Else a trial may leave in it what nobody knows of.
+        if not once and (own is not None or config.model.name in DEFAULT_DROPOUT):
             self.models[key] = warm
         warm.begin(config, own)
         return warm
 
     def own_build(self, config: Config, data: SplitData, settings: Any) -> OwnBuild | None:
         """What the user's function makes of ``config``; None where it has no graph that others could share."""
-        # What callbacks change in a model besides its variables would be there for the next trial.
-        if config.model.name in DEFAULT_DROPOUT or config.train.callbacks is not None:
-            return None
-        if data.is_stream or settings in self.fixed:
+        if config.model.name in DEFAULT_DROPOUT or data.is_stream or settings in self.fixed:
             return None
         build = own_build(config, data, self.replicas)
         if build is None:

@@ -74,7 +74,7 @@ def test_a_trial_ends_with_its_last_epoch_or_when_it_fails(rows, complete, outco
 
 
 def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **named):
         raise RequestError("model.name: wrong")
 
     worker = worker_of([{}])

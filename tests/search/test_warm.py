@@ -165,17 +165,6 @@ def test_an_own_model_trains_to_the_same_bits_as_a_new_one(replicas, function, o
     assert [(again.loop.train_epoch(epoch), again.loop.evaluate()) for epoch in range(2)] == expected
 
 
-def test_a_model_with_callbacks_of_the_users_is_traced_anew(replicas):
-    from nn_train.datasets import load_data
-    from nn_train.search.warm import WarmModels
-
-    models, sections = WarmModels(replicas), {"model": {"name": "own_trials:plain"}}
-    data = load_data(make({}).data)
-    for rate in (0.1, 0.2):
-        models.get(make({**sections, "optimizer": {"learning_rate": rate}}, callbacks="my:callbacks"), data)
-    assert models.traced == 2
-
-
 def test_a_setting_that_changes_the_graph_gives_another_model(replicas):
     from nn_train.datasets import load_data
     from nn_train.search.warm import WarmModels
