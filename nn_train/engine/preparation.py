@@ -21,7 +21,7 @@ from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
-from nn_train.engine.seeds import separate_seeds
+from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.spreadable import ROWS, adds_up, part_of
 from nn_train.engine.steps import Batch, norms_of
 from nn_train.engine.strategy import Replicas
@@ -93,6 +93,7 @@ def prepare_model(
         compile_model(model, config, total_steps(config, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
+        seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
             # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
             is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES

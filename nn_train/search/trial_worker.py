@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nn_train.runs.checkpoints import Checkpoint
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.runs.given_callbacks import GivenCallbacks
-    from nn_train.search.warm import WarmModel, WarmModels
+    from nn_train.search.warm.models import WarmModel, WarmModels
 
 BEST = "best.weights"
 STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs
@@ -146,7 +146,7 @@ class TrialWorker:
         replicas = join_process(scaling, self.rank, self.size)
         from nn_train.runs.chunk_hooks import TimedHooks
         from nn_train.runs.watchdog import Watchdog
-        from nn_train.search.warm import WarmModels
+        from nn_train.search.warm.models import WarmModels
 
         gc.freeze()  # what was imported: a million objects that no collection of garbage need look at
         self.models = WarmModels(replicas)
@@ -197,7 +197,7 @@ class TrialWorker:
 
     def should_recycle(self) -> bool:
         """Whether this process holds so much that it should be replaced."""
-        from nn_train.search.warm import TRACED_AT_MOST
+        from nn_train.search.warm.models import TRACED_AT_MOST
 
         return self.models.traced >= TRACED_AT_MOST
 

@@ -313,12 +313,17 @@ def test_the_search_ends_at_its_target(tmp_path):
 
 
 def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
-    config = make(tmp_path, workers=2, search={"num_trials": 2})
-    outcome = search(config)
-    trained = train(read_config(str(tmp_path / "s" / "best.yaml"), {"run.loggers": "none"}))
+    """Of a model with a layer of the user's: the second trial has the first one's graph, on both workers."""
+    model = {"name": "own_code_trials:gated", "dropout": 0.2}
+    last = search(make(tmp_path, workers=2, model=model, search={"num_trials": 2, **UNKEPT})).records[-1]
+    trained = train(make(tmp_path, "again", workers=2, model=model, optimizer=optimizer_of(last)))
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
-    assert numbers(again) == numbers(outcome.best.rows)
-    assert {row["world_size"] for row in outcome.best.rows} == {2}
+    assert numbers(again) == numbers(last.rows)
+    assert {row["world_size"] for row in last.rows} == {2}
+
+
+def optimizer_of(record):
+    return {"learning_rate": record.values["optimizer.learning_rate"]}
 
 
 @pytest.mark.long

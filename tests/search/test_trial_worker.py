@@ -85,7 +85,7 @@ def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, 
 
 
 def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
-    from nn_train.search.warm import WarmModels
+    from nn_train.search.warm.models import WarmModels
 
     read = []
 
@@ -109,7 +109,7 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
 
 
 def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_path):
-    from nn_train.search.warm import WarmModels
+    from nn_train.search.warm.models import WarmModels
 
     def given(**args):
         return config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})

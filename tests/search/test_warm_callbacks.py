@@ -37,7 +37,7 @@ def worker_of(replicas):
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.runs.watchdog import Watchdog
     from nn_train.search.trial_worker import TrialWorker, refuse
-    from nn_train.search.warm import WarmModels
+    from nn_train.search.warm.models import WarmModels
 
     worker, watch = TrialWorker(0, 1), Watchdog(math.inf, lambda seconds: None)
     worker.models = WarmModels(replicas)

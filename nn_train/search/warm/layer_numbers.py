@@ -29,6 +29,9 @@ class LayerNumber(Protocol):
     def make_settable(self) -> None:
         """From now on graphs read it, also those that are traced later."""
 
+    def variables(self) -> list[tf.Variable]:
+        """What graphs read; after ``make_settable``."""
+
     def set(self, value: float) -> None:
         """Give it another value; after ``make_settable``."""
 
@@ -48,6 +51,9 @@ class DropoutRate:
         # In float64, so that each is rounded once, to the numbers the model computes in.
         self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
         self.layer.call = self.call
+
+    def variables(self) -> list[tf.Variable]:
+        return [self.rate, self.scale]
 
     def set(self, value: float) -> None:
         self.layer.rate = value  # for whoever looks at the layer
@@ -77,6 +83,9 @@ class Penalty:
     def make_settable(self) -> None:
         self.factor = tf.Variable(0.0, trainable=False)  # weights are float32 in every precision
         setattr(self.regularizer, self.name, self.factor)
+
+    def variables(self) -> list[tf.Variable]:
+        return [self.factor]
 
     def set(self, value: float) -> None:
         self.factor.assign(value)

@@ -16,8 +16,9 @@ from nn_train.config import Config
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
-from nn_train.search.layer_numbers import DropoutRate, numbers_of, set_numbers
-from nn_train.search.own_builds import OwnBuild
+from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numbers
+from nn_train.search.warm.own_builds import OwnBuild
+from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
 # Those of CosineDecay; of ExponentialDecay only the first, since TensorFlow folds its other constants, which
 # rounds them in another way than variables.
@@ -25,6 +26,9 @@ SCHEDULE_NUMBERS = {
     keras.optimizers.schedules.CosineDecay: ("warmup_target", "warmup_steps", "decay_steps"),
     keras.optimizers.schedules.ExponentialDecay: ("initial_learning_rate",),
 }
+# By these names code of the user's could read a number of a layer or a schedule, for which graphs have a variable.
+READS_LAYERS = REACHES_ATTRIBUTES | {"rate", "l1", "l2"}
+READS_SCHEDULES = REACHES_ATTRIBUTES | {name for names in SCHEDULE_NUMBERS.values() for name in names}
 
 
 def all_settings(config: Config) -> tuple[Any, ...]:
@@ -46,21 +50,33 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
     return (shape, schedule, train.loss, train.metrics, train.precision, config.data)
 
 
+def layers_are_unread(own: OwnBuild) -> bool:
+    """Whether no code of the user's reads the numbers of layers, so that they can be set."""
+    return not own.words & READS_LAYERS
+
+
+def schedule_is_unread(config: Config, own: OwnBuild) -> bool:
+    """The same of the numbers of the schedule."""
+    optimizer = config.optimizer
+    return (optimizer.schedule == "constant" and not optimizer.warmup_steps) or not own.words & READS_SCHEDULES
+
+
 class SettableHyperparameters:
     """Makes the numbers of a model settable, where it has such.
 
     Args:
         prepared: as ``prepare_model`` gives it.
         is_known: whether all is known that a graph of the model depends on.
+        own: what a function of the user's has built.
     """
 
-    def __init__(self, prepared: PreparedModel, is_known: bool) -> None:
+    def __init__(self, prepared: PreparedModel, is_known: bool, own: OwnBuild | None = None) -> None:
         model = prepared.model
         self.can_set = is_known and prepared.whole is None  # else its steps are traced by now
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
-        self.numbers = numbers_of(model) if self.can_set else []
+        self.numbers = numbers_of(model) if self.can_set and (own is None or layers_are_unread(own)) else []
         for number in self.numbers:
             number.make_settable()
         if self.can_set and not self.compiled_by_user:
@@ -76,10 +92,14 @@ class SettableHyperparameters:
         elif own is not None and own.rate is not None:
             self.optimizer.learning_rate = own.rate
         if own is not None:
-            set_numbers(self.numbers, own.numbers)
+            set_numbers(self.numbers, own.numbers if self.numbers else ())
             return
         dropped, l2 = dropout_rate(config.model), config.model.l2
         set_numbers(self.numbers, [dropped if isinstance(one, DropoutRate) else l2 for one in self.numbers])
+
+    def variables(self) -> list[tf.Variable]:
+        """Those that were made for numbers."""
+        return [*self.schedule.values(), *(one for number in self.numbers for one in number.variables())]
 
     def set_schedule(self, rate: Any) -> None:
         for name, variable in self.schedule.items():

@@ -20,6 +20,7 @@ import tensorflow as tf
 from nn_train.config import Config
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows
+from nn_train.engine.collectives import sum_over_all
 from nn_train.engine.loop import Loop
 from nn_train.engine.loops import loop_of
 from nn_train.engine.models import DEFAULT_DROPOUT
@@ -27,8 +28,15 @@ from nn_train.engine.preparation import prepare_model, total_steps
 from nn_train.engine.seeds import kernels_kept, seed_states
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
-from nn_train.search.own_builds import OwnBuild, own_build
-from nn_train.search.settable import SettableHyperparameters, all_settings, traced_settings
+from nn_train.search.warm.own_builds import OwnBuild, own_build
+from nn_train.search.warm.own_state import OwnState
+from nn_train.search.warm.settable import (
+    SettableHyperparameters,
+    all_settings,
+    layers_are_unread,
+    schedule_is_unread,
+    traced_settings,
+)
 
 KEPT_MODELS = 32
 # TensorFlow does not give back what a graph took: 4 MB for the MLP, measured over 48 models made and forgotten.
@@ -46,6 +54,7 @@ class WarmModel:
         beginnings: where its variables begin for each seed.
         own: what a function of the user's has built for the trial that has this model; None for built-in models, and
             for one whose numbers cannot be set.
+        own_state: what code of the user's in it may keep, where there is such.
     """
 
     loop: Loop
@@ -53,6 +62,7 @@ class WarmModel:
     set_variables: Callable[[Sequence[Any]], object]
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
     own: OwnBuild | None = None
+    own_state: OwnState | None = None
 
     def begin(self, config: Config, own: OwnBuild | None) -> None:
         """Be as a new model of ``config`` is before its first step."""
@@ -63,6 +73,8 @@ class WarmModel:
             of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
             self.set_variables([*own.weights, *of_optimizers, *own.seeds])
         self.turn(config)
+        if self.own_state is not None:
+            self.own_state.begin()
 
     def turn(self, config: Config) -> None:
         """Set every number of ``config`` that was not traced."""
@@ -77,6 +89,7 @@ class WarmModels:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
+        self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
         self.traced = 0
 
     def get(
@@ -95,16 +108,17 @@ class WarmModels:
         Raises:
             RequestError: the model does not fit the data.
         """
+        self.leave_changed()
         settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
         own = None if once else self.own_build(config, data, settings)
         key = self.key(config, data, settings, own)
-        warm = None if once else self.models.pop(key, None)
+        warm = None if once else self.take(key, config)
         with kernels_kept():
             keras.utils.set_random_seed(config.seed)
         if warm is None:
             self.make_room()
             is_known = not once and (own is not None or config.model.name in DEFAULT_DROPOUT)
-            warm = self.build(config, data, varied, by_batches, is_known)
+            warm = self.build(config, data, varied, by_batches, is_known, own)
             if is_known and not warm.settable.can_set:
                 self.fixed.add(settings)
                 own, key = None, self.key(config, data, settings, None)
@@ -113,35 +127,60 @@ class WarmModels:
         # Else a trial may leave in it what nobody knows of.
         if not once and (own is not None or config.model.name in DEFAULT_DROPOUT):
             self.models[key] = warm
+        self.last = settings, key
         warm.begin(config, own)
         return warm
+
+    def leave_changed(self) -> None:
+        """Forget the model of the trial before, if that may have left anything in it."""
+        settings, key = self.last
+        before = self.models.get(key)
+        if before is not None and before.own_state is not None and before.own_state.has_changed():
+            self.fixed.add(settings)
+            del self.models[key]
+
+    def take(self, key: Any, config: Config) -> WarmModel | None:
+        """The model that is traced already, where all workers have it. Collective for models of the user's."""
+        warm = self.models.pop(key, None)
+        if config.model.name in DEFAULT_DROPOUT:
+            return warm
+        return warm if sum_over_all([float(warm is not None)], self.replicas) == [self.replicas.size] else None
 
     def own_build(self, config: Config, data: SplitData, settings: Any) -> OwnBuild | None:
         """What the user's function makes of ``config``; None where it has no graph that others could share."""
         if config.model.name in DEFAULT_DROPOUT or data.is_stream or settings in self.fixed:
             return None
         build = own_build(config, data, self.replicas)
-        if build is None:
+        if build is None or not schedule_is_unread(config, build):
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
+            return None
         return build
 
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
         if own is not None:
-            settings = (*settings, own.graph)
+            settings = (*settings, own.graph, () if layers_are_unread(own) else own.numbers)
         elif config.model.name not in DEFAULT_DROPOUT or settings in self.fixed:
             settings = (*all_settings(config), settings[-1])
         return settings, may_be_without_rows(data, config.train.batch_size, self.replicas)
 
     def build(
-        self, config: Config, data: SplitData, varied: Collection[str], by_batches: bool, is_known: bool
+        self,
+        config: Config,
+        data: SplitData,
+        varied: Collection[str],
+        by_batches: bool,
+        is_known: bool,
+        own: OwnBuild | None,
     ) -> WarmModel:
         """A new model with its loop."""
         self.traced += 1
         prepared = prepare_model(config, data, self.replicas, varied, by_batches)
         loop = loop_of(prepared, config, data, self.replicas)
-        settable, set_variables = SettableHyperparameters(prepared, is_known), setter(state_variables(loop.model))
-        warm = WarmModel(loop=loop, settable=settable, set_variables=set_variables)
+        variables, settable = state_variables(loop.model), SettableHyperparameters(prepared, is_known, own)
+        warm = WarmModel(loop=loop, settable=settable, set_variables=setter(variables))
+        if own is not None and own.own_parts and settable.can_set:
+            warm.own_state = OwnState(loop.model, [*variables, *settable.variables()], settable.numbers)
         remember(warm, config.seed, loop.model)
         return warm
 

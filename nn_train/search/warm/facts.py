@@ -1,0 +1,229 @@
+"""Everything that a model holds, in plain values: two models of which they agree compute the same.
+
+That is every attribute of all that it is made of, with who shares what, but for the values of variables that are set
+back for each trial. Of the user's classes and functions it is also their code, and what that can read elsewhere: the
+variables around it, the globals that it names, the attributes of its classes.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import hashlib
+import json
+import re
+import types
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_train.search.warm.layer_numbers import DropoutRate
+from nn_train.search.warm.own_code import MAKING, REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
+
+# Of Keras' objects what differs from model to model, or follows from the rest: connections by operation, who keeps
+# track of what.
+SKIPPED = {"_tracker", "_inbound_nodes", "_outbound_nodes", "_parent_path", "_lock", "_nodes", "_operations_by_depth"}
+SKIPPED |= {"_call_signature", "_auto_config", "_initializer", "_distribution_strategy", "_initial_seed"}
+SKIPPED |= {"stop_training", "stop_evaluating"}  # of the trial before
+# What every class has, and what an abstract one remembers of its instances.
+OF_CLASSES = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "_abc_impl"}
+OF_CLASSES |= {"__firstlineno__", "__static_attributes__", "__abstractmethods__", "__parameters__", "__orig_bases__"}
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
+BY_REPR = (np.generic, np.dtype, tf.DType, tf.TensorShape, tf.TypeSpec)
+TOO_MANY = 50_000  # things; a model that holds so many is traced sooner
+
+
+class UnknownPartError(Exception):
+    """A part of a model of which it cannot be said what it does."""
+
+
+# What is raised where something is looked at that is not known.
+NOT_KNOWN = (UnknownPartError, TypeError, ValueError, NotImplementedError, AttributeError, RecursionError)
+
+
+class Facts:
+    """Tells what things hold.
+
+    Args:
+        set_back: variables whose values are set anew for every trial.
+
+    Attributes:
+        own_parts: whether code of the user's was met.
+        words: that stand in it, where it runs in steps.
+    """
+
+    def __init__(self, set_back: Collection[Any] = ()) -> None:
+        self.set_back = {id(one) for one in set_back}
+        self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
+        self.own_parts = False
+        self.words: set[str] = set()
+        self.tellers: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+            (BY_REPR, lambda one: [type(one).__name__, repr(one)]),
+            (re.Pattern, lambda one: ["pattern", one.pattern, one.flags]),
+            (type, self.of_class),
+            (types.ModuleType, lambda one: self.of_module(one, frozenset())),
+            (keras.initializers.Initializer, lambda one: ["initializer"]),  # the values that it has given are set anew
+            (tf.distribute.Strategy, lambda one: ["strategy"]),  # a process has one
+            (keras.KerasTensor, lambda one: ["tensor", str(one.shape), str(one.dtype)]),
+            (keras.Variable, self.of_variable),
+            (tf.Variable, self.of_plain_variable),
+            ((np.ndarray, tf.Tensor), array_facts),
+            (Mapping, self.of_mapping),
+            ((list, tuple, set, frozenset), self.of_items),
+            (types.MethodType, self.of_method),
+            (types.FunctionType, self.of_function),
+            (types.BuiltinFunctionType, self.of_builtin),
+            (functools.partial, lambda one: ["partial", *map(self.of, (one.func, one.args, one.keywords))]),
+            ((staticmethod, classmethod), lambda one: [type(one).__name__, self.of(one.__func__)]),
+            (property, lambda one: ["property", *map(self.of, (one.fget, one.fset, one.fdel))]),
+        )
+
+    def digest(self, one: object) -> str:
+        """Of all that ``one`` holds.
+
+        Raises:
+            One of ``NOT_KNOWN``: it holds something of which it is not known what it does.
+        """
+        return hashlib.sha256(json.dumps(self.of(one)).encode()).hexdigest()
+
+    def of(self, one: object) -> Any:
+        """What was met before is told by its number, so that it is known who shares what.
+
+        Raises:
+            UnknownPartError: something that is not known, and no plain value.
+        """
+        if type(one) in PLAIN:
+            return [type(one).__name__, repr(one)]
+        if id(one) in self.seen:
+            return ["seen", self.seen[id(one)][0]]
+        if len(self.seen) > TOO_MANY:
+            raise UnknownPartError("too many parts")
+        self.seen[id(one)] = (len(self.seen), one)
+        return next((tell for kinds, tell in self.tellers if isinstance(one, kinds)), self.of_object)(one)
+
+    def of_object(self, one: object) -> Any:
+        """A layer, a loss, an optimizer, or whatever else they hold."""
+        kind = type(one)
+        for base in kind.__mro__[:-1]:
+            if not (is_keras(base.__module__) or is_users(base.__module__) or is_without_state(base)):
+                raise UnknownPartError(f"{base.__module__}.{base.__qualname__}")
+        held = vars(one) if hasattr(one, "__dict__") else {}
+        if any(is_keras(base.__module__) for base in kind.__mro__):
+            held = {name: value for name, value in held.items() if not is_skipped(name)}
+        return [self.of(kind), [[name, self.of(value)] for name, value in sorted(held.items())]]
+
+    def of_class(self, one: type) -> Any:
+        if is_library(one.__module__):
+            return ["class", one.__module__, one.__qualname__]
+        if type(one) not in (type, abc.ABCMeta) or not is_users(one.__module__):
+            raise UnknownPartError(f"{one.__module__}.{one.__qualname__}")
+        self.own_parts = True
+        shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in OF_CLASSES]
+        return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
+
+    def of_variable(self, one: keras.Variable) -> Any:
+        held = [one.shape, one.dtype, one.trainable, one.regularizer, one.constraint, one.aggregation, one._autocast]
+        return ["variable", self.of(held), [] if id(one) in self.set_back else array_facts(of_this_replica(one._value))]
+
+    def of_plain_variable(self, one: tf.Variable) -> Any:
+        """One of TensorFlow's, of which Keras does not know."""
+        return ["variable", one.trainable, [] if id(one) in self.set_back else array_facts(of_this_replica(one))]
+
+    def of_mapping(self, one: Mapping[Any, Any]) -> Any:
+        require_library(type(one))
+        return ["mapping", [[self.of(key), self.of(value)] for key, value in one.items()]]
+
+    def of_items(self, one: Collection[Any]) -> Any:
+        require_library(type(one))
+        items = sorted(one, key=repr) if isinstance(one, set | frozenset) else one
+        return [type(one).__name__, [self.of(item) for item in items]]
+
+    def of_method(self, one: types.MethodType) -> Any:
+        if isinstance(one.__self__, DropoutRate):
+            return ["number"]  # in the place of what was called before, which all models of this kind have
+        return ["method", self.of(one.__func__), self.of(one.__self__)]
+
+    def of_builtin(self, one: types.BuiltinFunctionType) -> Any:
+        if not is_library(one.__module__) or not isinstance(one.__self__, types.ModuleType | None):
+            raise UnknownPartError(one.__qualname__)
+        return ["builtin", one.__module__, one.__qualname__]
+
+    def of_function(self, one: types.FunctionType) -> Any:
+        home = one.__globals__.get("__name__")
+        around = [self.of(cell.cell_contents) for cell in one.__closure__ or () if is_keras(home) or is_users(home)]
+        if is_library(home):
+            if not is_library(one.__module__) and not is_keras(home):
+                raise UnknownPartError(one.__qualname__)  # a library's function about one of the user's
+            return ["function", one.__module__, one.__qualname__, around]
+        if not is_users(home):
+            raise UnknownPartError(one.__qualname__)
+        self.own_parts = True
+        attributes = [one.__defaults__, one.__kwdefaults__, {**vars(one)}]
+        return ["function", one.__qualname__, around, self.of(attributes), *self.of_code(one)]
+
+    def of_code(self, one: types.FunctionType) -> list[Any]:
+        """The code of a function, and the values of the globals that it names."""
+        code = read(one.__code__)
+        if code.names & REACHES_ANYTHING or not all(map(is_library, code.imports)):
+            raise UnknownPartError(one.__qualname__)
+        if one.__name__ not in MAKING:
+            self.words |= code.words
+        told = []
+        for name in sorted(code.variables & one.__globals__.keys()):
+            value = one.__globals__[name]
+            if isinstance(value, types.ModuleType):
+                told.append([name, self.of_module(value, code.names)])
+            else:
+                told.append([name, self.of(value)])
+        return [code.number, told]
+
+    def of_module(self, one: types.ModuleType, names: frozenset[str]) -> Any:
+        """Those of its attributes that stand in a code."""
+        if is_library(one.__name__):
+            return ["module", one.__name__]
+        if not names or names & REACHES_ATTRIBUTES:
+            raise UnknownPartError(one.__name__)
+        if (one.__name__, names) in self.seen:
+            return ["seen", self.seen[one.__name__, names][0]]
+        self.seen[one.__name__, names] = (len(self.seen), one)
+        told = []
+        for name in sorted(names & vars(one).keys()):
+            value = vars(one)[name]
+            inner = isinstance(value, types.ModuleType)
+            told.append([name, self.of_module(value, names) if inner else self.of(value)])
+        return ["module", one.__name__, told]
+
+
+def of_this_replica(variable: Any) -> Any:
+    """The part of a variable of TensorFlow's that lies here; to read it over all replicas can be collective."""
+    return variable.values[0] if isinstance(variable, tf.distribute.DistributedValues) else variable
+
+
+def array_facts(one: Any) -> list[str]:
+    """Raises NotImplementedError for a tensor of a graph."""
+    array = np.asarray(one)
+    if array.dtype == object:
+        return ["array", str(array.shape), str(array.tolist())]
+    return ["array", str(array.dtype), str(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+
+
+def is_skipped(attribute: str) -> bool:
+    return attribute in SKIPPED or attribute.startswith("_self_")  # TensorFlow's, for its checkpoints
+
+
+def is_keras(module: str | None) -> bool:
+    return str(module).partition(".")[0] == "keras"
+
+
+def is_without_state(base: type) -> bool:
+    """Whether a class that others are derived from keeps nothing but attributes."""
+    return base is abc.ABC or issubclass(base, tf.Module) or base.__module__.startswith("tensorflow.python.trackable.")
+
+
+def require_library(kind: type) -> None:
+    """UnknownPartError for a container of the user's class."""
+    if not is_library(kind.__module__):
+        raise UnknownPartError(f"{kind.__module__}.{kind.__qualname__}")

@@ -1,0 +1,74 @@
+"""Trials of models with code of a user's own in warm processes: the bits of new models, and a graph that is shared."""
+
+from __future__ import annotations
+
+import pytest
+from own_code_trials import KEEPING
+
+pytestmark = pytest.mark.tf
+
+# Function, what the second trial has else than the first, and whether they share a graph.
+RATE, DROPOUT = {"optimizer": {"learning_rate": 0.02}}, {"model": {"dropout": 0.4}}
+TRIALS = [
+    ("gated", {**RATE, **DROPOUT, "seed": 11}, True),
+    ("subclassed", {**RATE, "model": {"dropout": 0.4, "l2": 0.02}, "seed": 11}, True),
+    ("wired", DROPOUT, False),
+    ("wired", {"model": {"dropout": 0.25}}, True),
+    ("all_own", {**RATE, **DROPOUT}, True),
+    ("noisy", {**RATE, "seed": 11}, True),
+    ("recurrent", RATE, True),
+    ("rating", DROPOUT, False),
+    ("rating", RATE, True),
+    ("by_class", DROPOUT, False),
+    ("by_global", DROPOUT, False),
+    ("by_module", DROPOUT, False),
+    ("by_array", DROPOUT, False),
+    ("never_reset", RATE, False),
+    *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
+]
+
+
+NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """One worker without a strategy of its own: that could only be made before TensorFlow was used."""
+    import tensorflow as tf
+
+    from nn_train.engine.strategy import Replicas
+
+    return Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
+
+
+def job(function, other):
+    from nn_train.config import config_from_dict
+
+    name, _, what = function.partition(" ")
+    model = {"name": f"own_code_trials:{name}", **({"args": {"what": what}} if what else {})}
+    model |= {} if name in NUMBERLESS else {"dropout": 0.2}
+    model |= {"l2": 0.01} if name == "subclassed" else {}
+    train = {"batch_size": 16, "epochs": 2}
+    sections = {"data": {"source": "user_data:arrays"}, "train": train, "scaling": {"num_workers": 1}}
+    return config_from_dict({**sections, **other, "model": {**model, **other.get("model", {})}})
+
+
+@pytest.mark.parametrize(("function", "other", "shared"), TRIALS, ids=str)
+def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
+    from nn_train.datasets import load_data
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.search.warm.models import WarmModels
+
+    configs = [job(function, other), job(function, {})]
+    data = load_data(configs[0].data)
+    runs, trials, used, models = [], [], [], WarmModels(replicas)
+    for config in configs:
+        new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+        runs.append([(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)])
+    for config in (*configs, configs[0]):
+        warm = models.get(config, data)
+        trials.append([(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)])
+        used.append(warm)
+    assert trials == [*runs, runs[0]]
+    assert (used[1] is used[0]) == shared
