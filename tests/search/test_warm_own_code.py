@@ -20,6 +20,7 @@ TRIALS = [
     ("rating", DROPOUT, False),
     ("rating", RATE, True),
     ("by_class", DROPOUT, False),
+    ("by_code", DROPOUT, False),
     ("by_global", DROPOUT, False),
     ("by_module", DROPOUT, False),
     ("by_array", DROPOUT, False),
