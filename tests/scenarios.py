@@ -483,6 +483,7 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "own_ways:names_no_loss"}},
     {"model": {"name": "own_ways:sums_up"}},
     {"data": {"source": "user_code:no_such_function"}},
+    {"model": {"name": "user_code:unsavable"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}

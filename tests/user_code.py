@@ -164,6 +164,21 @@ def embedding():
     return keras.Sequential([keras.Input((12,)), *layers])
 
 
+class Given(keras.layers.Layer):
+    """Has an object of which Keras does not know how to write it down."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def unsavable():
+    return keras.Sequential([keras.Input((6,)), Given(keras.ops.tanh), keras.layers.Dense(3)])
+
+
 def not_a_model():
     return "model"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +101,7 @@ def prepare_model(
             of_loss = () if is_mse else ("train.loss",)
             decided = ("optimizer", "train.metrics", *of_loss) if compiled_by_user else ()
             refuse_unread(config, read, decided, varied)
+            refuse_unsavable(model)
     # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
     tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
     whole = by_batches or trains_its_own_way(model)
@@ -159,6 +161,19 @@ def build_by_one_example(model: keras.Model, row: Batch) -> None:
     except (ValueError, TypeError) as error:
         if not is_overridden(model, "train_step"):  # which may need nothing of what Keras tries here
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+
+
+def refuse_unsavable(model: keras.Model) -> None:
+    """Raise RequestError, before anything is trained, for a model of which Keras can write no ``model.keras``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they come again when it is saved
+            keras.saving.serialize_keras_object(model)
+    except Exception as error:  # of ``get_config`` methods, which may be the user's
+        why = first_lines(error).partition(" Example: ")[0]
+        raise RequestError(
+            f"model.name: Keras cannot save the model, which every run leaves as model.keras: {why}"
+        ) from error
 
 
 def build_by_calling(model: keras.Model, x: Nest) -> None:

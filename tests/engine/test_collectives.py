@@ -36,6 +36,8 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
         assert "train_step gives error, and no loss" in said[3]
         assert said[4].startswith("add_loss: no mean over the rows: of 5 it is ")
         assert "no function 'no_such_function'" in said[5]
+        assert said[6].startswith("model.name: Keras cannot save the model")
+        assert "implement `get_config()`" in said[6]
         assert not any(left)
 
 
