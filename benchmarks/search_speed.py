@@ -37,7 +37,6 @@ EPOCHS, FACTOR, BATCH = 8, 4, 128
 TARGETS = (
     ("overhead", "slot_seconds_a_trial", "at most", 0.02),
     ("own", "times_the_preset", "at most", 2.0),
-    ("own_code", "times_the_preset", "at most", 2.0),
     ("documented", "times_as_fast", "at least", 10.0),
     ("simulated", "driver_bytes", "at most", 0.6e9),
     ("simulated", "late_to_early", "at most", 1.25),

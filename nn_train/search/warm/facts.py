@@ -60,26 +60,6 @@ class Facts:
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = False
         self.words: set[str] = set()
-        self.tellers: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-            (BY_REPR, lambda one: [type(one).__name__, repr(one)]),
-            (re.Pattern, lambda one: ["pattern", one.pattern, one.flags]),
-            (type, self.of_class),
-            (types.ModuleType, lambda one: self.of_module(one, frozenset())),
-            (keras.initializers.Initializer, lambda one: ["initializer"]),  # the values that it has given are set anew
-            (tf.distribute.Strategy, lambda one: ["strategy"]),  # a process has one
-            (keras.KerasTensor, lambda one: ["tensor", str(one.shape), str(one.dtype)]),
-            (keras.Variable, self.of_variable),
-            (tf.Variable, self.of_plain_variable),
-            ((np.ndarray, tf.Tensor), array_facts),
-            (Mapping, self.of_mapping),
-            ((list, tuple, set, frozenset), self.of_items),
-            (types.MethodType, self.of_method),
-            (types.FunctionType, self.of_function),
-            (types.BuiltinFunctionType, self.of_builtin),
-            (functools.partial, lambda one: ["partial", *map(self.of, (one.func, one.args, one.keywords))]),
-            ((staticmethod, classmethod), lambda one: [type(one).__name__, self.of(one.__func__)]),
-            (property, lambda one: ["property", *map(self.of, (one.fget, one.fset, one.fdel))]),
-        )
 
     def digest(self, one: object) -> str:
         """Of all that ``one`` holds.
@@ -102,7 +82,8 @@ class Facts:
         if len(self.seen) > TOO_MANY:
             raise UnknownPartError("too many parts")
         self.seen[id(one)] = (len(self.seen), one)
-        return next((tell for kinds, tell in self.tellers if isinstance(one, kinds)), self.of_object)(one)
+        tell = TOLD_BY.get(type(one)) or teller_of(one)
+        return tell(self, one)
 
     def of_object(self, one: object) -> Any:
         """A layer, a loss, an optimizer, or whatever else they hold."""
@@ -227,3 +208,34 @@ def require_library(kind: type) -> None:
     """UnknownPartError for a container of the user's class."""
     if not is_library(kind.__module__):
         raise UnknownPartError(f"{kind.__module__}.{kind.__qualname__}")
+
+
+# How things are told, by the first kind that they are of.
+TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
+    (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
+    (re.Pattern, lambda _, one: ["pattern", one.pattern, one.flags]),
+    (type, Facts.of_class),
+    (types.ModuleType, lambda facts, one: facts.of_module(one, frozenset())),
+    (keras.initializers.Initializer, lambda _, one: ["initializer"]),  # the values that it has given are set anew
+    (tf.distribute.Strategy, lambda _, one: ["strategy"]),  # a process has one
+    (keras.KerasTensor, lambda _, one: ["tensor", str(one.shape), str(one.dtype)]),
+    (keras.Variable, Facts.of_variable),
+    (tf.Variable, Facts.of_plain_variable),
+    ((np.ndarray, tf.Tensor), lambda _, one: array_facts(one)),
+    (Mapping, Facts.of_mapping),
+    ((list, tuple, set, frozenset), Facts.of_items),
+    (types.MethodType, Facts.of_method),
+    (types.FunctionType, Facts.of_function),
+    (types.BuiltinFunctionType, Facts.of_builtin),
+    (functools.partial, lambda facts, one: ["partial", *map(facts.of, (one.func, one.args, one.keywords))]),
+    ((staticmethod, classmethod), lambda facts, one: [type(one).__name__, facts.of(one.__func__)]),
+    (property, lambda facts, one: ["property", *map(facts.of, (one.fget, one.fset, one.fdel))]),
+)
+TOLD_BY: dict[type, Callable[[Facts, Any], Any]] = {}  # found once for each class of a library
+
+
+def teller_of(one: object) -> Callable[[Facts, Any], Any]:
+    tell = next((tell for kinds, tell in TELLERS if isinstance(one, kinds)), Facts.of_object)
+    if is_library(type(one).__module__):
+        TOLD_BY[type(one)] = tell
+    return tell
