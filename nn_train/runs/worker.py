@@ -26,6 +26,7 @@ from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
 from nn_train.runs.reading import Reading, note_files
 from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
+from nn_train.runs.trained_variables import refuse_trained
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
@@ -153,6 +154,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     )
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
+    refuse_trained(prepared.model)
     loop = loop_of(prepared, config, data, replicas)
     Run(job, data, loop, given, context, printed, began_at).run()
 
