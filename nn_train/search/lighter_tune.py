@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
@@ -41,6 +41,14 @@ def as_listed(spec: dict[str, Any], point: dict[str, Any], **named: object) -> I
     yield {}, {**spec, "config": point}
 
 
+def keeps_process(of_tune: Callable[[Any, Trial], bool], controller: object, trial: Trial) -> bool:
+    """In the place of ``TuneController._maybe_cache_trial_actor``: a worn process waits for no other trial.
+
+    Tune would give it to the next one, which then fails without anybody being told, where ``reset_config`` refuses.
+    """
+    return not (trial.last_result or {}).get("worn") and of_tune(controller, trial)
+
+
 class NoAnalysis:
     """In the place of ``ExperimentAnalysis``, which reads for every trial the files that are not written here."""
 
@@ -67,6 +75,9 @@ def lighter(is_local: bool, num_workers: int) -> Iterator[None]:
         # Counts, for its makers, who has MLflow: by importing it, which takes a second.
         stack.enter_context(replaced(tune.air_usage, "tag_callbacks", lambda callbacks: False))
         stack.enter_context(replaced(tune, "ExperimentAnalysis", NoAnalysis))
+        controller = tune_controller.TuneController
+        kept = functools.partialmethod(functools.partial(keeps_process, controller._maybe_cache_trial_actor))
+        stack.enter_context(replaced(controller, "_maybe_cache_trial_actor", kept))
         stack.enter_context(replaced(basic_variant, "_get_preset_variants", as_listed))
         stack.enter_context(replaced(basic_variant, "_count_variants", lambda spec, points: len(points)))
         # Is ready for data sets of Ray Data, for which it imports that.

@@ -78,8 +78,8 @@ class TrialRunner(tune.Trainable):
         guard.change(hang_timeout)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self.workers.broken or self.workers.should_recycle():
-            return False  # Tune then starts a new process
+        if self.is_worn():
+            return False  # after ``keeps_process`` of ``lighter_tune.py`` nobody asks
         self.start(new_config)
         return True
 
@@ -118,7 +118,11 @@ class TrialRunner(tune.Trainable):
             result |= {"done": True, "cause": f"search.metric: no {search.metric} in the epochs' rows; there: {known}"}
         if value is None or outcome.cause:
             value = WORST if search.lower_is_better else -WORST
-        return {**result, "ended": result["done"], "value": value}
+        return {**result, "ended": result["done"], "value": value, "worn": self.is_worn()}
+
+    def is_worn(self) -> bool:
+        """Whether no other trial should have these processes."""
+        return self.workers.broken or self.workers.should_recycle()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, STATE).write_bytes(self.workers.state())

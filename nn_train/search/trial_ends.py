@@ -176,7 +176,7 @@ def forget_numbers(trial: Trial) -> None:
     known = trial.run_metadata
     known.metric_analysis, known.metric_n_steps = {}, {}
     # What Tune's own table shows; without any result it would ask the trial's process.
-    known.last_result = {"done": True, **{name: known.last_result.get(name) for name in ("epoch", "value")}}
+    known.last_result = {"done": True, **{name: known.last_result.get(name) for name in ("epoch", "value", "worn")}}
 
 
 def why_lost(trial: Trial) -> str:

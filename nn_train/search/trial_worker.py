@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -196,10 +197,10 @@ class TrialWorker:
         self.training, self.rows = training, training.epochs()
 
     def should_recycle(self) -> bool:
-        """Whether this process holds so much that it should be replaced."""
+        """Whether this process holds so much, or what no new one has, that it should be replaced."""
         from nn_train.search.warm.models import TRACED_AT_MOST
 
-        return self.models.traced >= TRACED_AT_MOST
+        return self.models.must_end or self.models.traced >= TRACED_AT_MOST
 
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
         """The examples; they are read again only for another ``data`` section. ``values``: the fields that vary."""
@@ -256,7 +257,8 @@ class TrialWorker:
         checkpoint = checkpoints.unpack(content)
         assert self.training is not None
         assert checkpoint is not None
-        self.training.go_on_from(checkpoint)
+        with self.model.rate_kept() if of_other else contextlib.nullcontext():
+            self.training.go_on_from(checkpoint)
         self.again = False
         if of_other:
             self.model.turn(self.training.config)

@@ -322,6 +322,16 @@ def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
     assert {row["world_size"] for row in last.rows} == {2}
 
 
+def test_each_trial_of_a_function_that_goes_on_has_a_process_of_its_own(tmp_path):
+    """None is lost, and all begin with the same weights: there are three, on two CPUs."""
+    model = {"name": "own_nasty_trials:gives_a_layer_again"}
+    space = {"optimizer.learning_rate": {"choice": [1e-30, 2e-30, 3e-30]}}
+    settings = {"algorithm": "grid", **UNKEPT}
+    outcome = search(make(tmp_path, epochs=1, space=space, model=model, search=settings))
+    assert [record.status for record in outcome.records] == ["completed"] * 3
+    assert len({record.rows[0]["val_loss"] for record in outcome.records}) == 1
+
+
 def optimizer_of(record):
     return {"learning_rate": record.values["optimizer.learning_rate"]}
 

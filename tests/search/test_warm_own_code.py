@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import own_code_trials
 import pytest
 from own_code_trials import KEEPING
+from own_nasty_trials import PARTS, begin_anew
 
 pytestmark = pytest.mark.tf
 
@@ -25,11 +27,22 @@ TRIALS = [
     ("by_module", DROPOUT, False),
     ("by_array", DROPOUT, False),
     ("never_reset", RATE, False),
+    ("penalty_of_all", RATE, False),
+    ("weights_alone", {"optimizer": {"name": "ScheduleFreeAdamW"}, "seed": 11}, False),
+    ("gated_alone", {"optimizer": {"name": "AdamW", "learning_rate": 0.02}}, True),
+    ("anchored", RATE, False),
+    ("counting_resets", RATE, False),
+    *((f"applying {what}", DROPOUT, False) for what in PARTS),
+    ("named_as_keras_does", DROPOUT, False),
+    ("patched_call", DROPOUT, False),
+    ("penalised", RATE, True),
     *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
 ]
 
 
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
+NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
+NUMBERLESS |= {"draws_weights", "counts_calls", "gives_a_layer_again"}
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +59,18 @@ def job(function, other):
     from nn_train.config import config_from_dict
 
     name, _, what = function.partition(" ")
-    model = {"name": f"own_code_trials:{name}", **({"args": {"what": what}} if what else {})}
+    module = "own_code_trials" if hasattr(own_code_trials, name) else "own_nasty_trials"
+    model = {"name": f"{module}:{name}", **({"args": {"what": what}} if what else {})}
     model |= {} if name in NUMBERLESS else {"dropout": 0.2}
     model |= {"l2": 0.01} if name == "subclassed" else {}
     train = {"batch_size": 16, "epochs": 2}
     sections = {"data": {"source": "user_data:arrays"}, "train": train, "scaling": {"num_workers": 1}}
     return config_from_dict({**sections, **other, "model": {**model, **other.get("model", {})}})
+
+
+def optimizer_of(other):
+    """The same optimizer, as far as it is named."""
+    return {"optimizer": {"name": other["optimizer"]["name"]}} if "name" in other.get("optimizer", {}) else {}
 
 
 @pytest.mark.parametrize(("function", "other", "shared"), TRIALS, ids=str)
@@ -61,7 +80,7 @@ def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
     from nn_train.engine.preparation import prepare_model
     from nn_train.search.warm.models import WarmModels
 
-    configs = [job(function, other), job(function, {})]
+    configs = [job(function, other), job(function, optimizer_of(other))]
     data = load_data(configs[0].data)
     runs, trials, used, models = [], [], [], WarmModels(replicas)
     for config in configs:
@@ -73,3 +92,25 @@ def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
         used.append(warm)
     assert trials == [*runs, runs[0]]
     assert (used[1] is used[0]) == shared
+
+
+@pytest.mark.parametrize("function", ["draws_weights", "counts_calls", "gives_a_layer_again"])
+def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_trial(replicas, function):
+    from nn_train.datasets import load_data
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.search.trial_worker import TrialWorker
+    from nn_train.search.warm.models import WarmModels
+
+    config = job(function, RATE)
+    data = load_data(config.data)
+    begin_anew()
+    new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
+    begin_anew()
+    worker = TrialWorker(0, 1)
+    worker.models = WarmModels(replicas)
+    assert not worker.should_recycle()
+    loop = worker.models.get(config, data).loop
+    assert [(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)] == expected
+    assert worker.should_recycle()

@@ -8,9 +8,11 @@ variables around it, the globals that it names, the attributes of its classes.
 from __future__ import annotations
 
 import abc
+import builtins
 import functools
 import hashlib
 import json
+import random
 import re
 import types
 from collections.abc import Callable, Collection, Mapping
@@ -19,29 +21,24 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.initializers import Initializer
 
+from nn_train.search.warm.known_parts import (
+    BUILTINS,
+    BY_REPR,
+    OF_CLASSES,
+    PLAIN,
+    TOO_MANY,
+    UnknownPartError,
+    array_facts,
+    is_keras,
+    is_skipped,
+    is_without_state,
+    of_this_replica,
+    require_library,
+)
 from nn_train.search.warm.layer_numbers import DropoutRate
 from nn_train.search.warm.own_code import MAKING, REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
-
-# Of Keras' objects what differs from model to model, or follows from the rest: connections by operation, who keeps
-# track of what.
-SKIPPED = {"_tracker", "_inbound_nodes", "_outbound_nodes", "_parent_path", "_lock", "_nodes", "_operations_by_depth"}
-SKIPPED |= {"_call_signature", "_auto_config", "_initializer", "_distribution_strategy", "_initial_seed"}
-SKIPPED |= {"stop_training", "stop_evaluating"}  # of the trial before
-# What every class has, and what an abstract one remembers of its instances.
-OF_CLASSES = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "_abc_impl"}
-OF_CLASSES |= {"__firstlineno__", "__static_attributes__", "__abstractmethods__", "__parameters__", "__orig_bases__"}
-PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
-BY_REPR = (np.generic, np.dtype, tf.DType, tf.TensorShape, tf.TypeSpec)
-TOO_MANY = 50_000  # things; a model that holds so many is traced sooner
-
-
-class UnknownPartError(Exception):
-    """A part of a model of which it cannot be said what it does."""
-
-
-# What is raised where something is looked at that is not known.
-NOT_KNOWN = (UnknownPartError, TypeError, ValueError, NotImplementedError, AttributeError, RecursionError)
 
 
 class Facts:
@@ -60,6 +57,7 @@ class Facts:
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = False
         self.words: set[str] = set()
+        self.making: set[int] = set()  # functions that run only when a model is made
 
     def digest(self, one: object) -> str:
         """Of all that ``one`` holds.
@@ -67,7 +65,8 @@ class Facts:
         Raises:
             One of ``NOT_KNOWN``: it holds something of which it is not known what it does.
         """
-        return hashlib.sha256(json.dumps(self.of(one)).encode()).hexdigest()
+        everywhere = [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()]
+        return hashlib.sha256(json.dumps([everywhere, self.of(one)]).encode()).hexdigest()
 
     def of(self, one: object) -> Any:
         """What was met before is told by its number, so that it is known who shares what.
@@ -94,6 +93,8 @@ class Facts:
         held = vars(one) if hasattr(one, "__dict__") else {}
         if any(is_keras(base.__module__) for base in kind.__mro__):
             held = {name: value for name, value in held.items() if not is_skipped(name)}
+        if is_keras(kind.__module__):  # the values that Keras' layers have of initializers are set anew
+            held = {name: value for name, value in held.items() if not isinstance(value, Initializer)}
         return [self.of(kind), [[name, self.of(value)] for name, value in sorted(held.items())]]
 
     def of_class(self, one: type) -> Any:
@@ -102,6 +103,8 @@ class Facts:
         if type(one) not in (type, abc.ABCMeta) or not is_users(one.__module__):
             raise UnknownPartError(f"{one.__module__}.{one.__qualname__}")
         self.own_parts = True
+        if any(is_keras(base.__module__) for base in one.__mro__):
+            self.making |= {id(function) for name, function in vars(one).items() if name in MAKING}
         shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in OF_CLASSES]
         return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
 
@@ -115,16 +118,18 @@ class Facts:
 
     def of_mapping(self, one: Mapping[Any, Any]) -> Any:
         require_library(type(one))
-        return ["mapping", [[self.of(key), self.of(value)] for key, value in one.items()]]
+        otherwise = self.of(getattr(one, "default_factory", None))
+        return ["mapping", otherwise, [[self.of(key), self.of(value)] for key, value in one.items()]]
 
     def of_items(self, one: Collection[Any]) -> Any:
         require_library(type(one))
-        items = sorted(one, key=repr) if isinstance(one, set | frozenset) else one
-        return [type(one).__name__, [self.of(item) for item in items]]
+        return [type(one).__name__, [self.of(item) for item in one]]
 
     def of_method(self, one: types.MethodType) -> Any:
         if isinstance(one.__self__, DropoutRate):
             return ["number"]  # in the place of what was called before, which all models of this kind have
+        if isinstance(one.__self__, keras.layers.Dropout) and one.__name__ == "call":
+            raise UnknownPartError("Dropout.call, which would not be replaced by the one with a rate that can be set")
         return ["method", self.of(one.__func__), self.of(one.__self__)]
 
     def of_builtin(self, one: types.BuiltinFunctionType) -> Any:
@@ -148,9 +153,11 @@ class Facts:
     def of_code(self, one: types.FunctionType) -> list[Any]:
         """The code of a function, and the values of the globals that it names."""
         code = read(one.__code__)
-        if code.names & REACHES_ANYTHING or not all(map(is_library, code.imports)):
+        if code.names & REACHES_ANYTHING or not all(map(is_library, code.imports)) or any(map(is_skipped, code.words)):
             raise UnknownPartError(one.__qualname__)
-        if one.__name__ not in MAKING:
+        if code.variables & (vars(builtins).keys() - BUILTINS):
+            raise UnknownPartError("a global of all modules")
+        if id(one) not in self.making:
             self.words |= code.words
         told = []
         for name in sorted(code.variables & one.__globals__.keys()):
@@ -178,45 +185,15 @@ class Facts:
         return ["module", one.__name__, told]
 
 
-def of_this_replica(variable: Any) -> Any:
-    """The part of a variable of TensorFlow's that lies here; to read it over all replicas can be collective."""
-    return variable.values[0] if isinstance(variable, tf.distribute.DistributedValues) else variable
-
-
-def array_facts(one: Any) -> list[str]:
-    """Raises NotImplementedError for a tensor of a graph."""
-    array = np.asarray(one)
-    if array.dtype == object:
-        return ["array", str(array.shape), str(array.tolist())]
-    return ["array", str(array.dtype), str(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-
-
-def is_skipped(attribute: str) -> bool:
-    return attribute in SKIPPED or attribute.startswith("_self_")  # TensorFlow's, for its checkpoints
-
-
-def is_keras(module: str | None) -> bool:
-    return str(module).partition(".")[0] == "keras"
-
-
-def is_without_state(base: type) -> bool:
-    """Whether a class that others are derived from keeps nothing but attributes."""
-    return base is abc.ABC or issubclass(base, tf.Module) or base.__module__.startswith("tensorflow.python.trackable.")
-
-
-def require_library(kind: type) -> None:
-    """UnknownPartError for a container of the user's class."""
-    if not is_library(kind.__module__):
-        raise UnknownPartError(f"{kind.__module__}.{kind.__qualname__}")
-
-
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
     (re.Pattern, lambda _, one: ["pattern", one.pattern, one.flags]),
     (type, Facts.of_class),
     (types.ModuleType, lambda facts, one: facts.of_module(one, frozenset())),
-    (keras.initializers.Initializer, lambda _, one: ["initializer"]),  # the values that it has given are set anew
+    (np.random.Generator, lambda _, one: ["generator", repr(one.bit_generator.state)]),
+    (np.random.RandomState, lambda _, one: ["generator", repr(one.get_state(legacy=False))]),
+    (random.Random, lambda _, one: ["generator", repr(one.getstate())]),
     (tf.distribute.Strategy, lambda _, one: ["strategy"]),  # a process has one
     (keras.KerasTensor, lambda _, one: ["tensor", str(one.shape), str(one.dtype)]),
     (keras.Variable, Facts.of_variable),

@@ -18,13 +18,18 @@ class LayerNumber(Protocol):
     """A number above 0 in a model; 0 is another graph, as it is for Keras.
 
     Attributes:
+        owner: the layer or regulariser that has it.
         value: what the model was built with.
     """
 
+    owner: Any
     value: float
 
     def hide(self) -> None:
         """Put ``ANY`` in its place."""
+
+    def show(self) -> None:
+        """Put back what was there."""
 
     def make_settable(self) -> None:
         """From now on graphs read it, also those that are traced later."""
@@ -40,23 +45,26 @@ class DropoutRate:
     """The rate of a ``keras.layers.Dropout``."""
 
     def __init__(self, layer: keras.layers.Dropout) -> None:
-        self.layer, self.value = layer, float(layer.rate)
+        self.owner, self.given, self.value = layer, layer.rate, float(layer.rate)
         self.rate: tf.Variable
         self.scale: tf.Variable
 
     def hide(self) -> None:
-        self.layer.rate = ANY
+        self.owner.rate = ANY
+
+    def show(self) -> None:
+        self.owner.rate = self.given
 
     def make_settable(self) -> None:
         # In float64, so that each is rounded once, to the numbers the model computes in.
         self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
-        self.layer.call = self.call
+        self.owner.call = self.call
 
     def variables(self) -> list[tf.Variable]:
         return [self.rate, self.scale]
 
     def set(self, value: float) -> None:
-        self.layer.rate = value  # for whoever looks at the layer
+        self.owner.rate = value  # for whoever looks at the layer
         self.rate.assign(value)
         self.scale.assign(1 / (1 - value))
 
@@ -64,7 +72,7 @@ class DropoutRate:
         """``Dropout.call`` with a rate that is read in every step; else the same as Keras' and TensorFlow's."""
         if not training:
             return inputs
-        noise = keras.random.uniform(tf.shape(inputs), dtype=inputs.dtype, seed=self.layer.seed_generator)
+        noise = keras.random.uniform(tf.shape(inputs), dtype=inputs.dtype, seed=self.owner.seed_generator)
         kept = noise >= tf.cast(self.rate, inputs.dtype)
         return tf.where(kept, inputs * tf.cast(self.scale, inputs.dtype), tf.zeros((), inputs.dtype))
 
@@ -73,16 +81,19 @@ class Penalty:
     """The factor of a ``keras.regularizers.L1`` or ``L2``."""
 
     def __init__(self, regularizer: Any, name: str) -> None:
-        self.regularizer, self.name = regularizer, name
-        self.value = float(getattr(regularizer, name))
+        self.owner, self.name, self.given = regularizer, name, getattr(regularizer, name)
+        self.value = float(self.given)
         self.factor: tf.Variable
 
     def hide(self) -> None:
-        setattr(self.regularizer, self.name, ANY)
+        setattr(self.owner, self.name, ANY)
+
+    def show(self) -> None:
+        setattr(self.owner, self.name, self.given)
 
     def make_settable(self) -> None:
         self.factor = tf.Variable(0.0, trainable=False)  # weights are float32 in every precision
-        setattr(self.regularizer, self.name, self.factor)
+        setattr(self.owner, self.name, self.factor)
 
     def variables(self) -> list[tf.Variable]:
         return [self.factor]
@@ -96,7 +107,8 @@ def numbers_of(model: keras.Model) -> list[LayerNumber]:
     found: list[LayerNumber] = []
     seen: set[int] = set()
     for layer in model._flatten_layers():
-        if type(layer) is keras.layers.Dropout and layer.rate > 0 and layer.noise_shape is None:
+        is_usual = type(layer) is keras.layers.Dropout and layer.noise_shape is None and "call" not in vars(layer)
+        if is_usual and layer.rate > 0:
             found.append(DropoutRate(layer))
         for held in vars(layer).values():
             name = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}.get(type(held))

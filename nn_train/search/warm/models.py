@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows
 from nn_train.engine.collectives import sum_over_all
-from nn_train.engine.loop import Loop
 from nn_train.engine.loops import loop_of
 from nn_train.engine.models import DEFAULT_DROPOUT
-from nn_train.engine.preparation import prepare_model, total_steps
-from nn_train.engine.seeds import kernels_kept, seed_states
+from nn_train.engine.preparation import PreparedModel, prepare_model
+from nn_train.engine.seeds import kernels_kept
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
-from nn_train.search.warm.own_builds import OwnBuild, own_build
+from nn_train.search.warm.functions import random_states_kept, state_of
+from nn_train.search.warm.model import WarmModel, remember, setter
+from nn_train.search.warm.own_builds import Look, OwnBuild, own_build, single_parts
 from nn_train.search.warm.own_state import OwnState
 from nn_train.search.warm.settable import (
     SettableHyperparameters,
@@ -42,44 +41,6 @@ KEPT_MODELS = 32
 # TensorFlow does not give back what a graph took: 4 MB for the MLP, measured over 48 models made and forgotten.
 # After so many a process is better replaced by a new one.
 TRACED_AT_MOST = 128
-KEPT_SEEDS = 4
-
-
-@dataclass
-class WarmModel:
-    """A traced model.
-
-    Attributes:
-        set_variables: gives all of its variables their values in one call, which saves 1 ms a variable.
-        beginnings: where its variables begin for each seed.
-        own: what a function of the user's has built for the trial that has this model; None for built-in models, and
-            for one whose numbers cannot be set.
-        own_state: what code of the user's in it may keep, where there is such.
-    """
-
-    loop: Loop
-    settable: SettableHyperparameters
-    set_variables: Callable[[Sequence[Any]], object]
-    beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
-    own: OwnBuild | None = None
-    own_state: OwnState | None = None
-
-    def begin(self, config: Config, own: OwnBuild | None) -> None:
-        """Be as a new model of ``config`` is before its first step."""
-        self.own, model = own, self.loop.model
-        if own is None:
-            self.set_variables(self.beginnings[config.seed])
-        else:
-            of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
-            self.set_variables([*own.weights, *of_optimizers, *own.seeds])
-        self.turn(config)
-        if self.own_state is not None:
-            self.own_state.begin()
-
-    def turn(self, config: Config) -> None:
-        """Set every number of ``config`` that was not traced."""
-        self.settable.set(config, total_steps(config, self.loop.data), self.own)
-        self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
 
 
 class WarmModels:
@@ -90,6 +51,8 @@ class WarmModels:
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
+        self.functions: set[str] = set()  # of the user's, that were called here
+        self.must_end = False  # whether a new process is needed for a model like that of a new process
         self.traced = 0
 
     def get(
@@ -110,24 +73,23 @@ class WarmModels:
         """
         self.leave_changed()
         settings: tuple[Any, ...] = (*traced_settings(config), by_batches)
-        own = None if once else self.own_build(config, data, settings)
-        key = self.key(config, data, settings, own)
-        warm = None if once else self.take(key, config)
+        is_preset = config.model.name in DEFAULT_DROPOUT
+        may_share = not once and (is_preset or not (data.is_stream or settings in self.fixed))
+        look = self.look(config, data) if may_share and config.model.name in self.functions else None
+        own = self.own_of(look, None, config, settings)
+        warm = None
+        if may_share and (is_preset or own is not None):
+            warm = self.take(self.key(config, data, settings, own), config)
         with kernels_kept():
             keras.utils.set_random_seed(config.seed)
         if warm is None:
             self.make_room()
-            is_known = not once and (own is not None or config.model.name in DEFAULT_DROPOUT)
-            warm = self.build(config, data, varied, by_batches, is_known, own)
-            if is_known and not warm.settable.can_set:
-                self.fixed.add(settings)
-                own, key = None, self.key(config, data, settings, None)
+            warm, own = self.build(config, data, settings, varied, may_share, look)
         elif own is None and config.seed not in warm.beginnings:
             remember(warm, config.seed, prepare_model(config, data, self.replicas, by_batches=by_batches).model)
-        # Else a trial may leave in it what nobody knows of.
-        if not once and (own is not None or config.model.name in DEFAULT_DROPOUT):
-            self.models[key] = warm
-        self.last = settings, key
+        self.last = settings, self.key(config, data, settings, own)
+        if not once and (own is not None or is_preset):  # else a trial may leave in it what nobody knows of
+            self.models[self.last[1]] = warm
         warm.begin(config, own)
         return warm
 
@@ -146,15 +108,41 @@ class WarmModels:
             return warm
         return warm if sum_over_all([float(warm is not None)], self.replicas) == [self.replicas.size] else None
 
-    def own_build(self, config: Config, data: SplitData, settings: Any) -> OwnBuild | None:
-        """What the user's function makes of ``config``; None where it has no graph that others could share."""
-        if config.model.name in DEFAULT_DROPOUT or data.is_stream or settings in self.fixed:
+    def look(self, config: Config, data: SplitData) -> Look:
+        """What the user's function makes of ``config``."""
+        return own_build(config, data, self.replicas)
+
+    def second_look(self, config: Config, data: SplitData, before: str | None) -> Look | None:
+        """The same after its first model in this process, which is that of a new one. ``before``: its state then.
+
+        None where it goes on from there, so that only a new process gives such a model again: ``must_end`` is set.
+        """
+        name = str(config.model.name)
+        self.functions.add(name)
+        try:
+            with random_states_kept():
+                look = self.look(config, data)
+        except Exception:
+            self.must_end = True
             return None
-        build = own_build(config, data, self.replicas)
-        if build is None or not schedule_is_unread(config, build):
+        self.must_end |= before is not None and state_of(name) != before
+        return None if self.must_end else look
+
+    def own_of(
+        self, look: Look | None, prepared: PreparedModel | None, config: Config, settings: Any
+    ) -> OwnBuild | None:
+        """What was built, where others can share its graph. ``prepared``: of the model that is to be shared."""
+        if look is None:
+            return None
+        build, parts = look
+        can_share = build.graph is not None and schedule_is_unread(config, build)
+        if prepared is not None:
+            common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
+            self.must_end |= any(id(one) in common for one in prepared.model.variables)
+            can_share = can_share and not common and prepared.whole is None and begins_alike(prepared.model)
+        if not can_share:
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
-            return None
-        return build
+        return build if can_share else None
 
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
@@ -168,21 +156,33 @@ class WarmModels:
         self,
         config: Config,
         data: SplitData,
+        settings: Any,
         varied: Collection[str],
-        by_batches: bool,
-        is_known: bool,
-        own: OwnBuild | None,
-    ) -> WarmModel:
-        """A new model with its loop."""
+        may_share: bool,
+        look: Look | None,
+    ) -> tuple[WarmModel, OwnBuild | None]:
+        """A new model with its loop, and what it shares with others of the user's function."""
         self.traced += 1
-        prepared = prepare_model(config, data, self.replicas, varied, by_batches)
+        is_preset, name = config.model.name in DEFAULT_DROPOUT, str(config.model.name)
+        is_first = not is_preset and not data.is_stream and name not in self.functions
+        before = state_of(name) if is_first else None
+        prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
+        if is_first:
+            look = self.second_look(config, data, before)
+            if look is None:
+                self.fixed.add(settings)
+        own = self.own_of(look, prepared, config, settings)
+        own = own if may_share else None
         loop = loop_of(prepared, config, data, self.replicas)
+        is_known = may_share and (is_preset or own is not None)
         variables, settable = state_variables(loop.model), SettableHyperparameters(prepared, is_known, own)
+        if is_known and not settable.can_set:
+            self.fixed.add(settings)
         warm = WarmModel(loop=loop, settable=settable, set_variables=setter(variables))
-        if own is not None and own.own_parts and settable.can_set:
+        if own is not None and own.own_parts:
             warm.own_state = OwnState(loop.model, [*variables, *settable.variables()], settable.numbers)
         remember(warm, config.seed, loop.model)
-        return warm
+        return warm, own
 
     def forget(self) -> None:
         """Hold no model, and so none of the examples they were made for."""
@@ -196,19 +196,7 @@ class WarmModels:
             gc.collect()  # graphs and models refer to each other
 
 
-def setter(variables: Sequence[Any]) -> Callable[[Sequence[Any]], object]:
-    """A function that gives ``variables`` their values, traced once."""
-
-    @tf.function(autograph=False)
-    def set_all(values: Sequence[tf.Tensor]) -> None:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-
-    return lambda values: set_all([tf.convert_to_tensor(value) for value in values])
-
-
-def remember(warm: WarmModel, seed: int, model: keras.Model) -> None:
-    """Keep where a new model with this seed begins."""
-    warm.beginnings[seed] = [np.asarray(variable.value).copy() for variable in state_variables(model)]
-    if len(warm.beginnings) > KEPT_SEEDS:
-        warm.beginnings.popitem(last=False)
+def begins_alike(model: keras.Model) -> bool:
+    """Whether the optimizer's state begins with the same numbers whatever the weights are."""
+    beginnings = [np.asarray(variable.value) for variable in model.optimizer.variables]
+    return all((one == one.flat[0]).all() for one in beginnings if one.size)

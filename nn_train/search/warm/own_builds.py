@@ -7,8 +7,11 @@ which these agree share a graph. A model that holds what cannot be looked at sha
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +22,8 @@ from nn_train.datasets import SplitData
 from nn_train.engine.preparation import build_new
 from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
-from nn_train.search.warm.facts import NOT_KNOWN, Facts
+from nn_train.search.warm.facts import Facts
+from nn_train.search.warm.known_parts import NOT_KNOWN, is_keras
 from nn_train.search.warm.layer_numbers import numbers_of
 
 ANY_RATE = 1.0  # stands in a description for a learning rate, which every graph reads
@@ -30,7 +34,7 @@ class OwnBuild:
     """What a function has built.
 
     Attributes:
-        graph: what models agree in that share one.
+        graph: what models agree in that share one; None for a model that must not share.
         numbers: of its layers, in their order.
         rate: of the optimizer that it is compiled with; None where the config says it, or a schedule does.
         weights, seeds: values of its variables, before the first step.
@@ -38,7 +42,7 @@ class OwnBuild:
         words: that stand in this code, where it runs in steps.
     """
 
-    graph: str
+    graph: str | None
     numbers: tuple[float, ...]
     rate: float | None
     weights: list[tf.Tensor]
@@ -47,47 +51,57 @@ class OwnBuild:
     words: frozenset[str]
 
 
-def own_build(config: Config, data: SplitData, replicas: Replicas) -> OwnBuild | None:
-    """The model of ``config``, only to be looked at; None for one that must not share a graph.
+Look = tuple[OwnBuild, list[Any]]  # and what each model must have for itself
+
+
+def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
+    """What the function makes of ``config``, only to be looked at, and its ``single_parts``.
 
     Raises:
         RequestError: the function gives no model that fits the data.
     """
     with kernels_kept() as drawn:
         model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
-    if drawn:
-        return None
     separate_seeds(model, replicas)
     weights, seeds = (
         [tf.convert_to_tensor(one.value) for one in variables] for variables in (model.weights, seed_states(model))
     )
     numbers = numbers_of(model)
     found = tuple(number.value for number in numbers)
-    rate = own_rate(model)
-    for number in numbers:
-        number.hide()
     facts = Facts([*model.weights, *seed_states(model)])
-    graph = description(model, facts)
-    if graph is None:
-        return None
-    return OwnBuild(graph, found, rate, weights, seeds, facts.own_parts, frozenset(facts.words))
+    with hidden_rate(model) as rate:
+        for number in numbers:
+            number.hide()
+        graph = None if drawn else description(model, facts)
+        for number in numbers:
+            number.show()  # the function may give it to the next model too
+    build = OwnBuild(graph, found, rate, weights, seeds, facts.own_parts, frozenset(facts.words))
+    return build, single_parts(model)
 
 
-def own_rate(model: keras.Model) -> float | None:
-    """The learning rate of a model that came compiled; it no longer tells in the model's description."""
+def single_parts(model: keras.Model) -> list[Any]:
+    """What each model must have for itself, if one is not to change with another."""
+    return [*model.variables, *([model.optimizer] if model.compiled else []), *(one.owner for one in numbers_of(model))]
+
+
+@contextlib.contextmanager
+def hidden_rate(model: keras.Model) -> Iterator[float | None]:
+    """The learning rate of a model that came compiled; within, it does not tell in the model's description."""
     optimizer = model.optimizer if model.compiled else None
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if optimizer is None or not isinstance(getattr(optimizer, "_learning_rate", None), keras.Variable):
-        return None
-    rate = float(np.asarray(optimizer.learning_rate))
+        yield None
+        return
+    rate = np.asarray(optimizer.learning_rate).copy()
     optimizer.learning_rate = ANY_RATE
-    return rate
+    yield float(rate)
+    optimizer.learning_rate = rate
 
 
 def description(model: keras.Model, facts: Facts) -> str | None:
     """A digest of all that a model computes; None where it has parts of which that is not known."""
-    if model.compiled and (model.optimizer is None or model.optimizer.built):
-        return None  # its state came with it
+    if model.compiled and (model.optimizer is None or model.optimizer.built or builds_its_own_way(model.optimizer)):
+        return None  # its state came with it, or begins where nobody knows
     if any(hasattr(layer, "adapt") for layer in model._flatten_layers()):
         return None  # which keeps what it has learned from data in tensors
     with warnings.catch_warnings():
@@ -96,3 +110,8 @@ def description(model: keras.Model, facts: Facts) -> str | None:
             return facts.digest(model)
         except NOT_KNOWN:
             return None
+
+
+def builds_its_own_way(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether code of the user's makes the state of an optimizer."""
+    return not is_keras(type(optimizer).build.__module__)

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 LIBRARIES = {"keras", "tensorflow", "numpy"}
 STANDARD = {"abc", "builtins", "collections", "dataclasses", "functools", "itertools", "math", "operator", "typing"}
 # Through these a function gets at what is not named in it.
-REACHES_ANYTHING = {"globals", "eval", "exec", "compile", "__import__", "__globals__", "open", "input", "raw_ops"}
+REACHES_ANYTHING = {"globals", "eval", "exec", "__import__", "__globals__", "__builtins__", "__subclasses__", "raw_ops"}
+REACHES_ANYTHING |= {"init_scope"}  # where a variable is read while a graph is traced
 # Through these at attributes that are not named in it.
-REACHES_ATTRIBUTES = {"getattr", "vars", "__dict__", "__getattribute__", "get_config", "to_json"}
-REACHES_ATTRIBUTES |= {"serialize_keras_object", "serialize", "clone_model"}
-# Methods that run when a model is made, not in its steps.
-MAKING = {"__init__", "build", "get_config", "from_config", "compute_output_shape"}
+REACHES_ATTRIBUTES = {"getattr", "attrgetter", "vars", "__dict__", "__getattribute__", "get_config"}
+REACHES_ATTRIBUTES |= {"to_json", "serialize_keras_object", "serialize", "clone_model"}
+# Methods of Keras' objects that run when a model is made, not in its steps.
+MAKING = {"__init__", "build", "get_config", "from_config"}
 
 # Instructions about globals; those of names are found in the body of a class.
-OF_VARIABLES = re.compile(r"_GLOBAL|(?<!IMPORT)_NAME")
+OF_VARIABLES = re.compile(r"_GLOBAL|(?<!IMPORT)_NAME$")
 
 _numbers = itertools.count()
 

@@ -18,13 +18,14 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import op_def_registry
 
 from nn_train.engine.seeds import OF_VARIABLES
-from nn_train.search.warm.facts import NOT_KNOWN, Facts
+from nn_train.search.warm.facts import Facts
+from nn_train.search.warm.known_parts import NOT_KNOWN
 from nn_train.search.warm.layer_numbers import ANY, LayerNumber
 
 # Operations that keep something, but give nothing that depends on it. What Python functions keep is looked at there.
 HARMLESS = re.compile(
     r"(Stateless)?(If|While|Case)|(Stateful)?PartitionedCall|Collective\w+|Nccl\w+|Assert|Print\w*|(Eager)?PyFunc"
-    r"|\w*Iterator\w*|\w*Dataset\w*|Timestamp"
+    r"|\w*Iterator\w*|\w*Dataset\w*|Timestamp|CheckNumerics(V2)?"
 )
 
 
@@ -40,7 +41,7 @@ class OwnState:
     def __init__(self, model: keras.Model, set_back: Collection[Any], numbers: Collection[LayerNumber]) -> None:
         self.model, self.set_back, self.numbers = model, list(set_back), numbers
         self.traced = traced_functions()
-        self.first, self.drawn = self.now(), random_states()
+        self.first, self.drawn = self.now(), random_states()  # not yet reset: a metric may count that
 
     def begin(self) -> None:
         """A trial begins."""
@@ -48,6 +49,7 @@ class OwnState:
 
     def has_changed(self) -> bool:
         """Whether a trial that has ended may have left anything."""
+        self.model.reset_metrics()  # with which every epoch begins
         if self.first is None or self.drawn != random_states() or self.now() != self.first:
             return True
         traced = traced_functions()
@@ -58,7 +60,6 @@ class OwnState:
         """Digest of all that the model holds; None where that is not known."""
         for number in self.numbers:
             number.set(ANY)
-        self.model.reset_metrics()  # with which every epoch begins
         try:
             return Facts(self.set_back).digest(self.model)
         except NOT_KNOWN:

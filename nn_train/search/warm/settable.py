@@ -52,7 +52,7 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
 
 def layers_are_unread(own: OwnBuild) -> bool:
     """Whether no code of the user's reads the numbers of layers, so that they can be set."""
-    return not own.words & READS_LAYERS
+    return not own.words & READS_LAYERS and not {"Dropout", "call"} <= own.words
 
 
 def schedule_is_unread(config: Config, own: OwnBuild) -> bool:
