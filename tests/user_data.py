@@ -54,6 +54,14 @@ def weighted_with_validation():
     return (x, y, np.abs(x[:, 0]) + 0.1), digits(20, seed=7), test
 
 
+def split_at_random():
+    """Other parts for each seed: as users write it, without one of their own."""
+    x, y = digits(140)
+    order = np.random.permutation(len(x))
+    train, validation, test = np.split(order, [80, 110])
+    return (x[train], y[train]), (x[validation], y[validation]), (x[test], y[test])
+
+
 def two_inputs():
     (x, y), (x_test, y_test) = arrays()
     return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)

@@ -70,15 +70,17 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     config = config_from_dict(settings)
     network, output = logits_model(load_model(model, config.model.name, result))
     from nn_train.datasets import load_test
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.once import load_for_run, seed_function
     from nn_train.engine.tensors import as_input
 
     about = result.get("data") or {}
     if "tested_on" in about:
-        data = load_test(dataclasses.replace(config.data, source=about["tested_on"], args={}))
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=about["tested_on"], args={}))
+        seed_function(config)
+        data = load_test(config.data)
         refuse_unlike(data, about)
     else:
-        data = load_for_run(config.data)
+        data = load_for_run(config)
         refuse_other_data(data, config.data.source, result)
     if data.test is None:
         source = about.get("tested_on") or config.data.source

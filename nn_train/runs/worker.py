@@ -147,11 +147,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
     keras.backend.clear_session()
-    # Before the data: a shuffle without a seed of its own then has the same order on all workers.
-    keras.utils.set_random_seed(config.seed)
-    data = with_augmentation(
-        with_class_weights(load_for_run(config.data), config.train.class_weight), config.data.augment
-    )
+    data = with_augmentation(with_class_weights(load_for_run(config), config.train.class_weight), config.data.augment)
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     refuse_trained(prepared.model)

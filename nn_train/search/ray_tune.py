@@ -280,7 +280,7 @@ def own_result(reference: object) -> Any:
 def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
     """Training and validation examples where they are arrays; else None and True: each process reads for itself."""
     unpack(parcel)
-    from nn_train.datasets import load_data
+    from nn_train.datasets.once import load_for_run
 
-    data = load_data(config.data)
+    data = load_for_run(config)
     return (dataclasses.replace(data, test=None), False) if data.in_memory else (None, True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
+from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.engine.lost_peers import is_lost_peer
 from nn_train.errors import RequestError, TrainingError
@@ -130,7 +131,7 @@ class TrialWorker:
 
     def __init__(self, rank: int, size: int, data: SplitData | None = None) -> None:
         self.rank, self.size, self.data = rank, size, data
-        self.data_config: DataConfig | None = None
+        self.read: tuple[DataConfig, int | None] | None = None  # what it was read for
         self.models: WarmModels
         self.hooks: TimedHooks
         self.model: WarmModel
@@ -203,19 +204,28 @@ class TrialWorker:
         return self.models.must_end or self.models.traced >= TRACED_AT_MOST
 
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
-        """The examples; they are read again only for another ``data`` section. ``values``: the fields that vary."""
+        """The examples; they are read again only for another ``data`` section, and where a function of the user's gives
+        them for another seed, by which it may draw. ``values``: the fields that vary.
+
+        A stream is made anew for each trial: its shuffles go on from pass to pass.
+        """
         from nn_train.datasets import load_data
         from nn_train.datasets.augmentation import with_augmentation
         from nn_train.datasets.class_weights import with_class_weights
+        from nn_train.datasets.once import seed_function
         from nn_train.search.held_out import check_held_out, varies_data
 
-        if self.data is None or (self.data_config is not None and self.data_config != config.data):
+        may_draw = is_entry_point(config.data.source)
+        wanted = (config.data, config.seed if may_draw else None)
+        is_other = self.read != wanted if self.read is not None else may_draw and "seed" in values
+        if self.data is None or self.data.is_stream or is_other:
             self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
+            seed_function(config)
             self.data = dataclasses.replace(load_data(config.data, print), test=None)
             if varies_data(values):
                 check_held_out(self.data, search)
-        self.data_config = config.data
+        self.read = wanted
         return with_augmentation(with_class_weights(self.data, config.train.class_weight), config.data.augment)
 
     def epoch(self) -> Outcome:

@@ -139,6 +139,22 @@ def test_test_files_that_changed_since_the_training_are_refused(tmp_path):
         score(content, settings, result, 0, 1)
 
 
+def test_examples_that_a_function_drew_are_those_of_the_training(tmp_path):
+    """On every worker, also where the processes have drawn other numbers before."""
+    import keras
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets.once import load_for_run
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:split_at_random"}}
+    trained = load_for_run(config_from_dict({**settings, "seed": 3}))
+    told = {"data": {"sha256": trained.sha256}}
+    labels = [score(content, {**settings, "seed": 3}, told, rank, 2).shard.y_true for rank in range(2)]
+    np.testing.assert_array_equal(np.concatenate(labels), trained.test.y)
+
+
 def test_a_model_file_that_would_run_code_is_refused(tmp_path):
     import keras
 

@@ -322,6 +322,16 @@ def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
     assert {row["world_size"] for row in last.rows} == {2}
 
 
+@pytest.mark.long
+def test_two_workers_of_a_trial_take_a_stream_in_one_order_and_that_of_its_run(tmp_path):
+    """It shuffles without a seed, and this is the second trial of its processes."""
+    sections = {"workers": 2, "data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}}
+    last = search(make(tmp_path, search={"num_trials": 2, **UNKEPT}, **sections)).records[-1]
+    trained = train(make(tmp_path, "again", optimizer=optimizer_of(last), **sections))
+    again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
+    assert numbers(again) == numbers(last.rows)
+
+
 def test_each_trial_of_a_function_that_goes_on_has_a_process_of_its_own(tmp_path):
     """None is lost, and all begin with the same weights: there are three, on two CPUs."""
     model = {"name": "own_nasty_trials:gives_a_layer_again"}

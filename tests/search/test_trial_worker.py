@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from trial_records import job
 
@@ -91,21 +92,48 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
 
     def load(config, say):
         read.append(config)
-        return SplitData(train=config, validation=None, test="looked at by nobody")
+        return SplitData(train=SimpleNamespace(size=1, of=config), validation=None, test="looked at by nobody")
 
     monkeypatch.setattr("nn_train.datasets.load_data", load)
     one, same, other = (config_from_dict({"data": {"source": name}}) for name in ("mnist", "mnist", "digits"))
-    worker, shared = TrialWorker(0, 1), TrialWorker(0, 1, data="of the node")
+    of_node = SplitData(train=SimpleNamespace(size=1), validation=None, test=None)
+    worker, shared = TrialWorker(0, 1), TrialWorker(0, 1, of_node)
     worker.models = shared.models = WarmModels(None)
     worker.models.models["a model that"] = "holds the data before"
     search = ResultsFolder(str(tmp_path))
     loaded = [worker.load(config, (), search) for config in (one, same, other)]
-    assert [data.train for data in loaded] == [one.data, one.data, other.data]
+    assert [data.train.of for data in loaded] == [one.data, one.data, other.data]
     assert {data.test for data in loaded} == {None}  # no trial can look at them
     assert read == [one.data, other.data]
     assert not worker.models.models
-    assert [shared.load(config, (), search) for config in (one, same)] == ["of the node"] * 2
+    assert [shared.load(config, (), search) for config in (one, same)] == [of_node] * 2
     assert len(read) == 2
+
+
+@pytest.mark.parametrize("source", ["user_code:streams", "user_data:split_at_random"])
+def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_path, source):
+    """Whatever was drawn before, also where other trials had them: a stream's shuffle goes on from pass to pass."""
+    from nn_train.datasets.once import load_for_run
+    from nn_train.search.warm.models import WarmModels
+
+    def rows(data):
+        return np.concatenate([x for x, *_ in data.train.as_numpy_iterator()] if data.is_stream else data.train.x)
+
+    def given(seed):
+        return config_from_dict({"data": {"source": source}, "seed": seed})
+
+    of_runs = [rows(load_for_run(given(seed))) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(of_runs[0], of_runs[1])
+    assert not np.array_equal(of_runs[0], of_runs[2])
+    own, shared = TrialWorker(0, 1), TrialWorker(0, 1, load_for_run(given(0)))
+    for worker in (own, shared):
+        worker.models = WarmModels(None)
+        for seed, varied in ((0, ()), (0, ()), (1, ["seed"]), (0, ())):
+            found = worker.load(given(seed), varied, ResultsFolder(str(tmp_path)))
+            np.testing.assert_array_equal(rows(found), of_runs[2 * seed])
+    first = TrialWorker(0, 1, load_for_run(given(0)))  # its first trial has another seed than what the node shares
+    first.models = WarmModels(None)
+    np.testing.assert_array_equal(rows(first.load(given(1), ["seed"], ResultsFolder(str(tmp_path)))), of_runs[2])
 
 
 def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_path):
