@@ -113,7 +113,7 @@ OWN = [
     ("numbers", {"model": {"dropout": 0.4, "l2": 0.0}}, False),
     ("initial", DROPOUT, True),
     ("compiled", {**RATE, **DROPOUT, "seed": 11}, True),
-    ("scheduled", {"optimizer": {"learning_rate": 0.02}}, False),
+    ("scheduled", {"optimizer": {"learning_rate": 0.02}}, True),
     ("own_loss", DROPOUT, False),
     ("branching", {"model": {"dropout": 0.1}}, True),
     ("branching", DROPOUT, False),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import own_argument_trials
 import own_code_trials
 import pytest
+from own_argument_trials import SCHEDULES
 from own_code_trials import KEEPING
 from own_nasty_trials import PARTS, begin_anew
 
@@ -11,6 +14,7 @@ pytestmark = pytest.mark.tf
 
 # Function, what the second trial has else than the first, and whether they share a graph.
 RATE, DROPOUT = {"optimizer": {"learning_rate": 0.02}}, {"model": {"dropout": 0.4}}
+NUMBERS = {"model": {"dropout": 0.4, "l2": 0.02}}
 TRIALS = [
     ("gated", {**RATE, **DROPOUT, "seed": 11}, True),
     ("subclassed", {**RATE, "model": {"dropout": 0.4, "l2": 0.02}, "seed": 11}, True),
@@ -37,12 +41,32 @@ TRIALS = [
     ("patched_call", DROPOUT, False),
     ("penalised", RATE, True),
     *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
+    *((f"layered {what}", {**RATE, **NUMBERS, "seed": 11}, True) for what in ("Block", "Logging", "OwnGradient")),
+    ("layered ByOptions", {**RATE, **NUMBERS}, True),
+    *((f"layered {what}", NUMBERS, False) for what in ("ByName", "ByAnyName", "ByDescription", "BuiltInSteps")),
+    *((f"layered {what}", NUMBERS, False) for what in ("Traced", "ByKind")),
+    ("layered Traced", {**RATE, "seed": 11}, True),
+    ("of_keras", DROPOUT, False),
+    ("of_keras", {"model": {"l2": 0.02}}, True),
+    *((f"normalised {what}", NUMBERS, True) for what in ("learned", "given")),
+    ("normalised from_the_config", NUMBERS, False),
+    *((f"scheduled {what}", {**RATE, "seed": 11}, True) for what in SCHEDULES if what != "steps"),
+    ("scheduled steps", RATE, False),
+    ("reads_schedule", RATE, False),
+    *((name, {**RATE, "seed": 11}, True) for name in ("own_step", "averaged")),
+    *((name, NUMBERS, False) for name in ("own_step", "averaged")),
+    ("own_step", {"train": {"batch_size": 8}}, False),
+    ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, False),
 ]
+QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
+SLOWER = {"layered", "of_keras", "normalised", "scheduled", "averaged"}
 
 
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "gives_a_layer_again"}
+WITH_PENALTY = {"subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
+NUMBERLESS |= {"reads_schedule"}
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +83,20 @@ def job(function, other):
     from nn_train.config import config_from_dict
 
     name, _, what = function.partition(" ")
-    module = "own_code_trials" if hasattr(own_code_trials, name) else "own_nasty_trials"
+    modules = {"own_code_trials": own_code_trials, "own_argument_trials": own_argument_trials}
+    module = next((known for known, found in modules.items() if hasattr(found, name)), "own_nasty_trials")
     model = {"name": f"{module}:{name}", **({"args": {"what": what}} if what else {})}
     model |= {} if name in NUMBERLESS else {"dropout": 0.2}
-    model |= {"l2": 0.01} if name == "subclassed" else {}
-    train = {"batch_size": 16, "epochs": 2}
+    model |= {"l2": 0.01} if name in WITH_PENALTY else {}
+    train = {"batch_size": 16, "epochs": 2, **other.get("train", {})}
     sections = {"data": {"source": "user_data:arrays"}, "train": train, "scaling": {"num_workers": 1}}
-    return config_from_dict({**sections, **other, "model": {**model, **other.get("model", {})}})
+    return config_from_dict({**other, **sections, "model": {**model, **other.get("model", {})}})
+
+
+def trained(loop):
+    """What two epochs give, and the bits of the weights afterwards."""
+    rows = [(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)]
+    return rows, [np.asarray(weight.value).tobytes() for weight in loop.model.weights]
 
 
 def optimizer_of(other):
@@ -73,7 +104,13 @@ def optimizer_of(other):
     return {"optimizer": {"name": other["optimizer"]["name"]}} if "name" in other.get("optimizer", {}) else {}
 
 
-@pytest.mark.parametrize(("function", "other", "shared"), TRIALS, ids=str)
+def marks(function):
+    return pytest.mark.long if function.split()[0] in SLOWER and function not in QUICK else ()
+
+
+@pytest.mark.parametrize(
+    ("function", "other", "shared"), [pytest.param(*trial, marks=marks(trial[0])) for trial in TRIALS], ids=str
+)
 def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
@@ -85,13 +122,29 @@ def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
     runs, trials, used, models = [], [], [], WarmModels(replicas)
     for config in configs:
         new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
-        runs.append([(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)])
+        runs.append(trained(new))
     for config in (*configs, configs[0]):
         warm = models.get(config, data)
-        trials.append([(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)])
+        trials.append(trained(warm.loop))
         used.append(warm)
     assert trials == [*runs, runs[0]]
     assert (used[1] is used[0]) == shared
+
+
+@pytest.mark.parametrize("function", ["layered Block", "gated"])
+def test_a_shared_model_says_what_it_was_made_with(replicas, function):
+    """Such as a callback would save: for ``gated`` that is what Keras notes of the arguments by itself."""
+    import keras
+
+    from nn_train.datasets import load_data
+    from nn_train.search.warm.models import WarmModels
+
+    models, told, used = WarmModels(replicas), [], []
+    for config in (job(function, {}), job(function, DROPOUT), job(function, {})):
+        used.append(models.get(config, load_data(config.data)).loop.model)
+        told.append(keras.saving.serialize_keras_object(used[-1].layers[1])["config"]["rate"])
+    assert used[0] is used[1]
+    assert told == [0.2, 0.4, 0.2]
 
 
 @pytest.mark.parametrize("function", ["draws_weights", "counts_calls", "gives_a_layer_again"])

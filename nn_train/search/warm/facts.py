@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import abc
 import builtins
+import enum
 import functools
 import hashlib
 import json
+import logging
 import random
 import re
 import types
@@ -22,7 +24,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.initializers import Initializer
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+from tensorflow.python.ops.custom_gradient import Bind
 
+from nn_train.search.warm import common_parts
+from nn_train.search.warm.kept_numbers import KeptNumber, may_be_unread
 from nn_train.search.warm.known_parts import (
     BUILTINS,
     BY_REPR,
@@ -32,13 +38,22 @@ from nn_train.search.warm.known_parts import (
     UnknownPartError,
     array_facts,
     is_keras,
+    is_of_keras,
     is_skipped,
     is_without_state,
     of_this_replica,
     require_library,
 )
 from nn_train.search.warm.layer_numbers import DropoutRate
-from nn_train.search.warm.own_code import MAKING, REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
+from nn_train.search.warm.own_code import (
+    MAKING,
+    REACHES_ANYTHING,
+    REACHES_ATTRIBUTES,
+    TRACED,
+    is_library,
+    is_users,
+    read,
+)
 
 
 class Facts:
@@ -49,14 +64,17 @@ class Facts:
 
     Attributes:
         own_parts: whether code of the user's was met.
-        words: that stand in it, where it runs in steps.
+        arguments: attributes that were left out, since they only say what a part was made with: owner, name, value.
     """
 
     def __init__(self, set_back: Collection[Any] = ()) -> None:
         self.set_back = {id(one) for one in set_back}
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = False
-        self.words: set[str] = set()
+        self.step_words: set[str] = set()
+        self.making_words: set[str] = set()
+        self.kept: list[KeptNumber] = []
+        self.arguments: list[tuple[object, str, Any]] = []
         self.making: set[int] = set()  # functions that run only when a model is made
 
     def digest(self, one: object) -> str:
@@ -65,8 +83,20 @@ class Facts:
         Raises:
             One of ``NOT_KNOWN``: it holds something of which it is not known what it does.
         """
+        told = self.of(one)
+        words = self.words()
+        for number in self.kept:
+            if number.is_read(words):
+                number.told.append(repr(number.value))
+            else:
+                self.arguments.append((number.owner, number.name, number.value))
         everywhere = [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()]
-        return hashlib.sha256(json.dumps([everywhere, self.of(one)]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([everywhere, told]).encode()).hexdigest()
+
+    def words(self) -> frozenset[str]:
+        """What stands in the user's code that was met, where it runs in steps."""
+        calls_making = not MAKING.isdisjoint(self.step_words)
+        return frozenset(self.step_words | self.making_words if calls_making else self.step_words)
 
     def of(self, one: object) -> Any:
         """What was met before is told by its number, so that it is known who shares what.
@@ -91,19 +121,35 @@ class Facts:
             if not (is_keras(base.__module__) or is_users(base.__module__) or is_without_state(base)):
                 raise UnknownPartError(f"{base.__module__}.{base.__qualname__}")
         held = vars(one) if hasattr(one, "__dict__") else {}
-        if any(is_keras(base.__module__) for base in kind.__mro__):
+        if is_of_keras(kind):
+            if is_users(kind.__module__) and "_auto_config" in held:
+                self.arguments.append((one, "_auto_config", held["_auto_config"]))
             held = {name: value for name, value in held.items() if not is_skipped(name)}
         if is_keras(kind.__module__):  # the values that Keras' layers have of initializers are set anew
             held = {name: value for name, value in held.items() if not isinstance(value, Initializer)}
-        return [self.of(kind), [[name, self.of(value)] for name, value in sorted(held.items())]]
+        of_attribute = self.of_attribute if is_users(kind.__module__) else lambda _, __, value: self.of(value)
+        return [self.of(kind), [[name, of_attribute(one, name, value)] for name, value in sorted(held.items())]]
+
+    def of_attribute(self, owner: object, name: str, value: object) -> Any:
+        """Of a part of the user's: a number that may be there for ``get_config`` alone is told at the end."""
+        if not (isinstance(value, float) and may_be_unread(name, value) and is_of_keras(type(owner))):
+            return self.of(value)
+        self.kept.append(KeptNumber(owner, name, value, told := ["number"]))
+        return told
 
     def of_class(self, one: type) -> Any:
         if is_library(one.__module__):
             return ["class", one.__module__, one.__qualname__]
+        if type(one) is enum.EnumMeta and is_users(one.__module__):
+            self.own_parts = True
+            return common_parts.of_enum(self.of, one)
+        if hasattr(one, "_fields") and issubclass(one, tuple) and is_users(one.__module__):
+            self.own_parts = True
+            return common_parts.of_named(self.of, one)
         if type(one) not in (type, abc.ABCMeta) or not is_users(one.__module__):
             raise UnknownPartError(f"{one.__module__}.{one.__qualname__}")
         self.own_parts = True
-        if any(is_keras(base.__module__) for base in one.__mro__):
+        if is_of_keras(one):
             self.making |= {id(function) for name, function in vars(one).items() if name in MAKING}
         shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in OF_CLASSES]
         return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
@@ -122,6 +168,8 @@ class Facts:
         return ["mapping", otherwise, [[self.of(key), self.of(value)] for key, value in one.items()]]
 
     def of_items(self, one: Collection[Any]) -> Any:
+        if hasattr(one, "_fields") and is_users(type(one).__module__):
+            return [self.of(type(one)), [self.of(item) for item in one]]
         require_library(type(one))
         return [type(one).__name__, [self.of(item) for item in one]]
 
@@ -150,6 +198,11 @@ class Facts:
         attributes = [one.__defaults__, one.__kwdefaults__, {**vars(one)}]
         return ["function", one.__qualname__, around, self.of(attributes), *self.of_code(one)]
 
+    def of_traced(self, one: Function) -> Any:
+        """What it was traced with stays in it, such as the rate that a layer had then."""
+        self.step_words.add(TRACED)
+        return common_parts.of_traced(self.of, one)
+
     def of_code(self, one: types.FunctionType) -> list[Any]:
         """The code of a function, and the values of the globals that it names."""
         code = read(one.__code__)
@@ -157,8 +210,8 @@ class Facts:
             raise UnknownPartError(one.__qualname__)
         if code.variables & (vars(builtins).keys() - BUILTINS):
             raise UnknownPartError("a global of all modules")
-        if id(one) not in self.making:
-            self.words |= code.words
+        words = self.making_words if id(one) in self.making else self.step_words
+        words |= code.words
         told = []
         for name in sorted(code.variables & one.__globals__.keys()):
             value = one.__globals__[name]
@@ -187,6 +240,7 @@ class Facts:
 
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
+    (enum.Enum, lambda facts, one: common_parts.of_member(facts.of, one)),
     (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
     (re.Pattern, lambda _, one: ["pattern", one.pattern, one.flags]),
     (type, Facts.of_class),
@@ -204,6 +258,9 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (types.MethodType, Facts.of_method),
     (types.FunctionType, Facts.of_function),
     (types.BuiltinFunctionType, Facts.of_builtin),
+    (Function, Facts.of_traced),
+    (Bind, lambda facts, one: common_parts.of_wrapped(facts.of, one)),
+    (logging.Logger, lambda _, one: common_parts.of_logger(one)),
     (functools.partial, lambda facts, one: ["partial", *map(facts.of, (one.func, one.args, one.keywords))]),
     ((staticmethod, classmethod), lambda facts, one: [type(one).__name__, facts.of(one.__func__)]),
     (property, lambda facts, one: ["property", *map(facts.of, (one.fget, one.fset, one.fdel))]),

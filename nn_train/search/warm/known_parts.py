@@ -68,6 +68,11 @@ def is_keras(module: str | None) -> bool:
     return str(module).partition(".")[0] == "keras"
 
 
+def is_of_keras(kind: type) -> bool:
+    """Whether a class is Keras' or derived from one of its."""
+    return any(is_keras(base.__module__) for base in kind.__mro__)
+
+
 def is_without_state(base: type) -> bool:
     """Whether a class that others are derived from keeps nothing but attributes."""
     return base in (abc.ABC, tf.Module) or base.__module__.startswith("tensorflow.python.trackable.")

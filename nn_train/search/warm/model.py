@@ -16,6 +16,7 @@ from nn_train.config import Config
 from nn_train.engine.loop import Loop
 from nn_train.engine.preparation import total_steps
 from nn_train.engine.seeds import seed_states
+from nn_train.engine.whole_loop import WholeLoop
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.own_builds import OwnBuild
 from nn_train.search.warm.own_state import OwnState
@@ -50,10 +51,11 @@ class WarmModel:
             self.set_variables(self.beginnings[config.seed])
         else:
             of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
-            self.set_variables([*own.weights, *of_optimizers, *own.seeds])
+            seeds = own.common_seeds if isinstance(self.loop, WholeLoop) else own.seeds
+            self.set_variables([*own.weights, *of_optimizers, *seeds])
         self.turn(config)
-        if self.own_state is not None:
-            self.own_state.begin()
+        if self.own_state is not None and own is not None:
+            self.own_state.begin(own.arguments)
 
     @contextlib.contextmanager
     def rate_kept(self) -> Iterator[None]:

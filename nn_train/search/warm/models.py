@@ -32,6 +32,7 @@ from nn_train.search.warm.own_state import OwnState
 from nn_train.search.warm.settable import (
     SettableHyperparameters,
     all_settings,
+    has_schedule,
     layers_are_unread,
     schedule_is_unread,
     traced_settings,
@@ -50,6 +51,7 @@ class WarmModels:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
+        self.whole: set[Any] = set()  # the same of those of which it is a learning rate at most
         self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
         self.functions: set[str] = set()  # of the user's, that were called here
         self.must_end = False  # whether a new process is needed for a model like that of a new process
@@ -135,11 +137,12 @@ class WarmModels:
         if look is None:
             return None
         build, parts = look
-        can_share = build.graph is not None and schedule_is_unread(config, build)
+        turns = settings not in self.whole and schedule_is_unread(build)
+        can_share = build.graph is not None and (turns or not has_schedule(config))
         if prepared is not None:
             common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
             self.must_end |= any(id(one) in common for one in prepared.model.variables)
-            can_share = can_share and not common and prepared.whole is None and begins_alike(prepared.model)
+            can_share = can_share and not common and begins_alike(prepared.model, build)
         if not can_share:
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
         return build if can_share else None
@@ -147,7 +150,10 @@ class WarmModels:
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
         if own is not None:
-            settings = (*settings, own.graph, () if layers_are_unread(own) else own.numbers)
+            is_whole = settings in self.whole  # with the batches that its parts were tried on
+            of_layers = own.numbers if is_whole or not layers_are_unread(own) else ()
+            of_schedule = own.schedule if is_whole or not schedule_is_unread(own) else ()
+            settings = (*settings, own.graph, of_layers, of_schedule, config.train.batch_size if is_whole else None)
         elif config.model.name not in DEFAULT_DROPOUT or settings in self.fixed:
             settings = (*all_settings(config), settings[-1])
         return settings, may_be_without_rows(data, config.train.batch_size, self.replicas)
@@ -167,6 +173,8 @@ class WarmModels:
         is_first = not is_preset and not data.is_stream and name not in self.functions
         before = state_of(name) if is_first else None
         prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
+        if prepared.whole is not None:
+            self.whole.add(settings)
         if is_first:
             look = self.second_look(config, data, before)
             if look is None:
@@ -196,7 +204,10 @@ class WarmModels:
             gc.collect()  # graphs and models refer to each other
 
 
-def begins_alike(model: keras.Model) -> bool:
-    """Whether the optimizer's state begins with the same numbers whatever the weights are."""
+def begins_alike(model: keras.Model, build: OwnBuild) -> bool:
+    """Whether what was built has all weights, and the optimizer's state begins with the same numbers whatever they
+    are."""
+    if [one.shape for one in build.weights] != [one.shape for one in model.weights]:
+        return False
     beginnings = [np.asarray(variable.value) for variable in model.optimizer.variables]
     return all((one == one.flat[0]).all() for one in beginnings if one.size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from nn_train.engine.strategy import Replicas
 from nn_train.search.warm.facts import Facts
 from nn_train.search.warm.known_parts import NOT_KNOWN, is_keras
 from nn_train.search.warm.layer_numbers import numbers_of
+from nn_train.search.warm.schedule_numbers import names_of, numbers_of_schedule
 
 ANY_RATE = 1.0  # stands in a description for a learning rate, which every graph reads
 
@@ -37,18 +38,24 @@ class OwnBuild:
         graph: what models agree in that share one; None for a model that must not share.
         numbers: of its layers, in their order.
         rate: of the optimizer that it is compiled with; None where the config says it, or a schedule does.
+        schedule: numbers of the schedule that it is compiled with.
         weights, seeds: values of its variables, before the first step.
+        common_seeds: where all workers draw the same.
         own_parts: whether it has parts of the user's code, which may keep something from step to step.
         words: that stand in this code, where it runs in steps.
+        arguments: what its attributes are that only say what parts of it were made with.
     """
 
     graph: str | None
     numbers: tuple[float, ...]
     rate: float | None
+    schedule: tuple[float, ...]
     weights: list[tf.Tensor]
     seeds: list[tf.Tensor]
+    common_seeds: list[tf.Tensor]
     own_parts: bool
     words: frozenset[str]
+    arguments: tuple[Any, ...]
 
 
 Look = tuple[OwnBuild, list[Any]]  # and what each model must have for itself
@@ -62,21 +69,26 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
     """
     with kernels_kept() as drawn:
         model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
+    weights, common_seeds = values_of(model.weights), values_of(seed_states(model))
     separate_seeds(model, replicas)
-    weights, seeds = (
-        [tf.convert_to_tensor(one.value) for one in variables] for variables in (model.weights, seed_states(model))
-    )
+    seeds = values_of(seed_states(model))
     numbers = numbers_of(model)
     found = tuple(number.value for number in numbers)
     facts = Facts([*model.weights, *seed_states(model)])
-    with hidden_rate(model) as rate:
+    with hidden_rate(model) as (rate, schedule):
         for number in numbers:
             number.hide()
         graph = None if drawn else description(model, facts)
         for number in numbers:
             number.show()  # the function may give it to the next model too
-    build = OwnBuild(graph, found, rate, weights, seeds, facts.own_parts, frozenset(facts.words))
+    arguments = tuple(value for *_, value in facts.arguments)
+    beginnings = (weights, seeds, common_seeds)
+    build = OwnBuild(graph, found, rate, schedule, *beginnings, facts.own_parts, facts.words(), arguments)
     return build, single_parts(model)
+
+
+def values_of(variables: Iterable[keras.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(one.value) for one in variables]
 
 
 def single_parts(model: keras.Model) -> list[Any]:
@@ -85,25 +97,30 @@ def single_parts(model: keras.Model) -> list[Any]:
 
 
 @contextlib.contextmanager
-def hidden_rate(model: keras.Model) -> Iterator[float | None]:
-    """The learning rate of a model that came compiled; within, it does not tell in the model's description."""
+def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, tuple[float, ...]]]:
+    """The learning rate of a model that came compiled, and the numbers of its schedule; within, they do not tell in
+    the model's description."""
     optimizer = model.optimizer if model.compiled else None
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if optimizer is None or not isinstance(getattr(optimizer, "_learning_rate", None), keras.Variable):
-        yield None
+    given = getattr(optimizer, "_learning_rate", None)
+    if isinstance(given, keras.Variable):
+        rate = np.asarray(given.value).copy()
+        given.assign(ANY_RATE)
+        yield float(rate), ()
+        given.assign(rate)
         return
-    rate = np.asarray(optimizer.learning_rate).copy()
-    optimizer.learning_rate = ANY_RATE
-    yield float(rate)
-    optimizer.learning_rate = rate
+    names, schedule = names_of(given), numbers_of_schedule(given)
+    for name in names:
+        setattr(given, name, ANY_RATE)
+    yield None, schedule
+    for name, number in zip(names, schedule, strict=True):
+        setattr(given, name, number)
 
 
 def description(model: keras.Model, facts: Facts) -> str | None:
     """A digest of all that a model computes; None where it has parts of which that is not known."""
     if model.compiled and (model.optimizer is None or model.optimizer.built or builds_its_own_way(model.optimizer)):
         return None  # its state came with it, or begins where nobody knows
-    if any(hasattr(layer, "adapt") for layer in model._flatten_layers()):
-        return None  # which keeps what it has learned from data in tensors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 # which ``own_state.py`` looks.
 LIBRARIES = {"keras", "tensorflow", "numpy"}
 STANDARD = {"abc", "builtins", "collections", "dataclasses", "functools", "itertools", "math", "operator", "typing"}
+STANDARD |= {"enum", "logging", "warnings"}
 # Through these a function gets at what is not named in it.
 REACHES_ANYTHING = {"globals", "eval", "exec", "__import__", "__globals__", "__builtins__", "__subclasses__", "raw_ops"}
 REACHES_ANYTHING |= {"init_scope"}  # where a variable is read while a graph is traced
 # Through these at attributes that are not named in it.
 REACHES_ATTRIBUTES = {"getattr", "attrgetter", "vars", "__dict__", "__getattribute__", "get_config"}
 REACHES_ATTRIBUTES |= {"to_json", "serialize_keras_object", "serialize", "clone_model"}
+TRACED = "tf.function"  # among the words of who has one
 # Methods of Keras' objects that run when a model is made, not in its steps.
 MAKING = {"__init__", "build", "get_config", "from_config"}
 

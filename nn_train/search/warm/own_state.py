@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -41,10 +41,14 @@ class OwnState:
     def __init__(self, model: keras.Model, set_back: Collection[Any], numbers: Collection[LayerNumber]) -> None:
         self.model, self.set_back, self.numbers = model, list(set_back), numbers
         self.traced = traced_functions()
+        self.arguments: list[tuple[Any, str]] = []
         self.first, self.drawn = self.now(), random_states()  # not yet reset: a metric may count that
 
-    def begin(self) -> None:
-        """A trial begins."""
+    def begin(self, arguments: Sequence[Any]) -> None:
+        """A trial begins of which these are the ``OwnBuild.arguments``."""
+        known = self.arguments if self.first is not None else ()
+        for (owner, name), value in zip(known, arguments, strict=bool(known)):
+            vars(owner)[name] = value  # for whoever saves the model, or looks at it
         self.drawn = random_states()
 
     def has_changed(self) -> bool:
@@ -60,10 +64,13 @@ class OwnState:
         """Digest of all that the model holds; None where that is not known."""
         for number in self.numbers:
             number.set(ANY)
+        facts = Facts(self.set_back)
         try:
-            return Facts(self.set_back).digest(self.model)
+            found = facts.digest(self.model)
         except NOT_KNOWN:
             return None
+        self.arguments = [(owner, name) for owner, name, _ in facts.arguments]
+        return found
 
 
 def random_states() -> tuple[Any, ...]:

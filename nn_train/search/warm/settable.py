@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
-from keras.src import backend
 
 from nn_train.config import Config
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
+from nn_train.search.warm import schedule_numbers
 from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numbers
 from nn_train.search.warm.own_builds import OwnBuild
-from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
+from nn_train.search.warm.own_code import REACHES_ATTRIBUTES, TRACED
 
-# Those of CosineDecay; of ExponentialDecay only the first, since TensorFlow folds its other constants, which
-# rounds them in another way than variables.
-SCHEDULE_NUMBERS = {
-    keras.optimizers.schedules.CosineDecay: ("warmup_target", "warmup_steps", "decay_steps"),
-    keras.optimizers.schedules.ExponentialDecay: ("initial_learning_rate",),
-}
 # By these names code of the user's could read a number of a layer or a schedule, for which graphs have a variable.
-READS_LAYERS = REACHES_ATTRIBUTES | {"rate", "l1", "l2"}
-READS_SCHEDULES = REACHES_ATTRIBUTES | {name for names in SCHEDULE_NUMBERS.values() for name in names}
+READS_LAYERS = REACHES_ATTRIBUTES | {TRACED, "rate", "l1", "l2"}
+READS_SCHEDULES = REACHES_ATTRIBUTES | {TRACED} | schedule_numbers.NAMES
 
 
 def all_settings(config: Config) -> tuple[Any, ...]:
@@ -55,10 +48,14 @@ def layers_are_unread(own: OwnBuild) -> bool:
     return not own.words & READS_LAYERS and not {"Dropout", "call"} <= own.words
 
 
-def schedule_is_unread(config: Config, own: OwnBuild) -> bool:
+def schedule_is_unread(own: OwnBuild) -> bool:
     """The same of the numbers of the schedule."""
-    optimizer = config.optimizer
-    return (optimizer.schedule == "constant" and not optimizer.warmup_steps) or not own.words & READS_SCHEDULES
+    return not own.words & READS_SCHEDULES
+
+
+def has_schedule(config: Config) -> bool:
+    """Whether the optimizer that a config makes has one."""
+    return config.optimizer.schedule != "constant" or bool(config.optimizer.warmup_steps)
 
 
 class SettableHyperparameters:
@@ -72,16 +69,17 @@ class SettableHyperparameters:
 
     def __init__(self, prepared: PreparedModel, is_known: bool, own: OwnBuild | None = None) -> None:
         model = prepared.model
-        self.can_set = is_known and prepared.whole is None  # else its steps are traced by now
+        is_traced = prepared.whole is not None  # by now, with all numbers but a learning rate without schedule
+        self.can_set = is_known and (not is_traced or own is not None)
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
-        self.numbers = numbers_of(model) if self.can_set and (own is None or layers_are_unread(own)) else []
+        can_turn = self.can_set and not is_traced
+        self.numbers = numbers_of(model) if can_turn and (own is None or layers_are_unread(own)) else []
         for number in self.numbers:
             number.make_settable()
-        if self.can_set and not self.compiled_by_user:
-            rate = self.optimizer._learning_rate
-            self.schedule = numbers_to_variables(rate, SCHEDULE_NUMBERS.get(type(rate), ()))
+        if can_turn and (own is None or schedule_is_unread(own)):
+            self.schedule = schedule_numbers.numbers_to_variables(self.optimizer._learning_rate)
 
     def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
         """Take the numbers of ``config``, which must agree in its ``traced_settings``, and of what was built of it."""
@@ -91,6 +89,9 @@ class SettableHyperparameters:
             self.set_schedule(learning_rate(config.optimizer, total_steps))
         elif own is not None and own.rate is not None:
             self.optimizer.learning_rate = own.rate
+        elif own is not None:
+            for variable, number in zip(self.schedule.values(), own.schedule if self.schedule else (), strict=True):
+                variable.assign(float(number))
         if own is not None:
             set_numbers(self.numbers, own.numbers if self.numbers else ())
             return
@@ -106,13 +107,3 @@ class SettableHyperparameters:
             variable.assign(float(getattr(rate, name)))
         if not self.schedule:
             self.optimizer.learning_rate = rate
-
-
-def numbers_to_variables(owner: object, names: tuple[str, ...]) -> dict[str, tf.Variable]:
-    """Replace the numbers among these attributes of ``owner`` by variables; returns them by name."""
-    variables = {}
-    for name in names:
-        if isinstance(getattr(owner, name, None), int | float):
-            variables[name] = tf.Variable(float(getattr(owner, name)), dtype=backend.floatx(), trainable=False)
-            setattr(owner, name, variables[name])
-    return variables

@@ -1,0 +1,54 @@
+"""What code of the user's is often made of, and is neither Keras' nor a plain value: how ``facts.py`` tells it."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import types
+from collections import namedtuple
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nn_train.search.warm.known_parts import OF_CLASSES, require_library
+
+Of = Callable[[object], Any]  # how what is within is told
+
+OF_NAMED_TUPLES = OF_CLASSES | {*vars(namedtuple("Any", ()))}
+OPTIONS = ("_jit_compile", "_autograph", "_reduce_retracing", "_function_type")  # of a tf.function
+METHODS = (types.FunctionType, property, classmethod, staticmethod)
+
+
+def of_logger(one: logging.Logger) -> Any:
+    """Nothing is computed with it."""
+    require_library(type(one))
+    return ["logger", one.name]
+
+
+def of_member(of: Of, one: enum.Enum) -> Any:
+    return ["member", of(type(one)), one.name]
+
+
+def of_enum(of: Of, one: enum.EnumMeta) -> Any:
+    every: Mapping[str, Any] = one.__members__  # with other names of the same
+    members = [[name, of(member.value)] for name, member in every.items()]
+    methods = [[name, of(value)] for name, value in sorted(vars(one).items()) if isinstance(value, METHODS)]
+    return ["enum", one.__module__, one.__qualname__, [of(base) for base in one.__bases__], members, methods]
+
+
+def of_named(of: Of, one: Any) -> Any:
+    """A class of named tuples."""
+    names = one.__match_args__
+    given = {*OF_NAMED_TUPLES, *names}
+    methods = [[name, of(value)] for name, value in sorted(vars(one).items()) if name not in given]
+    return ["named", one.__module__, one.__qualname__, names, of(one.__new__.__defaults__), methods]
+
+
+def of_wrapped(of: Of, one: Any) -> Any:
+    """A function within TensorFlow's ``custom_gradient``."""
+    return ["wrapped", type(one).__qualname__, of(one.__wrapped__)]
+
+
+def of_traced(of: Of, one: Any) -> Any:
+    """A ``tf.function``."""
+    options = [repr(getattr(one, name)) for name in OPTIONS]
+    return ["traced", options, of(one.python_function)]

@@ -1,0 +1,208 @@
+"""Model functions whose parts keep what they were made with, or are made of what is neither Keras' nor a number."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from own_code_trials import LOSS, of_layers
+from user_data import arrays
+
+log = logging.getLogger(__name__)
+
+
+@keras.saving.register_keras_serializable("trials")
+class Block(keras.layers.Layer):
+    """As Keras' guides write a layer: with its arguments as attributes, for ``get_config``."""
+
+    def __init__(self, rate, l2=0.01, **named):
+        super().__init__(**named)
+        self.rate, self.l2 = rate, l2
+        self.dense = keras.layers.Dense(8, "relu", kernel_regularizer=keras.regularizers.L2(l2))
+        self.dropped = keras.layers.Dropout(rate)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, inputs, training=None):
+        return self.dropped(self.dense(inputs), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "l2": self.l2}
+
+
+class ByName(Block):
+    """Computes with the number that it keeps."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * self.rate
+
+
+class ByAnyName(Block):
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * getattr(self, "ra" + "te")
+
+
+class ByDescription(Block):
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * self.get_config()["l2"]
+
+
+class BuiltInSteps(Block):
+    def build(self, shape):
+        if self.dense.built:
+            self.add_loss(self.rate * keras.ops.mean(keras.ops.square(self.dense.kernel)))
+        else:
+            super().build(shape)
+
+    def call(self, inputs, training=None):
+        self.build(inputs.shape)
+        return super().call(inputs, training=training)
+
+
+class OfKeras(keras.layers.AlphaDropout):
+    """Keras' code computes with the number that this keeps."""
+
+
+class Logging(Block):
+    def call(self, inputs, training=None):
+        log.debug("called")
+        return super().call(inputs, training=training)
+
+
+@tf.custom_gradient
+def bounded(x):
+    return x, lambda upstream: tf.clip_by_value(upstream, -0.01, 0.01)
+
+
+@keras.ops.custom_gradient
+def bounded_too(x):
+    return x, lambda *args, upstream=None: keras.ops.clip(args[0] if args else upstream, -0.01, 0.01)
+
+
+class OwnGradient(Block):
+    def call(self, inputs, training=None):
+        return bounded_too(bounded(super().call(inputs, training=training)))
+
+
+class Traced(Block):
+    """Keeps the graph of its first call, with the rate that it had then."""
+
+    @tf.function
+    def call(self, inputs, training=None):
+        return self.dropped(self.dense(inputs), training=training)
+
+
+class Kind(enum.Enum):
+    HALVED = 0.5
+    WHOLE = 1.0
+
+
+class Options(NamedTuple):
+    kind: Kind
+    scale: float = 1.5
+
+    def factor(self):
+        return self.scale * self.kind.value
+
+
+class ByOptions(Block):
+    def __init__(self, rate, l2):
+        super().__init__(rate, l2)
+        self.options = Options(Kind.HALVED)
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * self.options.factor()
+
+
+class ByKind(Block):
+    """The options say what it computes."""
+
+    def __init__(self, rate, l2):
+        super().__init__(rate, l2)
+        self.options = Options(Kind.HALVED if rate < 0.3 else Kind.WHOLE)
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * self.options.factor()
+
+
+LAYERS = {kind.__name__: kind for kind in (Block, ByName, ByAnyName, ByDescription, BuiltInSteps, Logging)}
+LAYERS |= {kind.__name__: kind for kind in (OwnGradient, Traced, ByOptions, ByKind)}
+
+
+def layered(config, input_shape, num_classes, what):
+    return of_layers(input_shape, num_classes, LAYERS[what](config.model.dropout, config.model.l2))
+
+
+def of_keras(config, input_shape, num_classes):
+    layers = [OfKeras(config.model.dropout), Block(0.2, config.model.l2)]
+    return of_layers(input_shape, num_classes, *layers)
+
+
+def normalised(config, input_shape, num_classes, what):
+    """``what``: whether the layer has learned from data, or was given what it knows."""
+    given = {"mean": [0.1] * 6, "variance": [0.5] * 6} if what == "given" else {}
+    first = keras.layers.Normalization(**given)
+    if what != "given":
+        first.adapt(arrays()[0][0] * (1.0 if what == "learned" else np.float32(config.model.dropout)))
+    return of_layers(input_shape, num_classes, first, Block(config.model.dropout, config.model.l2))
+
+
+SCHEDULES = {
+    "CosineDecay": lambda rate: keras.optimizers.schedules.CosineDecay(rate, 11, alpha=0.23),
+    "CosineDecayRestarts": lambda rate: keras.optimizers.schedules.CosineDecayRestarts(rate, 5, m_mul=0.7, alpha=0.1),
+    "ExponentialDecay": lambda rate: keras.optimizers.schedules.ExponentialDecay(rate, 7, 0.9),
+    "InverseTimeDecay": lambda rate: keras.optimizers.schedules.InverseTimeDecay(rate, 5, 0.3),
+    "PolynomialDecay": lambda rate: keras.optimizers.schedules.PolynomialDecay(rate, 9, 0.001, power=1.7),
+    "warmup": lambda rate: keras.optimizers.schedules.CosineDecay(0.0, 10, warmup_target=rate, warmup_steps=3),
+    "steps": lambda rate: keras.optimizers.schedules.PiecewiseConstantDecay([5], [rate, rate / 3]),
+}
+
+
+def scheduled(config, input_shape, num_classes, what):
+    model = layered(config, input_shape, num_classes, "Block")
+    model.compile(keras.optimizers.Adam(SCHEDULES[what](config.optimizer.learning_rate)), LOSS, metrics=["accuracy"])
+    return model
+
+
+class ReadsSchedule(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        factor = 2.0 if self._learning_rate.initial_learning_rate > 0.01 else 1.0
+        super().update_step(gradient * factor, variable, learning_rate)
+
+
+def reads_schedule(config, input_shape, num_classes):
+    model = of_layers(input_shape, num_classes)
+    schedule = SCHEDULES["ExponentialDecay"](config.optimizer.learning_rate)
+    model.compile(ReadsSchedule(schedule), LOSS, metrics=["accuracy"])
+    return model
+
+
+# Models of which a worker takes whole batches.
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self._loss_tracker.update_state(loss, sample_weight=keras.ops.shape(x)[0])
+        return {"loss": self._loss_tracker.result()}
+
+
+def own_step(config, input_shape, num_classes):
+    start = keras.Input(input_shape)
+    return OwnStep(start, keras.layers.Dense(num_classes)(Block(config.model.dropout, config.model.l2)(start)))
+
+
+def averaged(config, input_shape, num_classes):
+    model = layered(config, input_shape, num_classes, "Block")
+    optimizer = keras.optimizers.Adam(config.optimizer.learning_rate, use_ema=True, ema_overwrite_frequency=3)
+    model.compile(optimizer, LOSS, metrics=["accuracy"])
+    return model
