@@ -64,13 +64,14 @@ class Facts:
 
     Attributes:
         own_parts: whether code of the user's was met.
+        sets_libraries: whether such sets an attribute of a library, where nobody looks.
         arguments: attributes that were left out, since they only say what a part was made with: owner, name, value.
     """
 
     def __init__(self, set_back: Collection[Any] = ()) -> None:
         self.set_back = {id(one) for one in set_back}
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
-        self.own_parts = False
+        self.own_parts = self.sets_libraries = False
         self.step_words: set[str] = set()
         self.making_words: set[str] = set()
         self.kept: list[KeptNumber] = []
@@ -212,6 +213,7 @@ class Facts:
             raise UnknownPartError("a global of all modules")
         words = self.making_words if id(one) in self.making else self.step_words
         words |= code.words
+        self.sets_libraries |= any(is_library(home_of(one.__globals__.get(name))) for name in code.changed)
         told = []
         for name in sorted(code.variables & one.__globals__.keys()):
             value = one.__globals__[name]
@@ -266,6 +268,11 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (property, lambda facts, one: ["property", *map(facts.of, (one.fget, one.fset, one.fdel))]),
 )
 TOLD_BY: dict[type, Callable[[Facts, Any], Any]] = {}  # found once for each class of a library
+
+
+def home_of(one: object) -> str:
+    """The module that something is, or is of."""
+    return one.__name__ if isinstance(one, types.ModuleType) else getattr(one, "__module__", "")
 
 
 def teller_of(one: object) -> Callable[[Facts, Any], Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from keras.src.backend.common import global_state
 
@@ -18,16 +19,33 @@ from nn_train.search.warm.facts import Facts
 from nn_train.search.warm.known_parts import NOT_KNOWN
 
 
-def state_of(name: str) -> str | None:
-    """Digest of the function ``name`` and of what it can reach; None where that is not known.
+@dataclass(frozen=True)
+class State:
+    """Of a function and of what it can reach.
+
+    Attributes:
+        digest: None where that is not known.
+        sets_libraries: whether it changes a library, for all models of a process.
+    """
+
+    digest: str | None
+    sets_libraries: bool
+
+    def must_end(self, after: State) -> bool:
+        """Whether only a new process gives such a model again. ``after``: its state when it was called."""
+        return self.sets_libraries or (self.digest is not None and after.digest != self.digest)
+
+
+def state_of(name: str) -> State:
+    """That of the function ``name`` now.
 
     Raises:
         RequestError: there is no such function.
     """
-    try:
-        return Facts().digest(function_of("model.name", name))
-    except NOT_KNOWN:
-        return None
+    facts, digest = Facts(), None
+    with contextlib.suppress(*NOT_KNOWN):
+        digest = facts.digest(function_of("model.name", name))
+    return State(digest, facts.sets_libraries)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from nn_train.engine.preparation import PreparedModel, prepare_model
 from nn_train.engine.seeds import kernels_kept
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
-from nn_train.search.warm.functions import random_states_kept, state_of
+from nn_train.search.warm.functions import State, random_states_kept, state_of
 from nn_train.search.warm.model import WarmModel, remember, setter
 from nn_train.search.warm.own_builds import Look, OwnBuild, own_build, single_parts
 from nn_train.search.warm.own_state import OwnState
@@ -114,7 +114,7 @@ class WarmModels:
         """What the user's function makes of ``config``."""
         return own_build(config, data, self.replicas)
 
-    def second_look(self, config: Config, data: SplitData, before: str | None) -> Look | None:
+    def second_look(self, config: Config, data: SplitData, before: State) -> Look | None:
         """The same after its first model in this process, which is that of a new one. ``before``: its state then.
 
         None where it goes on from there, so that only a new process gives such a model again: ``must_end`` is set.
@@ -127,7 +127,7 @@ class WarmModels:
         except Exception:
             self.must_end = True
             return None
-        self.must_end |= before is not None and state_of(name) != before
+        self.must_end |= before.must_end(state_of(name))
         return None if self.must_end else look
 
     def own_of(
@@ -175,7 +175,7 @@ class WarmModels:
         prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
         if prepared.whole is not None:
             self.whole.add(settings)
-        if is_first:
+        if before is not None:
             look = self.second_look(config, data, before)
             if look is None:
                 self.fixed.add(settings)

@@ -8,7 +8,7 @@ import itertools
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 # Of these a name tells what is called: they keep nothing that changes what they compute, but for random generators, at
@@ -42,6 +42,7 @@ class Code:
         names: these, and the attributes.
         words: these, and the texts in it.
         imports: the modules that it imports where it runs.
+        changed: the globals of which it sets an attribute, or one of an attribute.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Code:
     names: frozenset[str]
     words: frozenset[str]
     imports: frozenset[str]
+    changed: frozenset[str]
 
 
 @functools.cache
@@ -60,7 +62,7 @@ def read(code: types.CodeType) -> Code:
     steps = [step for one in every for step in dis.get_instructions(one)]
     imports = frozenset(str(step.argval) for step in steps if step.opname == "IMPORT_NAME")
     variables = frozenset(str(step.argval) for step in steps if OF_VARIABLES.search(step.opname))
-    return Code(next(_numbers), variables, names, names | texts, imports)
+    return Code(next(_numbers), variables, names, names | texts, imports, frozenset(changed_in(steps)))
 
 
 def nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -68,6 +70,17 @@ def nested(code: types.CodeType) -> Iterator[types.CodeType]:
     for one in code.co_consts:
         if isinstance(one, types.CodeType):
             yield from nested(one)
+
+
+def changed_in(steps: Iterable[dis.Instruction]) -> Iterator[str]:
+    root: str | None = None  # of the attributes that were loaded last
+    for step in steps:
+        if step.opname == "STORE_ATTR" and root is not None:
+            yield root
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            root = str(step.argval)
+        elif step.opname != "LOAD_ATTR":
+            root = None
 
 
 def texts_in(constants: tuple[object, ...] | frozenset[object]) -> Iterator[str]:
