@@ -64,7 +64,7 @@ SLOWER = {"layered", "of_keras", "normalised", "scheduled", "averaged"}
 
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
-NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again"}
+NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
 NUMBERLESS |= {"reads_schedule"}
 
@@ -147,7 +147,9 @@ def test_a_shared_model_says_what_it_was_made_with(replicas, function):
     assert told == [0.2, 0.4, 0.2]
 
 
-@pytest.mark.parametrize("function", ["draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again"])
+@pytest.mark.parametrize(
+    "function", ["draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"]
+)
 def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_trial(replicas, function):
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
