@@ -78,7 +78,7 @@ class TrialRunner(tune.Trainable):
         guard.change(hang_timeout)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self.is_worn():
+        if self.wear():
             return False  # after ``keeps_process`` of ``lighter_tune.py`` nobody asks
         self.start(new_config)
         return True
@@ -118,11 +118,11 @@ class TrialRunner(tune.Trainable):
             result |= {"done": True, "cause": f"search.metric: no {search.metric} in the epochs' rows; there: {known}"}
         if value is None or outcome.cause:
             value = WORST if search.lower_is_better else -WORST
-        return {**result, "ended": result["done"], "value": value, "worn": self.is_worn()}
+        return {**result, "ended": result["done"], "value": value, "worn": self.wear()}
 
-    def is_worn(self) -> bool:
-        """Whether no other trial should have these processes."""
-        return self.workers.broken or self.workers.should_recycle()
+    def wear(self) -> str:
+        """Why no other trial should have these processes; empty if one may."""
+        return "a broken group of workers" if self.workers.broken else self.workers.wear()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, STATE).write_bytes(self.workers.state())
@@ -161,8 +161,8 @@ class TrialGroup(Protocol):
     def restore(self, content: bytes, of_other: bool) -> None:
         """Go on from what ``state`` gave, perhaps of another trial."""
 
-    def should_recycle(self) -> bool:
-        """Whether the processes hold so much that they should be replaced."""
+    def wear(self) -> str:
+        """Why the processes should be replaced; empty if they need not."""
 
 
 class LocalTrial(TrialWorker):
@@ -219,8 +219,8 @@ class RemoteTrial:
                 return [first]
         return ray.get(calls)
 
-    def should_recycle(self) -> bool:
-        return ray.get(self.workers[0].should_recycle.remote())
+    def wear(self) -> str:
+        return ray.get(self.workers[0].wear.remote())
 
     def state(self) -> bytes:
         return ray.get(self.workers[0].state.remote())

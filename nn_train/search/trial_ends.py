@@ -12,12 +12,13 @@ from ray.tune.experiment import Trial
 
 from nn_train.config import Config
 from nn_train.config.space import Space, resolve
-from nn_train.events import Handler, TrialEnded
+from nn_train.events import Handler, TrialEnded, Warned
 from nn_train.search.algorithms import is_listed
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import SearchLoggers
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
 from nn_train.search.trial_metrics import RUNNING
+from nn_train.search.trial_worker import GOES_ON
 from nn_train.storage.folder import ResultsFolder
 
 HOPELESS = 10  # when so many first trials fail, and no other ends, the others will fail as well
@@ -54,6 +55,7 @@ class Watcher(Callback, tune.Stopper):
         self.phase, self.deadline, self.on_event = phase, deadline, on_event
         self.loggers, self.last_attempt = loggers, last_attempt
         self.reason, self.failed = "", 0
+        self.told = False  # that trials do not share processes
         self.lost: set[str] = set()
         self.given_up: set[str] = set()
         self.started: dict[str, float] = {}
@@ -86,6 +88,9 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
+        if result.get("worn") == GOES_ON and not self.told:
+            self.told = True
+            self.on_event(Warned(GOES_ON))
         if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
             self.loggers.log(self.record(trial.config, result, RUNNING, ""))
         if self.phase == CONFIRM:

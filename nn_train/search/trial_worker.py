@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 BEST = "best.weights"
 STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs
+GOES_ON = (
+    "model.name: the function goes on from where it was (a generator of its module, a layer that it made before, an "
+    "attribute of a library), so each trial gets a new process, which takes seconds; make such things within it"
+)
 CHECKPOINT_SECONDS = 30.0  # a lost trial repeats at most this much
 
 
@@ -197,11 +201,13 @@ class TrialWorker:
         self.again = bool(training.history)
         self.training, self.rows = training, training.epochs()
 
-    def should_recycle(self) -> bool:
-        """Whether this process holds so much, or what no new one has, that it should be replaced."""
+    def wear(self) -> str:
+        """Why this process should be replaced: it holds much, or what no new one has. Empty if it need not."""
         from nn_train.search.warm.models import TRACED_AT_MOST
 
-        return self.models.must_end or self.models.traced >= TRACED_AT_MOST
+        if self.models.must_end:
+            return GOES_ON
+        return "many traced models" if self.models.traced >= TRACED_AT_MOST else ""
 
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
         """The examples; they are read again only for another ``data`` section, and where a function of the user's gives

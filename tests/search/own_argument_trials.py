@@ -52,16 +52,27 @@ class ByDescription(Block):
         return super().call(inputs, training=training) * self.get_config()["l2"]
 
 
-class BuiltInSteps(Block):
-    def build(self, shape):
-        if self.dense.built:
-            self.add_loss(self.rate * keras.ops.mean(keras.ops.square(self.dense.kernel)))
-        else:
-            super().build(shape)
+class Scale(keras.layers.Layer):
+    def __init__(self, of):
+        super().__init__()
+        self.factor = of.rate * 3
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+class MakesInSteps(Block):
+    """What it makes reads the number while it is made."""
 
     def call(self, inputs, training=None):
-        self.build(inputs.shape)
-        return super().call(inputs, training=training)
+        return Scale(self)(super().call(inputs, training=training))
+
+
+class MakesByAttribute(Block):
+    kind = Scale
+
+    def call(self, inputs, training=None):
+        return self.kind(self)(super().call(inputs, training=training))
 
 
 class OfKeras(keras.layers.AlphaDropout):
@@ -130,8 +141,8 @@ class ByKind(Block):
         return super().call(inputs, training=training) * self.options.factor()
 
 
-LAYERS = {kind.__name__: kind for kind in (Block, ByName, ByAnyName, ByDescription, BuiltInSteps, Logging)}
-LAYERS |= {kind.__name__: kind for kind in (OwnGradient, Traced, ByOptions, ByKind)}
+LAYERS = {kind.__name__: kind for kind in (Block, ByName, ByAnyName, ByDescription, MakesInSteps, Logging)}
+LAYERS |= {kind.__name__: kind for kind in (OwnGradient, Traced, ByOptions, ByKind, MakesByAttribute)}
 
 
 def layered(config, input_shape, num_classes, what):

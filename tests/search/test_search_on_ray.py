@@ -12,8 +12,10 @@ import pytest
 from nn_train import train
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError, TrainingError
+from nn_train.events import Warned
 from nn_train.report.inputs.search_results import load_search
 from nn_train.search import plan, search
+from nn_train.search.trial_worker import GOES_ON
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 TIMES = ("seconds", "samples_per_second")
@@ -337,8 +339,10 @@ def test_each_trial_of_a_function_that_goes_on_has_a_process_of_its_own(tmp_path
     model = {"name": "own_nasty_trials:gives_a_layer_again"}
     space = {"optimizer.learning_rate": {"choice": [1e-30, 2e-30, 3e-30]}}
     settings = {"algorithm": "grid", **UNKEPT}
-    outcome = search(make(tmp_path, epochs=1, space=space, model=model, search=settings))
+    said = []
+    outcome = search(make(tmp_path, epochs=1, space=space, model=model, search=settings), on_event=said.append)
     assert [record.status for record in outcome.records] == ["completed"] * 3
+    assert [one.text for one in said if isinstance(one, Warned)] == [GOES_ON]
     assert len({record.rows[0]["val_loss"] for record in outcome.records}) == 1
 
 

@@ -33,8 +33,8 @@ class Workers:
     def epoch(self):
         return self.outcomes.pop(0)
 
-    def should_recycle(self):
-        return False
+    def wear(self):
+        return ""
 
 
 def runner(folder, workers, space=None, **search):
@@ -163,11 +163,11 @@ def test_values_that_do_not_go_together_fail_their_trial_alone(tmp_path):
     assert one.step()["cause"] == ""
 
 
-@pytest.mark.parametrize("state", ["broken", "should_recycle"])
+@pytest.mark.parametrize("state", ["broken", "wear"])
 def test_a_process_that_is_broken_or_worn_takes_no_other_trial(tmp_path, state):
     workers = Workers()
     one = runner(tmp_path, workers)
-    setattr(workers, state, True if state == "broken" else lambda: True)
+    setattr(workers, state, True if state == "broken" else lambda: "many traced models")
     assert one.reset_config({"trial": "t00000", "values": {}}) is False
     assert workers.begun == []
 

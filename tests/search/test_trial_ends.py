@@ -15,6 +15,7 @@ from nn_train.config.space import parse_space
 from nn_train.events import TrialEnded
 from nn_train.search.journal import Journal
 from nn_train.search.trial_ends import Watcher, why_lost
+from nn_train.search.trial_worker import GOES_ON
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -82,10 +83,11 @@ class Stage:
         weights.write_text("")
         return trial
 
-    def report(self, trial, *values, ended=False, cause=""):
+    def report(self, trial, *values, ended=False, cause="", worn=""):
         """One result, as ``TrialRunner.step`` gives it."""
         value = values[-1] if values and not cause else -1e30
         trial.last_result = {"rows": rows(*values), "value": value, "cause": cause, "ended": ended, "done": ended}
+        trial.last_result["worn"] = worn
         self.watcher.on_trial_result(0, [], trial, trial.last_result)
 
     def run(self, name, *values, ended=True, cause=""):
@@ -94,6 +96,13 @@ class Stage:
         self.report(trial, *values, ended=ended, cause=cause)
         self.watcher.on_trial_complete(0, [], trial)
         return trial
+
+
+def test_it_is_said_once_that_trials_do_not_share_processes_and_why(tmp_path):
+    stage = Stage(tmp_path)
+    for worn in ("", "many traced models", GOES_ON, GOES_ON):
+        stage.report(stage.start(f"t{worn[:4]}"), 0.5, worn=worn)
+    assert [said.text for said in stage.said] == [GOES_ON]
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ TRIALS = [
     *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
     *((f"layered {what}", {**RATE, **NUMBERS, "seed": 11}, True) for what in ("Block", "Logging", "OwnGradient")),
     ("layered ByOptions", {**RATE, **NUMBERS}, True),
-    *((f"layered {what}", NUMBERS, False) for what in ("ByName", "ByAnyName", "ByDescription", "BuiltInSteps")),
-    *((f"layered {what}", NUMBERS, False) for what in ("Traced", "ByKind")),
+    *((f"layered {what}", NUMBERS, False) for what in ("ByName", "ByAnyName", "ByDescription")),
+    *((f"layered {what}", NUMBERS, False) for what in ("Traced", "ByKind", "MakesInSteps", "MakesByAttribute")),
     ("layered Traced", {**RATE, "seed": 11}, True),
     ("of_keras", DROPOUT, False),
     ("of_keras", {"model": {"l2": 0.02}}, True),
@@ -154,7 +154,7 @@ def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_t
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.search.trial_worker import TrialWorker
+    from nn_train.search.trial_worker import GOES_ON, TrialWorker
     from nn_train.search.warm.models import WarmModels
 
     config = job(function, RATE)
@@ -165,7 +165,7 @@ def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_t
     begin_anew()
     worker = TrialWorker(0, 1)
     worker.models = WarmModels(replicas)
-    assert not worker.should_recycle()
+    assert worker.wear() == ""
     loop = worker.models.get(config, data).loop
     assert [(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)] == expected
-    assert worker.should_recycle()
+    assert worker.wear() == GOES_ON

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import abc
 import builtins
+import contextlib
 import enum
 import functools
+import gc
 import hashlib
 import json
 import logging
 import random
 import re
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -45,15 +47,8 @@ from nn_train.search.warm.known_parts import (
     require_library,
 )
 from nn_train.search.warm.layer_numbers import DropoutRate
-from nn_train.search.warm.own_code import (
-    MAKING,
-    REACHES_ANYTHING,
-    REACHES_ATTRIBUTES,
-    TRACED,
-    is_library,
-    is_users,
-    read,
-)
+from nn_train.search.warm.own_code import REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
+from nn_train.search.warm.own_words import OwnWords
 
 
 class Facts:
@@ -64,6 +59,7 @@ class Facts:
 
     Attributes:
         own_parts: whether code of the user's was met.
+        words: of this code.
         sets_libraries: whether such sets an attribute of a library, where nobody looks.
         arguments: attributes that were left out, since they only say what a part was made with: owner, name, value.
     """
@@ -72,11 +68,9 @@ class Facts:
         self.set_back = {id(one) for one in set_back}
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = self.sets_libraries = False
-        self.step_words: set[str] = set()
-        self.making_words: set[str] = set()
+        self.words = OwnWords()
         self.kept: list[KeptNumber] = []
         self.arguments: list[tuple[object, str, Any]] = []
-        self.making: set[int] = set()  # functions that run only when a model is made
 
     def digest(self, one: object) -> str:
         """Of all that ``one`` holds.
@@ -84,8 +78,9 @@ class Facts:
         Raises:
             One of ``NOT_KNOWN``: it holds something of which it is not known what it does.
         """
-        told = self.of(one)
-        words = self.words()
+        with uncollected():
+            told = self.of(one)
+        words = self.words.all()
         for number in self.kept:
             if number.is_read(words):
                 number.told.append(repr(number.value))
@@ -93,11 +88,6 @@ class Facts:
                 self.arguments.append((number.owner, number.name, number.value))
         everywhere = [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()]
         return hashlib.sha256(json.dumps([everywhere, told]).encode()).hexdigest()
-
-    def words(self) -> frozenset[str]:
-        """What stands in the user's code that was met, where it runs in steps."""
-        calls_making = not MAKING.isdisjoint(self.step_words)
-        return frozenset(self.step_words | self.making_words if calls_making else self.step_words)
 
     def of(self, one: object) -> Any:
         """What was met before is told by its number, so that it is known who shares what.
@@ -128,11 +118,14 @@ class Facts:
             held = {name: value for name, value in held.items() if not is_skipped(name)}
         if is_keras(kind.__module__):  # the values that Keras' layers have of initializers are set anew
             held = {name: value for name, value in held.items() if not isinstance(value, Initializer)}
-        of_attribute = self.of_attribute if is_users(kind.__module__) else lambda _, __, value: self.of(value)
-        return [self.of(kind), [[name, of_attribute(one, name, value)] for name, value in sorted(held.items())]]
+        of_kind, attributes = self.of(kind), sorted(held.items())
+        if is_users(kind.__module__):
+            return [of_kind, [[name, self.of_attribute(one, name, value)] for name, value in attributes]]
+        return [of_kind, [[name, self.of(value)] for name, value in attributes]]
 
     def of_attribute(self, owner: object, name: str, value: object) -> Any:
         """Of a part of the user's: a number that may be there for ``get_config`` alone is told at the end."""
+        self.words.add_values([value])
         if not (isinstance(value, float) and may_be_unread(name, value) and is_of_keras(type(owner))):
             return self.of(value)
         self.kept.append(KeptNumber(owner, name, value, told := ["number"]))
@@ -150,8 +143,7 @@ class Facts:
         if type(one) not in (type, abc.ABCMeta) or not is_users(one.__module__):
             raise UnknownPartError(f"{one.__module__}.{one.__qualname__}")
         self.own_parts = True
-        if is_of_keras(one):
-            self.making |= {id(function) for name, function in vars(one).items() if name in MAKING}
+        self.words.add_class(one)
         shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in OF_CLASSES]
         return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
 
@@ -200,8 +192,7 @@ class Facts:
         return ["function", one.__qualname__, around, self.of(attributes), *self.of_code(one)]
 
     def of_traced(self, one: Function) -> Any:
-        """What it was traced with stays in it, such as the rate that a layer had then."""
-        self.step_words.add(TRACED)
+        self.words.add_traced()
         return common_parts.of_traced(self.of, one)
 
     def of_code(self, one: types.FunctionType) -> list[Any]:
@@ -211,8 +202,7 @@ class Facts:
             raise UnknownPartError(one.__qualname__)
         if code.variables & (vars(builtins).keys() - BUILTINS):
             raise UnknownPartError("a global of all modules")
-        words = self.making_words if id(one) in self.making else self.step_words
-        words |= code.words
+        self.words.add_function(one, code)
         self.sets_libraries |= any(is_library(home_of(one.__globals__.get(name))) for name in code.changed)
         told = []
         for name in sorted(code.variables & one.__globals__.keys()):
@@ -268,6 +258,18 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (property, lambda facts, one: ["property", *map(facts.of, (one.fget, one.fset, one.fdel))]),
 )
 TOLD_BY: dict[type, Callable[[Facts, Any], Any]] = {}  # found once for each class of a library
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without collections of garbage: thousands of new lists bring about many, which take as long again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def home_of(one: object) -> str:

@@ -83,7 +83,7 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
             number.show()  # the function may give it to the next model too
     arguments = tuple(value for *_, value in facts.arguments)
     beginnings = (weights, seeds, common_seeds)
-    build = OwnBuild(graph, found, rate, schedule, *beginnings, facts.own_parts, facts.words(), arguments)
+    build = OwnBuild(graph, found, rate, schedule, *beginnings, facts.own_parts, facts.words.all(), arguments)
     return build, single_parts(model)
 
 
