@@ -19,19 +19,20 @@ READ = ("data", "read")  # of a result: said in one line
 
 
 def runs_grid(summary: ReportSummary) -> Grid:
-    """One row a run: what tells it apart, then its results."""
+    """One row a run: its results, which stay in view where the table is wider than the page, then what tells it
+    apart."""
     fields = differing_fields([settings_of(run.record) for run in summary.runs])
-    header = ["run", *short_names(fields), "seed", "best epoch", *RESULTS]
+    header = ["run", *RESULTS, "best epoch", "seed", *short_names(fields)]
     rows = []
     for index, run in enumerate(summary.runs):
         settings = settings_of(run.record)
         seed = run.record.config.get("seed", run.record.result.get("seed"))
         cells = [
             Cell(run.name, run.name, run.problem or ""),
-            *(value_cell(settings.get(name)) for name in fields),
-            value_cell(seed),
-            value_cell(run.record.result.get("best_epoch")),
             *result_cells(run),
+            value_cell(run.record.result.get("best_epoch")),
+            value_cell(seed),
+            *(value_cell(settings.get(name)) for name in fields),
         ]
         rows.append(Row(cells, f"r{index}", run is summary.shown))
     return Grid(header, rows)
