@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,12 @@ def seed_states(model: keras.Model) -> list[Any]:
     """The variables ``[seed, counter]`` of every Keras random generator that the model can draw from."""
     own = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     return [*own, global_seed_generator().state]
+
+
+def random_states() -> tuple[Any, ...]:
+    """Of the generators that Python and NumPy share with everybody."""
+    _, keys, *rest = np.random.get_state(legacy=True)
+    return random.getstate(), np.asarray(keys).tobytes(), *rest
 
 
 def separate_seeds(model: keras.Model, replicas: Replicas) -> None:

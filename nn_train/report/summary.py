@@ -222,5 +222,6 @@ class SharedTestSet:
         elif fingerprint != self.fingerprint:
             raise RequestError(
                 f"runs: {self.first.name!r} and {record.name!r} were evaluated on different test sets, so their "
-                "numbers do not compare; make one report for each test set"
+                "numbers do not compare; make one report for each test set, and where a function draws it, let it do "
+                "so with a seed of its own, as each run has another"
             )

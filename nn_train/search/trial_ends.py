@@ -88,9 +88,9 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        if result.get("worn") == GOES_ON and not self.told:
+        if GOES_ON in result.get("worn", "") and not self.told:
             self.told = True
-            self.on_event(Warned(GOES_ON))
+            self.on_event(Warned(result["worn"]))
         if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
             self.loggers.log(self.record(trial.config, result, RUNNING, ""))
         if self.phase == CONFIRM:

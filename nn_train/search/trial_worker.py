@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BEST = "best.weights"
 STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs
 GOES_ON = (
-    "model.name: the function goes on from where it was (a generator of its module, a layer that it made before, an "
+    "the function goes on from where it was (a generator or list of its module, a layer that it made before, an "
     "attribute of a library), so each trial gets a new process, which takes seconds; make such things within it"
 )
 CHECKPOINT_SECONDS = 30.0  # a lost trial repeats at most this much
@@ -136,6 +136,7 @@ class TrialWorker:
     def __init__(self, rank: int, size: int, data: SplitData | None = None) -> None:
         self.rank, self.size, self.data = rank, size, data
         self.read: tuple[DataConfig, int | None] | None = None  # what it was read for
+        self.data_goes_on = False  # whether only a new process would read the same again
         self.models: WarmModels
         self.hooks: TimedHooks
         self.model: WarmModel
@@ -205,8 +206,8 @@ class TrialWorker:
         """Why this process should be replaced: it holds much, or what no new one has. Empty if it need not."""
         from nn_train.search.warm.models import TRACED_AT_MOST
 
-        if self.models.must_end:
-            return GOES_ON
+        if self.models.must_end or self.data_goes_on:
+            return f"{'model.name' if self.models.must_end else 'data.source'}: {GOES_ON}"
         return "many traced models" if self.models.traced >= TRACED_AT_MOST else ""
 
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
@@ -220,6 +221,7 @@ class TrialWorker:
         from nn_train.datasets.class_weights import with_class_weights
         from nn_train.datasets.once import seed_function
         from nn_train.search.held_out import check_held_out, varies_data
+        from nn_train.search.warm.functions import state_of
 
         may_draw = is_entry_point(config.data.source)
         wanted = (config.data, config.seed if may_draw else None)
@@ -228,7 +230,10 @@ class TrialWorker:
             self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
             seed_function(config)
+            before = state_of("data.source", config.data.source) if may_draw else None
             self.data = dataclasses.replace(load_data(config.data, print), test=None)
+            if before is not None and (self.data.is_stream or "seed" in values):  # so that it is called again
+                self.data_goes_on = before.must_end(state_of("data.source", config.data.source))
             if varies_data(values):
                 check_held_out(self.data, search)
         self.read = wanted

@@ -193,6 +193,15 @@ def reads_schedule(config, input_shape, num_classes):
     return model
 
 
+def decaying(config, input_shape, num_classes, what):
+    """Keras computes in the dtype of the rate, and the decay of the weights is another factor of it."""
+    model = of_layers(input_shape, num_classes, keras.layers.Dense(8, "relu"))
+    rate = np.float64(config.optimizer.learning_rate) if what == "float64" else config.optimizer.learning_rate
+    schedule, decay = SCHEDULES["ExponentialDecay"](rate), 0.01 if what == "decay" else None
+    model.compile(keras.optimizers.SGD(schedule, weight_decay=decay), LOSS, metrics=["accuracy"])
+    return model
+
+
 # Models of which a worker takes whole batches.
 
 
@@ -205,6 +214,63 @@ class OwnStep(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         self._loss_tracker.update_state(loss, sample_weight=keras.ops.shape(x)[0])
         return {"loss": self._loss_tracker.result()}
+
+
+class Drawing(OwnStep):
+    """Of which nobody sets back what it draws with."""
+
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((x + 0.1 * tf.random.normal(tf.shape(x)), y))
+
+
+class DrawingOnce(OwnStep):
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((x * np.random.uniform(0.5, 1.5, 6).astype("float32"), y))
+
+
+class Helper(keras.layers.Layer):
+    """Is built in a step."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def build(self, shape):
+        self.amount = self.rate * 2
+
+    def call(self, inputs):
+        return inputs * (1 + self.amount)
+
+
+class Helped(OwnStep):
+    def __init__(self, *given, helper, **named):
+        super().__init__(*given, **named)
+        self.helper = helper
+
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((self.helper(x), y))
+
+
+class MakesLater(OwnStep):
+    helpers = None
+
+    def train_step(self, data):
+        x, y = data
+        if not self.helpers:
+            self.helpers = [Helper(0.3)]
+        return super().train_step((self.helpers[0](x), y))
+
+
+STEPS = {kind.__name__: kind for kind in (Drawing, DrawingOnce, Helped, MakesLater)}
+
+
+def own_step_of(config, input_shape, num_classes, what):
+    start, rate = keras.Input(input_shape), config.model.dropout
+    named = {"helper": Helper(rate)} if what == "Helped" else {}
+    return STEPS[what](start, keras.layers.Dense(num_classes)(start), **named)
 
 
 def own_step(config, input_shape, num_classes):

@@ -7,6 +7,7 @@ import threading
 
 import keras
 import numpy as np
+import tensorflow as tf
 from own_code_trials import LOSS, Gated, of_layers
 
 PENALTY = keras.regularizers.L2(0.01)
@@ -173,7 +174,8 @@ STATE, LOCK = {}, threading.Lock()
 def begin_anew():
     built = keras.layers.Dense(4, name="built", kernel_initializer=keras.initializers.GlorotUniform(seed=3))
     built.build((None, 6))
-    STATE.update(generator=np.random.default_rng(3), calls=0, layer=None, built=built)
+    STATE.update(generator=np.random.default_rng(3), calls=0, layer=None, built=built, factor=0.2)
+    STATE["scaled"] = tf.function(lambda x: x * STATE["factor"])  # as a module has one
 
 
 begin_anew()
@@ -204,3 +206,24 @@ def gives_a_built_layer(input_shape, num_classes):
     """That all models have. What the function holds cannot be told, for the lock."""
     with LOCK:
         return of_layers(input_shape, num_classes, STATE["built"])
+
+
+class Scaled(keras.layers.Layer):
+    def call(self, inputs):
+        return STATE["scaled"](inputs)
+
+
+def sets_what_is_traced(config, input_shape, num_classes):
+    STATE["factor"] = config.model.dropout
+    return of_layers(input_shape, num_classes, Scaled())
+
+
+class ByState(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * STATE["factor"]
+
+
+def sets_sometimes(config, input_shape, num_classes):
+    if config.model.dropout > 0.3:
+        STATE["factor"] = config.model.dropout
+    return of_layers(input_shape, num_classes, ByState())

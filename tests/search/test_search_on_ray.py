@@ -342,7 +342,7 @@ def test_each_trial_of_a_function_that_goes_on_has_a_process_of_its_own(tmp_path
     said = []
     outcome = search(make(tmp_path, epochs=1, space=space, model=model, search=settings), on_event=said.append)
     assert [record.status for record in outcome.records] == ["completed"] * 3
-    assert [one.text for one in said if isinstance(one, Warned)] == [GOES_ON]
+    assert [one.text for one in said if isinstance(one, Warned)] == [f"model.name: {GOES_ON}"]
     assert len({record.rows[0]["val_loss"] for record in outcome.records}) == 1
 
 

@@ -100,9 +100,10 @@ class Stage:
 
 def test_it_is_said_once_that_trials_do_not_share_processes_and_why(tmp_path):
     stage = Stage(tmp_path)
-    for worn in ("", "many traced models", GOES_ON, GOES_ON):
+    why = f"model.name: {GOES_ON}"
+    for worn in ("", "many traced models", why, why):
         stage.report(stage.start(f"t{worn[:4]}"), 0.5, worn=worn)
-    assert [said.text for said in stage.said] == [GOES_ON]
+    assert [said.text for said in stage.said] == [why]
 
 
 @pytest.mark.parametrize(

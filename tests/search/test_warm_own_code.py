@@ -56,17 +56,21 @@ TRIALS = [
     *((name, {**RATE, "seed": 11}, True) for name in ("own_step", "averaged")),
     *((name, NUMBERS, False) for name in ("own_step", "averaged")),
     ("own_step", {"train": {"batch_size": 8}}, False),
+    *((f"own_step_of {what}", {**RATE, "seed": 11}, False) for what in ("Drawing", "DrawingOnce", "MakesLater")),
+    ("own_step_of Helped", DROPOUT, False),
+    *((f"decaying {what}", RATE, what == "neither") for what in ("decay", "float64", "neither")),
+    ("gated_alone", {"train": {"batch_size": 4, "metrics": ["TopKCategoricalAccuracy"]}}, False),
     ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, False),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
-SLOWER = {"layered", "of_keras", "normalised", "scheduled", "averaged"}
+SLOWER = {"decaying", "own_step_of", "layered", "of_keras", "normalised", "scheduled", "averaged"}
 
 
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
-NUMBERLESS |= {"reads_schedule"}
+NUMBERLESS |= {"reads_schedule", "decaying"}
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +172,25 @@ def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_t
     assert worker.wear() == ""
     loop = worker.models.get(config, data).loop
     assert [(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)] == expected
-    assert worker.wear() == GOES_ON
+    assert worker.wear() == f"model.name: {GOES_ON}"
+
+
+@pytest.mark.parametrize("function", ["sets_sometimes", "sets_what_is_traced"])
+def test_what_a_function_sets_for_some_trials_ends_the_process_when_it_does(replicas, function):
+    from nn_train.datasets import load_data
+    from nn_train.engine.loops import loop_of
+    from nn_train.engine.preparation import prepare_model
+    from nn_train.search.trial_worker import TrialWorker
+    from nn_train.search.warm.models import WarmModels
+
+    usual, other = job(function, {}), job(function, DROPOUT)
+    data = load_data(usual.data)
+    begin_anew()
+    new = trained(loop_of(prepare_model(other, data, replicas), other, data, replicas))
+    begin_anew()
+    worker = TrialWorker(0, 1)
+    worker.models = WarmModels(replicas)
+    trained(worker.models.get(usual, data).loop)
+    assert worker.wear() == ""
+    assert trained(worker.models.get(other, data).loop) == new
+    assert worker.wear() != ""

@@ -34,6 +34,7 @@ from nn_train.search.warm.kept_numbers import KeptNumber, may_be_unread
 from nn_train.search.warm.known_parts import (
     BUILTINS,
     BY_REPR,
+    NOT_KNOWN,
     OF_CLASSES,
     PLAIN,
     TOO_MANY,
@@ -56,19 +57,23 @@ class Facts:
 
     Args:
         set_back: variables whose values are set anew for every trial.
+        all_known: whether what is not known is an error; else it is told by its class alone, and of
+            large arrays a sample, to see whether something changes.
 
     Attributes:
         own_parts: whether code of the user's was met.
         words: of this code.
+        traced: each ``tf.function`` that was met.
         sets_libraries: whether such sets an attribute of a library, where nobody looks.
         arguments: attributes that were left out, since they only say what a part was made with: owner, name, value.
     """
 
-    def __init__(self, set_back: Collection[Any] = ()) -> None:
-        self.set_back = {id(one) for one in set_back}
+    def __init__(self, set_back: Collection[Any] = (), all_known: bool = True) -> None:
+        self.set_back, self.all_known = {id(one) for one in set_back}, all_known
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = self.sets_libraries = False
         self.words = OwnWords()
+        self.traced: list[Function] = []
         self.kept: list[KeptNumber] = []
         self.arguments: list[tuple[object, str, Any]] = []
 
@@ -103,7 +108,12 @@ class Facts:
             raise UnknownPartError("too many parts")
         self.seen[id(one)] = (len(self.seen), one)
         tell = TOLD_BY.get(type(one)) or teller_of(one)
-        return tell(self, one)
+        if self.all_known:
+            return tell(self, one)
+        try:
+            return tell(self, one)
+        except NOT_KNOWN:
+            return ["unknown", type(one).__qualname__]
 
     def of_object(self, one: object) -> Any:
         """A layer, a loss, an optimizer, or whatever else they hold."""
@@ -120,6 +130,7 @@ class Facts:
             held = {name: value for name, value in held.items() if not isinstance(value, Initializer)}
         of_kind, attributes = self.of(kind), sorted(held.items())
         if is_users(kind.__module__):
+            self.words.makes_in_steps |= isinstance(one, keras.layers.Layer) and not one.built
             return [of_kind, [[name, self.of_attribute(one, name, value)] for name, value in attributes]]
         return [of_kind, [[name, self.of(value)] for name, value in attributes]]
 
@@ -144,16 +155,24 @@ class Facts:
             raise UnknownPartError(f"{one.__module__}.{one.__qualname__}")
         self.own_parts = True
         self.words.add_class(one)
-        shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in OF_CLASSES]
+        left = OF_CLASSES | {"__repr__"} if "__dataclass_fields__" in vars(one) else OF_CLASSES
+        shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in left]
         return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
 
     def of_variable(self, one: keras.Variable) -> Any:
         held = [one.shape, one.dtype, one.trainable, one.regularizer, one.constraint, one.aggregation, one._autocast]
-        return ["variable", self.of(held), [] if id(one) in self.set_back else array_facts(of_this_replica(one._value))]
+        return [
+            "variable",
+            self.of(held),
+            [] if id(one) in self.set_back else self.of_array(of_this_replica(one._value)),
+        ]
 
     def of_plain_variable(self, one: tf.Variable) -> Any:
         """One of TensorFlow's, of which Keras does not know."""
-        return ["variable", one.trainable, [] if id(one) in self.set_back else array_facts(of_this_replica(one))]
+        return ["variable", one.trainable, [] if id(one) in self.set_back else self.of_array(of_this_replica(one))]
+
+    def of_array(self, one: np.ndarray | tf.Tensor) -> list[str]:
+        return array_facts(one, self.all_known)
 
     def of_mapping(self, one: Mapping[Any, Any]) -> Any:
         require_library(type(one))
@@ -180,7 +199,7 @@ class Facts:
 
     def of_function(self, one: types.FunctionType) -> Any:
         home = one.__globals__.get("__name__")
-        around = [self.of(cell.cell_contents) for cell in one.__closure__ or () if is_keras(home) or is_users(home)]
+        around = [self.of(cell.cell_contents) for cell in one.__closure__ or ()]
         if is_library(home):
             if not is_library(one.__module__) and not is_keras(home):
                 raise UnknownPartError(one.__qualname__)  # a library's function about one of the user's
@@ -192,22 +211,23 @@ class Facts:
         return ["function", one.__qualname__, around, self.of(attributes), *self.of_code(one)]
 
     def of_traced(self, one: Function) -> Any:
+        self.traced.append(one)
         self.words.add_traced()
         return common_parts.of_traced(self.of, one)
 
     def of_code(self, one: types.FunctionType) -> list[Any]:
         """The code of a function, and the values of the globals that it names."""
         code = read(one.__code__)
-        if code.names & REACHES_ANYTHING or not all(map(is_library, code.imports)) or any(map(is_skipped, code.words)):
+        imports_others, names_skipped = not all(map(is_library, code.imports)), any(map(is_skipped, code.words))
+        of_everybody = code.variables & (vars(builtins).keys() - BUILTINS)
+        if self.all_known and (code.names & REACHES_ANYTHING or imports_others or names_skipped or of_everybody):
             raise UnknownPartError(one.__qualname__)
-        if code.variables & (vars(builtins).keys() - BUILTINS):
-            raise UnknownPartError("a global of all modules")
         self.words.add_function(one, code)
         self.sets_libraries |= any(is_library(home_of(one.__globals__.get(name))) for name in code.changed)
         told = []
         for name in sorted(code.variables & one.__globals__.keys()):
             value = one.__globals__[name]
-            if isinstance(value, types.ModuleType):
+            if isinstance(value, types.ModuleType) and (self.all_known or is_users(value.__name__)):
                 told.append([name, self.of_module(value, code.names)])
             else:
                 told.append([name, self.of(value)])
@@ -217,7 +237,7 @@ class Facts:
         """Those of its attributes that stand in a code."""
         if is_library(one.__name__):
             return ["module", one.__name__]
-        if not names or names & REACHES_ATTRIBUTES:
+        if not names or names & REACHES_ATTRIBUTES or not is_users(one.__name__):
             raise UnknownPartError(one.__name__)
         if (one.__name__, names) in self.seen:
             return ["seen", self.seen[one.__name__, names][0]]
@@ -230,6 +250,7 @@ class Facts:
         return ["module", one.__name__, told]
 
 
+SHARED_GENERATOR = random.seed.__self__  # type: ignore[attr-defined]  # at which ``own_state.py`` looks
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (enum.Enum, lambda facts, one: common_parts.of_member(facts.of, one)),
@@ -239,12 +260,12 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (types.ModuleType, lambda facts, one: facts.of_module(one, frozenset())),
     (np.random.Generator, lambda _, one: ["generator", repr(one.bit_generator.state)]),
     (np.random.RandomState, lambda _, one: ["generator", repr(one.get_state(legacy=False))]),
-    (random.Random, lambda _, one: ["generator", repr(one.getstate())]),
+    (random.Random, lambda _, one: ["generator", one is SHARED_GENERATOR or repr(one.getstate())]),
     (tf.distribute.Strategy, lambda _, one: ["strategy"]),  # a process has one
     (keras.KerasTensor, lambda _, one: ["tensor", str(one.shape), str(one.dtype)]),
     (keras.Variable, Facts.of_variable),
     (tf.Variable, Facts.of_plain_variable),
-    ((np.ndarray, tf.Tensor), lambda _, one: array_facts(one)),
+    ((np.ndarray, tf.Tensor), Facts.of_array),
     (Mapping, Facts.of_mapping),
     ((list, tuple, set, frozenset), Facts.of_items),
     (types.MethodType, Facts.of_method),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from keras.src.backend.common import global_state
 
@@ -16,7 +17,6 @@ from nn_train.config.entry_points import function_of
 from nn_train.engine.fit.random_state import global_generator, states, take_over
 from nn_train.engine.seeds import kernels_kept
 from nn_train.search.warm.facts import Facts
-from nn_train.search.warm.known_parts import NOT_KNOWN
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,33 @@ class State:
     """Of a function and of what it can reach.
 
     Attributes:
-        digest: None where that is not known.
+        digest: of what is known of that.
         sets_libraries: whether it changes a library, for all models of a process.
+        traced: each ``tf.function`` of the user's.
     """
 
-    digest: str | None
+    digest: str
     sets_libraries: bool
+    traced: tuple[Any, ...]
 
     def must_end(self, after: State) -> bool:
         """Whether only a new process gives such a model again. ``after``: its state when it was called."""
-        return self.sets_libraries or (self.digest is not None and after.digest != self.digest)
+        return self.sets_libraries or after.digest != self.digest
+
+    def forget_traces(self) -> None:
+        """What is traced from now on has the state of now: where that has changed, an earlier trace is of another."""
+        for one in self.traced:
+            one._function_cache.clear()
 
 
-def state_of(name: str) -> State:
-    """That of the function ``name`` now.
+def state_of(field: str, name: str) -> State:
+    """That of the function ``name`` now. ``field``: what names it, such as ``model.name``.
 
     Raises:
         RequestError: there is no such function.
     """
-    facts, digest = Facts(), None
-    with contextlib.suppress(*NOT_KNOWN):
-        digest = facts.digest(function_of("model.name", name))
-    return State(digest, facts.sets_libraries)
+    facts = Facts(all_known=False)
+    return State(facts.digest(function_of(field, name)), facts.sets_libraries, tuple(facts.traced))
 
 
 @contextlib.contextmanager

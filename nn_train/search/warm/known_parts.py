@@ -19,7 +19,7 @@ SKIPPED |= {"_call_signature", "_auto_config", "_initializer", "_distribution_st
 SKIPPED |= {"stop_training", "stop_evaluating"}  # of the trial before
 SKIPPED |= {"_losses", "_loss_ids", "_exclude_from_weight_decay_cache"}  # of the step before; of the weights' names
 # What every class has, and what an abstract one remembers of its instances.
-OF_CLASSES = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__repr__"}
+OF_CLASSES = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"}
 OF_CLASSES |= {
     "__firstlineno__",
     "__static_attributes__",
@@ -32,6 +32,7 @@ OF_CLASSES |= {"__dataclass_fields__", "__dataclass_params__", "__match_args__"}
 BUILTINS = frozenset(vars(builtins))
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
 BY_REPR = (np.generic, np.dtype, tf.DType, tf.TensorShape, tf.TypeSpec)
+SAMPLE = 10_000
 TOO_MANY = 50_000  # things; a model that holds so many is traced sooner
 
 
@@ -48,8 +49,11 @@ def of_this_replica(variable: Any) -> Any:
     return variable.values[0] if isinstance(variable, tf.distribute.DistributedValues) else variable
 
 
-def array_facts(one: Any) -> list[str]:
-    """Raises one of ``NOT_KNOWN`` for a tensor of a graph, and where objects are in it."""
+def array_facts(one: Any, whole: bool = True) -> list[str]:
+    """``whole``: else of a large one ``SAMPLE`` numbers.
+
+    Raises one of ``NOT_KNOWN`` for a tensor of a graph, and where objects are in it.
+    """
     array = np.asarray(one)
     if isinstance(one, np.ndarray) and type(one) is not np.ndarray:
         raise UnknownPartError(f"{type(one).__module__}.{type(one).__qualname__}")
@@ -57,7 +61,8 @@ def array_facts(one: Any) -> list[str]:
         if not all(type(item) in PLAIN for item in array.flat):
             raise UnknownPartError("an array of objects")
         return ["array", str(array.shape), repr(array.tolist())]
-    return ["array", str(array.dtype), str(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+    shown = array if whole else array.reshape(-1)[:: max(1, array.size // SAMPLE)]
+    return ["array", str(array.dtype), str(array.shape), hashlib.sha256(shown.tobytes()).hexdigest()]
 
 
 def is_skipped(attribute: str) -> bool:

@@ -22,13 +22,15 @@ from nn_train.engine.collectives import sum_over_all
 from nn_train.engine.loops import loop_of
 from nn_train.engine.models import DEFAULT_DROPOUT
 from nn_train.engine.preparation import PreparedModel, prepare_model
-from nn_train.engine.seeds import kernels_kept
+from nn_train.engine.seeds import kernels_kept, seed_states
+from nn_train.engine.spreadable import ROWS
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.functions import State, random_states_kept, state_of
+from nn_train.search.warm.layer_numbers import numbers_of
 from nn_train.search.warm.model import WarmModel, remember, setter
-from nn_train.search.warm.own_builds import Look, OwnBuild, own_build, single_parts
-from nn_train.search.warm.own_state import OwnState
+from nn_train.search.warm.own_builds import Look, OwnBuild, arguments_of, own_build, single_parts
+from nn_train.search.warm.own_state import OwnState, traced_functions
 from nn_train.search.warm.settable import (
     SettableHyperparameters,
     all_settings,
@@ -53,7 +55,7 @@ class WarmModels:
         self.fixed: set[Any] = set()  # what models without a number that can be set agree in
         self.whole: set[Any] = set()  # the same of those of which it is a learning rate at most
         self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
-        self.functions: set[str] = set()  # of the user's, that were called here
+        self.functions: dict[str, State] = {}  # of the user's, that were called here, before the first call
         self.must_end = False  # whether a new process is needed for a model like that of a new process
         self.traced = 0
 
@@ -111,23 +113,24 @@ class WarmModels:
         return warm if sum_over_all([float(warm is not None)], self.replicas) == [self.replicas.size] else None
 
     def look(self, config: Config, data: SplitData) -> Look:
-        """What the user's function makes of ``config``."""
-        return own_build(config, data, self.replicas)
+        """What the user's function makes of ``config``. Where it goes on from there, ``must_end`` is set."""
+        look, name = own_build(config, data, self.replicas), str(config.model.name)
+        now = state_of("model.name", name)
+        if self.functions[name].must_end(now):
+            self.must_end = True
+            now.forget_traces()
+        return look
 
-    def second_look(self, config: Config, data: SplitData, before: State) -> Look | None:
-        """The same after its first model in this process, which is that of a new one. ``before``: its state then.
+    def second_look(self, config: Config, data: SplitData) -> Look | None:
+        """The same after its first model in this process, which is that of a new one.
 
-        None where it goes on from there, so that only a new process gives such a model again: ``must_end`` is set.
+        None where only a new process gives such a model again.
         """
-        name = str(config.model.name)
-        self.functions.add(name)
         try:
             with random_states_kept():
                 look = self.look(config, data)
         except Exception:
             self.must_end = True
-            return None
-        self.must_end |= before.must_end(state_of(name))
         return None if self.must_end else look
 
     def own_of(
@@ -142,7 +145,8 @@ class WarmModels:
         if prepared is not None:
             common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
             self.must_end |= any(id(one) in common for one in prepared.model.variables)
-            can_share = can_share and not common and begins_alike(prepared.model, build)
+            has_drawn = prepared.whole is not None and prepared.whole.has_drawn
+            can_share = can_share and not common and not has_drawn and begins_alike(prepared.model, build)
         if not can_share:
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
         return build if can_share else None
@@ -156,7 +160,8 @@ class WarmModels:
             settings = (*settings, own.graph, of_layers, of_schedule, config.train.batch_size if is_whole else None)
         elif config.model.name not in DEFAULT_DROPOUT or settings in self.fixed:
             settings = (*all_settings(config), settings[-1])
-        return settings, may_be_without_rows(data, config.train.batch_size, self.replicas)
+        size = config.train.batch_size  # of few rows it is not tried whether they add up
+        return settings, may_be_without_rows(data, size, self.replicas), size < ROWS
 
     def build(
         self,
@@ -171,12 +176,14 @@ class WarmModels:
         self.traced += 1
         is_preset, name = config.model.name in DEFAULT_DROPOUT, str(config.model.name)
         is_first = not is_preset and not data.is_stream and name not in self.functions
-        before = state_of(name) if is_first else None
+        if is_first:
+            self.functions[name] = state_of("model.name", name)
+        traced = traced_functions()
         prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
         if prepared.whole is not None:
             self.whole.add(settings)
-        if before is not None:
-            look = self.second_look(config, data, before)
+        if is_first:
+            look = self.second_look(config, data)
             if look is None:
                 self.fixed.add(settings)
         own = self.own_of(look, prepared, config, settings)
@@ -187,8 +194,8 @@ class WarmModels:
         if is_known and not settable.can_set:
             self.fixed.add(settings)
         warm = WarmModel(loop=loop, settable=settable, set_variables=setter(variables))
-        if own is not None and own.own_parts:
-            warm.own_state = OwnState(loop.model, [*variables, *settable.variables()], settable.numbers)
+        if own is not None and (own.own_parts or own.arguments):
+            warm.own_state = OwnState(loop.model, [*variables, *settable.variables()], settable.numbers, traced)
         remember(warm, config.seed, loop.model)
         return warm, own
 
@@ -205,9 +212,12 @@ class WarmModels:
 
 
 def begins_alike(model: keras.Model, build: OwnBuild) -> bool:
-    """Whether what was built has all weights, and the optimizer's state begins with the same numbers whatever they
-    are."""
-    if [one.shape for one in build.weights] != [one.shape for one in model.weights]:
+    """Whether all parts were built, and not some of them in a step only; and the optimizer's state begins with the same
+    numbers whatever the weights are."""
+    of_variables = [[one.shape for one in variables] for variables in (model.weights, seed_states(model))]
+    if [[one.shape for one in values] for values in (build.weights, build.seeds)] != of_variables:
+        return False
+    if (len(numbers_of(model)), len(arguments_of(model))) != (len(build.numbers), len(build.arguments)):
         return False
     beginnings = [np.asarray(variable.value) for variable in model.optimizer.variables]
     return all((one == one.flat[0]).all() for one in beginnings if one.size)

@@ -109,7 +109,7 @@ def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, tuple[float,
         yield float(rate), ()
         given.assign(rate)
         return
-    names, schedule = names_of(given), numbers_of_schedule(given)
+    names, schedule = names_of(optimizer), numbers_of_schedule(optimizer)
     for name in names:
         setattr(given, name, ANY_RATE)
     yield None, schedule
@@ -127,6 +127,14 @@ def description(model: keras.Model, facts: Facts) -> str | None:
             return facts.digest(model)
         except NOT_KNOWN:
             return None
+
+
+def arguments_of(model: keras.Model) -> list[Any]:
+    """The ``OwnBuild.arguments`` of a model; none where that is not known."""
+    facts = Facts()
+    with contextlib.suppress(*NOT_KNOWN):
+        facts.digest(model)
+    return facts.arguments
 
 
 def builds_its_own_way(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -21,6 +21,7 @@ REACHES_ANYTHING = {"globals", "eval", "exec", "__import__", "__globals__", "__b
 REACHES_ANYTHING |= {"init_scope"}  # where a variable is read while a graph is traced
 # Through these at attributes that are not named in it.
 REACHES_ATTRIBUTES = {"getattr", "attrgetter", "vars", "__dict__", "__getattribute__", "get_config"}
+REACHES_ATTRIBUTES |= {"__getstate__", "__reduce__", "__reduce_ex__", "astuple", "asdict", "methodcaller"}
 REACHES_ATTRIBUTES |= {"to_json", "serialize_keras_object", "serialize", "clone_model"}
 TRACED = "tf.function"  # among the words of who has one
 # Methods of Keras' objects that run when a model is made, not in its steps.
@@ -28,6 +29,8 @@ MAKING = {"__init__", "build", "get_config", "from_config"}
 
 # Instructions about globals; those of names are found in the body of a class.
 OF_VARIABLES = re.compile(r"_GLOBAL|(?<!IMPORT)_NAME$")
+
+FORMATTED = re.compile(r"\.(\w+)")  # an attribute in a text for ``format``
 
 _numbers = itertools.count()
 
@@ -58,7 +61,8 @@ def read(code: types.CodeType) -> Code:
     """What stands in ``code``; kept, since a search asks for every trial."""
     every = list(nested(code))
     names = frozenset(name for one in every for name in one.co_names)
-    texts = frozenset(text for one in every for text in texts_in(one.co_consts))
+    texts = {text for one in every for text in texts_in(one.co_consts)}
+    texts |= {name for text in texts for name in FORMATTED.findall(text)}
     steps = [step for one in every for step in dis.get_instructions(one)]
     imports = frozenset(str(step.argval) for step in steps if step.opname == "IMPORT_NAME")
     variables = frozenset(str(step.argval) for step in steps if OF_VARIABLES.search(step.opname))

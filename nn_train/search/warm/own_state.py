@@ -7,17 +7,15 @@ would have; if not, no other trial gets it.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from tensorflow.python.eager import context
 from tensorflow.python.framework import op_def_registry
 
-from nn_train.engine.seeds import OF_VARIABLES
+from nn_train.engine.seeds import OF_VARIABLES, random_states
 from nn_train.search.warm.facts import Facts
 from nn_train.search.warm.known_parts import NOT_KNOWN
 from nn_train.search.warm.layer_numbers import ANY, LayerNumber
@@ -33,14 +31,16 @@ class OwnState:
     """A model before its first trial.
 
     Args:
-        model: traced by nobody yet.
+        model: that has had no step yet.
         set_back: the variables that are set anew for every trial.
         numbers: those of its layers that can be set.
+        traced: the functions that there were before it was made.
     """
 
-    def __init__(self, model: keras.Model, set_back: Collection[Any], numbers: Collection[LayerNumber]) -> None:
-        self.model, self.set_back, self.numbers = model, list(set_back), numbers
-        self.traced = traced_functions()
+    def __init__(
+        self, model: keras.Model, set_back: Collection[Any], numbers: Collection[LayerNumber], traced: set[str]
+    ) -> None:
+        self.model, self.set_back, self.numbers, self.traced = model, list(set_back), numbers, traced
         self.arguments: list[tuple[Any, str]] = []
         self.first, self.drawn = self.now(), random_states()  # not yet reset: a metric may count that
 
@@ -69,14 +69,8 @@ class OwnState:
             found = facts.digest(self.model)
         except NOT_KNOWN:
             return None
-        self.arguments = [(owner, name) for owner, name, _ in facts.arguments]
+        self.arguments = self.arguments or [(owner, name) for owner, name, _ in facts.arguments]
         return found
-
-
-def random_states() -> tuple[Any, ...]:
-    """Of the generators that Python and NumPy share with everybody."""
-    _, keys, *rest = np.random.get_state(legacy=True)
-    return random.getstate(), np.asarray(keys).tobytes(), *rest
 
 
 def traced_functions() -> set[str]:

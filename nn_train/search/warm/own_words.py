@@ -21,7 +21,7 @@ class OwnWords:
 
     def all(self) -> frozenset[str]:
         """Those of steps; with those of what makes parts, where steps may do that too."""
-        makes = self.makes_in_steps or not MAKING.isdisjoint(self.of_steps)
+        makes = self.makes_in_steps or not (MAKING | {"type", "__class__"}).isdisjoint(self.of_steps)
         return frozenset(self.of_steps | self.of_making if makes else self.of_steps)
 
     def add_class(self, kind: type) -> None:

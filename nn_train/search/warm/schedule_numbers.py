@@ -7,6 +7,8 @@ nor the factor of something that is no product.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -16,22 +18,25 @@ OF_WARMUP = ("warmup_target", "warmup_steps", "decay_steps")  # of a CosineDecay
 NAMES = {FACTOR, *OF_WARMUP}
 
 
-def names_of(rate: object) -> tuple[str, ...]:
-    """Of the attributes of a schedule of Keras'; none for a rate that is no schedule."""
+def names_of(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
+    """Of the attributes of the schedule of an optimizer, where it has one of Keras'."""
+    rate: Any = getattr(optimizer, "_learning_rate", None)
     names: tuple[str, ...] = ()
     if type(rate) in [getattr(keras.optimizers.schedules, name) for name in WITH_FACTOR]:
         names = (FACTOR,) if getattr(rate, "warmup_target", None) is None else OF_WARMUP
+    if names == (FACTOR,) and (optimizer.weight_decay or type(rate.initial_learning_rate) is not float):
+        return ()  # the decay is a factor too; and Keras computes in the dtype of the rate
     return tuple(name for name in names if isinstance(getattr(rate, name), int | float))
 
 
-def numbers_of_schedule(rate: object) -> tuple[float, ...]:
-    return tuple(getattr(rate, name) for name in names_of(rate))
+def numbers_of_schedule(optimizer: keras.optimizers.Optimizer) -> tuple[float, ...]:
+    return tuple(getattr(optimizer._learning_rate, name) for name in names_of(optimizer))
 
 
-def numbers_to_variables(rate: object) -> dict[str, tf.Variable]:
+def numbers_to_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, tf.Variable]:
     """Replace these numbers of a schedule by variables; returns them by name."""
-    variables = {}
-    for name in names_of(rate):
+    variables, rate = {}, optimizer._learning_rate
+    for name in names_of(optimizer):
         variables[name] = tf.Variable(float(getattr(rate, name)), dtype=keras.config.floatx(), trainable=False)
         setattr(rate, name, variables[name])
     return variables

@@ -6,13 +6,15 @@ arithmetic is that of the constants they replace, so that a trial ends with the 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import tensorflow as tf
 
 from nn_train.config import Config
+from nn_train.config.schema import OptimizerConfig
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
-from nn_train.engine.optimizers import learning_rate
+from nn_train.engine.optimizers import keras_class, learning_rate
 from nn_train.engine.preparation import PreparedModel
 from nn_train.search.warm import schedule_numbers
 from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numbers
@@ -38,9 +40,18 @@ def traced_settings(config: Config) -> tuple[Any, ...]:
     shape: tuple[Any, ...] = (model.name,)
     if model.name in DEFAULT_DROPOUT:
         shape += (model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
-    decay = (optimizer.decay_steps, optimizer.decay_rate) if optimizer.schedule == "exponential" else ()
+    decay: tuple[Any, ...] = ()
+    if optimizer.schedule == "exponential":
+        decay = (optimizer.decay_steps, optimizer.decay_rate, optimizer.learning_rate if decays(optimizer) else None)
     schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay, optimizer.args)
     return (shape, schedule, train.loss, train.metrics, train.precision, config.data)
+
+
+def decays(settings: OptimizerConfig) -> bool:
+    """Whether an optimizer of the config lets weights decay, which fixes the rate of a schedule without a branch."""
+    made = keras_class("optimizer.name", "optimizers", settings.name)
+    by_itself = inspect.signature(made).parameters.get("weight_decay")
+    return bool(settings.args.get("weight_decay", by_itself.default if by_itself is not None else None))
 
 
 def layers_are_unread(own: OwnBuild) -> bool:
@@ -79,7 +90,7 @@ class SettableHyperparameters:
         for number in self.numbers:
             number.make_settable()
         if can_turn and (own is None or schedule_is_unread(own)):
-            self.schedule = schedule_numbers.numbers_to_variables(self.optimizer._learning_rate)
+            self.schedule = schedule_numbers.numbers_to_variables(self.optimizer)
 
     def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
         """Take the numbers of ``config``, which must agree in its ``traced_settings``, and of what was built of it."""
