@@ -163,6 +163,13 @@ def normalised(config, input_shape, num_classes, what):
     return of_layers(input_shape, num_classes, first, Block(config.model.dropout, config.model.l2))
 
 
+def attending(config, input_shape, num_classes):
+    start = keras.Input(input_shape)
+    hidden = keras.layers.Reshape((3, 2))(start)
+    hidden = keras.layers.MultiHeadAttention(2, 2, dropout=config.model.dropout)(hidden, hidden)
+    return keras.Model(start, keras.layers.Dense(num_classes)(keras.layers.Flatten()(hidden)))
+
+
 SCHEDULES = {
     "CosineDecay": lambda rate: keras.optimizers.schedules.CosineDecay(rate, 11, alpha=0.23),
     "CosineDecayRestarts": lambda rate: keras.optimizers.schedules.CosineDecayRestarts(rate, 5, m_mul=0.7, alpha=0.1),
@@ -199,6 +206,16 @@ def decaying(config, input_shape, num_classes, what):
     rate = np.float64(config.optimizer.learning_rate) if what == "float64" else config.optimizer.learning_rate
     schedule, decay = SCHEDULES["ExponentialDecay"](rate), 0.01 if what == "decay" else None
     model.compile(keras.optimizers.SGD(schedule, weight_decay=decay), LOSS, metrics=["accuracy"])
+    return model
+
+
+OF_ALL = SCHEDULES["CosineDecay"](0.05)
+
+
+def one_schedule(config, input_shape, num_classes):
+    """All models have it."""
+    model = layered(config, input_shape, num_classes, "Block")
+    model.compile(keras.optimizers.Adam(OF_ALL), LOSS, metrics=["accuracy"])
     return model
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import keras
 import pytest
 
 pytestmark = pytest.mark.tf
+
+
+class Own(keras.layers.Layer):
+    """A user's."""
+
 
 # Of the cells of Keras' recurrent layers, which are its own or derived from those.
 OF_CELLS = {"dropout", "recurrent_dropout"}
@@ -26,8 +32,6 @@ def read_of_others(file):
 
 def test_keras_reads_no_rate_or_penalty_of_objects_that_are_not_its_own():
     """Such a number of a user's layer is left out where no code of the user's names it."""
-    import keras
-
     from nn_train.search.warm.kept_numbers import NAMES
 
     sources = Path(keras.__file__).parent / "src"
@@ -46,13 +50,13 @@ def test_keras_reads_no_rate_or_penalty_of_objects_that_are_not_its_own():
 def test_numbers_are_known_by_their_names(name):
     from nn_train.search.warm.kept_numbers import may_be_unread
 
-    assert may_be_unread(name, 0.5)
-    assert not may_be_unread(name, 1)  # a count of things may make another graph
-    assert not may_be_unread(name, "0.5")
+    assert may_be_unread(Own, name, 0.5)
+    assert not may_be_unread(Own, name, 1)  # a count of things may make another graph
+    assert not may_be_unread(Own, name, "0.5")
 
 
 @pytest.mark.parametrize("name", ["units", "scale", "learning_rate", "weight_decay", "rates", "momentum"])
 def test_other_numbers_always_count(name):
     from nn_train.search.warm.kept_numbers import may_be_unread
 
-    assert not may_be_unread(name, 0.5)
+    assert not may_be_unread(Own, name, 0.5)

@@ -47,6 +47,9 @@ TRIALS = [
     *((f"layered {what}", NUMBERS, False) for what in ("Traced", "ByKind", "MakesInSteps", "MakesByAttribute")),
     ("layered Traced", {**RATE, "seed": 11}, True),
     ("of_keras", DROPOUT, False),
+    ("attending", {**DROPOUT, **RATE}, True),
+    ("attending", {"model": {"dropout": 0.0}}, False),
+    ("one_schedule", NUMBERS, False),
     ("of_keras", {"model": {"l2": 0.02}}, True),
     *((f"normalised {what}", NUMBERS, True) for what in ("learned", "given")),
     ("normalised from_the_config", NUMBERS, False),
@@ -63,13 +66,23 @@ TRIALS = [
     ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, False),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
-SLOWER = {"decaying", "own_step_of", "layered", "of_keras", "normalised", "scheduled", "averaged"}
+SLOWER = {
+    "attending",
+    "one_schedule",
+    "decaying",
+    "own_step_of",
+    "layered",
+    "of_keras",
+    "normalised",
+    "scheduled",
+    "averaged",
+}
 
 
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
-WITH_PENALTY = {"subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
+WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
 NUMBERLESS |= {"reads_schedule", "decaying"}
 
 

@@ -30,7 +30,7 @@ from tensorflow.python.eager.polymorphic_function.polymorphic_function import Fu
 from tensorflow.python.ops.custom_gradient import Bind
 
 from nn_train.search.warm import common_parts
-from nn_train.search.warm.kept_numbers import KeptNumber, may_be_unread
+from nn_train.search.warm.kept_numbers import WITH_DROPOUT, KeptNumber, may_be_unread
 from nn_train.search.warm.known_parts import (
     BUILTINS,
     BY_REPR,
@@ -128,16 +128,16 @@ class Facts:
             held = {name: value for name, value in held.items() if not is_skipped(name)}
         if is_keras(kind.__module__):  # the values that Keras' layers have of initializers are set anew
             held = {name: value for name, value in held.items() if not isinstance(value, Initializer)}
-        of_kind, attributes = self.of(kind), sorted(held.items())
         if is_users(kind.__module__):
+            self.words.add_values(held.values())
             self.words.makes_in_steps |= isinstance(one, keras.layers.Layer) and not one.built
-            return [of_kind, [[name, self.of_attribute(one, name, value)] for name, value in attributes]]
-        return [of_kind, [[name, self.of(value)] for name, value in attributes]]
+        elif kind not in WITH_DROPOUT:
+            return [self.of(kind), [[name, self.of(value)] for name, value in sorted(held.items())]]
+        return [self.of(kind), [[name, self.of_attribute(one, name, value)] for name, value in sorted(held.items())]]
 
     def of_attribute(self, owner: object, name: str, value: object) -> Any:
-        """Of a part of the user's: a number that may be there for ``get_config`` alone is told at the end."""
-        self.words.add_values([value])
-        if not (isinstance(value, float) and may_be_unread(name, value) and is_of_keras(type(owner))):
+        """A number that may be there for ``get_config`` alone is told at the end."""
+        if not (isinstance(value, float) and may_be_unread(type(owner), name, value)):
             return self.of(value)
         self.kept.append(KeptNumber(owner, name, value, told := ["number"]))
         return told

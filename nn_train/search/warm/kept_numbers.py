@@ -12,6 +12,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
+from nn_train.search.warm.known_parts import is_keras, is_of_keras
 from nn_train.search.warm.own_code import REACHES_ATTRIBUTES, is_library, read
 
 # What rates and penalties are called. By these names Keras reads nothing of objects that are not of its own classes,
@@ -20,6 +23,10 @@ NAMES = re.compile(
     r"_?(?!\w*(learning_rate|dilation_rate|weight_decay))(\w+_)?"
     r"(rate|drop|dropout|prob|probability|p|l1|l2|reg|decay|penalty|strength|coefficient|coef|lambda|lambda_|lam|alpha)"
 )
+
+
+# Layers of Keras' with a Dropout within, that ask of its rate only whether it is above 0.
+WITH_DROPOUT = {keras.layers.MultiHeadAttention: "_dropout"}
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,23 @@ class KeptNumber:
 
     def is_read(self, words: Collection[str]) -> bool:
         """Whether anything may compute with it. ``words``: those of the user's code, where it runs in steps."""
-        of_bases = (words_of(base) for base in type(self.owner).__mro__ if is_library(base.__module__))
+        kind = type(self.owner)
+        of_bases = (words_of(base) for base in kind.__mro__ if is_library(base.__module__) and kind not in WITH_DROPOUT)
         return (
             self.name in words
             or not REACHES_ATTRIBUTES.isdisjoint(words)
-            or hasattr(type(self.owner), "__match_args__")  # of a dataclass, which has more ways to all of them
+            or hasattr(kind, "__match_args__")  # of a dataclass, which has more ways to all of them
             or any(self.name in found for found in of_bases)
         )
 
 
-def may_be_unread(name: str, value: object) -> bool:
-    """Whether an attribute of a part of the user's is such a number."""
-    return type(value) is float and NAMES.fullmatch(name) is not None
+def may_be_unread(kind: type, name: str, value: object) -> bool:
+    """Whether an attribute of a part of the user's, or of Keras', is such a number."""
+    if type(value) is not float:
+        return False
+    if is_keras(kind.__module__):
+        return value > 0 and WITH_DROPOUT.get(kind) == name
+    return is_of_keras(kind) and NAMES.fullmatch(name) is not None
 
 
 @functools.cache

@@ -93,7 +93,10 @@ def values_of(variables: Iterable[keras.Variable]) -> list[tf.Tensor]:
 
 def single_parts(model: keras.Model) -> list[Any]:
     """What each model must have for itself, if one is not to change with another."""
-    return [*model.variables, *([model.optimizer] if model.compiled else []), *(one.owner for one in numbers_of(model))]
+    optimizer = model.optimizer if model.compiled else None
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    of_optimizer = [one for one in (optimizer, rate) if one is not None]
+    return [*model.variables, *of_optimizer, *(one.owner for one in numbers_of(model))]
 
 
 @contextlib.contextmanager
