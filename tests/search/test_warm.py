@@ -29,6 +29,7 @@ NUMBERS = [
     {"optimizer": {"name": "Adafactor", "args": {"relative_step": False}}, "model": {"l2": 9.8e-5}},
 ]
 # Trained from whole batches, in steps that are traced before a number could be set; the last for callbacks of batches.
+FEW_ROWS = {"train": {"loss": "Huber", "batch_size": 4}}  # of so few it is not tried whether they add up
 DECAYING = {"optimizer": {"name": "adamw", "schedule": "exponential", "learning_rate": 0.00458, "decay_steps": 7}}
 AVERAGED = {"optimizer": {"args": {"use_ema": True, "ema_momentum": 0.9}}, "model": {"dropout": 0.3, "l2": 0.01}}
 WHOLE = [(AVERAGED, False), ({"model": {"dropout": 0.3, "l2": 0.01}}, True)]
@@ -57,6 +58,7 @@ def make(sections, **train):
     [
         *((one, False, True) for one in NUMBERS),
         (DECAYING, False, False),
+        (FEW_ROWS, False, False),
         *((one, by_batches, False) for one, by_batches in WHOLE),
     ],
     ids=str,

@@ -62,7 +62,6 @@ TRIALS = [
     *((f"own_step_of {what}", {**RATE, "seed": 11}, False) for what in ("Drawing", "DrawingOnce", "MakesLater")),
     ("own_step_of Helped", DROPOUT, False),
     *((f"decaying {what}", RATE, what == "neither") for what in ("decay", "float64", "neither")),
-    ("gated_alone", {"train": {"batch_size": 4, "metrics": ["TopKCategoricalAccuracy"]}}, False),
     ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, False),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
