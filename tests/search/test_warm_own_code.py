@@ -187,8 +187,11 @@ def test_a_function_that_goes_on_from_where_it_was_gets_a_new_process_for_each_t
     assert worker.wear() == f"model.name: {GOES_ON}"
 
 
-@pytest.mark.parametrize("function", ["sets_sometimes", "sets_what_is_traced"])
-def test_what_a_function_sets_for_some_trials_ends_the_process_when_it_does(replicas, function):
+@pytest.mark.parametrize(
+    ("function", "once"), [("sets_sometimes", False), ("sets_sometimes", True), ("sets_what_is_traced", False)]
+)
+def test_what_a_function_sets_for_some_trials_ends_the_process_when_it_does(replicas, function, once):
+    """``once``: of trials that share nothing, as with callbacks of the user's."""
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
@@ -202,7 +205,7 @@ def test_what_a_function_sets_for_some_trials_ends_the_process_when_it_does(repl
     begin_anew()
     worker = TrialWorker(0, 1)
     worker.models = WarmModels(replicas)
-    trained(worker.models.get(usual, data).loop)
+    trained(worker.models.get(usual, data, once=once).loop)
     assert worker.wear() == ""
-    assert trained(worker.models.get(other, data).loop) == new
+    assert trained(worker.models.get(other, data, once=once).loop) == new
     assert worker.wear() != ""

@@ -114,12 +114,16 @@ class WarmModels:
 
     def look(self, config: Config, data: SplitData) -> Look:
         """What the user's function makes of ``config``. Where it goes on from there, ``must_end`` is set."""
-        look, name = own_build(config, data, self.replicas), str(config.model.name)
+        look = own_build(config, data, self.replicas)
+        self.note_state(str(config.model.name))
+        return look
+
+    def note_state(self, name: str) -> None:
+        """After a call of the user's function ``name``."""
         now = state_of("model.name", name)
         if self.functions[name].must_end(now):
             self.must_end = True
             now.forget_traces()
-        return look
 
     def second_look(self, config: Config, data: SplitData) -> Look | None:
         """The same after its first model in this process, which is that of a new one.
@@ -175,17 +179,19 @@ class WarmModels:
         """A new model with its loop, and what it shares with others of the user's function."""
         self.traced += 1
         is_preset, name = config.model.name in DEFAULT_DROPOUT, str(config.model.name)
-        is_first = not is_preset and not data.is_stream and name not in self.functions
+        is_first = not is_preset and name not in self.functions
         if is_first:
             self.functions[name] = state_of("model.name", name)
         traced = traced_functions()
         prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
         if prepared.whole is not None:
             self.whole.add(settings)
-        if is_first:
+        if is_first and not data.is_stream:
             look = self.second_look(config, data)
             if look is None:
                 self.fixed.add(settings)
+        elif not is_preset and look is None:
+            self.note_state(name)
         own = self.own_of(look, prepared, config, settings)
         own = own if may_share else None
         loop = loop_of(prepared, config, data, self.replicas)
