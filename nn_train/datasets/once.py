@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import functools
+import random
+import sys
+
+import numpy as np
 
 from nn_train.config import Config
+from nn_train.config.entry_points import function_of
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import DataConfig
 from nn_train.datasets.examples import SplitData
 from nn_train.datasets.sources import load_data
 
+TENSORFLOW = "tensorflow"
+
 
 def load_for_run(config: Config) -> SplitData:
     """As ``load_data``, which prints what takes long. A function of the user's is called for every run: it may draw
     random numbers."""
+    if not is_entry_point(config.data.source):
+        return load_once(config.data)
+    function_of("data.source", config.data.source)  # whose module may import TensorFlow
+    had_tensorflow = TENSORFLOW in sys.modules
     seed_function(config)
-    return load_data(config.data, print) if is_entry_point(config.data.source) else load_once(config.data)
+    data = load_data(config.data, print)
+    if not had_tensorflow and TENSORFLOW in sys.modules:  # imported by the function, and not seeded then
+        seed_function(config)
+        data = load_data(config.data, print)
+    return data
 
 
 def seed_function(config: Config) -> None:
     """Before a function of the user's gives the examples: what it draws without a seed of its own, such as a split or a
-    stream's shuffle, is the same on all workers, and in a trial, its run and the evaluation."""
-    if is_entry_point(config.data.source):
-        import keras
+    stream's shuffle, is the same on all workers, and in a trial, its run and the evaluation.
 
-        keras.utils.set_random_seed(config.seed)
+    As ``keras.utils.set_random_seed``, but that TensorFlow is not imported for it.
+    """
+    if is_entry_point(config.data.source):
+        random.seed(config.seed)
+        np.random.seed(config.seed)
+        if TENSORFLOW in sys.modules:
+            import keras
+
+            keras.utils.set_random_seed(config.seed)
 
 
 @functools.lru_cache(maxsize=1)
