@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 
 import keras
@@ -190,6 +191,14 @@ def draws_weights(input_shape, num_classes):
 def counts_calls(input_shape, num_classes):
     STATE["calls"] += 1
     return of_layers(input_shape, num_classes, keras.layers.Dense(3 + STATE["calls"]))
+
+
+WORDS = re.compile(rb"\w+")
+
+
+def names_a_pattern(config, input_shape, num_classes):
+    """Of bytes."""
+    return of_layers(input_shape, num_classes, Gated(len(WORDS.findall(b"six units")) * 3, config.model.dropout))
 
 
 def changes_keras(config, input_shape, num_classes):

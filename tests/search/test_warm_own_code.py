@@ -40,6 +40,7 @@ TRIALS = [
     ("named_as_keras_does", DROPOUT, False),
     ("patched_call", DROPOUT, False),
     ("penalised", RATE, True),
+    ("names_a_pattern", DROPOUT, True),
     *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
     *((f"layered {what}", {**RATE, **NUMBERS, "seed": 11}, True) for what in ("Block", "Logging", "OwnGradient")),
     ("layered ByOptions", {**RATE, **NUMBERS}, True),

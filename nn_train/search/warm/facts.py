@@ -255,7 +255,7 @@ SHARED_GENERATOR = random.seed.__self__  # type: ignore[attr-defined]  # at whic
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (enum.Enum, lambda facts, one: common_parts.of_member(facts.of, one)),
     (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
-    (re.Pattern, lambda _, one: ["pattern", one.pattern, one.flags]),
+    (re.Pattern, lambda _, one: ["pattern", repr(one.pattern), one.flags]),
     (type, Facts.of_class),
     (types.ModuleType, lambda facts, one: facts.of_module(one, frozenset())),
     (np.random.Generator, lambda _, one: ["generator", repr(one.bit_generator.state)]),

@@ -35,7 +35,7 @@ class OwnWords:
             self.of_making |= code.words
             return
         self.of_steps |= code.words
-        named = [value for name, value in function.__globals__.items() if name in code.variables]
+        named = [function.__globals__[name] for name in code.variables & function.__globals__.keys()]
         modules = [vars(value) for value in named if isinstance(value, types.ModuleType) and is_users(value.__name__)]
         self.add_values([*named, *(module.get(name) for module in modules for name in code.names)])
         enclosed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
