@@ -44,9 +44,10 @@ def separate_seeds(model: keras.Model, replicas: Replicas) -> None:
         state.assign(np.array([mixed, counter], dtype=state.dtype))
 
 
-# Operations that keep something of their own, but draw nothing: they hold, read and write variables.
+# Operations that keep something of their own, but draw nothing: they hold, read and write variables, or hold a table.
 OF_VARIABLES = re.compile(
     r"VarHandleOp|(Read|Assign|Var)\w*VariableOp|VarIsInitializedOp|DestroyResourceOp|VariableShape"
+    r"|HashTableV2|AnonymousHashTable|InitializeTable\w*|LookupTable(Import|Export|Size|Find)V2"
 )
 
 

@@ -56,10 +56,8 @@ class WholeSteps:
             check_model(model, example)
             for name in ("train_step", "test_step"):
                 check_step(model, name, example, replicas)
-        self.train_graph = self.graph("train_step", example)
-        self.test_graphs: dict[int, Any] = {}  # with sample weights, and without
         before = random_states()
-        given = self.train_graph.get_concrete_function().structured_outputs  # makes what could not be built
+        given = self.trace()  # makes what could not be built
         self.has_drawn = random_states() != before
         make_plain(model)
         if "loss" not in given:
@@ -67,6 +65,12 @@ class WholeSteps:
                 f"model.name: the model's train_step gives {', '.join(given)}, and no loss, which every row of "
                 "metrics.jsonl has; let it return one of that name"
             )
+
+    def trace(self) -> Nest:
+        """Trace the model as it is now. Returns what its training step gives."""
+        self.train_graph = self.graph("train_step", self.example)
+        self.test_graphs: dict[int, Any] = {}  # with sample weights, and without
+        return self.train_graph.get_concrete_function().structured_outputs
 
     def graph(self, name: str, example: Nest) -> Any:
         """A graph of a batch like ``example``, given as its leaves, which gives what ``model.train_step`` does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 from typing import NamedTuple
 
@@ -108,6 +109,28 @@ class Traced(Block):
         return self.dropped(self.dense(inputs), training=training)
 
 
+class TracedOnce(Traced):
+    """Computes what its first graph does, which Keras makes when it builds the model."""
+
+    factor = 2.0
+
+    @tf.function
+    def call(self, inputs):
+        factor, self.factor = self.factor, 1.0
+        return self.dropped(self.dense(inputs), training=True) * factor
+
+
+class WithProperty(Block):
+    """Computes what it needs once."""
+
+    @functools.cached_property
+    def factor(self):
+        return 1.5
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=training) * self.factor
+
+
 class Kind(enum.Enum):
     HALVED = 0.5
     WHOLE = 1.0
@@ -142,7 +165,9 @@ class ByKind(Block):
 
 
 LAYERS = {kind.__name__: kind for kind in (Block, ByName, ByAnyName, ByDescription, MakesInSteps, Logging)}
-LAYERS |= {kind.__name__: kind for kind in (OwnGradient, Traced, ByOptions, ByKind, MakesByAttribute)}
+LAYERS |= {
+    kind.__name__: kind for kind in (OwnGradient, Traced, TracedOnce, WithProperty, ByOptions, ByKind, MakesByAttribute)
+}
 
 
 def layered(config, input_shape, num_classes, what):
@@ -161,6 +186,16 @@ def normalised(config, input_shape, num_classes, what):
     if what != "given":
         first.adapt(arrays()[0][0] * (1.0 if what == "learned" else np.float32(config.model.dropout)))
     return of_layers(input_shape, num_classes, first, Block(config.model.dropout, config.model.l2))
+
+
+def looking_up(config, input_shape, num_classes, what):
+    """Columns that are categories. ``what``: of how many it knows, or of as many as the config says."""
+    known = int(10 * config.model.dropout) if what == "some" else 3
+    start = keras.Input(input_shape)
+    whole = keras.ops.cast(start * 2, "int64")
+    found = keras.layers.IntegerLookup(vocabulary=[*range(known)])(whole)
+    hidden = Block(config.model.dropout, config.model.l2)(keras.layers.Flatten()(keras.layers.Embedding(9, 2)(found)))
+    return keras.Model(start, keras.layers.Dense(num_classes)(hidden))
 
 
 def attending(config, input_shape, num_classes):
@@ -200,11 +235,23 @@ def reads_schedule(config, input_shape, num_classes):
     return model
 
 
+class LooksUpValues(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient * (100 * self._learning_rate.values[0]), variable, learning_rate)
+
+
+def looks_up_values(config, input_shape, num_classes):
+    model = of_layers(input_shape, num_classes)
+    model.compile(LooksUpValues(SCHEDULES["steps"](config.optimizer.learning_rate)), LOSS, metrics=["accuracy"])
+    return model
+
+
 def decaying(config, input_shape, num_classes, what):
     """Keras computes in the dtype of the rate, and the decay of the weights is another factor of it."""
     model = of_layers(input_shape, num_classes, keras.layers.Dense(8, "relu"))
     rate = np.float64(config.optimizer.learning_rate) if what == "float64" else config.optimizer.learning_rate
-    schedule, decay = SCHEDULES["ExponentialDecay"](rate), 0.01 if what == "decay" else None
+    schedule = SCHEDULES["steps" if what == "steps" else "ExponentialDecay"](rate)
+    decay = 0.01 if what in ("decay", "steps") else None
     model.compile(keras.optimizers.SGD(schedule, weight_decay=decay), LOSS, metrics=["accuracy"])
     return model
 
@@ -281,18 +328,62 @@ class MakesLater(OwnStep):
         return super().train_step((self.helpers[0](x), y))
 
 
-STEPS = {kind.__name__: kind for kind in (Drawing, DrawingOnce, Helped, MakesLater)}
+class Counting(OwnStep):
+    """What it computes depends on how often it was traced."""
+
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        x, y = data
+        return super().train_step((x * self.traces, y))
+
+
+class Flagging(OwnStep):
+    """The first graph is another than those of later."""
+
+    is_traced = False
+
+    def train_step(self, data):
+        x, y = data
+        factor, self.is_traced = 1.0 if self.is_traced else 2.0, True
+        return super().train_step((x * factor, y))
+
+
+class TracedStep(OwnStep):
+    @tf.function
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+class ReadsRates(OwnStep):
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((x * self.layers[1].dropped.rate, y))
+
+
+STEPS = {
+    kind.__name__: kind
+    for kind in (Drawing, DrawingOnce, Helped, MakesLater, Counting, Flagging, TracedStep, ReadsRates)
+}
 
 
 def own_step_of(config, input_shape, num_classes, what):
     start, rate = keras.Input(input_shape), config.model.dropout
     named = {"helper": Helper(rate)} if what == "Helped" else {}
-    return STEPS[what](start, keras.layers.Dense(num_classes)(start), **named)
+    return STEPS[what](start, keras.layers.Dense(num_classes)(Block(rate, config.model.l2)(start)), **named)
 
 
 def own_step(config, input_shape, num_classes):
     start = keras.Input(input_shape)
     return OwnStep(start, keras.layers.Dense(num_classes)(Block(config.model.dropout, config.model.l2)(start)))
+
+
+def averaged_schedule(config, input_shape, num_classes):
+    model = layered(config, input_shape, num_classes, "Block")
+    schedule = SCHEDULES["warmup"](config.optimizer.learning_rate)
+    model.compile(keras.optimizers.SGD(schedule, gradient_accumulation_steps=2), LOSS, metrics=["accuracy"])
+    return model
 
 
 def averaged(config, input_shape, num_classes):

@@ -314,10 +314,19 @@ def test_the_search_ends_at_its_target(tmp_path):
     assert search(config).ran == 0
 
 
-def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path):
-    """Of a model with a layer of the user's: the second trial has the first one's graph, on both workers."""
-    model = {"name": "own_code_trials:gated", "dropout": 0.2}
-    last = search(make(tmp_path, workers=2, model=model, search={"num_trials": 2, **UNKEPT})).records[-1]
+@pytest.mark.parametrize(
+    "function",
+    [
+        "own_code_trials:gated",
+        *(pytest.param(f"own_argument_trials:{name}", marks=pytest.mark.long) for name in ("own_step", "averaged")),
+    ],
+)
+def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path, function):
+    """Of a model with a layer or a step of the user's: the second trial has the first one's graph, on both workers."""
+    model = {"name": function}
+    space = {**LEARNING_RATE, "model.dropout": {"choice": [0.2, 0.4]}}
+    last = search(make(tmp_path, space=space, workers=2, model=model, search={"num_trials": 2, **UNKEPT})).records[-1]
+    model["dropout"] = last.values["model.dropout"]
     trained = train(make(tmp_path, "again", workers=2, model=model, optimizer=optimizer_of(last)))
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
     assert numbers(again) == numbers(last.rows)

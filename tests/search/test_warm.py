@@ -28,11 +28,12 @@ NUMBERS = [
     {"optimizer": {"name": "Nadam", "schedule": "cosine", "args": {"beta_1": 0.8, "clipnorm": 0.1}}},
     {"optimizer": {"name": "Adafactor", "args": {"relative_step": False}}, "model": {"l2": 9.8e-5}},
 ]
-# Trained from whole batches, in steps that are traced before a number could be set; the last for callbacks of batches.
+# Trained from whole batches, in steps that are traced twice; the last for callbacks of batches.
 FEW_ROWS = {"train": {"loss": "Huber", "batch_size": 4}}  # of so few it is not tried whether they add up
 DECAYING = {"optimizer": {"name": "adamw", "schedule": "exponential", "learning_rate": 0.00458, "decay_steps": 7}}
 AVERAGED = {"optimizer": {"args": {"use_ema": True, "ema_momentum": 0.9}}, "model": {"dropout": 0.3, "l2": 0.01}}
-WHOLE = [(AVERAGED, False), ({"model": {"dropout": 0.3, "l2": 0.01}}, True)]
+WITH_SCHEDULE = {"optimizer": {"schedule": "cosine", "warmup_steps": 3, "args": {"gradient_accumulation_steps": 2}}}
+WHOLE = [(AVERAGED, False), (WITH_SCHEDULE, False), ({"model": {"dropout": 0.3, "l2": 0.01}}, True)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def make(sections, **train):
         *((one, False, True) for one in NUMBERS),
         (DECAYING, False, False),
         (FEW_ROWS, False, False),
-        *((one, by_batches, False) for one, by_batches in WHOLE),
+        *((one, by_batches, True) for one, by_batches in WHOLE),
     ],
     ids=str,
 )

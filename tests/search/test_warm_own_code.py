@@ -42,11 +42,14 @@ TRIALS = [
     ("penalised", RATE, True),
     ("names_a_pattern", DROPOUT, True),
     *((f"remembering {what}", {**RATE, "seed": 11}, False) for what in KEEPING),
-    *((f"layered {what}", {**RATE, **NUMBERS, "seed": 11}, True) for what in ("Block", "Logging", "OwnGradient")),
+    *(
+        (f"layered {what}", {**RATE, **NUMBERS, "seed": 11}, True)
+        for what in ("Block", "Logging", "OwnGradient", "WithProperty")
+    ),
     ("layered ByOptions", {**RATE, **NUMBERS}, True),
     *((f"layered {what}", NUMBERS, False) for what in ("ByName", "ByAnyName", "ByDescription")),
-    *((f"layered {what}", NUMBERS, False) for what in ("Traced", "ByKind", "MakesInSteps", "MakesByAttribute")),
-    ("layered Traced", {**RATE, "seed": 11}, True),
+    *((f"layered {what}", NUMBERS, False) for what in ("ByKind", "MakesInSteps", "MakesByAttribute")),
+    ("layered Traced", {**RATE, **NUMBERS, "seed": 11}, True),
     ("of_keras", DROPOUT, False),
     ("attending", {**DROPOUT, **RATE}, True),
     ("attending", {"model": {"dropout": 0.0}}, False),
@@ -54,16 +57,22 @@ TRIALS = [
     ("of_keras", {"model": {"l2": 0.02}}, True),
     *((f"normalised {what}", NUMBERS, True) for what in ("learned", "given")),
     ("normalised from_the_config", NUMBERS, False),
-    *((f"scheduled {what}", {**RATE, "seed": 11}, True) for what in SCHEDULES if what != "steps"),
-    ("scheduled steps", RATE, False),
+    ("looking_up three", NUMBERS, True),
+    ("looking_up some", NUMBERS, False),
+    *((f"scheduled {what}", {**RATE, "seed": 11}, True) for what in SCHEDULES),
+    ("looks_up_values", RATE, False),
     ("reads_schedule", RATE, False),
     *((name, {**RATE, "seed": 11}, True) for name in ("own_step", "averaged")),
-    *((name, NUMBERS, False) for name in ("own_step", "averaged")),
-    ("own_step", {"train": {"batch_size": 8}}, False),
+    *((name, {**RATE, **NUMBERS}, True) for name in ("own_step", "averaged")),
+    ("own_step", {**RATE, "train": {"batch_size": 8}}, True),
+    ("averaged_schedule", {**RATE, **NUMBERS}, True),
+    *((f"own_step_of {what}", {**RATE, **NUMBERS}, False) for what in ("Counting", "Flagging", "ReadsRates")),
+    ("own_step_of TracedStep", {**RATE, **NUMBERS}, True),
+    ("layered TracedOnce", NUMBERS, False),
     *((f"own_step_of {what}", {**RATE, "seed": 11}, False) for what in ("Drawing", "DrawingOnce", "MakesLater")),
     ("own_step_of Helped", DROPOUT, False),
-    *((f"decaying {what}", RATE, what == "neither") for what in ("decay", "float64", "neither")),
-    ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, False),
+    *((f"decaying {what}", RATE, what in ("neither", "steps")) for what in ("decay", "float64", "neither", "steps")),
+    ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, True),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
 SLOWER = {
@@ -74,6 +83,7 @@ SLOWER = {
     "layered",
     "of_keras",
     "normalised",
+    "looking_up",
     "scheduled",
     "averaged",
 }
@@ -82,8 +92,9 @@ SLOWER = {
 NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions that take none from the config
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
-WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "own_step", "averaged"}
-NUMBERLESS |= {"reads_schedule", "decaying"}
+WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
+WITH_PENALTY |= {"own_step", "own_step_of", "averaged", "averaged_schedule"}
+NUMBERLESS |= {"reads_schedule", "looks_up_values", "decaying"}
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +128,9 @@ def trained(loop):
 
 
 def optimizer_of(other):
-    """The same optimizer, as far as it is named."""
-    return {"optimizer": {"name": other["optimizer"]["name"]}} if "name" in other.get("optimizer", {}) else {}
+    """The same optimizer and schedule, as far as they are named."""
+    given = other.get("optimizer", {})
+    return {"optimizer": {name: given[name] for name in given.keys() & {"name", "schedule"}}}
 
 
 def marks(function):

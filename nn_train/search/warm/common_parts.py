@@ -9,8 +9,10 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.ops.custom_gradient import Bind
+from tensorflow.python.ops.lookup_ops import StaticHashTable
 
 from nn_train.search.warm.known_parts import OF_CLASSES, UnknownPartError, require_library
 
@@ -56,6 +58,12 @@ def of_named(of: Of, one: type[tuple[Any, ...]]) -> Any:
 def of_wrapped(of: Of, one: Bind) -> Any:
     """A function within TensorFlow's ``custom_gradient``."""
     return ["wrapped", type(one).__qualname__, of(one.__wrapped__)]
+
+
+def of_table(of: Of, one: StaticHashTable) -> Any:
+    """That in which a layer of Keras' looks up words or numbers."""
+    entries = zip(*(np.asarray(part).tolist() for part in one.export()), strict=True)
+    return ["table", of(one.key_dtype), of(one.value_dtype), of(one._default_value), sorted(map(repr, entries))]
 
 
 def of_traced(of: Of, one: Function) -> Any:

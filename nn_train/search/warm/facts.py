@@ -28,6 +28,7 @@ import tensorflow as tf
 from keras.initializers import Initializer
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.ops.custom_gradient import Bind
+from tensorflow.python.ops.lookup_ops import StaticHashTable
 
 from nn_train.search.warm import common_parts
 from nn_train.search.warm.kept_numbers import WITH_DROPOUT, KeptNumber, may_be_unread
@@ -273,9 +274,11 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (types.BuiltinFunctionType, Facts.of_builtin),
     (Function, Facts.of_traced),
     (Bind, lambda facts, one: common_parts.of_wrapped(facts.of, one)),
+    (StaticHashTable, lambda facts, one: common_parts.of_table(facts.of, one)),
     (logging.Logger, lambda _, one: common_parts.of_logger(one)),
     (functools.partial, lambda facts, one: ["partial", *map(facts.of, (one.func, one.args, one.keywords))]),
     ((staticmethod, classmethod), lambda facts, one: [type(one).__name__, facts.of(one.__func__)]),
+    (functools.cached_property, lambda facts, one: ["property", facts.of(one.func)]),
     (property, lambda facts, one: ["property", *map(facts.of, (one.fget, one.fset, one.fdel))]),
 )
 TOLD_BY: dict[type, Callable[[Facts, Any], Any]] = {}  # found once for each class of a library

@@ -7,7 +7,7 @@ trained meanwhile.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,13 @@ class State:
 
     def forget_traces(self) -> None:
         """What is traced from now on has the state of now: where that has changed, an earlier trace is of another."""
-        for one in self.traced:
+        forget_traces(self.traced)
+
+
+def forget_traces(functions: Iterable[Any]) -> None:
+    """Let each ``tf.function`` be traced when it is called next; where it is a method, that of each object."""
+    for function in functions:
+        for one in (function, *function._descriptor_cache.values()):
             one._function_cache.clear()
 
 

@@ -29,8 +29,9 @@ from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.functions import State, random_states_kept, state_of
 from nn_train.search.warm.layer_numbers import numbers_of
 from nn_train.search.warm.model import WarmModel, remember, setter
-from nn_train.search.warm.own_builds import Look, OwnBuild, arguments_of, own_build, single_parts
+from nn_train.search.warm.own_builds import Look, OwnBuild, facts_of, own_build, single_parts
 from nn_train.search.warm.own_state import OwnState, traced_functions
+from nn_train.search.warm.retracing import computes_the_same_again, is_in_graphs, trace_again
 from nn_train.search.warm.settable import (
     SettableHyperparameters,
     all_settings,
@@ -52,8 +53,7 @@ class WarmModels:
     def __init__(self, replicas: Replicas) -> None:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
-        self.fixed: set[Any] = set()  # what models without a number that can be set agree in
-        self.whole: set[Any] = set()  # the same of those of which it is a learning rate at most
+        self.fixed: set[Any] = set()  # what models of the user's agree in that share nothing
         self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
         self.functions: dict[str, State] = {}  # of the user's, that were called here, before the first call
         self.must_end = False  # whether a new process is needed for a model like that of a new process
@@ -144,8 +144,7 @@ class WarmModels:
         if look is None:
             return None
         build, parts = look
-        turns = settings not in self.whole and schedule_is_unread(build)
-        can_share = build.graph is not None and (turns or not has_schedule(config))
+        can_share = build.graph is not None and (schedule_is_unread(build) or not has_schedule(config))
         if prepared is not None:
             common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
             self.must_end |= any(id(one) in common for one in prepared.model.variables)
@@ -158,11 +157,10 @@ class WarmModels:
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
         if own is not None:
-            is_whole = settings in self.whole  # with the batches that its parts were tried on
-            of_layers = own.numbers if is_whole or not layers_are_unread(own) else ()
-            of_schedule = own.schedule if is_whole or not schedule_is_unread(own) else ()
-            settings = (*settings, own.graph, of_layers, of_schedule, config.train.batch_size if is_whole else None)
-        elif config.model.name not in DEFAULT_DROPOUT or settings in self.fixed:
+            of_layers = () if layers_are_unread(own) else own.numbers
+            of_schedule = () if schedule_is_unread(own) else tuple(own.schedule.values())
+            settings = (*settings, own.graph, of_layers, of_schedule)
+        elif config.model.name not in DEFAULT_DROPOUT:
             settings = (*all_settings(config), settings[-1])
         size = config.train.batch_size  # of few rows it is not tried whether they add up
         return settings, may_be_without_rows(data, size, self.replicas), size < ROWS
@@ -184,21 +182,24 @@ class WarmModels:
             self.functions[name] = state_of("model.name", name)
         traced = traced_functions()
         prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
-        if prepared.whole is not None:
-            self.whole.add(settings)
         if is_first and not data.is_stream:
             look = self.second_look(config, data)
             if look is None:
                 self.fixed.add(settings)
-        elif not is_preset and look is None:
+        elif not is_preset:
             self.note_state(name)
         own = self.own_of(look, prepared, config, settings)
-        own = own if may_share else None
+        own = own if may_share and not self.must_end else None
+        in_graphs = is_in_graphs(prepared, own)
+        if own is not None and in_graphs and not computes_the_same_again(prepared, data):
+            self.fixed.add(settings)
+            return self.build(config, data, settings, varied, False, None)
         loop = loop_of(prepared, config, data, self.replicas)
         is_known = may_share and (is_preset or own is not None)
         variables, settable = state_variables(loop.model), SettableHyperparameters(prepared, is_known, own)
-        if is_known and not settable.can_set:
-            self.fixed.add(settings)
+        if in_graphs and settable.variables():
+            self.traced += 2  # with one to compare
+            trace_again(prepared)
         warm = WarmModel(loop=loop, settable=settable, set_variables=setter(variables))
         if own is not None and (own.own_parts or own.arguments):
             warm.own_state = OwnState(loop.model, [*variables, *settable.variables()], settable.numbers, traced)
@@ -223,7 +224,7 @@ def begins_alike(model: keras.Model, build: OwnBuild) -> bool:
     of_variables = [[one.shape for one in variables] for variables in (model.weights, seed_states(model))]
     if [[one.shape for one in values] for values in (build.weights, build.seeds)] != of_variables:
         return False
-    if (len(numbers_of(model)), len(arguments_of(model))) != (len(build.numbers), len(build.arguments)):
+    if (len(numbers_of(model)), len(facts_of(model).arguments)) != (len(build.numbers), len(build.arguments)):
         return False
     beginnings = [np.asarray(variable.value) for variable in model.optimizer.variables]
     return all((one == one.flat[0]).all() for one in beginnings if one.size)

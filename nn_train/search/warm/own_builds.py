@@ -25,7 +25,7 @@ from nn_train.engine.strategy import Replicas
 from nn_train.search.warm.facts import Facts
 from nn_train.search.warm.known_parts import NOT_KNOWN, is_keras
 from nn_train.search.warm.layer_numbers import numbers_of
-from nn_train.search.warm.schedule_numbers import names_of, numbers_of_schedule
+from nn_train.search.warm.schedule_numbers import attributes_of, numbers_of_schedule, put
 
 ANY_RATE = 1.0  # stands in a description for a learning rate, which every graph reads
 
@@ -49,7 +49,7 @@ class OwnBuild:
     graph: str | None
     numbers: tuple[float, ...]
     rate: float | None
-    schedule: tuple[float, ...]
+    schedule: dict[str, float]
     weights: list[tf.Tensor]
     seeds: list[tf.Tensor]
     common_seeds: list[tf.Tensor]
@@ -100,7 +100,7 @@ def single_parts(model: keras.Model) -> list[Any]:
 
 
 @contextlib.contextmanager
-def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, tuple[float, ...]]]:
+def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, dict[str, float]]]:
     """The learning rate of a model that came compiled, and the numbers of its schedule; within, they do not tell in
     the model's description."""
     optimizer = model.optimizer if model.compiled else None
@@ -109,15 +109,15 @@ def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, tuple[float,
     if isinstance(given, keras.Variable):
         rate = np.asarray(given.value).copy()
         given.assign(ANY_RATE)
-        yield float(rate), ()
+        yield float(rate), {}
         given.assign(rate)
         return
-    names, schedule = names_of(optimizer), numbers_of_schedule(optimizer)
-    for name in names:
-        setattr(given, name, ANY_RATE)
+    schedule = numbers_of_schedule(optimizer)
+    kept = {name: getattr(given, name) for name in attributes_of(schedule)}
+    put(given, dict.fromkeys(schedule, ANY_RATE))
     yield None, schedule
-    for name, number in zip(names, schedule, strict=True):
-        setattr(given, name, number)
+    for name, value in kept.items():
+        setattr(given, name, value)
 
 
 def description(model: keras.Model, facts: Facts) -> str | None:
@@ -132,12 +132,12 @@ def description(model: keras.Model, facts: Facts) -> str | None:
             return None
 
 
-def arguments_of(model: keras.Model) -> list[Any]:
-    """The ``OwnBuild.arguments`` of a model; none where that is not known."""
+def facts_of(model: keras.Model) -> Facts:
+    """What is known of a model."""
     facts = Facts()
     with contextlib.suppress(*NOT_KNOWN):
         facts.digest(model)
-    return facts.arguments
+    return facts
 
 
 def builds_its_own_way(optimizer: keras.optimizers.Optimizer) -> bool:

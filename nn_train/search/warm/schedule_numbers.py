@@ -2,41 +2,53 @@
 
 The arithmetic is that of the constants they replace, so that a trial ends with the same bits as a run of its config.
 TensorFlow folds constants into each other, which rounds them in another way than variables: but not within a branch,
-nor the factor of something that is no product.
+nor in a sum, nor the factor of something that is no product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.optimizers import schedules
 
 FACTOR = "initial_learning_rate"
 WITH_FACTOR = ("CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "PolynomialDecay")
 OF_WARMUP = ("warmup_target", "warmup_steps", "decay_steps")  # of a CosineDecay, which has a branch for it
-NAMES = {FACTOR, *OF_WARMUP}
+STEPS = "values"  # of a PiecewiseConstantDecay, which adds them up, all but one of them times 0
 
 
-def names_of(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
-    """Of the attributes of the schedule of an optimizer, where it has one of Keras'."""
+def numbers_of_schedule(optimizer: keras.optimizers.Optimizer) -> dict[str, float]:
+    """By their names, where an optimizer has a schedule of Keras'; ``values 0``, ``values 1``, … of a list."""
     rate: Any = getattr(optimizer, "_learning_rate", None)
-    names: tuple[str, ...] = ()
-    if type(rate) in [getattr(keras.optimizers.schedules, name) for name in WITH_FACTOR]:
-        names = (FACTOR,) if getattr(rate, "warmup_target", None) is None else OF_WARMUP
-    if names == (FACTOR,) and (optimizer.weight_decay or type(rate.initial_learning_rate) is not float):
-        return ()  # the decay is a factor too; and Keras computes in the dtype of the rate
-    return tuple(name for name in names if isinstance(getattr(rate, name), int | float))
+    if type(rate) is schedules.PiecewiseConstantDecay:
+        are_floats = all(type(value) is float for value in rate.values)
+        return {f"{STEPS} {at}": value for at, value in enumerate(rate.values)} if are_floats else {}
+    if type(rate) not in [getattr(schedules, name) for name in WITH_FACTOR]:
+        return {}
+    if getattr(rate, "warmup_target", None) is not None:
+        return {name: getattr(rate, name) for name in OF_WARMUP if isinstance(getattr(rate, name), int | float)}
+    if optimizer.weight_decay or type(rate.initial_learning_rate) is not float:
+        return {}  # the decay is a factor too; and Keras computes in the dtype of the rate
+    return {FACTOR: rate.initial_learning_rate}
 
 
-def numbers_of_schedule(optimizer: keras.optimizers.Optimizer) -> tuple[float, ...]:
-    return tuple(getattr(optimizer._learning_rate, name) for name in names_of(optimizer))
+def attributes_of(names: Iterable[str]) -> set[str]:
+    """The attributes of a schedule in which numbers of these names are."""
+    return {name.partition(" ")[0] for name in names}
+
+
+def put(rate: Any, numbers: Mapping[str, Any]) -> None:
+    """Give a schedule other numbers, or what stands for them."""
+    for name in attributes_of(numbers):
+        setattr(rate, name, list(numbers.values()) if name == STEPS else numbers[name])
 
 
 def numbers_to_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, tf.Variable]:
     """Replace these numbers of a schedule by variables; returns them by name."""
-    variables, rate = {}, optimizer._learning_rate
-    for name in names_of(optimizer):
-        variables[name] = tf.Variable(float(getattr(rate, name)), dtype=keras.config.floatx(), trainable=False)
-        setattr(rate, name, variables[name])
+    numbers, dtype = numbers_of_schedule(optimizer), keras.config.floatx()
+    variables = {name: tf.Variable(float(value), dtype=dtype, trainable=False) for name, value in numbers.items()}
+    put(optimizer._learning_rate, variables)
     return variables

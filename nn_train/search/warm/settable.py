@@ -19,11 +19,11 @@ from nn_train.engine.preparation import PreparedModel
 from nn_train.search.warm import schedule_numbers
 from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numbers
 from nn_train.search.warm.own_builds import OwnBuild
-from nn_train.search.warm.own_code import REACHES_ATTRIBUTES, TRACED
+from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
 # By these names code of the user's could read a number of a layer or a schedule, for which graphs have a variable.
-READS_LAYERS = REACHES_ATTRIBUTES | {TRACED, "rate", "l1", "l2"}
-READS_SCHEDULES = REACHES_ATTRIBUTES | {TRACED} | schedule_numbers.NAMES
+READS_LAYERS = REACHES_ATTRIBUTES | {"rate", "l1", "l2"}
+READS_SCHEDULES = REACHES_ATTRIBUTES | {schedule_numbers.FACTOR, *schedule_numbers.OF_WARMUP}
 
 
 def all_settings(config: Config) -> tuple[Any, ...]:
@@ -61,7 +61,7 @@ def layers_are_unread(own: OwnBuild) -> bool:
 
 def schedule_is_unread(own: OwnBuild) -> bool:
     """The same of the numbers of the schedule."""
-    return not own.words & READS_SCHEDULES
+    return not own.words & (READS_SCHEDULES | schedule_numbers.attributes_of(own.schedule))
 
 
 def has_schedule(config: Config) -> bool:
@@ -80,29 +80,27 @@ class SettableHyperparameters:
 
     def __init__(self, prepared: PreparedModel, is_known: bool, own: OwnBuild | None = None) -> None:
         model = prepared.model
-        is_traced = prepared.whole is not None  # by now, with all numbers but a learning rate without schedule
-        self.can_set = is_known and (not is_traced or own is not None)
+        self.is_known = is_known
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
-        can_turn = self.can_set and not is_traced
-        self.numbers = numbers_of(model) if can_turn and (own is None or layers_are_unread(own)) else []
+        self.numbers = numbers_of(model) if is_known and (own is None or layers_are_unread(own)) else []
         for number in self.numbers:
             number.make_settable()
-        if can_turn and (own is None or schedule_is_unread(own)):
+        if is_known and (own is None or schedule_is_unread(own)):
             self.schedule = schedule_numbers.numbers_to_variables(self.optimizer)
 
     def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
         """Take the numbers of ``config``, which must agree in its ``traced_settings``, and of what was built of it."""
-        if not self.can_set:
+        if not self.is_known:
             return
         if not self.compiled_by_user:
             self.set_schedule(learning_rate(config.optimizer, total_steps))
         elif own is not None and own.rate is not None:
             self.optimizer.learning_rate = own.rate
         elif own is not None:
-            for variable, number in zip(self.schedule.values(), own.schedule if self.schedule else (), strict=True):
-                variable.assign(float(number))
+            for name, variable in self.schedule.items():
+                variable.assign(float(own.schedule[name]))
         if own is not None:
             set_numbers(self.numbers, own.numbers if self.numbers else ())
             return
