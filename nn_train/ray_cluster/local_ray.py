@@ -19,6 +19,8 @@ import ray._private.state as ray_state
 import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
+from nn_train.ray_cluster import fork_client
+from nn_train.ray_cluster.fork_server import make_fork_server
 from nn_train.ray_cluster.preload import Preload, finds_this_package
 from nn_train.ray_cluster.replaced import replaced
 
@@ -47,7 +49,23 @@ class LocalNode(ray_node.Node):
         ray_params.dashboard_agent_listen_port = 0
         ray_params.no_monitor = True
         ray_params.include_log_monitor = self.include_log_monitor
-        super().__init__(ray_params=ray_params, **named)
+        self.fork_server = make_fork_server() if self.preload is not None else None
+        if self.fork_server is None:
+            super().__init__(ray_params=ray_params, **named)
+            return
+        ray_params.setup_worker_path = fork_client.__file__
+        os.environ[fork_client.ADDRESS] = self.fork_server.address
+        try:
+            super().__init__(ray_params=ray_params, **named)
+        finally:
+            del os.environ[fork_client.ADDRESS]  # the raylet has it, and hands it on
+
+    def kill_all_processes(self, *arguments: object, **named: object) -> None:
+        """And what the workers are forks of."""
+        super().kill_all_processes(*arguments, **named)
+        if self.fork_server is not None:
+            self.fork_server.close()
+            self.fork_server = None
 
     def start_api_server(self, **named: object) -> None:
         """Ray waits a second for it to come up, and one for it to end."""

@@ -148,8 +148,7 @@ class WarmModels:
         if prepared is not None:
             common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
             self.must_end |= any(id(one) in common for one in prepared.model.variables)
-            has_drawn = prepared.whole is not None and prepared.whole.has_drawn
-            can_share = can_share and not common and not has_drawn and begins_alike(prepared.model, build)
+            can_share = can_share and not common and begins_alike(prepared.model, build)
         if not can_share:
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
         return build if can_share else None

@@ -100,5 +100,5 @@ def at_place(name: str, at: dict[str, int]) -> tuple[bool, int, str]:
     return name.startswith("^"), at[of_whom], port
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()

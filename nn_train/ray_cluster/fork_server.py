@@ -1,0 +1,116 @@
+"""The parent of the workers of a local Ray: it imports once what they need, and each of them is a fork of it.
+
+A worker so begins in a tenth of a second instead of the two in which a core is busy with importing TensorFlow, and they
+share the memory of what was imported. Ray starts ``fork_client.py`` in the place of a worker, which hands everything
+that makes a process to the server, and lasts as long as the worker.
+
+Nothing that is imported here may start a thread of Python, or one of TensorFlow's: those would not be in the fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from nn_train.ray_cluster.preload import TENSORFLOW
+
+
+def make_fork_server() -> ForkServer | None:
+    """One that imports TensorFlow. None where forks of a process are not safe after that, or it cannot be reached."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return ForkServer(TENSORFLOW)
+    except OSError:  # the path of a temporary folder can be too long for a socket
+        return None
+
+
+class ForkServer:
+    """The server, as the driver has it. It ends when the driver closes it, or ends itself.
+
+    Args:
+        module: to import. Not Ray: a worker's Ray must be made in its own environment.
+
+    Attributes:
+        address: path of its socket.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.folder = tempfile.mkdtemp(prefix="nn_train-workers-")  # which nobody else may enter
+        self.address = str(Path(self.folder, "socket"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)  # from now on who connects waits for the server
+            listener.listen(1024)
+            number = listener.fileno()
+            command = [sys.executable, __file__, str(number), self.folder, module]
+            silent = subprocess.DEVNULL
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, pass_fds=[number]
+            )
+
+    def close(self) -> None:
+        """Workers that there are go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(listener: socket.socket, folder: str, module: str) -> None:
+    """Import ``module``, and fork for who connects, until the standard input ends. In a fork: be the worker.
+
+    ``folder``: of the socket; removed at the end.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray's processes: Ctrl-C is the driver's
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    with contextlib.suppress(Exception):  # whoever imports it again, for its work, tells what is wrong
+        importlib.import_module(module)
+    gc.freeze()  # collections would copy the memory that is shared
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # jemalloc's, of Arrow
+    while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
+        if ready:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                work(connection)
+                return
+            connection.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def work(connection: socket.socket) -> None:
+    """Be the process that the client was started as. ``connection`` stays open as long as it lasts."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("rb") as file:
+        asked = json.load(file)
+    for own, stream in enumerate(streams):
+        os.dup2(stream, own)
+        os.close(stream)
+    connection.sendall(str(os.getpid()).encode())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # Python's own generator is seeded anew in each fork
+    sys.argv[:] = asked["command"]
+    sys.path.insert(0, str(Path(sys.argv[0]).parent))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this folder, whose modules are none that others import
+    _, given, folder, module = sys.argv
+    serve(socket.socket(fileno=int(given)), folder, module)

@@ -1,0 +1,146 @@
+"""Workers of a local Ray are forks of a process that has imported TensorFlow: what they are, and when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nn_train.ray_cluster import fork_client, fork_server
+from nn_train.ray_cluster.fork_server import ForkServer, make_fork_server
+from nn_train.ray_cluster.preload import Preload
+
+# In the place of Ray's: tells what it is, and lasts until its standard input ends.
+WORKER = """
+import json, os, sys
+told = {"name": __name__, "command": sys.argv, "folder": os.getcwd(), "path": sys.path[0], "parent": os.getppid()}
+told |= {"known": "colorsys" in sys.modules, "process": os.getpid(), "environment": dict(os.environ)}
+print(json.dumps(told), flush=True)
+print("by itself" if len(sys.argv) < 3 else sys.argv[2], file=sys.stderr)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    one = ForkServer("colorsys")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Path:
+    (tmp_path / "workers").mkdir()
+    file = tmp_path / "workers" / "default_worker.py"
+    file.write_text(WORKER)
+    return file
+
+
+def start(address: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """What Ray starts, and what the worker tells."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, fork_client.ADDRESS: address, "OF_RAY": "1"}
+    command = [sys.executable, fork_client.__file__, *arguments]
+    client = subprocess.Popen(command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert client.stdout is not None
+    return client, json.loads(client.stdout.readline())
+
+
+def test_a_worker_is_a_fork_that_has_all_of_what_ray_started(server: ForkServer, worker: Path, tmp_path: Path) -> None:
+    client, told = start(server.address, tmp_path, "-s", str(worker), "--session=a b", "said")
+    assert told["parent"] == server.process.pid
+    assert told["known"]
+    assert told["name"] == "__main__"
+    assert told["command"] == [str(worker), "--session=a b", "said"]
+    assert told["folder"] == str(tmp_path)
+    assert told["path"] == str(worker.parent)
+    assert told["environment"]["OF_RAY"] == "1"
+    assert client.communicate("")[1] == "said\n"
+    assert client.returncode == 0
+
+
+def test_who_is_started_lasts_as_long_as_the_worker_and_ends_it(
+    server: ForkServer, worker: Path, tmp_path: Path
+) -> None:
+    client, told = start(server.address, tmp_path, str(worker))
+    os.kill(told["process"], signal.SIGKILL)
+    assert client.wait(30) == 0
+    client, told = start(server.address, tmp_path, str(worker))
+    client.terminate()
+    assert client.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(told["process"], 0)
+
+
+def test_without_a_server_the_worker_is_a_process_of_its_own(worker: Path, tmp_path: Path) -> None:
+    client, told = start(str(tmp_path / "nobody"), tmp_path, str(worker), "--language=PYTHON")
+    assert (told["process"], told["known"]) == (client.pid, False)
+    assert told["command"] == [str(worker)]
+    assert client.communicate("")[1] == "by itself\n"
+
+
+def test_an_environment_of_its_own_is_made_by_ray(server: ForkServer, worker: Path, tmp_path: Path) -> None:
+    (worker.parent / "setup_worker.py").write_text(WORKER)
+    asked = [str(worker), "--language=PYTHON", "--serialized-runtime-env-context={}"]
+    client, told = start(server.address, tmp_path, *asked)
+    assert told["command"] == [str(worker.parent / "setup_worker.py"), *asked]
+    assert (told["process"], told["known"]) == (client.pid, False)
+    client.communicate("")
+
+
+def test_the_server_ends_with_its_driver_and_leaves_nothing(tmp_path: Path) -> None:
+    code = "import os; from nn_train.ray_cluster.fork_server import ForkServer; print(ForkServer('json').address)"
+    code += "; input(); os._exit(1)"
+    driver = subprocess.Popen([sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    address = driver.stdout.readline().strip()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(address)
+        driver.communicate("\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""  # it has ended
+    assert not Path(address).parent.exists()
+
+
+def test_where_no_server_can_be_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server.tempfile, "tempdir", str(tmp_path / ("long" * 30)))
+    Path(fork_server.tempfile.tempdir).mkdir()
+    assert make_fork_server() is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert make_fork_server() is None
+
+
+@pytest.mark.ray
+def test_workers_of_a_local_ray_share_one_import() -> None:
+    import ray
+
+    from nn_train.ray_cluster.session import ray_session
+
+    with ray_session(verbose=False, preload=Preload(2, 1, "nn_train.training.ray_train")):
+        from ray._private.worker import _global_node
+
+        server = _global_node.fork_server
+
+        @ray.remote(num_cpus=1)
+        class Worker:
+            def parent(self) -> int:
+                return os.getppid()
+
+        workers = [Worker.remote() for _ in range(2)]
+        assert ray.get([one.parent.remote() for one in workers]) == [server.process.pid] * 2
+        threads = {file.read_text().strip() for file in Path(f"/proc/{server.process.pid}/task").glob("*/comm")}
+        assert threads <= {"python", "python3", "jemalloc_bg_thd"}  # else forks of it were not safe
+        assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) <= 2
+        assert fork_client.ADDRESS not in os.environ
+    assert server.process.returncode == 0
+    assert not Path(server.folder).exists()
