@@ -18,6 +18,7 @@ from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.steps import is_overridden, spread_step
 from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.metric_state import Logs, flat, numbers_of
+from nn_train.engine.seeds import random_states
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -41,6 +42,9 @@ class WholeSteps:
         replicas: this process's place.
         example: a batch ``(x, y)`` or ``(x, y, sample_weight)`` as the model sees it.
 
+    Attributes:
+        has_drawn: whether a number of Python's or NumPy's generators stands in the graph.
+
     Raises:
         RequestError: what even so would depend on the number of workers; or the model's step gives no loss.
     """
@@ -52,7 +56,9 @@ class WholeSteps:
             check_model(model, example)
             for name in ("train_step", "test_step"):
                 check_step(model, name, example, replicas)
+        before = random_states()
         given = self.trace()  # makes what could not be built
+        self.has_drawn = random_states() != before
         make_plain(model)
         if "loss" not in given:
             raise RequestError(

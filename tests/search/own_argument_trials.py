@@ -120,6 +120,21 @@ class TracedOnce(Traced):
         return self.dropped(self.dense(inputs), training=True) * factor
 
 
+class Inferring(Block):
+    """Has a tf.function that no training calls, and that computes what its first graph does."""
+
+    factor = 2.0
+
+    @tf.function
+    def infer(self, hidden):
+        factor, self.factor = self.factor, 1.0
+        return hidden * factor
+
+    def call(self, inputs, training=None):
+        hidden = super().call(inputs, training=training)
+        return hidden if training else self.infer(hidden)
+
+
 class WithProperty(Block):
     """Computes what it needs once."""
 
@@ -166,7 +181,8 @@ class ByKind(Block):
 
 LAYERS = {kind.__name__: kind for kind in (Block, ByName, ByAnyName, ByDescription, MakesInSteps, Logging)}
 LAYERS |= {
-    kind.__name__: kind for kind in (OwnGradient, Traced, TracedOnce, WithProperty, ByOptions, ByKind, MakesByAttribute)
+    kind.__name__: kind
+    for kind in (OwnGradient, Traced, TracedOnce, Inferring, WithProperty, ByOptions, ByKind, MakesByAttribute)
 }
 
 
@@ -232,6 +248,23 @@ def reads_schedule(config, input_shape, num_classes):
     model = of_layers(input_shape, num_classes)
     schedule = SCHEDULES["ExponentialDecay"](config.optimizer.learning_rate)
     model.compile(ReadsSchedule(schedule), LOSS, metrics=["accuracy"])
+    return model
+
+
+def scaling_with(config, input_shape, num_classes, what):
+    model = own_step_of(config, input_shape, num_classes, "Scaling")
+    model.compile(keras.optimizers.SGD(SCHEDULES[what](config.optimizer.learning_rate)), LOSS)
+    return model
+
+
+class Halving(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * 0.1)
+
+
+def halving(config, input_shape, num_classes):
+    model = of_layers(input_shape, num_classes, keras.layers.Dense(8, "relu"))
+    model.compile(Halving(SCHEDULES["ExponentialDecay"](config.optimizer.learning_rate)), LOSS, metrics=["accuracy"])
     return model
 
 
@@ -350,6 +383,56 @@ class Flagging(OwnStep):
         return super().train_step((x * factor, y))
 
 
+class Validating(OwnStep):
+    """Computes in validation what training was traced to."""
+
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        return super().train_step(data)
+
+    def test_step(self, data):
+        x, y = data
+        return {"loss": self.traces * self.compute_loss(x, y, self(x))}
+
+
+class Switching(OwnStep):
+    """The first graph reads another variable than those of later, of the same shape."""
+
+    second = False
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.scales = [self.add_weight(shape=(6,), initializer="ones") for _ in range(2)]
+        self.scales[1].assign([2.0] * 6)
+
+    def train_step(self, data):
+        x, y = data
+        scale, self.second = self.scales[self.second], True
+        return super().train_step((x * scale, y))
+
+
+class Weighing(OwnStep):
+    """Takes the penalty times a number, which TensorFlow would multiply with the factor of that."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(LOSS(y, y_pred)) + 0.3 * sum(self.losses)
+
+
+class Scaling(OwnStep):
+    """The same of the learning rate."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        for weight, gradient in zip(self.trainable_weights, tape.gradient(loss, self.trainable_variables), strict=True):
+            weight.assign_sub(0.1 * self.optimizer.learning_rate * gradient)
+        self.optimizer.iterations.assign_add(1)
+        return {"loss": loss}
+
+
 class TracedStep(OwnStep):
     @tf.function
     def train_step(self, data):
@@ -362,10 +445,8 @@ class ReadsRates(OwnStep):
         return super().train_step((x * self.layers[1].dropped.rate, y))
 
 
-STEPS = {
-    kind.__name__: kind
-    for kind in (Drawing, DrawingOnce, Helped, MakesLater, Counting, Flagging, TracedStep, ReadsRates)
-}
+STEPS = {kind.__name__: kind for kind in (Drawing, DrawingOnce, Helped, MakesLater, Counting, Flagging, TracedStep)}
+STEPS |= {kind.__name__: kind for kind in (ReadsRates, Validating, Switching, Weighing, Scaling)}
 
 
 def own_step_of(config, input_shape, num_classes, what):
@@ -377,6 +458,15 @@ def own_step_of(config, input_shape, num_classes, what):
 def own_step(config, input_shape, num_classes):
     start = keras.Input(input_shape)
     return OwnStep(start, keras.layers.Dense(num_classes)(Block(config.model.dropout, config.model.l2)(start)))
+
+
+class UsedOnce(OwnStep):
+    """Of which no other test makes a model."""
+
+
+def used_once(config, input_shape, num_classes):
+    start = keras.Input(input_shape)
+    return UsedOnce(start, keras.layers.Dense(num_classes)(Block(config.model.dropout, config.model.l2)(start)))
 
 
 def averaged_schedule(config, input_shape, num_classes):

@@ -66,7 +66,13 @@ TRIALS = [
     *((name, {**RATE, **NUMBERS}, True) for name in ("own_step", "averaged")),
     ("own_step", {**RATE, "train": {"batch_size": 8}}, True),
     ("averaged_schedule", {**RATE, **NUMBERS}, True),
-    *((f"own_step_of {what}", {**RATE, **NUMBERS}, False) for what in ("Counting", "Flagging", "ReadsRates")),
+    *((f"own_step_of {what}", {**RATE, **NUMBERS}, False) for what in ("Counting", "Flagging", "Validating")),
+    *((f"own_step_of {what}", NUMBERS, False) for what in ("Switching", "Weighing", "ReadsRates")),
+    *((f"own_step_of {what}", {**RATE, "seed": 11}, True) for what in ("Counting", "Switching", "Weighing")),
+    ("scaling_with ExponentialDecay", RATE, False),
+    ("halving", RATE, False),
+    ("layered Inferring", NUMBERS, False),
+    ("layered Inferring", RATE, True),
     ("own_step_of TracedStep", {**RATE, **NUMBERS}, True),
     ("layered TracedOnce", NUMBERS, False),
     *((f"own_step_of {what}", {**RATE, "seed": 11}, False) for what in ("Drawing", "DrawingOnce", "MakesLater")),
@@ -80,6 +86,7 @@ SLOWER = {
     "one_schedule",
     "decaying",
     "own_step_of",
+    "scaling_with",
     "layered",
     "of_keras",
     "normalised",
@@ -93,8 +100,8 @@ NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions t
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
-WITH_PENALTY |= {"own_step", "own_step_of", "averaged", "averaged_schedule"}
-NUMBERLESS |= {"reads_schedule", "looks_up_values", "decaying"}
+WITH_PENALTY |= {"own_step", "used_once", "own_step_of", "scaling_with", "averaged", "averaged_schedule"}
+NUMBERLESS |= {"reads_schedule", "looks_up_values", "decaying", "halving"}
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +165,17 @@ def test_a_trial_has_the_bits_of_a_new_model(replicas, function, other, shared):
         used.append(warm)
     assert trials == [*runs, runs[0]]
     assert (used[1] is used[0]) == shared
+
+
+def test_what_keras_changes_in_a_class_of_the_users_needs_no_new_process(replicas):
+    """At the first model of it whose layers are connected."""
+    from nn_train.datasets import load_data
+    from nn_train.search.warm.models import WarmModels
+
+    models = WarmModels(replicas)
+    used = [models.get(config, load_data(config.data)) for config in (job("used_once", {}), job("used_once", NUMBERS))]
+    assert not models.must_end
+    assert used[0] is used[1]
 
 
 @pytest.mark.parametrize("function", ["layered Block", "gated"])

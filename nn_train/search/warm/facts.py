@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.initializers import Initializer
+from keras.src.models.functional import Functional
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.ops.custom_gradient import Bind
 from tensorflow.python.ops.lookup_ops import StaticHashTable
@@ -158,7 +159,9 @@ class Facts:
         self.words.add_class(one)
         left = OF_CLASSES | {"__repr__"} if "__dataclass_fields__" in vars(one) else OF_CLASSES
         shown = [[name, self.of(value)] for name, value in sorted(vars(one).items()) if name not in left]
-        return ["class", one.__module__, one.__qualname__, [self.of(base) for base in one.__bases__], shown]
+        # Keras puts its class for connected layers in the place of the other, when the first such model is made.
+        bases = [keras.Model if base is Functional else base for base in one.__bases__]
+        return ["class", one.__module__, one.__qualname__, [self.of(base) for base in bases], shown]
 
     def of_variable(self, one: keras.Variable) -> Any:
         held = [one.shape, one.dtype, one.trainable, one.regularizer, one.constraint, one.aggregation, one._autocast]

@@ -7,7 +7,7 @@ trained meanwhile.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +39,7 @@ class State:
 
     def forget_traces(self) -> None:
         """What is traced from now on has the state of now: where that has changed, an earlier trace is of another."""
-        forget_traces(self.traced)
-
-
-def forget_traces(functions: Iterable[Any]) -> None:
-    """Let each ``tf.function`` be traced when it is called next; where it is a method, that of each object."""
-    for function in functions:
-        for one in (function, *function._descriptor_cache.values()):
+        for one in self.traced:
             one._function_cache.clear()
 
 

@@ -5,11 +5,13 @@ The arithmetic is that of the constants they replace, so that a trial ends with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
+
+from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
 ANY = 0.5  # stands in a description for any number of its kind
 
@@ -24,6 +26,9 @@ class LayerNumber(Protocol):
 
     owner: Any
     value: float
+
+    def is_read(self, words: Collection[str]) -> bool:
+        """Whether code of the user's may read it in steps, or compute with what it gives. ``words``: of that code."""
 
     def hide(self) -> None:
         """Put ``ANY`` in its place."""
@@ -48,6 +53,9 @@ class DropoutRate:
         self.owner, self.given, self.value = layer, layer.rate, float(layer.rate)
         self.rate: tf.Variable
         self.scale: tf.Variable
+
+    def is_read(self, words: Collection[str]) -> bool:
+        return reaches(words, {"rate"}) or {"Dropout", "call"} <= set(words)
 
     def hide(self) -> None:
         self.owner.rate = ANY
@@ -78,12 +86,21 @@ class DropoutRate:
 
 
 class Penalty:
-    """The factor of a ``keras.regularizers.L1`` or ``L2``."""
+    """The factor of a ``keras.regularizers.L1`` or ``L2``.
+
+    Attributes:
+        known_as: the attributes of layers that it is.
+    """
 
     def __init__(self, regularizer: Any, name: str) -> None:
         self.owner, self.name, self.given = regularizer, name, getattr(regularizer, name)
         self.value = float(self.given)
+        self.known_as: set[str] = set()
         self.factor: tf.Variable
+
+    def is_read(self, words: Collection[str]) -> bool:
+        """Also who takes the penalty times a number has a factor that TensorFlow would multiply in advance."""
+        return reaches(words, {"l1", "l2", "losses", "regularizer", *self.known_as})
 
     def hide(self) -> None:
         setattr(self.owner, self.name, ANY)
@@ -105,17 +122,25 @@ class Penalty:
 def numbers_of(model: keras.Model) -> list[LayerNumber]:
     """Those of a model, in the order of its layers."""
     found: list[LayerNumber] = []
-    seen: set[int] = set()
+    penalties: dict[int, Penalty] = {}  # by the regulariser, which several layers may have
     for layer in model._flatten_layers():
         is_usual = type(layer) is keras.layers.Dropout and layer.noise_shape is None and "call" not in vars(layer)
         if is_usual and layer.rate > 0:
             found.append(DropoutRate(layer))
-        for held in vars(layer).values():
+        for attribute, held in vars(layer).items():
             name = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}.get(type(held))
-            if name is not None and id(held) not in seen and getattr(held, name) > 0:
-                seen.add(id(held))
-                found.append(Penalty(held, name))
+            if name is None or getattr(held, name) <= 0:
+                continue
+            if id(held) not in penalties:
+                penalties[id(held)] = Penalty(held, name)
+                found.append(penalties[id(held)])
+            penalties[id(held)].known_as.add(attribute)
     return found
+
+
+def reaches(words: Collection[str], names: Collection[str]) -> bool:
+    """Whether code gets at attributes of one of these names."""
+    return not (REACHES_ATTRIBUTES | set(names)).isdisjoint(words)
 
 
 def set_numbers(numbers: Sequence[LayerNumber], values: Sequence[float]) -> None:

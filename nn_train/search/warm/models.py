@@ -36,7 +36,6 @@ from nn_train.search.warm.settable import (
     SettableHyperparameters,
     all_settings,
     has_schedule,
-    layers_are_unread,
     schedule_is_unread,
     traced_settings,
 )
@@ -54,6 +53,7 @@ class WarmModels:
         self.replicas = replicas
         self.models: OrderedDict[Any, WarmModel] = OrderedDict()
         self.fixed: set[Any] = set()  # what models of the user's agree in that share nothing
+        self.constant: set[Any] = set()  # the same of those that share a learning rate without schedule at most
         self.last: tuple[Any, Any] = (None, None)  # settings and key of the trial before
         self.functions: dict[str, State] = {}  # of the user's, that were called here, before the first call
         self.must_end = False  # whether a new process is needed for a model like that of a new process
@@ -144,11 +144,13 @@ class WarmModels:
         if look is None:
             return None
         build, parts = look
-        can_share = build.graph is not None and (schedule_is_unread(build) or not has_schedule(config))
+        turns = settings not in self.constant and schedule_is_unread(build)
+        can_share = build.graph is not None and (turns or not has_schedule(config))
         if prepared is not None:
             common = {id(one) for one in parts} & {id(one) for one in single_parts(prepared.model)}
             self.must_end |= any(id(one) in common for one in prepared.model.variables)
-            can_share = can_share and not common and begins_alike(prepared.model, build)
+            has_drawn = prepared.whole is not None and prepared.whole.has_drawn
+            can_share = can_share and not common and not has_drawn and begins_alike(prepared.model, build)
         if not can_share:
             self.fixed.add(settings)  # its next model would be built in vain, which can take long
         return build if can_share else None
@@ -156,9 +158,10 @@ class WarmModels:
     def key(self, config: Config, data: SplitData, settings: Any, own: OwnBuild | None) -> Any:
         """What models agree in that share a graph."""
         if own is not None:
-            of_layers = () if layers_are_unread(own) else own.numbers
-            of_schedule = () if schedule_is_unread(own) else tuple(own.schedule.values())
-            settings = (*settings, own.graph, of_layers, of_schedule)
+            turns = settings not in self.constant
+            of_layers = own.numbers_of(constant=True) if turns else own.numbers
+            of_schedule = () if turns and schedule_is_unread(own) else own.schedule.values()
+            settings = (*settings, own.graph, tuple(of_layers), tuple(of_schedule))
         elif config.model.name not in DEFAULT_DROPOUT:
             settings = (*all_settings(config), settings[-1])
         size = config.train.batch_size  # of few rows it is not tried whether they add up
@@ -189,13 +192,13 @@ class WarmModels:
             self.note_state(name)
         own = self.own_of(look, prepared, config, settings)
         own = own if may_share and not self.must_end else None
-        in_graphs = is_in_graphs(prepared, own)
-        if own is not None and in_graphs and not computes_the_same_again(prepared, data):
-            self.fixed.add(settings)
-            return self.build(config, data, settings, varied, False, None)
+        turns, in_graphs = settings not in self.constant, is_in_graphs(prepared, own)
+        if own is not None and turns and in_graphs and not computes_the_same_again(prepared, data):
+            self.constant.add(settings)
+            return self.build(config, data, settings, varied, may_share, look)
         loop = loop_of(prepared, config, data, self.replicas)
         is_known = may_share and (is_preset or own is not None)
-        variables, settable = state_variables(loop.model), SettableHyperparameters(prepared, is_known, own)
+        variables, settable = state_variables(loop.model), SettableHyperparameters(prepared, is_known, turns, own)
         if in_graphs and settable.variables():
             self.traced += 2  # with one to compare
             trace_again(prepared)

@@ -37,6 +37,7 @@ class OwnBuild:
     Attributes:
         graph: what models agree in that share one; None for a model that must not share.
         numbers: of its layers, in their order.
+        constant: which of these code of the user's may read, so that they stay constants of a graph.
         rate: of the optimizer that it is compiled with; None where the config says it, or a schedule does.
         schedule: numbers of the schedule that it is compiled with.
         weights, seeds: values of its variables, before the first step.
@@ -48,6 +49,7 @@ class OwnBuild:
 
     graph: str | None
     numbers: tuple[float, ...]
+    constant: tuple[bool, ...]
     rate: float | None
     schedule: dict[str, float]
     weights: list[tf.Tensor]
@@ -56,6 +58,12 @@ class OwnBuild:
     own_parts: bool
     words: frozenset[str]
     arguments: tuple[Any, ...]
+
+    def numbers_of(self, constant: bool) -> list[float]:
+        """Those that are constants of a graph, or those that can be set."""
+        return [
+            number for number, is_constant in zip(self.numbers, self.constant, strict=True) if is_constant == constant
+        ]
 
 
 Look = tuple[OwnBuild, list[Any]]  # and what each model must have for itself
@@ -82,8 +90,9 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
         for number in numbers:
             number.show()  # the function may give it to the next model too
     arguments = tuple(value for *_, value in facts.arguments)
-    beginnings = (weights, seeds, common_seeds)
-    build = OwnBuild(graph, found, rate, schedule, *beginnings, facts.own_parts, facts.words.all(), arguments)
+    beginnings, words = (weights, seeds, common_seeds), facts.words.all()
+    constant = tuple(number.is_read(words) for number in numbers)
+    build = OwnBuild(graph, found, constant, rate, schedule, *beginnings, facts.own_parts, words, arguments)
     return build, single_parts(model)
 
 

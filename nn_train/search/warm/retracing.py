@@ -17,7 +17,8 @@ import tensorflow as tf
 from nn_train.datasets import SplitData
 from nn_train.engine.preparation import PreparedModel, first_rows
 from nn_train.engine.steps import call
-from nn_train.search.warm.functions import forget_traces
+from nn_train.runs.checkpoints import state_variables
+from nn_train.search.warm.facts import Facts
 from nn_train.search.warm.own_builds import OwnBuild, facts_of
 from nn_train.search.warm.own_code import TRACED
 
@@ -30,13 +31,29 @@ def is_in_graphs(prepared: PreparedModel, own: OwnBuild | None) -> bool:
 
 
 def computes_the_same_again(prepared: PreparedModel, data: SplitData) -> bool:
-    """Whether a second trace of a model gives the graph of the first. If not, the model is no more what it was."""
+    """Whether a second trace of a model gives the graph of the first, and leaves the model as it was.
+
+    If not, the model is no more what it was.
+    """
     try:
-        first = described(graph_of(prepared, data))
+        first = seen(prepared, data)
         trace_again(prepared)
-        return described(graph_of(prepared, data)) == first
+        return seen(prepared, data) == first
     except Exception:  # of the user's code, which need not go through it twice
         return False
+
+
+def seen(prepared: PreparedModel, data: SplitData) -> list[Any]:
+    """The graph, what it holds, what the model is, and which functions in it were traced."""
+    graph = graph_of(prepared, data)
+    held = [id(one) if one.dtype == tf.resource else one.numpy().tobytes() for one, _ in graph.captures]
+    facts = Facts(state_variables(prepared.model))
+    return [
+        described(graph),
+        held,
+        facts.digest(prepared.model),
+        [len(one._function_cache) > 0 for one in traced_in(facts)],
+    ]
 
 
 def graph_of(prepared: PreparedModel, data: SplitData) -> tf.Graph:
@@ -58,9 +75,16 @@ def training_call(model: keras.Model, data: SplitData) -> Any:
 
 def trace_again(prepared: PreparedModel) -> None:
     """From now on the graphs of a model are those of what it is now."""
-    forget_traces(facts_of(prepared.model).traced)
+    for one in traced_in(facts_of(prepared.model)):
+        one._function_cache.clear()
     if prepared.whole is not None:
         prepared.whole.trace()
+
+
+def traced_in(facts: Facts) -> list[Any]:
+    """Each ``tf.function`` of a model; where it is a method, that of each of its objects."""
+    methods = [item for function in facts.traced for item in function._descriptor_cache.items()]
+    return [*facts.traced, *(function for owner, function in methods if id(owner) in facts.seen)]
 
 
 def described(graph: tf.Graph) -> str:

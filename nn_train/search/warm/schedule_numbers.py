@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 from keras.optimizers import schedules
 
+from nn_train.search.warm.known_parts import is_keras
+
 FACTOR = "initial_learning_rate"
 WITH_FACTOR = ("CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "PolynomialDecay")
 OF_WARMUP = ("warmup_target", "warmup_steps", "decay_steps")  # of a CosineDecay, which has a branch for it
@@ -30,8 +32,10 @@ def numbers_of_schedule(optimizer: keras.optimizers.Optimizer) -> dict[str, floa
         return {}
     if getattr(rate, "warmup_target", None) is not None:
         return {name: getattr(rate, name) for name in OF_WARMUP if isinstance(getattr(rate, name), int | float)}
-    if optimizer.weight_decay or type(rate.initial_learning_rate) is not float:
-        return {}  # the decay is a factor too; and Keras computes in the dtype of the rate
+    if optimizer.weight_decay or not is_keras(type(optimizer).__module__):
+        return {}  # the decay is a factor too, and the user's optimizer may have one
+    if type(rate.initial_learning_rate) is not float:
+        return {}  # Keras computes in its dtype
     return {FACTOR: rate.initial_learning_rate}
 
 

@@ -21,9 +21,10 @@ from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numb
 from nn_train.search.warm.own_builds import OwnBuild
 from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
-# By these names code of the user's could read a number of a layer or a schedule, for which graphs have a variable.
-READS_LAYERS = REACHES_ATTRIBUTES | {"rate", "l1", "l2"}
+# By these names code of the user's could read a number of a schedule, for which graphs have a variable, or compute with
+# the rate, which TensorFlow would multiply with another factor in advance.
 READS_SCHEDULES = REACHES_ATTRIBUTES | {schedule_numbers.FACTOR, *schedule_numbers.OF_WARMUP}
+READS_SCHEDULES |= {"learning_rate", "_learning_rate", "_get_current_learning_rate"}
 
 
 def all_settings(config: Config) -> tuple[Any, ...]:
@@ -54,13 +55,8 @@ def decays(settings: OptimizerConfig) -> bool:
     return bool(settings.args.get("weight_decay", by_itself.default if by_itself is not None else None))
 
 
-def layers_are_unread(own: OwnBuild) -> bool:
-    """Whether no code of the user's reads the numbers of layers, so that they can be set."""
-    return not own.words & READS_LAYERS and not {"Dropout", "call"} <= own.words
-
-
 def schedule_is_unread(own: OwnBuild) -> bool:
-    """The same of the numbers of the schedule."""
+    """Whether no code of the user's reads the numbers of the schedule, so that they can be set."""
     return not own.words & (READS_SCHEDULES | schedule_numbers.attributes_of(own.schedule))
 
 
@@ -75,19 +71,23 @@ class SettableHyperparameters:
     Args:
         prepared: as ``prepare_model`` gives it.
         is_known: whether all is known that a graph of the model depends on.
+        turns: whether more than a learning rate without schedule can be set.
         own: what a function of the user's has built.
     """
 
-    def __init__(self, prepared: PreparedModel, is_known: bool, own: OwnBuild | None = None) -> None:
+    def __init__(
+        self, prepared: PreparedModel, is_known: bool, turns: bool = True, own: OwnBuild | None = None
+    ) -> None:
         model = prepared.model
         self.is_known = is_known
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
-        self.numbers = numbers_of(model) if is_known and (own is None or layers_are_unread(own)) else []
+        numbers = numbers_of(model) if is_known and turns else []
+        self.numbers = [one for at, one in enumerate(numbers) if own is None or not own.constant[at]]
         for number in self.numbers:
             number.make_settable()
-        if is_known and (own is None or schedule_is_unread(own)):
+        if is_known and turns and (own is None or schedule_is_unread(own)):
             self.schedule = schedule_numbers.numbers_to_variables(self.optimizer)
 
     def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
@@ -102,7 +102,7 @@ class SettableHyperparameters:
             for name, variable in self.schedule.items():
                 variable.assign(float(own.schedule[name]))
         if own is not None:
-            set_numbers(self.numbers, own.numbers if self.numbers else ())
+            set_numbers(self.numbers, own.numbers_of(constant=False) if self.numbers else ())
             return
         dropped, l2 = dropout_rate(config.model), config.model.l2
         set_numbers(self.numbers, [dropped if isinstance(one, DropoutRate) else l2 for one in self.numbers])
