@@ -6,6 +6,7 @@ that takes time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,17 +23,17 @@ def main(arguments: list[str]) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(os.environ[ADDRESS])
-        except (KeyError, OSError):
+            socket.send_fds(connection, [b" "], [0, 1, 2])
+            asked = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}
+            connection.sendall(json.dumps(asked).encode())
+            connection.shutdown(socket.SHUT_WR)
+            worker = int(connection.recv(64))
+        except (KeyError, OSError, ValueError):  # no server, or one that ended meanwhile
             return
-        socket.send_fds(connection, [b" "], [0, 1, 2])
-        asked = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}
-        connection.sendall(json.dumps(asked).encode())
-        connection.shutdown(socket.SHUT_WR)
-        worker = int(connection.recv(64) or b"0")
-        if worker:
-            signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
-            connection.recv(1)  # nothing, when it ends
-            sys.exit()
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
+        with contextlib.suppress(OSError):
+            connection.recv(1)  # nothing, when the worker ends
+        sys.exit()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The parent of the workers of a local Ray: it imports once what they need, and each of them is a fork of it.
 
-A worker so begins in a tenth of a second instead of the two in which a core is busy with importing TensorFlow, and they
-share the memory of what was imported. Ray starts ``fork_client.py`` in the place of a worker, which hands everything
+A worker so begins in half a second, in which it imports Ray, instead of two more for TensorFlow, and they share the
+memory of what was imported. Ray starts ``fork_client.py`` in the place of a worker, which hands everything
 that makes a process to the server, and lasts as long as the worker.
 
 Nothing that is imported here may start a thread of Python, or one of TensorFlow's: those would not be in the fork.
@@ -32,9 +32,11 @@ def make_fork_server() -> ForkServer | None:
     """One that imports TensorFlow. None where forks of a process are not safe after that, or it cannot be reached."""
     if sys.platform != "linux":
         return None
+    folder = tempfile.mkdtemp(prefix="nn_train-workers-")  # which nobody else may enter
     try:
-        return ForkServer(TENSORFLOW)
+        return ForkServer(folder, TENSORFLOW)
     except OSError:  # the path of a temporary folder can be too long for a socket
+        shutil.rmtree(folder)
         return None
 
 
@@ -42,20 +44,20 @@ class ForkServer:
     """The server, as the driver has it. It ends when the driver closes it, or ends itself.
 
     Args:
+        folder: of its socket; it is removed in the end.
         module: to import. Not Ray: a worker's Ray must be made in its own environment.
 
     Attributes:
         address: path of its socket.
     """
 
-    def __init__(self, module: str) -> None:
-        self.folder = tempfile.mkdtemp(prefix="nn_train-workers-")  # which nobody else may enter
-        self.address = str(Path(self.folder, "socket"))
+    def __init__(self, folder: str, module: str) -> None:
+        self.address = str(Path(folder, "socket"))
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)  # from now on who connects waits for the server
             listener.listen(1024)
             number = listener.fileno()
-            command = [sys.executable, __file__, str(number), self.folder, module]
+            command = [sys.executable, __file__, str(number), folder, module]
             silent = subprocess.DEVNULL
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, pass_fds=[number]
@@ -74,9 +76,9 @@ def serve(listener: socket.socket, folder: str, module: str) -> None:
     ``folder``: of the socket; removed at the end.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray's processes: Ctrl-C is the driver's
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     with contextlib.suppress(Exception):  # whoever imports it again, for its work, tells what is wrong
         importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     gc.freeze()  # collections would copy the memory that is shared
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # jemalloc's, of Arrow
     while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):

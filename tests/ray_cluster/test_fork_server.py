@@ -31,8 +31,9 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def server() -> Iterator[ForkServer]:
-    one = ForkServer("colorsys")
+def server(tmp_path: Path) -> Iterator[ForkServer]:
+    (tmp_path / "server").mkdir()
+    one = ForkServer(str(tmp_path / "server"), "colorsys")
     yield one
     one.close()
 
@@ -98,24 +99,29 @@ def test_an_environment_of_its_own_is_made_by_ray(server: ForkServer, worker: Pa
 
 
 def test_the_server_ends_with_its_driver_and_leaves_nothing(tmp_path: Path) -> None:
-    code = "import os; from nn_train.ray_cluster.fork_server import ForkServer; print(ForkServer('json').address)"
-    code += "; input(); os._exit(1)"
-    driver = subprocess.Popen([sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    code = "import os, sys; from nn_train.ray_cluster.fork_server import ForkServer; ForkServer(sys.argv[1], 'json')"
+    code += "; print(); input(); os._exit(1)"
+    folder = tmp_path / "server"
+    folder.mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-uc", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert driver.stdout is not None
-    address = driver.stdout.readline().strip()
+    driver.stdout.readline()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
-        connection.connect(address)
+        connection.connect(str(folder / "socket"))
         driver.communicate("\n")
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""  # it has ended
-    assert not Path(address).parent.exists()
+    assert not folder.exists()
 
 
 def test_where_no_server_can_be_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_server.tempfile, "tempdir", str(tmp_path / ("long" * 30)))
     Path(fork_server.tempfile.tempdir).mkdir()
     assert make_fork_server() is None
+    assert list(Path(fork_server.tempfile.tempdir).iterdir()) == []
     monkeypatch.setattr(sys, "platform", "darwin")
     assert make_fork_server() is None
 
@@ -143,4 +149,4 @@ def test_workers_of_a_local_ray_share_one_import() -> None:
         assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) <= 2
         assert fork_client.ADDRESS not in os.environ
     assert server.process.returncode == 0
-    assert not Path(server.folder).exists()
+    assert not Path(server.address).parent.exists()
