@@ -221,6 +221,31 @@ def attending(config, input_shape, num_classes):
     return keras.Model(start, keras.layers.Dense(num_classes)(keras.layers.Flatten()(hidden)))
 
 
+def recurrent_rates(config, input_shape, num_classes):
+    rate = config.model.dropout
+    start = keras.Input(input_shape)
+    hidden = keras.layers.SpatialDropout1D(rate)(keras.layers.Reshape((3, 2))(start))
+    hidden = keras.layers.Attention(dropout=rate)([hidden, hidden])
+    hidden = keras.layers.Dropout(rate, noise_shape=(None, 1, 2))(hidden)
+    hidden = keras.layers.LSTM(4, dropout=rate, recurrent_dropout=rate, return_sequences=True)(hidden)
+    hidden = keras.layers.Bidirectional(keras.layers.GRU(4, dropout=rate))(hidden)
+    return keras.Model(start, keras.layers.Dense(num_classes)(hidden))
+
+
+def both_factors(config, input_shape, num_classes):
+    """Of a regulariser that two layers have."""
+    both = keras.regularizers.L1L2(config.model.l2 / 3, config.model.l2)
+    layers = [
+        keras.layers.Dense(8, kernel_regularizer=both, activity_regularizer=keras.regularizers.L1(config.model.l2))
+    ]
+    return of_layers(input_shape, num_classes, *layers, keras.layers.Dense(8, bias_regularizer=both))
+
+
+def recurrent_step(config, input_shape, num_classes):
+    model = recurrent_rates(config, input_shape, num_classes)
+    return OwnStep(model.input, model.output)
+
+
 SCHEDULES = {
     "CosineDecay": lambda rate: keras.optimizers.schedules.CosineDecay(rate, 11, alpha=0.23),
     "CosineDecayRestarts": lambda rate: keras.optimizers.schedules.CosineDecayRestarts(rate, 5, m_mul=0.7, alpha=0.1),

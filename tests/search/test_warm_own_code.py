@@ -53,6 +53,8 @@ TRIALS = [
     ("of_keras", DROPOUT, False),
     ("attending", {**DROPOUT, **RATE}, True),
     ("attending", {"model": {"dropout": 0.0}}, False),
+    *((name, {**DROPOUT, **RATE, "seed": 11}, True) for name in ("recurrent_rates", "recurrent_step")),
+    ("both_factors", {"model": {"l2": 0.02}}, True),
     ("one_schedule", NUMBERS, False),
     ("of_keras", {"model": {"l2": 0.02}}, True),
     *((f"normalised {what}", NUMBERS, True) for what in ("learned", "given")),
@@ -83,6 +85,9 @@ TRIALS = [
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
 SLOWER = {
     "attending",
+    "recurrent_rates",
+    "recurrent_step",
+    "both_factors",
     "one_schedule",
     "decaying",
     "own_step_of",
@@ -100,8 +105,9 @@ NUMBERLESS = {"noisy", "recurrent", "never_reset", "remembering"}  # functions t
 NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "counting_resets", "penalised"}
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
-WITH_PENALTY |= {"own_step", "used_once", "own_step_of", "scaling_with", "averaged", "averaged_schedule"}
-NUMBERLESS |= {"reads_schedule", "looks_up_values", "decaying", "halving"}
+WITH_PENALTY |= {"both_factors", "own_step", "own_step_of", "used_once", "averaged", "averaged_schedule"}
+WITH_PENALTY.add("scaling_with")
+NUMBERLESS |= {"both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ from nn_train.search.warm.known_parts import (
     of_this_replica,
     require_library,
 )
-from nn_train.search.warm.layer_numbers import DropoutRate
+from nn_train.search.warm.layer_numbers import SettableFactor, SettableRate
 from nn_train.search.warm.own_code import REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
 from nn_train.search.warm.own_words import OwnWords
 
@@ -190,8 +190,6 @@ class Facts:
         return [type(one).__name__, [self.of(item) for item in one]]
 
     def of_method(self, one: types.MethodType) -> Any:
-        if isinstance(one.__self__, DropoutRate):
-            return ["number"]  # in the place of what was called before, which all models of this kind have
         if isinstance(one.__self__, keras.layers.Dropout) and one.__name__ == "call":
             raise UnknownPartError("Dropout.call, which would not be replaced by the one with a rate that can be set")
         return ["method", self.of(one.__func__), self.of(one.__self__)]
@@ -257,6 +255,7 @@ class Facts:
 SHARED_GENERATOR = random.seed.__self__  # type: ignore[attr-defined]  # at which ``own_state.py`` looks
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
+    ((SettableRate, SettableFactor), lambda *_: ["number"]),
     (enum.Enum, lambda facts, one: common_parts.of_member(facts.of, one)),
     (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
     (re.Pattern, lambda _, one: ["pattern", repr(one.pattern), one.flags]),

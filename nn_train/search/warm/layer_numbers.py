@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
+from keras.src import backend
 
 from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
@@ -46,50 +47,78 @@ class LayerNumber(Protocol):
         """Give it another value; after ``make_settable``."""
 
 
-class DropoutRate:
-    """The rate of a ``keras.layers.Dropout``."""
+class SettableRate(float):
+    """A rate whose value is what a layer was last given, and which graphs read from variables, as ``dropout`` does."""
 
-    def __init__(self, layer: keras.layers.Dropout) -> None:
-        self.owner, self.given, self.value = layer, layer.rate, float(layer.rate)
+    variable: tf.Variable
+    scale: tf.Variable
+
+
+class DropoutRate:
+    """A rate of a layer of Keras' that hands it to the backend's ``dropout``."""
+
+    def __init__(self, layer: keras.layers.Layer, name: str) -> None:
+        self.owner, self.name, self.given = layer, name, getattr(layer, name)
+        self.value = float(self.given)
+        # In float64, so that each is rounded once, to the numbers the model computes in.
         self.rate: tf.Variable
         self.scale: tf.Variable
 
     def is_read(self, words: Collection[str]) -> bool:
-        return reaches(words, {"rate"}) or {"Dropout", "call"} <= set(words)
+        return reaches(words, {self.name}) or {"Dropout", "call"} <= set(words)
 
     def hide(self) -> None:
-        self.owner.rate = ANY
+        setattr(self.owner, self.name, ANY)
 
     def show(self) -> None:
-        self.owner.rate = self.given
+        setattr(self.owner, self.name, self.given)
 
     def make_settable(self) -> None:
-        # In float64, so that each is rounded once, to the numbers the model computes in.
+        backend.random.dropout = dropout
         self.rate, self.scale = (tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(2))
-        self.owner.call = self.call
+        self.set(self.value)
 
     def variables(self) -> list[tf.Variable]:
         return [self.rate, self.scale]
 
     def set(self, value: float) -> None:
-        self.owner.rate = value  # for whoever looks at the layer
+        given = SettableRate(value)
+        given.variable, given.scale = self.rate, self.scale
+        setattr(self.owner, self.name, given)
         self.rate.assign(value)
         self.scale.assign(1 / (1 - value))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """``Dropout.call`` with a rate that is read in every step; else the same as Keras' and TensorFlow's."""
-        if not training:
-            return inputs
-        noise = keras.random.uniform(tf.shape(inputs), dtype=inputs.dtype, seed=self.owner.seed_generator)
-        kept = noise >= tf.cast(self.rate, inputs.dtype)
-        return tf.where(kept, inputs * tf.cast(self.scale, inputs.dtype), tf.zeros((), inputs.dtype))
+
+KERAS_DROPOUT, KERAS_UNIFORM = backend.random.dropout, backend.random.uniform
+
+
+def dropout(
+    inputs: tf.Tensor, rate: float, noise_shape: Sequence[int | None] | None = None, seed: object = None
+) -> tf.Tensor:
+    """The backend's, also of a rate that is read in every step; else the same as Keras' and TensorFlow's."""
+    if not isinstance(rate, SettableRate):
+        return KERAS_DROPOUT(inputs, rate, noise_shape, seed)
+    sizes = tf.shape(inputs)
+    if noise_shape is not None:
+        sizes = [sizes[at] if size is None else size for at, size in enumerate(noise_shape)]
+    kept = KERAS_UNIFORM(sizes, dtype=inputs.dtype, seed=seed) >= tf.cast(rate.variable, inputs.dtype)
+    return tf.where(kept, inputs * tf.cast(rate.scale, inputs.dtype), tf.zeros((), inputs.dtype))
+
+
+class SettableFactor(float):
+    """A factor whose value is what a regulariser was last given, and which graphs read from a variable."""
+
+    variable: tf.Variable
+
+    def __tf_tensor__(self, dtype: object = None, name: str | None = None) -> tf.Tensor:
+        return tf.convert_to_tensor(self.variable)
 
 
 class Penalty:
-    """The factor of a ``keras.regularizers.L1`` or ``L2``.
+    """A factor of a regulariser of Keras'.
 
     Attributes:
-        known_as: the attributes of layers that it is.
+        known_as: the attributes of layers that the regulariser is.
     """
 
     def __init__(self, regularizer: Any, name: str) -> None:
@@ -110,31 +139,41 @@ class Penalty:
 
     def make_settable(self) -> None:
         self.factor = tf.Variable(0.0, trainable=False)  # weights are float32 in every precision
-        setattr(self.owner, self.name, self.factor)
+        self.set(self.value)
 
     def variables(self) -> list[tf.Variable]:
         return [self.factor]
 
     def set(self, value: float) -> None:
+        given = SettableFactor(value)
+        given.variable = self.factor
+        setattr(self.owner, self.name, given)
         self.factor.assign(value)
+
+
+OF_CELLS = ("dropout", "recurrent_dropout")
+RATES = dict.fromkeys((keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell), OF_CELLS)
+RATES |= dict.fromkeys((keras.layers.Attention, keras.layers.AdditiveAttention), ("dropout",))
+SPATIAL = (keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)
+RATES |= dict.fromkeys((keras.layers.Dropout, *SPATIAL), ("rate",))
+FACTORS = {keras.regularizers.L1: ("l1",), keras.regularizers.L2: ("l2",), keras.regularizers.L1L2: ("l1", "l2")}
 
 
 def numbers_of(model: keras.Model) -> list[LayerNumber]:
     """Those of a model, in the order of its layers."""
     found: list[LayerNumber] = []
-    penalties: dict[int, Penalty] = {}  # by the regulariser, which several layers may have
+    penalties: dict[tuple[int, str], Penalty] = {}  # by the regulariser, which several layers may have
     for layer in model._flatten_layers():
-        is_usual = type(layer) is keras.layers.Dropout and layer.noise_shape is None and "call" not in vars(layer)
-        if is_usual and layer.rate > 0:
-            found.append(DropoutRate(layer))
+        for rate in RATES.get(type(layer), ()):
+            if "call" not in vars(layer) and getattr(layer, rate) > 0:
+                found.append(DropoutRate(layer, rate))
         for attribute, held in vars(layer).items():
-            name = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}.get(type(held))
-            if name is None or getattr(held, name) <= 0:
-                continue
-            if id(held) not in penalties:
-                penalties[id(held)] = Penalty(held, name)
-                found.append(penalties[id(held)])
-            penalties[id(held)].known_as.add(attribute)
+            for name in FACTORS.get(type(held), ()):
+                if (id(held), name) not in penalties and getattr(held, name) > 0:
+                    penalties[id(held), name] = Penalty(held, name)
+                    found.append(penalties[id(held), name])
+                if (id(held), name) in penalties:
+                    penalties[id(held), name].known_as.add(attribute)
     return found
 
 
