@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 
+WITHIN = 40.0  # seconds; Ray gives a worker 60 to begin, and from a slow disk TensorFlow may take longer
 ADDRESS = "NN_TRAIN_FORK_SERVER"  # the environment variable that has the path of its socket
 RUNTIME_ENV = "--serialized-runtime-env-context"
 
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> None:
     """``arguments``: options of Python, the worker's file and its own."""
     command = arguments[next(at for at, one in enumerate(arguments) if not one.startswith("-")) :]
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(WITHIN)
         try:
             connection.connect(os.environ[ADDRESS])
             socket.send_fds(connection, [b" "], [0, 1, 2])
@@ -28,8 +30,9 @@ def main(arguments: list[str]) -> None:
             connection.sendall(json.dumps(asked).encode())
             connection.shutdown(socket.SHUT_WR)
             worker = int(connection.recv(64))
-        except (KeyError, OSError, ValueError):  # no server, or one that ended meanwhile
+        except (KeyError, OSError, ValueError):  # no server, or one that ended meanwhile, or takes too long
             return
+        connection.settimeout(None)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
         with contextlib.suppress(OSError):
             connection.recv(1)  # nothing, when the worker ends

@@ -52,7 +52,7 @@ class ForkServer:
     """
 
     def __init__(self, folder: str, module: str) -> None:
-        self.address = str(Path(folder, "socket"))
+        self.folder, self.address = folder, str(Path(folder, "socket"))
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)  # from now on who connects waits for the server
             listener.listen(1024)
@@ -65,9 +65,9 @@ class ForkServer:
 
     def close(self) -> None:
         """Workers that there are go on."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.terminate()  # which may be importing yet
+        self.process.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def serve(listener: socket.socket, folder: str, module: str) -> None:

@@ -89,6 +89,17 @@ def test_without_a_server_the_worker_is_a_process_of_its_own(worker: Path, tmp_p
     assert client.communicate("")[1] == "by itself\n"
 
 
+def test_a_server_that_takes_too_long_is_not_waited_for(
+    worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_client, "WITHIN", 0.01)
+    monkeypatch.setenv(fork_client.ADDRESS, str(tmp_path / "socket"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        fork_client.main([str(worker)])  # returns, for the caller to be the worker
+
+
 def test_an_environment_of_its_own_is_made_by_ray(server: ForkServer, worker: Path, tmp_path: Path) -> None:
     (worker.parent / "setup_worker.py").write_text(WORKER)
     asked = [str(worker), "--language=PYTHON", "--serialized-runtime-env-context={}"]
@@ -148,5 +159,5 @@ def test_workers_of_a_local_ray_share_one_import() -> None:
         assert threads <= {"python", "python3", "jemalloc_bg_thd"}  # else forks of it were not safe
         assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) <= 2
         assert fork_client.ADDRESS not in os.environ
-    assert server.process.returncode == 0
+    assert server.process.returncode == -signal.SIGTERM
     assert not Path(server.address).parent.exists()
