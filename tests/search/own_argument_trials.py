@@ -241,6 +241,14 @@ def both_factors(config, input_shape, num_classes):
     return of_layers(input_shape, num_classes, *layers, keras.layers.Dense(8, bias_regularizer=both))
 
 
+def dropping_all(config, input_shape, num_classes):
+    """In a branch."""
+    start = keras.Input(input_shape)
+    hidden = keras.layers.Dropout(config.model.dropout)(keras.layers.Dense(8)(start))
+    hidden = keras.layers.Add()([hidden, keras.layers.Dropout(1.0)(hidden)])
+    return keras.Model(start, keras.layers.Dense(num_classes)(hidden))
+
+
 def recurrent_step(config, input_shape, num_classes):
     model = recurrent_rates(config, input_shape, num_classes)
     return OwnStep(model.input, model.output)

@@ -54,6 +54,7 @@ TRIALS = [
     ("attending", {**DROPOUT, **RATE}, True),
     ("attending", {"model": {"dropout": 0.0}}, False),
     *((name, {**DROPOUT, **RATE, "seed": 11}, True) for name in ("recurrent_rates", "recurrent_step")),
+    ("dropping_all", DROPOUT, True),
     ("both_factors", {"model": {"l2": 0.02}}, True),
     ("one_schedule", NUMBERS, False),
     ("of_keras", {"model": {"l2": 0.02}}, True),

@@ -165,7 +165,7 @@ def numbers_of(model: keras.Model) -> list[LayerNumber]:
     penalties: dict[tuple[int, str], Penalty] = {}  # by the regulariser, which several layers may have
     for layer in model._flatten_layers():
         for rate in RATES.get(type(layer), ()):
-            if "call" not in vars(layer) and getattr(layer, rate) > 0:
+            if "call" not in vars(layer) and 0 < getattr(layer, rate) < 1:  # of 1 nothing is left to be scaled
                 found.append(DropoutRate(layer, rate))
         for attribute, held in vars(layer).items():
             for name in FACTORS.get(type(held), ()):
