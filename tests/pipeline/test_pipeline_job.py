@@ -17,19 +17,21 @@ TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores
 FILE = ["--config", "mnist"]
 JOB = [sys.executable, "-m", "jobs.pipeline", *FILE]
 SMALL = ["--search.num_trials", "1", "--data.validation_fraction", "0.9"]  # 6,000 images to train with
-# The processes of Ray that train or predict: workers of a run, trials of a search, those that predict; and those that
-# wait to be one of them.
+# The processes of Ray that train or predict: workers of a run, trials of a search, those that predict; those that wait
+# to be one of them, and what they are forks of.
 MAY_USE_TENSORFLOW = ("ray::RayTrainWorker", "ray::TrialRunner", "ray::ResourceTrainable", "ray::Scorer", "ray::IDLE")
+MAY_USE_TENSORFLOW += ("fork_server",)
 
 
 def users_of_tensorflow(root, known):
     """``known``, and the names of further processes below ``root`` that have loaded it."""
     names = set(known)
     for pid, title in descendants(root).items():
-        name = title.split("(")[0]
-        if name in names:
-            continue  # what it has loaded takes long to read, and is known
         try:
+            is_server = "fork_server.py" in Path(f"/proc/{pid}/cmdline").read_text()
+            name = "fork_server" if is_server else title.split("(")[0]
+            if name in names:
+                continue  # what it has loaded takes long to read, and is known
             if "libtensorflow" in Path(f"/proc/{pid}/maps").read_text():
                 names.add(name)
         except OSError:
