@@ -129,7 +129,7 @@ OWN = [
     ("own_layer", DROPOUT, False),
     ("own_layer_plain", RATE, True),
     ("given_by_turns", DROPOUT, False),
-    ("weights_penalised", DROPOUT, False),
+    ("weights_penalised", DROPOUT, True),
     ("partly_frozen", DROPOUT, False),
     ("excluded", DROPOUT, False),
     ("huber", DROPOUT, False),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import own_argument_trials
 import own_code_trials
+import own_nasty_trials
+import own_number_trials
 import pytest
 from own_argument_trials import SCHEDULES
 from own_code_trials import KEEPING
 from own_nasty_trials import PARTS, begin_anew
+from own_number_trials import BESIDE
 
 pytestmark = pytest.mark.tf
 
@@ -36,7 +39,7 @@ TRIALS = [
     ("gated_alone", {"optimizer": {"name": "AdamW", "learning_rate": 0.02}}, True),
     ("anchored", RATE, False),
     ("counting_resets", RATE, False),
-    *((f"applying {what}", DROPOUT, False) for what in PARTS),
+    *((f"applying {what}", DROPOUT, what == "class_call") for what in PARTS),
     ("named_as_keras_does", DROPOUT, False),
     ("patched_call", DROPOUT, False),
     ("penalised", RATE, True),
@@ -82,6 +85,11 @@ TRIALS = [
     ("own_step_of Helped", DROPOUT, False),
     *((f"decaying {what}", RATE, what in ("neither", "steps")) for what in ("decay", "float64", "neither", "steps")),
     ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, True),
+    ("noisy_layers", {**RATE, **DROPOUT, "seed": 11}, True),
+    ("of_variables", {**RATE, **NUMBERS}, True),
+    *((name, {**RATE, **DROPOUT}, True) for name in ("convolving", "grouped")),
+    *((f"halves {what}", {**RATE, "seed": 11}, True) for what in ("build", "compile")),
+    *((f"beside {what}", NUMBERS, True) for what in BESIDE),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
 SLOWER = {
@@ -99,6 +107,12 @@ SLOWER = {
     "looking_up",
     "scheduled",
     "averaged",
+    "noisy_layers",
+    "of_variables",
+    "convolving",
+    "grouped",
+    "halves",
+    "beside",
 }
 
 
@@ -107,8 +121,8 @@ NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "co
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
 WITH_PENALTY |= {"both_factors", "own_step", "own_step_of", "used_once", "averaged", "averaged_schedule"}
-WITH_PENALTY.add("scaling_with")
-NUMBERLESS |= {"both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
+WITH_PENALTY |= {"scaling_with", "of_variables", "beside"}
+NUMBERLESS |= {"halves", "both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +139,8 @@ def job(function, other):
     from nn_train.config import config_from_dict
 
     name, _, what = function.partition(" ")
-    modules = {"own_code_trials": own_code_trials, "own_argument_trials": own_argument_trials}
-    module = next((known for known, found in modules.items() if hasattr(found, name)), "own_nasty_trials")
+    modules = (own_code_trials, own_argument_trials, own_number_trials, own_nasty_trials)
+    module = next(known.__name__ for known in modules if hasattr(known, name))
     model = {"name": f"{module}:{name}", **({"args": {"what": what}} if what else {})}
     model |= {} if name in NUMBERLESS else {"dropout": 0.2}
     model |= {"l2": 0.01} if name in WITH_PENALTY else {}
@@ -183,6 +197,19 @@ def test_what_keras_changes_in_a_class_of_the_users_needs_no_new_process(replica
     used = [models.get(config, load_data(config.data)) for config in (job("used_once", {}), job("used_once", NUMBERS))]
     assert not models.must_end
     assert used[0] is used[1]
+
+
+def test_a_second_optimizer_keeps_its_rate_when_the_state_of_another_trial_is_taken_over(replicas):
+    from nn_train.datasets import load_data
+    from nn_train.search.warm.models import WarmModels
+
+    config = job("halves compile", RATE)
+    warm = WarmModels(replicas).get(config, load_data(config.data))
+    optimizers = warm.loop.model.optimizer, warm.loop.model.of_head
+    with warm.rate_kept():
+        for one in optimizers:
+            one.learning_rate = 0.7
+    assert [float(one.learning_rate) for one in optimizers] == pytest.approx([0.02, 0.06])
 
 
 @pytest.mark.parametrize("function", ["layered Block", "gated"])

@@ -32,7 +32,8 @@ from tensorflow.python.ops.custom_gradient import Bind
 from tensorflow.python.ops.lookup_ops import StaticHashTable
 
 from nn_train.search.warm import common_parts
-from nn_train.search.warm.kept_numbers import WITH_DROPOUT, KeptNumber, may_be_unread
+from nn_train.search.warm.graph_numbers import GraphNumber
+from nn_train.search.warm.kept_numbers import MADE_WITH, KeptNumber, may_be_unread
 from nn_train.search.warm.known_parts import (
     BUILTINS,
     BY_REPR,
@@ -49,7 +50,6 @@ from nn_train.search.warm.known_parts import (
     of_this_replica,
     require_library,
 )
-from nn_train.search.warm.layer_numbers import SettableFactor, SettableRate
 from nn_train.search.warm.own_code import REACHES_ANYTHING, REACHES_ATTRIBUTES, is_library, is_users, read
 from nn_train.search.warm.own_words import OwnWords
 
@@ -133,7 +133,7 @@ class Facts:
         if is_users(kind.__module__):
             self.words.add_values(held.values())
             self.words.makes_in_steps |= isinstance(one, keras.layers.Layer) and not one.built
-        elif kind not in WITH_DROPOUT:
+        elif kind not in MADE_WITH:
             return [self.of(kind), [[name, self.of(value)] for name, value in sorted(held.items())]]
         return [self.of(kind), [[name, self.of_attribute(one, name, value)] for name, value in sorted(held.items())]]
 
@@ -190,8 +190,6 @@ class Facts:
         return [type(one).__name__, [self.of(item) for item in one]]
 
     def of_method(self, one: types.MethodType) -> Any:
-        if isinstance(one.__self__, keras.layers.Dropout) and one.__name__ == "call":
-            raise UnknownPartError("Dropout.call, which would not be replaced by the one with a rate that can be set")
         return ["method", self.of(one.__func__), self.of(one.__self__)]
 
     def of_builtin(self, one: types.BuiltinFunctionType) -> Any:
@@ -255,7 +253,7 @@ class Facts:
 SHARED_GENERATOR = random.seed.__self__  # type: ignore[attr-defined]  # at which ``own_state.py`` looks
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
-    ((SettableRate, SettableFactor), lambda *_: ["number"]),
+    (GraphNumber, lambda *_: ["number"]),
     (enum.Enum, lambda facts, one: common_parts.of_member(facts.of, one)),
     (BY_REPR, lambda _, one: [type(one).__name__, repr(one)]),
     (re.Pattern, lambda _, one: ["pattern", repr(one.pattern), one.flags]),

@@ -25,8 +25,12 @@ NAMES = re.compile(
 )
 
 
-# Layers of Keras' with a Dropout within, that ask of its rate only whether it is above 0.
-WITH_DROPOUT = {keras.layers.MultiHeadAttention: "_dropout"}
+# Layers of Keras' with a Dropout or a regulariser within, that ask of its number only whether it is above 0.
+MADE_WITH = {
+    keras.layers.MultiHeadAttention: ("_dropout",),
+    keras.layers.GroupQueryAttention: ("dropout",),
+    keras.layers.ActivityRegularization: ("l1", "l2"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class KeptNumber:
     def is_read(self, words: Collection[str]) -> bool:
         """Whether anything may compute with it. ``words``: those of the user's code, where it runs in steps."""
         kind = type(self.owner)
-        of_bases = (words_of(base) for base in kind.__mro__ if is_library(base.__module__) and kind not in WITH_DROPOUT)
+        of_bases = (words_of(base) for base in kind.__mro__ if is_library(base.__module__) and kind not in MADE_WITH)
         return (
             self.name in words
             or not REACHES_ATTRIBUTES.isdisjoint(words)
@@ -60,7 +64,7 @@ def may_be_unread(kind: type, name: str, value: object) -> bool:
     if type(value) is not float:
         return False
     if is_keras(kind.__module__):
-        return value > 0 and WITH_DROPOUT.get(kind) == name
+        return value > 0 and name in MADE_WITH.get(kind, ())
     return is_of_keras(kind) and NAMES.fullmatch(name) is not None
 
 

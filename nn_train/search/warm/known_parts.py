@@ -17,7 +17,8 @@ from nn_train.search.warm.own_code import is_library
 SKIPPED = {"_tracker", "_inbound_nodes", "_outbound_nodes", "_parent_path", "_lock", "_nodes", "_operations_by_depth"}
 SKIPPED |= {"_tracked", "_call_signature", "_auto_config", "_initializer", "_distribution_strategy", "_initial_seed"}
 SKIPPED |= {"stop_training", "stop_evaluating"}  # of the trial before
-SKIPPED |= {"_losses", "_loss_ids", "_exclude_from_weight_decay_cache"}  # of the step before; of the weights' names
+SKIPPED |= {"_losses", "_loss_ids"}  # of the step before
+SKIPPED |= {"_exclude_from_weight_decay_cache", "_trainable_variables_indices"}  # of the weights' names
 SKIPPED |= {"_dropout_mask", "_recurrent_dropout_mask"}  # of the step before
 # What every class has, and what an abstract one remembers of its instances.
 OF_CLASSES = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"}

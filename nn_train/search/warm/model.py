@@ -60,12 +60,11 @@ class WarmModel:
     @contextlib.contextmanager
     def rate_kept(self) -> Iterator[None]:
         """The learning rate is the same afterwards, also if within another trial's state was taken over."""
-        optimizer = self.settable.optimizer
-        rate = getattr(optimizer, "_learning_rate", None)
-        kept = np.asarray(rate.value).copy() if isinstance(rate, keras.Variable) else None
+        rates = [getattr(one, "_learning_rate", None) for one in (self.settable.optimizer, *self.settable.further)]
+        kept = [(rate, np.asarray(rate.value).copy()) for rate in rates if isinstance(rate, keras.Variable)]
         yield
-        if kept is not None:
-            optimizer.learning_rate = kept
+        for rate, value in kept:
+            rate.assign(value)
 
     def turn(self, config: Config) -> None:
         """Set every number of ``config`` that was not traced."""

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.datasets import SplitData
+from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.preparation import build_new
 from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
@@ -40,6 +41,7 @@ class OwnBuild:
         constant: which of these code of the user's may read, so that they stay constants of a graph.
         rate: of the optimizer that it is compiled with; None where the config says it, or a schedule does.
         schedule: numbers of the schedule that it is compiled with.
+        further_rates: of ``further_optimizers``.
         weights, seeds: values of its variables, before the first step.
         common_seeds: where all workers draw the same.
         own_parts: whether it has parts of the user's code, which may keep something from step to step.
@@ -52,6 +54,7 @@ class OwnBuild:
     constant: tuple[bool, ...]
     rate: float | None
     schedule: dict[str, float]
+    further_rates: tuple[float, ...]
     weights: list[tf.Tensor]
     seeds: list[tf.Tensor]
     common_seeds: list[tf.Tensor]
@@ -82,7 +85,8 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
     seeds = values_of(seed_states(model))
     numbers = numbers_of(model)
     found = tuple(number.value for number in numbers)
-    facts = Facts([*model.weights, *seed_states(model)])
+    further = [one._learning_rate for one in further_optimizers(model)]
+    facts = Facts([*model.weights, *seed_states(model), *further])
     with hidden_rate(model) as (rate, schedule):
         for number in numbers:
             number.hide()
@@ -92,7 +96,8 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
     arguments = tuple(value for *_, value in facts.arguments)
     beginnings, words = (weights, seeds, common_seeds), facts.words.all()
     constant = tuple(number.is_read(words) for number in numbers)
-    build = OwnBuild(graph, found, constant, rate, schedule, *beginnings, facts.own_parts, words, arguments)
+    rates = tuple(float(one.value) for one in further)
+    build = OwnBuild(graph, found, constant, rate, schedule, rates, *beginnings, facts.own_parts, words, arguments)
     return build, single_parts(model)
 
 
@@ -104,8 +109,14 @@ def single_parts(model: keras.Model) -> list[Any]:
     """What each model must have for itself, if one is not to change with another."""
     optimizer = model.optimizer if model.compiled else None
     rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
-    of_optimizer = [one for one in (optimizer, rate) if one is not None]
+    of_optimizer = [one for one in (optimizer, rate, *further_optimizers(model)) if one is not None]
     return [*model.variables, *of_optimizer, *(one.owner for one in numbers_of(model))]
+
+
+def further_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Those in attributes of a model, for steps of its own, of which every graph reads the learning rate."""
+    others = [one for one in optimizers_of(model) if one is not model.optimizer]
+    return [one for one in others if isinstance(getattr(one, "_learning_rate", None), keras.Variable)]
 
 
 @contextlib.contextmanager
@@ -131,8 +142,8 @@ def hidden_rate(model: keras.Model) -> Iterator[tuple[float | None, dict[str, fl
 
 def description(model: keras.Model, facts: Facts) -> str | None:
     """A digest of all that a model computes; None where it has parts of which that is not known."""
-    if model.compiled and (model.optimizer is None or model.optimizer.built or builds_its_own_way(model.optimizer)):
-        return None  # its state came with it, or begins where nobody knows
+    if model.compiled and (model.optimizer is None or builds_its_own_way(model.optimizer)):
+        return None  # its state begins where nobody knows
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

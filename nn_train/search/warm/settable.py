@@ -17,8 +17,8 @@ from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import keras_class, learning_rate
 from nn_train.engine.preparation import PreparedModel
 from nn_train.search.warm import schedule_numbers
-from nn_train.search.warm.layer_numbers import DropoutRate, numbers_of, set_numbers
-from nn_train.search.warm.own_builds import OwnBuild
+from nn_train.search.warm.layer_numbers import numbers_of, set_numbers
+from nn_train.search.warm.own_builds import OwnBuild, further_optimizers
 from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
 
 # By these names code of the user's could read a number of a schedule, for which graphs have a variable, or compute with
@@ -81,6 +81,7 @@ class SettableHyperparameters:
         model = prepared.model
         self.is_known = is_known
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        self.further = further_optimizers(model)
         self.compiled_by_user = prepared.compiled_by_user
         self.schedule: dict[str, tf.Variable] = {}
         numbers = numbers_of(model) if is_known and turns else []
@@ -102,10 +103,12 @@ class SettableHyperparameters:
             for name, variable in self.schedule.items():
                 variable.assign(float(own.schedule[name]))
         if own is not None:
+            for optimizer, rate in zip(self.further, own.further_rates, strict=True):
+                optimizer.learning_rate = rate
             set_numbers(self.numbers, own.numbers_of(constant=False) if self.numbers else ())
             return
         dropped, l2 = dropout_rate(config.model), config.model.l2
-        set_numbers(self.numbers, [dropped if isinstance(one, DropoutRate) else l2 for one in self.numbers])
+        set_numbers(self.numbers, [l2 if one.is_penalty else dropped for one in self.numbers])
 
     def variables(self) -> list[tf.Variable]:
         """Those that were made for numbers."""
