@@ -7,8 +7,9 @@ class of Keras (``keras_arguments.py``).
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from nn_train.config.options import FrozenDict, is_entry_point
@@ -28,6 +29,16 @@ def is_own_argument(path: str) -> bool:
     """Whether ``path`` is that of one argument: ``model.args.depth``."""
     owner, _, name = path.rpartition(".")
     return owner in ARGUMENTS and name.isidentifier()
+
+
+def with_defaults(function: Callable[..., Any], given: Mapping[str, Any], offered: Collection[str]) -> dict[str, Any]:
+    """``given``, and of what the function takes besides the plain values that it has by itself."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is compiled
+        return dict(given)
+    own = {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in offered}
+    return {**{name: value for name, value in own.items() if is_plain(value)}, **given}
 
 
 def from_text(text: str) -> Any:

@@ -16,6 +16,8 @@ from nn_train.prediction.mistaken_images import Images
 from nn_train.prediction.scorer import score
 from nn_train.prediction.workers import SCORER, answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs
+from nn_train.report.inputs.grouping import repeats
+from nn_train.report.inputs.run_folders import read_run
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import MODEL, RESULT
 from nn_train.storage.lease import hold
@@ -80,6 +82,11 @@ def predict_all(
     refuse_temporary("--output", str(output))
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
+    again = repeats([read_run(folder) for folder in folders])
+    for at, first in again.items():
+        say(f"{folders[at].location} is left out: the same training as {folders[first].location}, with the same seed")
+    folders = [folder for at, folder in enumerate(folders) if at not in again]
+    models = [model for at, model in enumerate(models) if at not in again]
     records = collect_runs(folders, output, [*among, *searches], tested_on=source)
     from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
@@ -99,7 +106,7 @@ def predict_all(
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
             calls = [
-                worker.run.remote(score, content, record.config, record.result, rank, len(workers))
+                worker.run(score, content, record.config, record.result, rank, len(workers))
                 for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))

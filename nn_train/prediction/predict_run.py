@@ -107,7 +107,7 @@ def predict_examples(
         workers = start_workers(workers_of, size_for_room(workers_of), parcel)
         say(f"predicting {source} with {folder.location}")
         given = ray.put(model), files.config, files.result, source
-        calls = [worker.run.remote(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
+        calls = [worker.run(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
         return joined(answers(calls, folder.location), about)
 
 

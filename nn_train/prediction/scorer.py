@@ -180,7 +180,25 @@ def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:
         content: of ``model.keras``.
         name: what ``model.name`` says.
         result: of the run.
+
+    Raises:
+        RequestError: it cannot be opened, or computes something else than when it was trained.
     """
+    model, expected = opened(content, name, result), (result.get("code") or {}).get("outputs")
+    if expected:
+        from nn_train.engine.sample_outputs import are_alike, sample_outputs
+
+        if not are_alike(expected, sample_outputs(model)):
+            modules = ", ".join(result["code"].get("modules") or [])
+            raise RequestError(
+                f"model.name: {modules} changed since the run was trained, and with it what model.keras computes. Put "
+                "back what it was (result.json says of which code it is), or train again under another --name"
+            )
+    return model
+
+
+def opened(content: bytes, name: str, result: dict[str, Any]) -> Any:
+    """The model, with the user's code of now where it has such."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:

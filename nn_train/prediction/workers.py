@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config.schema import ScalingConfig
@@ -15,7 +16,20 @@ SCORER = "nn_train.prediction.scorer"
 HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 
 
-def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Any]:
+@dataclass(frozen=True)
+class Worker:
+    """An actor, and a reference to the user's code, which goes with every call: Ray starts a lost actor again, and
+    would not find a large argument of the first start any more."""
+
+    actor: Any
+    parcel: Any
+
+    def run(self, function: Callable[..., Any], *given: Any) -> Any:
+        """A reference to what a function gives there."""
+        return self.actor.run.remote(self.parcel, function, *given)
+
+
+def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Worker]:
     """Actors that predict, with the user's code of ``parcel_for``.
 
     Ray starts a lost one again and repeats its call, which gives the same numbers.
@@ -23,17 +37,17 @@ def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Any]
     import ray
 
     class Scorer:
-        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float, parcel: bytes) -> None:
+        def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
             from nn_train.prediction.scorer import prepare_process
 
             self.guard = Guard(hang_timeout)
             prepare_process(threads, use_gpu)
-            self.parcel: bytes | None = parcel
+            self.is_unpacked = False
 
-        def run(self, function: Callable[..., Any], *given: Any) -> Any:
-            if self.parcel is not None:
-                unpack(self.parcel)
-                self.parcel = None
+        def run(self, parcel: bytes, function: Callable[..., Any], *given: Any) -> Any:
+            if not self.is_unpacked:
+                unpack(parcel)
+                self.is_unpacked = True
             return function(*given)
 
     threads = max(1, math.floor(scaling.cpus_per_worker))
@@ -43,7 +57,8 @@ def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Any]
         num_cpus=scaling.cpus_per_worker,
         num_gpus=scaling.gpus_per_worker if scaling.use_gpu else 0,
     )(Scorer)
-    return [placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT, parcel) for _ in range(size)]
+    sent = ray.put(parcel)
+    return [Worker(placed.remote(threads, scaling.use_gpu, HANG_TIMEOUT), sent) for _ in range(size)]
 
 
 def answers(calls: list[Any], name: str) -> list[Any]:

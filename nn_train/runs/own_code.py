@@ -100,16 +100,16 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def note_code(code: Mapping[str, Any], folder: ResultsFolder, begun: int) -> tuple[dict[str, Any], list[str]]:
-    """Note in ``code.json`` with which code a run begins or goes on. By the chief alone.
+    """Note in ``code.json`` with which code a run or a search begins or goes on. By one process alone.
 
     Args:
         code: as ``own_code`` gives it.
-        folder: of the run.
-        begun: epochs that it has begun before.
+        folder: of the run or search.
+        begun: epochs that the run has begun before; trials of the search that have ended.
 
     Returns:
-        What ``result.json`` says: ``code``, and as ``earlier`` what the epochs before were trained with, each with the
-        last of these as ``until``. And what to tell a person: which modules have changed.
+        What ``result.json`` says: ``code``, and as ``earlier`` what those before were trained with, each with the last
+        of these as ``until``. And which modules have changed.
     """
     if not code.get("modules"):
         return dict(code), []
@@ -121,5 +121,11 @@ def note_code(code: Mapping[str, Any], folder: ResultsFolder, begun: int) -> tup
     now = {**code, **({"earlier": earlier} if earlier else {})}
     if now != noted:
         folder.write_json(layout.CODE, now)
-    told = [f"{', '.join(others)} changed after epoch {begun}: the epochs to come are of other code"] if others else []
-    return now, told
+    return now, others
+
+
+def code_of(code: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """With which code the one of this ``number``, counted from 0, was trained. ``code``: as ``note_code`` gives it."""
+    of_before = [one for one in code.get("earlier", []) if number < one["until"]]
+    found = of_before[0] if of_before else code
+    return {name: one for name, one in found.items() if name not in ("earlier", "until")}

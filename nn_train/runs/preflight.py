@@ -78,7 +78,10 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
         pairs = content.items() if isinstance(content, dict) else [("", content)]
         for name, value in pairs:
             old, field = (before[section][name], f"{section}.{name}") if name else (before[section], section)
-            if old != value and field not in IGNORED_FIELDS:
+            if isinstance(old, dict) and isinstance(value, dict):
+                keys = [key for key in {**old, **value} if old.get(key) != value.get(key)]
+                differences += [f"{field}.{key}: {old.get(key)} → {value.get(key)}" for key in keys]
+            elif old != value and field not in IGNORED_FIELDS:
                 differences.append(f"{field}: {old} → {value}")
     return differences
 

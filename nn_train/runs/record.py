@@ -11,6 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
+from nn_train.config.entry_points import function_of
+from nn_train.config.options import is_entry_point
+from nn_train.config.own_arguments import OWNERS, with_defaults
 from nn_train.runs.history import History, best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import RESULT
@@ -67,6 +70,7 @@ def finished_record(
             "divisor": data.divisor,
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
+        "arguments": all_arguments(config),
         "code": dict(code),
         "versions": versions(),
         "command": list(command),
@@ -75,6 +79,16 @@ def finished_record(
         "device": "GPU" if config.scaling.use_gpu else platform.processor() or platform.machine(),
         "started_at": iso_time(started_at),
         "finished_at": iso_time(finished),
+    }
+
+
+def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
+    """``model.args`` and ``data.args`` of functions of the user's, with the defaults of these."""
+    args = {"model.args": (config.model.name, config.model.args), "data.args": (config.data.source, config.data.args)}
+    return {
+        owner: with_defaults(function_of(OWNERS[owner][0], name), given, OWNERS[owner][1])
+        for owner, (name, given) in args.items()
+        if is_entry_point(name)
     }
 
 

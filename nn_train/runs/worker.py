@@ -202,7 +202,9 @@ class Run(Training):
         if self.replicas.is_chief:
             begun = len(self.history) + (self.partial is not None)
             self.code, changes = note_code(self.job.code, self.folder, begun)
-            warnings += changes
+            if changes:
+                told = f"{', '.join(changes)} changed after epoch {begun}"
+                warnings.append(f"{told}: the epochs to come are of other code")
         reading = Reading(self.loop, len(self.history))
         self.report(self.started(warnings))
         if self.replicas.is_chief:
@@ -219,6 +221,8 @@ class Run(Training):
         read = reading.record(len(self.history))
         if self.replicas.is_chief:
             made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
+            if self.code["modules"]:
+                self.code = {**self.code, "outputs": outputs_of_saved(self.model, self.folder)}
             result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, warnings))
@@ -304,3 +308,14 @@ def save_model(model: keras.Model, folder: ResultsFolder) -> None:
         saved = Path(local) / layout.MODEL
         model.save(saved)
         folder.write_file(layout.MODEL, saved)
+
+
+def outputs_of_saved(model: keras.Model, folder: ResultsFolder) -> list[float] | None:
+    """The ``sample_outputs`` of ``model.keras``, whose weights ``model`` has afterwards: after the training."""
+    from nn_train.engine.sample_outputs import sample_outputs
+
+    with tempfile.TemporaryDirectory() as local:
+        saved = Path(local) / layout.MODEL
+        saved.write_bytes(folder.read(layout.MODEL))
+        model.load_weights(saved)
+    return sample_outputs(model)

@@ -11,7 +11,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, Waiting, Warned, unheard
-from nn_train.runs.own_code import changed, own_code, own_modules
+from nn_train.runs.own_code import changed, note_code, own_code, own_modules
 from nn_train.runs.preflight import check_early, config_differences, earlier_config, refuse_other_code
 from nn_train.search.compared import check_metric
 from nn_train.search.journal import Journal, Record
@@ -142,12 +142,11 @@ def run_session(session: Session, seconds_before: float, began: float) -> dict[s
     try:
         with session:
             folder.write(layout.CONFIG, dump_yaml(config, stages=("search",)).encode())
-            if code["modules"]:
-                folder.write_json(layout.CODE, code)
+            code, _ = note_code(code, folder, len(journal.records))
             ended = session.run()
             if not journal.records:
                 raise TrainingError(f"no trial ended: {ended or 'all were lost'}")
-            session.keep_models(choose(config, journal)[1])
+            session.keep_models(choose(config, journal)[1], code)
     except KeyboardInterrupt:
         if journal.records:
             write("interrupted")

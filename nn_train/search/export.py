@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.engine.import_tensorflow import import_tensorflow
@@ -12,39 +14,83 @@ from nn_train.search.trial_worker import BEST
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
+FILES = (layout.CONFIG, layout.METRICS, layout.MODEL, layout.RESULT)
+
 
 def export_models(
-    config: Config, folder: ResultsFolder, records: list[Record], command: tuple[str, ...], parcel: bytes
-) -> None:
+    config: Config,
+    folder: ResultsFolder,
+    records: list[Record],
+    trained_with: list[dict[str, Any]],
+    command: tuple[str, ...],
+    parcel: bytes,
+) -> list[str]:
     """Write ``best/<place>_<trial>/`` for each of ``records``, and nothing else below ``best/``.
 
     Runs in a process of its own, since it needs TensorFlow. A run that is there already is left alone. Trials whose
     weights are gone, because ``search.keep_best`` was smaller when they ended, are left out.
+
+    Args:
+        trained_with: the code of the user's that each trial was trained with, see ``code_of``.
+
+    Returns:
+        The trials that are left out because that is not the code of now, which would make another model.
     """
     import_tensorflow()
     unpack(parcel)
-    records = [record for record in records if trial_folder(folder, record.trial).exists(BEST)]
-    names = [f"{place}_{record.trial}" for place, record in enumerate(records, start=1)]
-    places = [folder.inside(f"{layout.BEST_RUNS}/{name}") for name in names]
-    if folder.folders(layout.BEST_RUNS) == sorted(names) and all(run.exists(layout.RESULT) for run in places):
-        return
+    from nn_train.runs.own_code import changed, own_code
+
+    now, made = own_code(config), made_before(folder)
+    pairs = [
+        pair for pair in zip(records, trained_with, strict=True) if trial_folder(folder, pair[0].trial).exists(BEST)
+    ]
+    others = {record.trial for record, code in pairs if changed(code.get("modules", {}), now["modules"])}
+    left_out = sorted(others - made.keys())
+    names = {record.trial: f"{place}_{record.trial}" for place, (record, _) in enumerate(pairs, start=1)}
+    wanted = {trial: name for trial, name in names.items() if trial not in left_out}
+    if folder.folders(layout.BEST_RUNS) == sorted(made[trial] for trial in made) == sorted(wanted.values()):
+        return left_out
+    kept = {
+        trial: {name: folder.read(f"{layout.BEST_RUNS}/{made[trial]}/{name}") for name in FILES}
+        for trial in others & made.keys()
+    }
     folder.inside(layout.BEST_RUNS).clear()
-    for run, record in zip(places, records, strict=True):
-        export_model(config, folder, run, record, command)
+    for record, code in pairs:
+        if record.trial in wanted:
+            run = folder.inside(f"{layout.BEST_RUNS}/{wanted[record.trial]}")
+            if record.trial in kept:
+                for name, content in kept[record.trial].items():
+                    run.write(name, content)
+            else:
+                export_model(config, folder, run, record, command, code)
+    return left_out
+
+
+def made_before(folder: ResultsFolder) -> dict[str, str]:
+    """The names of the runs that are whole below ``best/``, by trial."""
+    names = folder.folders(layout.BEST_RUNS)
+    return {
+        name.partition("_")[2]: name for name in names if folder.exists(f"{layout.BEST_RUNS}/{name}/{layout.RESULT}")
+    }
 
 
 def export_model(
-    config: Config, folder: ResultsFolder, run: ResultsFolder, record: Record, command: tuple[str, ...]
+    config: Config,
+    folder: ResultsFolder,
+    run: ResultsFolder,
+    record: Record,
+    command: tuple[str, ...],
+    code: dict[str, Any],
 ) -> None:
-    """One run."""
+    """One run, with ``code`` of the user's."""
     import tensorflow as tf
 
     from nn_train.datasets.class_weights import with_class_weights
     from nn_train.datasets.once import load_for_run
     from nn_train.engine.preparation import prepare_model
+    from nn_train.engine.sample_outputs import sample_outputs
     from nn_train.engine.strategy import Replicas
     from nn_train.runs.checkpoints import assign, unpack
-    from nn_train.runs.own_code import own_code
     from nn_train.runs.record import finished_record
     from nn_train.runs.worker import save_model
 
@@ -59,8 +105,8 @@ def export_model(
     run.write(layout.CONFIG, dump_yaml(job).encode())
     run.write_lines(layout.METRICS, record.rows)
     save_model(model, run)
+    if code.get("modules"):
+        code = {**code, "outputs": sample_outputs(model)}
     size = config.scaling.num_workers
-    content = finished_record(
-        job, record.rows, data, model, size, command, record.started, record.finished, own_code(job)
-    )
+    content = finished_record(job, record.rows, data, model, size, command, record.started, record.finished, code)
     run.write_json(layout.RESULT, content)

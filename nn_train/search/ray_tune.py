@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -24,6 +25,7 @@ from nn_train.ray_cluster.parcels import names_in, pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.own_code import code_of
 from nn_train.runs.reading import note_files
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
@@ -235,12 +237,20 @@ class Session:
 
         return plan_lines(config, plan, pace_of(config, records, probe))
 
-    def keep_models(self, records: list[Record]) -> None:
-        """Write the models of these trials as runs under ``best/``, and keep no other weights than the best."""
+    def keep_models(self, records: list[Record], code: Mapping[str, Any]) -> None:
+        """Write the models of these trials as runs under ``best/``, and keep no other weights than the best.
+
+        ``code``: of the user's, as ``note_code`` gives it.
+        """
         if records:
             self.on_event(WritingModels(len(records)))
+            places = {record.trial: at for at, record in enumerate(self.journal.records)}
+            trained_with = [code_of(code, places[record.trial]) for record in records]
             task = ray.remote(num_cpus=0, max_retries=3, max_calls=1)(export_models)
-            own_result(task.remote(self.config, self.folder, records, command_line(), self.parcel))
+            given = (self.config, self.folder, records, trained_with, command_line(), self.parcel)
+            for trial in own_result(task.remote(*given)):
+                weights = trial_folder(self.folder, trial).location
+                self.on_event(Warned(f"{trial} is of code that has changed and cannot be made a run; see {weights}"))
         best = contenders(self.config, self.journal.records)[: self.config.search.keep_best]
         needed = {record.trial for record in (*records, *best)}
         ended = {record.trial for record in self.journal.records}

@@ -210,6 +210,23 @@ def test_layers_of_the_models_module_are_found_without_being_registered(saved):
     assert [type(layer).__name__ for layer in model.layers] == ["Doubles", "Dense"]
 
 
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_a_model_that_computes_something_else_with_the_code_of_now_is_refused(saved, monkeypatch, factor):
+    from nn_train.engine.sample_outputs import sample_outputs
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import load_model
+
+    content, name = saved(own=True), "mine_with_layer:build"
+    outputs = sample_outputs(load_model(content, name, {}))
+    result = {"code": {"modules": {"mine_with_layer": "0"}, "outputs": outputs}}
+    monkeypatch.setattr(sys.modules["mine_with_layer"].Doubles, "call", lambda self, x: factor * x)
+    if factor == 2:
+        load_model(content, name, result)
+        return
+    with pytest.raises(RequestError, match=r"model\.name: mine_with_layer changed since the run was trained"):
+        load_model(content, name, result)
+
+
 def test_a_model_of_keras_own_layers_needs_no_module_and_takes_nothing_from_it(saved, monkeypatch):
     from nn_train.prediction.scorer import load_model
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nn_train.report.inputs.grouping import group_runs, select
+from nn_train.report.inputs.grouping import group_runs, repeats, select
 from nn_train.report.inputs.runs import RunRecord
 
 
@@ -71,3 +71,33 @@ def test_nothing_is_selected_without_validation_or_predictions() -> None:
     unknown, unusable = [record("a", best=None)], [record("a", best={"val_accuracy": 0.9})]
     assert select(group_runs(unknown), {"a"}).run is None
     assert select(group_runs(unusable), set()).run is None
+
+
+def of_code(name: str, code: str, seed: int = 0, source: str = "mine:load", data: str = "", **args: Any) -> RunRecord:
+    result = {
+        "seed": seed,
+        "code": {"modules": {"mine": code}},
+        "data": {"source": source, "sha256": {"x_train": data}},
+        "arguments": {"model.args": {"units": 16, **args}},
+    }
+    config = {"name": name, "seed": seed, "model": {"name": "mine:build", "args": args}}
+    return RunRecord(name=name, stem=name, config=config, result=result)
+
+
+def test_runs_of_other_code_or_other_files_are_another_configuration() -> None:
+    runs = [of_code("a", "1"), of_code("b", "1", seed=1, data="drawn"), of_code("c", "2")]
+    assert [[run.name for run in group.runs] for group in group_runs(runs)] == [["a", "b"], ["c"]]
+    files = [of_code("a", "1", source="a.npz", data="1"), of_code("b", "1", source="a.npz", data="2", seed=1)]
+    assert [len(group.runs) for group in group_runs(files)] == [1, 1]
+
+
+def test_an_argument_that_is_left_out_has_the_default_of_the_function() -> None:
+    labels = [group.label for group in group_runs([of_code("a", "1"), of_code("b", "1", units=32)])]
+    assert labels == ["mine:build, units 16", "mine:build, units 32"]
+    assert len(group_runs([of_code("a", "1"), of_code("b", "1", units=16, seed=1)])) == 1
+
+
+def test_the_same_training_twice_is_known() -> None:
+    runs = [of_code("a", "1"), of_code("b", "1"), of_code("c", "1", seed=1), of_code("d", "2"), of_code("e", "1")]
+    assert repeats(runs) == {1: 0, 4: 0}
+    assert repeats([RunRecord(name=name, stem=name) for name in "ab"]) == {}

@@ -8,7 +8,7 @@ import pytest
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
-from nn_train.runs.own_code import note_code, own_code, own_modules
+from nn_train.runs.own_code import code_of, note_code, own_code, own_modules
 from nn_train.runs.preflight import existing_run
 from nn_train.storage.folder import ResultsFolder
 
@@ -81,7 +81,7 @@ def test_the_commit_is_that_of_the_folder_of_the_code(place):
     assert own_code(config_from_dict({})) == {"modules": {}, "folders": [], "commit": None}
 
 
-def test_a_run_that_goes_on_with_other_code_says_so_and_keeps_what_it_began_with(place):
+def test_what_goes_on_with_other_code_keeps_what_it_began_with(place):
     config, folder = config_from_dict(JOB), ResultsFolder(str(place), "run")
     first = own_code(config)
     assert note_code(first, folder, 0) == (first, [])
@@ -90,10 +90,10 @@ def test_a_run_that_goes_on_with_other_code_says_so_and_keeps_what_it_began_with
     (place / "mine_data.py").write_text("# mended\n" + FILES["mine_data.py"])
     second = own_code(config)
     both = {**second, "earlier": [{**first, "until": 3}]}
-    said = ["mine_data changed after epoch 3: the epochs to come are of other code"]
-    assert note_code(second, folder, 3) == (both, said)
+    assert note_code(second, folder, 3) == (both, ["mine_data"])
     assert note_code(second, folder, 5) == (both, [])
     assert folder.read_json("code.json") == both
+    assert [code_of(both, number) for number in (0, 2, 3)] == [first, first, second]
     assert note_code(first, folder, 0) == (first, [])  # nothing of it was trained
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nn_train.report.inputs.run_folders import RunFiles
 from nn_train.report.inputs.runs import RunRecord
 
 NOT_A_SETTING = ("name", "seed")  # and the section run: where results go does not change them
@@ -38,8 +40,9 @@ class Selection:
     value: float | None
 
 
-def settings_of(record: RunRecord) -> dict[str, Any]:
-    """``section.field`` to value for every setting that can change the result."""
+def settings_of(record: RunFiles) -> dict[str, Any]:
+    """``section.field`` to value for every setting that can change the result, with defaults of the user's functions;
+    ``code`` and ``data.sha256`` are marks of the user's code and of what was read from files."""
     flat: dict[str, Any] = {}
     for section, content in record.config.items():
         if isinstance(content, dict):
@@ -50,7 +53,33 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
                 )
         elif section not in NOT_A_SETTING:
             flat[section] = content
+    if not flat:
+        return flat
+    for owner, values in (record.result.get("arguments") or {}).items():
+        flat = {**{f"{owner}.{name}": value for name, value in values.items()}, **flat}
+    data, modules = record.result.get("data") or {}, (record.result.get("code") or {}).get("modules")
+    if modules:
+        flat["code"] = mark_of(modules)
+    if data.get("sha256") and ":" not in str(data.get("source")):  # a function may draw with the seed
+        flat["data.sha256"] = mark_of(data["sha256"])
     return flat
+
+
+def mark_of(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def repeats(runs: Sequence[RunFiles]) -> dict[int, int]:
+    """Which runs are the same training as an earlier one, of the same settings, code and seed: by position."""
+    first: dict[str, int] = {}
+    found = {}
+    for at, run in enumerate(runs):
+        settings, seed = settings_of(run), run.result.get("seed")
+        if settings and seed is not None:
+            earlier = first.setdefault(json.dumps([settings, seed], sort_keys=True, default=str), at)
+            if earlier != at:
+                found[at] = earlier
+    return found
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:

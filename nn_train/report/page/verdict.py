@@ -79,7 +79,7 @@ def selection_text(summary: ReportSummary, shown: RunSummary) -> str:
         return f"The only run; its {name} was {value}. The test set played no part in training it."
     rivals, seeds = len(summary.groups), len(summary.evaluated(shown.group))
     why = [f"{shown.group} has the best mean {name} of {rivals} configurations"] if rivals > 1 else []
-    why += [f"{shown.name} the best {name} of its {seeds} seeds"] if seeds > 1 else []
+    why += [f"{shown.name}{'' if why else ' has'} the best {name} of its {seeds} seeds"] if seeds > 1 else []
     return f"Selected on validation, never on the test set: {', and '.join(why)} ({value})."
 
 
