@@ -19,6 +19,7 @@ OPERATORS: dict[str, Callable[..., float]] = {
     "pow": operator.pow,
 }
 ROOT = "root"
+Expression = str | float | tuple[Any, ...]  # ``ITSELF``, a number, or an operator's name with expressions
 
 
 class GraphNumber(float):
@@ -29,11 +30,11 @@ class GraphNumber(float):
 
     Attributes:
         source: where its value comes from.
-        expression: how: ``ITSELF``, a number, or an operator's name with expressions.
+        expression: how.
     """
 
     source: NumberSource
-    expression: Any
+    expression: Expression
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         return self.source.read(self.expression, dtype or tf.float32)
@@ -77,15 +78,15 @@ class NumberSource:
 
     def __init__(self, value: float) -> None:
         self.value = value
-        self.expressions: list[Any] = []
+        self.expressions: list[Expression] = []
         self.variables = [tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(MADE_OF_ONE)]
 
-    def number(self, expression: Any = ITSELF) -> GraphNumber:
+    def number(self, expression: Expression = ITSELF) -> GraphNumber:
         made = GraphNumber(value_of(expression, self.value))
         made.source, made.expression = self, expression
         return made
 
-    def read(self, expression: Any, dtype: tf.DType) -> tf.Tensor:
+    def read(self, expression: Expression, dtype: tf.DType) -> tf.Tensor:
         """The value that an expression has when a graph runs."""
         if expression not in self.expressions:
             self.expressions.append(expression)
@@ -99,10 +100,10 @@ class NumberSource:
             variable.assign(value_of(expression, value))
 
 
-def value_of(expression: Any, value: float) -> float:
+def value_of(expression: Expression, value: float) -> float:
     """Of an expression, where the number that is set has this value."""
     if not isinstance(expression, tuple):
-        return value if expression == ITSELF else expression
+        return value if isinstance(expression, str) else expression
     name, *operands = expression
     values = [value_of(one, value) for one in operands]
     return math.sqrt(*values) if name == ROOT else OPERATORS[name](*values)
