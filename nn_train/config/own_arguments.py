@@ -8,6 +8,7 @@ class of Keras (``keras_arguments.py``).
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -32,13 +33,21 @@ def is_own_argument(path: str) -> bool:
 
 
 def with_defaults(function: Callable[..., Any], given: Mapping[str, Any], offered: Collection[str]) -> dict[str, Any]:
-    """``given``, and of what the function takes besides the plain values that it has by itself."""
+    """``given``, and of what the function takes besides the plain values that it has by itself; those JSON knows."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # of what is compiled
-        return dict(given)
+        parameters = {}.values()
     own = {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in offered}
-    return {**{name: value for name, value in own.items() if is_plain(value)}, **given}
+    return {name: value for name, value in {**own, **given}.items() if is_plain(value) and is_json(value)}
+
+
+def is_json(value: object) -> bool:
+    """Not so numbers that are infinite."""
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except ValueError:
+        return False
 
 
 def from_text(text: str) -> Any:

@@ -6,6 +6,7 @@ import pytest
 
 from nn_train.config import config_from_dict, config_to_dict, dump_yaml, read_config
 from nn_train.config.cli import parse_arguments
+from nn_train.config.own_arguments import with_defaults
 from nn_train.config.space import parse_space, resolve, with_values
 from nn_train.errors import RequestError
 
@@ -147,3 +148,12 @@ def test_a_choice_between_lists_has_no_branches():
     }
     with pytest.raises(RequestError, match="a choice between lists"):
         parse_space(given, config_from_dict({"model": {"name": "my:build"}}))
+
+
+def test_defaults_of_a_function_are_known_where_json_can_have_them():
+    def build(config, num_classes=3, units=16, sizes=(3, 3), limit=float("inf"), act=len, *, rate):
+        raise AssertionError
+
+    given = {"rate": 0.5, "units": 32}
+    assert with_defaults(build, given, ("config", "num_classes")) == {"units": 32, "sizes": (3, 3), "rate": 0.5}
+    assert with_defaults(min, given, ()) == given

@@ -93,9 +93,12 @@ def exact(output):
 
 @on_ray
 def test_any_number_of_workers_gives_the_same_bytes(report, image_runs, tmp_path):
-    """Of four one has nothing to predict. Two: the job below."""
-    evaluate_runs(image_runs, tmp_path / "out", ScalingConfig(num_workers=4, cpus_per_worker=0.25))
+    """Of four one has nothing to predict. Two: the job below. A run that is given again is left out."""
+    said, scaling = [], ScalingConfig(num_workers=4, cpus_per_worker=0.25)
+    evaluate_runs([*image_runs, image_runs[0]], tmp_path / "out", scaling, said.append)
     assert exact(tmp_path / "out") == exact(report)
+    same = f"{image_runs[0]} is left out: the same training as {image_runs[0]}, with the same seed"
+    assert said[0] == same
 
 
 @on_ray

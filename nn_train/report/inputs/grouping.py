@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nn_train.config.options import is_entry_point
 from nn_train.report.inputs.run_folders import RunFiles
 from nn_train.report.inputs.runs import RunRecord
 
@@ -60,7 +61,7 @@ def settings_of(record: RunFiles) -> dict[str, Any]:
     data, modules = record.result.get("data") or {}, (record.result.get("code") or {}).get("modules")
     if modules:
         flat["code"] = mark_of(modules)
-    if data.get("sha256") and ":" not in str(data.get("source")):  # a function may draw with the seed
+    if data.get("sha256") and not is_entry_point(str(data.get("source"))):  # a function may draw with the seed
         flat["data.sha256"] = mark_of(data["sha256"])
     return flat
 
