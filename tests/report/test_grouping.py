@@ -78,7 +78,7 @@ def of_code(name: str, code: str, seed: int = 0, source: str = "mine:load", data
         "seed": seed,
         "code": {"modules": {"mine": code}},
         "data": {"source": source, "sha256": {"x_train": data}},
-        "arguments": {"model.args": {"units": 16, **args}},
+        "arguments": {"model.args": {"units": 16, **args}, **({"data.args": {}} if ":" in source else {})},
     }
     config = {"name": name, "seed": seed, "model": {"name": "mine:build", "args": args}}
     return RunRecord(name=name, stem=name, config=config, result=result)

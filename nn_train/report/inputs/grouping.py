@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nn_train.config.options import is_entry_point
 from nn_train.report.inputs.run_folders import RunFiles
 from nn_train.report.inputs.runs import RunRecord
 
@@ -56,12 +55,15 @@ def settings_of(record: RunFiles) -> dict[str, Any]:
             flat[section] = content
     if not flat:
         return flat
-    for owner, values in (record.result.get("arguments") or {}).items():
+    arguments = record.result.get("arguments")  # None: of an earlier version
+    for owner, values in (arguments or {}).items():
         flat = {**{f"{owner}.{name}": value for name, value in values.items()}, **flat}
     data, modules = record.result.get("data") or {}, (record.result.get("code") or {}).get("modules")
     if modules:
         flat["code"] = mark_of(modules)
-    if data.get("sha256") and not is_entry_point(str(data.get("source"))):  # a function may draw with the seed
+    if (
+        data.get("sha256") and arguments is not None and "data.args" not in arguments
+    ):  # a function may draw with the seed
         flat["data.sha256"] = mark_of(data["sha256"])
     return flat
 
