@@ -61,9 +61,8 @@ def settings_of(record: RunFiles) -> dict[str, Any]:
     data, modules = record.result.get("data") or {}, (record.result.get("code") or {}).get("modules")
     if modules:
         flat["code"] = mark_of(modules)
-    if (
-        data.get("sha256") and arguments is not None and "data.args" not in arguments
-    ):  # a function may draw with the seed
+    is_read = arguments is not None and "data.args" not in arguments  # a function may draw with the seed
+    if is_read and data.get("sha256"):
         flat["data.sha256"] = mark_of(data["sha256"])
     return flat
 
