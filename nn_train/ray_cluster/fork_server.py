@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from nn_train.ray_cluster.preload import TENSORFLOW
@@ -63,15 +62,6 @@ class ForkServer:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, pass_fds=[number]
             )
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Within it the server leaves its core to others."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Workers that there are go on."""

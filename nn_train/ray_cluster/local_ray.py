@@ -20,7 +20,7 @@ import ray._private.worker as ray_worker
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
 from nn_train.ray_cluster import fork_client
-from nn_train.ray_cluster.fork_server import ForkServer
+from nn_train.ray_cluster.fork_server import make_fork_server
 from nn_train.ray_cluster.preload import Preload, finds_this_package
 from nn_train.ray_cluster.replaced import replaced
 
@@ -37,13 +37,11 @@ class LocalNode(ray_node.Node):
         include_log_monitor: with that one.
         imports: modules to import while they start.
         preload: what the processes for workers import meanwhile.
-        fork_server: what they are forks of, if they are.
     """
 
     include_log_monitor = False
     imports: Sequence[str] = ()
     preload: Preload | None = None
-    fork_server: ForkServer | None = None
 
     def __init__(self, ray_params: Any = None, **named: Any) -> None:
         ray_params.node_ip_address = "127.0.0.1"  # ray.init would replace it by an address that others can reach
@@ -51,6 +49,7 @@ class LocalNode(ray_node.Node):
         ray_params.dashboard_agent_listen_port = 0
         ray_params.no_monitor = True
         ray_params.include_log_monitor = self.include_log_monitor
+        self.fork_server = make_fork_server() if self.preload is not None else None
         if self.fork_server is None:
             super().__init__(ray_params=ray_params, **named)
             return
@@ -60,6 +59,13 @@ class LocalNode(ray_node.Node):
             super().__init__(ray_params=ray_params, **named)
         finally:
             del os.environ[fork_client.ADDRESS]  # the raylet has it, and hands it on
+
+    def kill_all_processes(self, *arguments: object, **named: object) -> None:
+        """And what the workers are forks of."""
+        super().kill_all_processes(*arguments, **named)
+        if self.fork_server is not None:
+            self.fork_server.close()
+            self.fork_server = None
 
     def start_api_server(self, **named: object) -> None:
         """Ray waits a second for it to come up, and one for it to end."""
@@ -81,10 +87,9 @@ class LocalNode(ray_node.Node):
 
     def start_ray_processes(self) -> None:
         """Return once the raylet is known to the GCS: Ray would look for it at once, and then a second later."""
-        with self.fork_server.paused() if self.fork_server is not None else contextlib.nullcontext():
-            super().start_ray_processes()
-            if self.imports:  # this process has nothing else to do meanwhile
-                time.sleep(LET_ALONE)
+        super().start_ray_processes()
+        if self.imports:  # this process has nothing else to do meanwhile
+            time.sleep(LET_ALONE)
         for name in self.imports:
             importlib.import_module(name)
         state = ray_state.GlobalState()
@@ -96,26 +101,19 @@ class LocalNode(ray_node.Node):
             time.sleep(LOOK_EVERY)
 
 
-def start(
-    with_logs: bool,
-    imports: Sequence[str] = (),
-    preload: Preload | None = None,
-    fork_server: ForkServer | None = None,
-    **options: object,
-) -> None:
+def start(with_logs: bool, imports: Sequence[str] = (), preload: Preload | None = None, **options: object) -> None:
     """``ray.init`` of a local Ray; ``ray.shutdown`` stops it.
 
     Args:
         with_logs: needed for ``log_to_driver``.
         imports: modules that the caller is to need, imported meanwhile.
         preload: what its processes are to need.
-        fork_server: what they are to be forks of, which the caller ends.
         options: of ``ray.init``.
     """
     if not finds_this_package():
         preload = None
     environment = os.environ.get(MODULES)
-    attributes = {"include_log_monitor": with_logs, "imports": imports, "preload": preload, "fork_server": fork_server}
+    attributes = {"include_log_monitor": with_logs, "imports": imports, "preload": preload}
     if preload is not None:
         os.environ[MODULES] = preload.modules
     try:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from nn_train.errors import RequestError
 
 if TYPE_CHECKING:
-    from nn_train.ray_cluster.fork_server import ForkServer
     from nn_train.ray_cluster.preload import Preload
 
 
@@ -30,7 +28,6 @@ def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Preload | N
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
     if not verbose:
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # what a raylet says of a dead worker, in 1,200 letters
-    server = server_for(preload) if not verbose else None  # imports while this process imports Ray
     import ray
 
     if ray.is_initialized():
@@ -47,23 +44,10 @@ def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Preload | N
                 ray.init(**options)
         else:
             with interrupted_afterwards():
-                local_ray.start(verbose, imports, None if verbose else preload, server, **options)
+                local_ray.start(verbose, imports, None if verbose else preload, **options)
         yield
     finally:
         ray.shutdown()
-        if server is not None:
-            server.close()
-
-
-def server_for(preload: Preload | None) -> ForkServer | None:
-    """The parent of the workers of a local Ray, where one is to be started that is to import something."""
-    joined = "ray" in sys.modules and sys.modules["ray"].is_initialized()
-    if preload is None or joined or os.environ.get("RAY_ADDRESS"):
-        return None
-    from nn_train.ray_cluster.fork_server import make_fork_server
-    from nn_train.ray_cluster.preload import finds_this_package
-
-    return make_fork_server() if finds_this_package() else None
 
 
 @contextlib.contextmanager
