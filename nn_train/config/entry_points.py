@@ -83,6 +83,36 @@ def compiles_a_model(function: ast.FunctionDef) -> bool:
     return bool(given) and all(isinstance(value, ast.Name) and value.id in compiled for value in given)
 
 
+def compiled_loss(function: ast.FunctionDef) -> str | None:
+    """The name or class of the loss that the only ``compile`` in it is given; None where the source does not tell."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    compiles = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "compile"]
+    if len(compiles) != 1:
+        return None
+    by_name = [one.value for one in compiles[0].keywords if one.arg == "loss"]
+    loss = next(iter([*by_name, *compiles[0].args[1:2]]), None)
+    if isinstance(loss, ast.Constant) and isinstance(loss.value, str):
+        return loss.value
+    if isinstance(loss, ast.Call) and isinstance(loss.func, ast.Attribute) and loss.func.attr[0].isupper():
+        return loss.func.attr
+    return None
+
+
+def read_of_config(function: ast.FunctionDef) -> set[str] | None:
+    """The fields of ``config`` that its code reads, such as ``model.dropout``; None where it may be others: where the
+    config, or a section of it, goes elsewhere."""
+    given = function.args
+    if given.kwarg is not None:
+        return None
+    if "config" not in {one.arg for one in (*given.args, *given.kwonlyargs)}:
+        return set()
+    every = list(ast.walk(function))
+    fields = [node for node in every if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)]
+    read = {id(node.value.value): f"{node.value.attr}.{node.attr}" for node in fields}  # type: ignore[attr-defined]
+    named = [node for node in every if isinstance(node, ast.Name) and node.id == "config"]
+    return {read[id(node)] for node in named} if all(id(node) in read for node in named) else None
+
+
 def refuse_other_arguments(
     field: str,
     what: str,
@@ -161,12 +191,6 @@ def plain_function(name: str) -> ast.FunctionDef | None:
     if made_anew or len(defined) != 1 or not isinstance(defined[0], ast.FunctionDef) or defined[0].decorator_list:
         return None
     return defined[0]
-
-
-def takes_config(function: ast.FunctionDef) -> bool:
-    """Whether the job's config is given to it."""
-    given = function.args
-    return given.kwarg is not None or "config" in {one.arg for one in (*given.args, *given.kwonlyargs)}
 
 
 def check_signature(field: str, what: str, signature: ast.arguments, args: Collection[str]) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
-from nn_train.config.entry_points import check_function, compiles_a_model, plain_function, takes_config
+from nn_train.config.entry_points import (
+    check_function,
+    compiled_loss,
+    compiles_a_model,
+    plain_function,
+    read_of_config,
+)
 from nn_train.config.given_digest import HERE
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.config.parse import parse_yaml
@@ -24,6 +30,7 @@ from nn_train.storage.folder import ResultsFolder
 
 # Where, on how many workers and with how many checkpoints a run goes on does not make it another run.
 IGNORED_SECTIONS = ("run", "scaling")
+OF_MSE = ("MeanSquaredError", "mean_squared_error", "mse")
 IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
 
 
@@ -135,12 +142,13 @@ def refuse_missing_module(field: str, name: str) -> None:
 def check_read(config: Config, varied: Collection[str]) -> None:
     """Refuse settings that a model's function cannot read, as far as its source tells; the workers see the rest."""
     function = plain_function(config.model.name)
-    if function is None or takes_config(function):
+    read = read_of_config(function) if function is not None else None
+    if function is None or read is None:
         return
     # Of these losses MSE says how labels are given to a model, also to one that was compiled with it.
-    of_loss = () if config.train.loss in BUILT_IN_LOSSES else ("train.loss",)
-    decided = ("optimizer", "train.metrics", *of_loss)
-    refuse_unread(config, (), decided if compiles_a_model(function) else (), varied)
+    may_be_mse = config.train.loss in BUILT_IN_LOSSES and compiled_loss(function) in (None, *OF_MSE)
+    decided = ("optimizer", "train.metrics", *(() if may_be_mse else ("train.loss",)))
+    refuse_unread(config, read, decided if compiles_a_model(function) else (), varied)
 
 
 def check_storage(storage_path: str) -> None:

@@ -128,6 +128,12 @@ def teacher(input_shape):
     return make(inner)
 def reads(config):
     return own(config)
+def careful(config, input_shape):
+    model = make(input_shape, config.model.dropout, [config.model.args["depth"] for _ in range(2)])
+    model.compile(keras.optimizers.Adam(config.optimizer.learning_rate), loss=keras.losses.Hinge())
+    return model
+def passes(config):
+    return make(config.model.dropout, config.model)
 """
 
 
@@ -146,6 +152,11 @@ def reads(config):
         ("teacher", {"optimizer": {"learning_rate": 0.1}}, [], None),
         ("plain", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "train.batch_size"], None),
         ("reads", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "model.dropout"], None),
+        ("careful", {"model": {"dropout": 0.1}, "optimizer": {"learning_rate": 0.1}}, [], None),
+        ("careful", {"model": {"l2": 0.1}}, [], "model.l2: would change nothing, since its_functions:careful does not"),
+        ("careful", {}, ["optimizer.schedule"], "optimizer.schedule: would change nothing"),
+        ("careful", {"train": {"loss": "mse"}}, [], "train.loss: would change nothing"),
+        ("passes", {"model": {"l2": 0.1}}, [], None),
     ],
 )
 def test_what_a_function_cannot_read_is_refused_without_importing_it(
