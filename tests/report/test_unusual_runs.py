@@ -7,6 +7,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
 from nn_train.report import collect_runs, load_inputs
+from nn_train.report.page.runs import facts_of
 from nn_train.report.render import render
 from nn_train.report.summary import summarise
 
@@ -211,3 +213,9 @@ def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     assert not (output / "figures" / "search_history.svg").exists()
     assert collect_runs([tmp_path / "run"], output)
     assert not (output / "predictions" / "run.npz").exists()
+
+
+def test_provenance_has_the_digests_of_the_code_and_not_what_is_for_programs():
+    result = {"code": {"modules": {"mine": "7dc0"}, "commit": "ab", "outputs": [0.5] * 32}}
+    run = SimpleNamespace(record=SimpleNamespace(result={**result, "arguments": {"model.args": {}}}), evaluation=None)
+    assert facts_of(run) == {"status": None, "code modules mine": "7dc0", "code commit": "ab"}

@@ -13,8 +13,9 @@ from nn_train.report.summary import ReportSummary, RunSummary
 
 RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macro AUC", "macro AP", "ECE")
 SHOWN_ELSEWHERE = (
-    "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes"
+    "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes", "arguments"
 )  # fmt: skip
+FOR_PROGRAMS = ("outputs",)  # by which a model is known again
 READ = ("data", "read")  # of a result: said in one line
 
 
@@ -112,7 +113,7 @@ def facts_of(run: RunSummary) -> dict[str, Any]:
     for name, value in run.record.result.items():
         if isinstance(value, dict) and name not in SHOWN_ELSEWHERE:
             for key, inner in value.items():
-                if key in SHOWN_ELSEWHERE:
+                if key in (*SHOWN_ELSEWHERE, *FOR_PROGRAMS):
                     continue
                 if (name, key) == READ:
                     facts.update({"data read": reading(inner)} if inner else {})
