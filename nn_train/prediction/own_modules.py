@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config.given import kept
 from nn_train.config.given_digest import HERE
 from nn_train.config.options import is_entry_point
-from nn_train.config.python_source import find_source
+from nn_train.config.python_source import find_source, parsed_source
 from nn_train.errors import RequestError
 from nn_train.ray_cluster.parcels import pack
 
@@ -57,3 +59,17 @@ def why_missing(name: str, result: dict[str, Any]) -> str:
     folders = (result.get("code") or {}).get("folders")
     was = f"it was in {' or '.join(folders)} when the run was trained. " if folders else ""
     return f"no module {top!r} here; {was}Start this in the folder that has it, or set PYTHONPATH to that"
+
+
+def changed_since(result: dict[str, Any]) -> list[str]:
+    """The modules that are here and are not what a run was trained with; and functions of a session, which can be."""
+    modules = (result.get("code") or {}).get("modules") or {}
+    return [name for name, digest in modules.items() if may_be_other(name, digest)]
+
+
+def may_be_other(name: str, digest: str) -> bool:
+    """Whether a module of this name may be another than the one with this SHA-256."""
+    source = parsed_source(name) if not name.startswith(f"{HERE}:") else None
+    if source is None:
+        return name.startswith(f"{HERE}:")
+    return hashlib.sha256(Path(source[0]).read_bytes()).hexdigest() != digest

@@ -28,7 +28,7 @@ from nn_train.errors import RequestError
 from nn_train.evaluation import log_probabilities
 from nn_train.evaluation.predictions import Shard
 from nn_train.prediction.mistaken_images import Images, MistakenImages
-from nn_train.prediction.own_modules import why_missing
+from nn_train.prediction.own_modules import changed_since, why_missing
 from nn_train.ray_cluster.parcels import used_by
 
 if TYPE_CHECKING:
@@ -185,14 +185,15 @@ def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:
         RequestError: it cannot be opened, or computes something else than when it was trained.
     """
     model, expected = opened(content, name, result), (result.get("code") or {}).get("outputs")
-    if expected:
+    others = changed_since(result)
+    if expected is not None and others:
         from nn_train.engine.sample_outputs import are_alike, sample_outputs
 
         if not are_alike(expected, sample_outputs(model)):
-            modules = ", ".join(result["code"].get("modules") or [])
             raise RequestError(
-                f"model.name: {modules} changed since the run was trained, and with it what model.keras computes. Put "
-                "back what it was (result.json says of which code it is), or train again under another --name"
+                f"model.name: {', '.join(others)} changed since the run was trained, and with it what model.keras "
+                "computes. Put back what it was (result.json says of which code it is), or train again under another "
+                "--name"
             )
     return model
 
