@@ -30,8 +30,9 @@ from nn_train.storage.folder import ResultsFolder
 
 # Where, on how many workers and with how many checkpoints a run goes on does not make it another run.
 IGNORED_SECTIONS = ("run", "scaling")
-OF_MSE = ("MeanSquaredError", "mean_squared_error", "mse")
 IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
+OF_MSE = ("MeanSquaredError", "mean_squared_error", "mse")
+ABSENT = "left out"
 
 
 def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None:
@@ -86,8 +87,8 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
         for name, value in pairs:
             old, field = (before[section][name], f"{section}.{name}") if name else (before[section], section)
             if isinstance(old, dict) and isinstance(value, dict):
-                keys = [key for key in {**old, **value} if old.get(key) != value.get(key)]
-                differences += [f"{field}.{key}: {old.get(key)} → {value.get(key)}" for key in keys]
+                pairs_of = {key: (old.get(key, ABSENT), value.get(key, ABSENT)) for key in {**old, **value}}
+                differences += [f"{field}.{key}: {a} → {b}" for key, (a, b) in pairs_of.items() if a != b]
             elif old != value and field not in IGNORED_FIELDS:
                 differences.append(f"{field}: {old} → {value}")
     return differences

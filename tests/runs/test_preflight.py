@@ -27,6 +27,7 @@ FINISHED = {"status": "finished"}
         ({"data": {"validation_fraction": 0.5}}, ["data.validation_fraction: 0.1 → 0.5"]),
         ({"model": {"dropout": 0.5}}, ["model.dropout: None → 0.5"]),
         ({"optimizer": {"learning_rate": 0.5}}, ["optimizer.learning_rate: 0.001 → 0.5"]),
+        ({"optimizer": {"args": {"beta_1": 0.8}}}, ["optimizer.args.beta_1: left out → 0.8"]),
         ({"train": {"checkpoint_every_seconds": 1}, "run": {"hang_timeout": 5}}, []),
         ({"train": {"batch_size": 32, "epochs": 1}}, ["train.epochs: 5 → 1", "train.batch_size: 64 → 32"]),
     ],
