@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
+import numpy as np
 import tensorflow as tf
 from own_argument_trials import Block
 from own_code_trials import LOSS, of_layers
@@ -36,6 +39,41 @@ class Lasso(keras.layers.Layer):
 def of_variables(config, input_shape, num_classes):
     layers = [Lasso(config.model.l2), keras.layers.Dropout(config.model.dropout)]
     layers += [keras.layers.ActivityRegularization(l2=config.model.l2)]
+    return of_layers(input_shape, num_classes, *layers)
+
+
+def orthogonal(config, input_shape, num_classes):
+    penalties = [keras.regularizers.OrthogonalRegularizer(config.model.l2, mode) for mode in ("rows", "columns")]
+    layers = [keras.layers.Dense(8, "relu", kernel_regularizer=one) for one in penalties]
+    return of_layers(input_shape, num_classes, *layers, keras.layers.Dropout(config.model.dropout))
+
+
+@functools.lru_cache
+def angles(count):
+    return np.sin(np.arange(count)).astype("float32")
+
+
+@functools.cache
+def drawn(count):
+    return np.random.default_rng().normal(size=count).astype("float32")
+
+
+class Shifted(keras.layers.Layer):
+    """By what a function has computed once."""
+
+    def __init__(self, of):
+        super().__init__()
+        self.of = of
+
+    def call(self, inputs):
+        return inputs + self.of(inputs.shape[-1])
+
+    def get_config(self):
+        return {}
+
+
+def cached(config, input_shape, num_classes, what):
+    layers = [Shifted(angles if what == "computed" else drawn), keras.layers.Dropout(config.model.dropout)]
     return of_layers(input_shape, num_classes, *layers)
 
 

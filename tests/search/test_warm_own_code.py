@@ -86,7 +86,8 @@ TRIALS = [
     *((f"decaying {what}", RATE, what in ("neither", "steps")) for what in ("decay", "float64", "neither", "steps")),
     ("own_step", {"optimizer": {"learning_rate": 0.02, "schedule": "cosine"}}, True),
     ("noisy_layers", {**RATE, **DROPOUT, "seed": 11}, True),
-    ("of_variables", {**RATE, **NUMBERS}, True),
+    *((name, {**RATE, **NUMBERS}, True) for name in ("of_variables", "orthogonal")),
+    *((f"cached {what}", DROPOUT, what == "computed") for what in ("computed", "drawn")),
     *((name, {**RATE, **DROPOUT}, True) for name in ("convolving", "grouped")),
     *((f"halves {what}", {**RATE, "seed": 11}, True) for what in ("build", "compile")),
     *((f"beside {what}", NUMBERS, True) for what in BESIDE),
@@ -109,6 +110,8 @@ SLOWER = {
     "averaged",
     "noisy_layers",
     "of_variables",
+    "orthogonal",
+    "cached",
     "convolving",
     "grouped",
     "halves",
@@ -121,7 +124,7 @@ NUMBERLESS |= {"penalty_of_all", "weights_alone", "gated_alone", "anchored", "co
 NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_again", "gives_a_built_layer"}
 WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
 WITH_PENALTY |= {"both_factors", "own_step", "own_step_of", "used_once", "averaged", "averaged_schedule"}
-WITH_PENALTY |= {"scaling_with", "of_variables", "beside"}
+WITH_PENALTY |= {"scaling_with", "of_variables", "orthogonal", "beside"}
 NUMBERLESS |= {"halves", "both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
 
 

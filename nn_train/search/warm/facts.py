@@ -67,6 +67,7 @@ class Facts:
         words: of this code.
         traced: each ``tf.function`` that was met.
         sets_libraries: whether such sets an attribute of a library, where nobody looks.
+        libraries: of which something was met.
         arguments: attributes that were left out, since they only say what a part was made with: owner, name, value.
     """
 
@@ -74,6 +75,7 @@ class Facts:
         self.set_back, self.all_known = {id(one) for one in set_back}, all_known
         self.seen: dict[Any, tuple[int, Any]] = {}  # with the thing, so that no other gets its id meanwhile
         self.own_parts = self.sets_libraries = False
+        self.libraries: set[str] = set()
         self.words = OwnWords()
         self.traced: list[Function] = []
         self.kept: list[KeptNumber] = []
@@ -146,6 +148,7 @@ class Facts:
 
     def of_class(self, one: type) -> Any:
         if is_library(one.__module__):
+            self.libraries.add(root_of(one.__module__))
             return ["class", one.__module__, one.__qualname__]
         if type(one) is enum.EnumMeta and is_users(one.__module__):
             self.own_parts = True
@@ -195,6 +198,7 @@ class Facts:
     def of_builtin(self, one: types.BuiltinFunctionType) -> Any:
         if not is_library(one.__module__) or not isinstance(one.__self__, types.ModuleType | None):
             raise UnknownPartError(one.__qualname__)
+        self.libraries.add(root_of(one.__module__))
         return ["builtin", one.__module__, one.__qualname__]
 
     def of_function(self, one: types.FunctionType) -> Any:
@@ -203,12 +207,22 @@ class Facts:
         if is_library(home):
             if not is_library(one.__module__) and not is_keras(home):
                 raise UnknownPartError(one.__qualname__)  # a library's function about one of the user's
+            self.libraries.add(root_of(home))
             return ["function", one.__module__, one.__qualname__, around]
         if not is_users(home):
             raise UnknownPartError(one.__qualname__)
         self.own_parts = True
         attributes = [one.__defaults__, one.__kwdefaults__, {**vars(one)}]
         return ["function", one.__qualname__, around, self.of(attributes), *self.of_code(one)]
+
+    def of_cached(self, one: Any) -> Any:
+        """A function with an ``lru_cache``, which gives again what it would give anew if it only computes."""
+        function = one.__wrapped__
+        inner = Facts()
+        inner.digest(function)
+        if inner.libraries - ONLY_COMPUTE or not inner.words.all().isdisjoint(GIVES_OTHERS):
+            raise UnknownPartError(function.__qualname__)
+        return ["cached", self.of(function)]
 
     def of_traced(self, one: Function) -> Any:
         self.traced.append(one)
@@ -236,6 +250,7 @@ class Facts:
     def of_module(self, one: types.ModuleType, names: frozenset[str]) -> Any:
         """Those of its attributes that stand in a code."""
         if is_library(one.__name__):
+            self.libraries.add(root_of(one.__name__))
             return ["module", one.__name__]
         if not names or names & REACHES_ATTRIBUTES or not is_users(one.__name__):
             raise UnknownPartError(one.__name__)
@@ -250,6 +265,9 @@ class Facts:
         return ["module", one.__name__, told]
 
 
+ONLY_COMPUTE = {"numpy", "math", "itertools", "functools", "operator", "builtins", "typing", "collections"}
+# By these names such a function could give something else the next time.
+GIVES_OTHERS = {"random", "open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "input", "id", "hash"}
 SHARED_GENERATOR = random.seed.__self__  # type: ignore[attr-defined]  # at which ``own_state.py`` looks
 # How things are told, by the first kind that they are of.
 TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
@@ -276,6 +294,7 @@ TELLERS: tuple[tuple[Any, Callable[[Facts, Any], Any]], ...] = (
     (Bind, lambda facts, one: common_parts.of_wrapped(facts.of, one)),
     (StaticHashTable, lambda facts, one: common_parts.of_table(facts.of, one)),
     (logging.Logger, lambda _, one: common_parts.of_logger(one)),
+    (type(functools.cache(len)), Facts.of_cached),
     (functools.partial, lambda facts, one: ["partial", *map(facts.of, (one.func, one.args, one.keywords))]),
     ((staticmethod, classmethod), lambda facts, one: [type(one).__name__, facts.of(one.__func__)]),
     (functools.cached_property, lambda facts, one: ["property", facts.of(one.func)]),
@@ -294,6 +313,10 @@ def uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def root_of(module: str | None) -> str:
+    return str(module).partition(".")[0].removeprefix("_")
 
 
 def home_of(one: object) -> str:

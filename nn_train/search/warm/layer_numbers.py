@@ -46,8 +46,8 @@ class LayerNumber:
 
         Who takes a penalty times a number has a factor that TensorFlow would multiply in advance.
         """
-        names = OF_PENALTIES | self.known_as if self.is_penalty else {self.name}
-        return not (REACHES_ATTRIBUTES | names).isdisjoint(words)
+        of_kind = OF_PENALTIES | self.known_as if self.is_penalty else set()
+        return not (REACHES_ATTRIBUTES | of_kind | {self.name}).isdisjoint(words)
 
     def hide(self) -> None:
         """Put ``ANY`` in its place."""
@@ -84,7 +84,12 @@ RATES: dict[type, tuple[str, ...]] = {
     keras.layers.AlphaDropout: ("rate",),
     keras.layers.GaussianNoise: ("stddev",),
 }
-FACTORS = {keras.regularizers.L1: ("l1",), keras.regularizers.L2: ("l2",), keras.regularizers.L1L2: ("l1", "l2")}
+FACTORS: dict[type, tuple[str, ...]] = {
+    keras.regularizers.L1: ("l1",),
+    keras.regularizers.L2: ("l2",),
+    keras.regularizers.L1L2: ("l1", "l2"),
+    keras.regularizers.OrthogonalRegularizer: ("factor",),
+}
 
 
 def numbers_of(model: keras.Model) -> list[LayerNumber]:
