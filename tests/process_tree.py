@@ -18,8 +18,8 @@ def tree_of(pid: int) -> list[int]:
     found, new = [], [pid]
     while new:
         found.append(new.pop())
-        for task in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # it ended
+        with contextlib.suppress(OSError):  # it ended, perhaps while it is looked at
+            for task in Path(f"/proc/{found[-1]}/task").glob("*/children"):
                 new += [int(child) for child in task.read_text().split()]
     return found
 
