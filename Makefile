@@ -36,7 +36,7 @@ setup: .venv/installed
 .venv/installed: requirements.lock pyproject.toml
 	@echo "installing into .venv what requirements.lock names: one to five minutes, once"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 

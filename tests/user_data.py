@@ -24,6 +24,11 @@ def arrays():
     return digits(101), digits(40, seed=6)
 
 
+def telling():
+    print("101 examples found")
+    return arrays()
+
+
 def first_columns(columns, split=5):
     """The first of the six features of each example; ``split`` is the seed of the validation examples."""
     (x, y), (x_test, y_test) = arrays()

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
 from nn_train.config.entry_points import check_function
+from nn_train.config.given import word_of
+from nn_train.config.given_digest import HERE
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
@@ -105,7 +107,7 @@ def predict_examples(
 
         check_placeable(workers_of)
         workers = start_workers(workers_of, size_for_room(workers_of), parcel)
-        say(f"predicting {source} with {folder.location}")
+        say(f"predicting {source if not source.startswith(f'{HERE}:') else word_of(source)} with {folder.location}")
         given = ray.put(model), files.config, files.result, source
         calls = [worker.run(predict_part, *given, rank, len(workers)) for rank, worker in enumerate(workers)]
         return joined(answers(calls, folder.location), about)

@@ -71,22 +71,22 @@ def unplaceable(
     """
     each, least = resources_per_worker(scaling), scaling.least_workers
     count = "scaling.num_workers" if scaling.min_workers is None else "scaling.min_workers"
-    names = {"CPU": "CPUs", "GPU": "GPUs"}
     fields = {"CPU": "scaling.cpus_per_worker", "GPU": "scaling.gpus_per_worker"}
     for resource, amount in each.items():
         there = sum(node.get(resource, 0) for node in nodes)
         most = max(there, (limit or {}).get(resource, 0))
         if amount * least > most + 1e-9:
             grown = " even when it has grown" if limit else ""
+            need = amount_of(amount * least, resource)
             return (
-                f"{count}: {least} workers of {amount:g} {names[resource]} need {amount * least:g} {names[resource]}, "
+                f"{count}: {least} workers of {amount_of(amount, resource)} need {need}, "
                 f"the cluster has {most:g}{grown}; lower {count} or {fields[resource]}"
                 + (", or set scaling.use_gpu to false" if resource == "GPU" else "")
             )
     fitting = sum(workers_on(node, each) for node in nodes)
     can_grow = any(workers_on(node, each) for node in node_types)
     if fitting < least and not can_grow:
-        wanted = ", ".join(f"{amount:g} {names[r]}" for r, amount in each.items())
+        wanted = ", ".join(amount_of(amount, resource) for resource, amount in each.items())
         return (
             f"{count}: only {fitting} of {least} workers fit: a worker needs {wanted} on "
             f"one node, and the cluster's {len(nodes)} nodes (and those it can grow by) are too small for more; "
@@ -105,6 +105,11 @@ def is_waiting(placement_groups: dict[str, dict[str, Any]], job: str) -> bool:
     return any(key.endswith(job) and group["state"] == "PENDING" for key, group in placement_groups.items())
 
 
+def amount_of(count: float, resource: str) -> str:
+    """``1 CPU``, ``2 GPUs``."""
+    return f"{count:g} {resource}{'s' if count != 1 else ''}"
+
+
 def waiting_for(scaling: ScalingConfig, total: dict[str, float], free: dict[str, float]) -> str:
     """``2 CPUs: 1 of 4 free``: what the workers need and the cluster has not free.
 
@@ -115,7 +120,7 @@ def waiting_for(scaling: ScalingConfig, total: dict[str, float], free: dict[str,
     needs = {name: amount * scaling.least_workers for name, amount in resources_per_worker(scaling).items()}
     scarce = [name for name, amount in needs.items() if amount > free.get(name, 0) + 1e-9]
     shortages = [
-        f"{needs[name]:g} {name}{'s' if needs[name] != 1 else ''}: {free.get(name, 0):g} of {total.get(name, 0):g} free"
+        f"{amount_of(needs[name], name)}: {free.get(name, 0):g} of {total.get(name, 0):g} free"
         for name in scarce or needs
     ]
     return "; ".join(shortages) + ("" if scarce else ", but spread over too many machines")

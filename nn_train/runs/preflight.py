@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
+from nn_train.config.argument_kinds import check_kinds
 from nn_train.config.entry_points import (
     check_function,
     compiled_loss,
@@ -122,6 +123,12 @@ def check_early(config: Config, varied: Collection[str] = (), on_event: Handler 
         if name is not None and is_entry_point(name):
             refuse_missing_module(field, name)
             check_function(field, name, args)
+    for owner, function, given in (
+        ("model.args", config.model.name, config.model.args),
+        ("data.args", config.data.source, config.data.args),
+    ):
+        if is_entry_point(function):
+            check_kinds(owner, function, given.items())
     if is_entry_point(config.model.name) and "model.name" not in varied:
         check_read(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
+from nn_train.config.argument_kinds import check_kinds_of_space
 from nn_train.config.space import Space, drawn, parse_space
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, Waiting, Warned, unheard
@@ -37,9 +38,9 @@ class SearchOutcome:
     """
 
     folder: str
-    records: list[Record]
+    records: list[Record] = dataclasses.field(repr=False)
     best: Record
-    summary: dict[str, Any]
+    summary: dict[str, Any] = dataclasses.field(repr=False)
     ran: int
 
 
@@ -160,6 +161,7 @@ def check_search(config: Config) -> Space:
         raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
     space = parse_space(config.search.space, config)
     check_metric(config, space)
+    check_kinds_of_space(config, space)
     return space
 
 

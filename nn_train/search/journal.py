@@ -37,7 +37,7 @@ class Record:
     cause: str = ""
     draws: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
     epochs: int = 0
     started: float = 0.0
     finished: float = 0.0

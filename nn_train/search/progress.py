@@ -60,7 +60,9 @@ class Progress:
 
     def phase(self, event: PhaseStarted) -> None:
         self.open, self.ended, self.began, self.said = event.open, 0, self.clock(), self.clock()
-        self.print(PHASES[event.phase].format(open=counted(event.open, "trial"), epochs=self.config.train.epochs))
+        starts = "" if event.known or event.phase != "search" else "; their processes start first, in some seconds"
+        open_trials = counted(event.open, "trial")
+        self.print(PHASES[event.phase].format(open=open_trials, epochs=self.config.train.epochs) + starts)
         if event.known and event.phase == "search":
             self.print(f"{counted(event.known, 'trial')} ended before; not run again")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import logging
 import os
 import sys
@@ -26,6 +27,7 @@ from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.own_code import code_of
+from nn_train.runs.printed import LARGEST
 from nn_train.runs.reading import note_files
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
@@ -55,6 +57,7 @@ from nn_train.search.schedulers import Fifo, make_scheduler
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import LOGS
 
 TUNE_FILES = "tune"  # what Ray Tune insists on writing; removed at the end
 ENVIRONMENT = {
@@ -65,6 +68,9 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+
+
+WRITING = 5.0  # seconds that writing the best models takes: a process builds them
 
 
 class Session:
@@ -88,6 +94,7 @@ class Session:
         self.context: contextlib.ExitStack
         self.data: Any = None
         self.files: dict[str, str] = {}  # of the data, by which a search that goes on knows that they changed
+        self.printed = ""  # by the function that gives them
         self.parcel: Any = None
 
     def __enter__(self) -> Session:
@@ -103,7 +110,7 @@ class Session:
             check_shared(self.folder, self.config.scaling)
             self.parcel = ray.put(pack(names_in(self.config)))
             if not varies_data(self.space):
-                self.data, self.files = shared_data(self.config, self.parcel)
+                self.data, self.files, self.printed = shared_data(self.config, self.parcel)
         except BaseException:
             self.context.close()
             raise
@@ -139,6 +146,8 @@ class Session:
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
         note_files(self.folder, self.files)
+        if self.printed:
+            self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records
 
         def warn(text: str) -> None:
@@ -222,6 +231,7 @@ class Session:
     def plan(self) -> list[str]:
         """What ``run`` would do, in words; trains one trial for a few epochs to know its pace."""
         config, records = self.config, self.journal.records
+        beside = time.time() - self.started_at + WRITING  # Ray's start and the examples; the models at the end
         at_a_time = min(trials_at_a_time(config.scaling), config.search.max_concurrent or sys.maxsize)
         trials, extending = len(self.open_in(SEARCH)), len(self.open_in(EXTEND))
         # The best are not extended once trials of the space itself have trained as long.
@@ -235,7 +245,8 @@ class Session:
                     lambda: RemoteTrial(config.scaling, self.data, self.parcel, config.run.hang_timeout),
                 )
 
-        return plan_lines(config, plan, pace_of(config, records, probe))
+        pace = pace_of(config, records, probe)
+        return plan_lines(config, plan, dataclasses.replace(pace, start=pace.start + beside))
 
     def keep_models(self, records: list[Record], code: Mapping[str, Any]) -> None:
         """Write the models of these trials as runs under ``best/``, and keep no other weights than the best.
@@ -259,9 +270,9 @@ class Session:
                 forget_trial(self.folder, name)
 
 
-def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str]]:
+def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:
     """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
-    And what is known of the files that they are in.
+    What is known of the files that they are in. What a function of the user's printed.
 
     Without the test examples: no trial can look at them.
     """
@@ -270,11 +281,12 @@ def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str]]:
 
         whole = load_data(config.data)
         files = {} if config.data.source == "mnist" else {**whole.sha256, **whole.fingerprint}
-        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files
+        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files, ""
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
-    data, is_stream = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
-    return (None if own_result(is_stream) else data), {}
+    data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
+    is_stream, printed = own_result(told)
+    return (None if is_stream else data), {}, printed
 
 
 def own_result(reference: object) -> Any:
@@ -287,10 +299,14 @@ def own_result(reference: object) -> Any:
         raise TrainingError(f"a worker failed:\n{error}") from error
 
 
-def load_arrays(config: Config, parcel: bytes) -> tuple[Any, bool]:
-    """Training and validation examples where they are arrays; else None and True: each process reads for itself."""
+def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, str]]:
+    """Training and validation examples where they are arrays; else None and True: each process reads for itself. And
+    what was printed meanwhile."""
     unpack(parcel)
     from nn_train.datasets.once import load_for_run
 
-    data = load_for_run(config)
-    return (dataclasses.replace(data, test=None), False) if data.in_memory else (None, True)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        data = load_for_run(config)
+    text = printed.getvalue()[-LARGEST:]
+    return (dataclasses.replace(data, test=None), (False, text)) if data.in_memory else (None, (True, ""))

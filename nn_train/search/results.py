@@ -10,7 +10,9 @@ from typing import Any
 
 from nn_train.config import Config, dump_yaml, value_text
 from nn_train.config.space import with_values
+from nn_train.errors import RequestError
 from nn_train.runs.history import best_epoch
+from nn_train.runs.preflight import existing_run
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
 from nn_train.search.rungs import rungs
@@ -48,12 +50,25 @@ def write_results(
     summary = {**summarise(config, journal, best, seconds, ended), "code": code}
     folder.write(layout.TRIALS, trials_csv(config, journal).encode())
     if best is not None:
-        chosen = with_values(config, {**best.values, "name": f"{config.job_name}_best"[:100]})
+        chosen = with_free_name(with_values(config, best.values), f"{config.job_name}_best"[:96])
         value = f"{config.search.metric} {best.value(config.search.metric):.6g} on the validation examples"
         header = f"# {best.trial} of the search {config.job_name}: {value}\n"
         folder.write(BEST, (header + dump_yaml(chosen)).encode())
     folder.write_json(layout.SEARCH, summary)
     return summary
+
+
+def with_free_name(chosen: Config, name: str) -> Config:
+    """Called ``name``, or ``name_2`` and so on where there is a run of another config, such as of an earlier best."""
+    number = 1
+    while True:
+        called = with_values(chosen, {"name": name if number == 1 else f"{name}_{number}"})
+        try:
+            existing_run(ResultsFolder(called.run.storage_path, called.job_name), called)
+        except RequestError:
+            number += 1
+        else:
+            return called
 
 
 def summarise(config: Config, journal: Journal, best: Record | None, seconds: float, ended: str) -> dict[str, Any]:

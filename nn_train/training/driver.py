@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nn_train.config import Config
@@ -32,7 +32,7 @@ class TrainResult:
     """
 
     folder: str
-    record: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
     trained: bool
 
     @property

@@ -17,10 +17,10 @@ GPU = {"CPU": 8.0, "GPU": 1.0}
     [
         (ScalingConfig(num_workers=2), [SMALL], None, None),
         (ScalingConfig(num_workers=4, cpus_per_worker=0.5), [SMALL], None, None),
-        (ScalingConfig(num_workers=3), [SMALL], None, "3 workers of 1 CPUs need 3 CPUs, the cluster has 2"),
+        (ScalingConfig(num_workers=3), [SMALL], None, "3 workers of 1 CPU need 3 CPUs, the cluster has 2"),
         (ScalingConfig(num_workers=3), [SMALL, SMALL], None, None),
         (ScalingConfig(num_workers=9, min_workers=2), [SMALL], None, None),
-        (ScalingConfig(num_workers=9, min_workers=3), [SMALL], None, "scaling.min_workers: 3 workers of 1 CPUs need 3"),
+        (ScalingConfig(num_workers=9, min_workers=3), [SMALL], None, "scaling.min_workers: 3 workers of 1 CPU need 3"),
         (ScalingConfig(num_workers=1, cpus_per_worker=3), [SMALL, SMALL], None, "only 0 of 1 workers fit"),
         (ScalingConfig(num_workers=2, cpus_per_worker=1.5), [SMALL, {"CPU": 1.0}], None, "only 1 of 2 workers fit"),
         (ScalingConfig(num_workers=1, use_gpu=True), [SMALL], None, "the cluster has 0"),

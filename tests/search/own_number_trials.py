@@ -95,10 +95,12 @@ def grouped(config, input_shape, num_classes):
 class Halves(keras.Model):
     """The head learns at a rate of its own. ``where``: its optimizer is built."""
 
-    def __init__(self, rate, num_classes, where):
+    def __init__(self, config, num_classes, where):
         super().__init__()
         self.body, self.head = keras.layers.Dense(8, "relu"), keras.layers.Dense(num_classes)
-        self.of_head, self.where = keras.optimizers.Adam(rate * 3), where
+        self.rate = config.model.dropout
+        self.drop = keras.layers.Dropout(self.rate)
+        self.of_head, self.where = keras.optimizers.Adam(config.optimizer.learning_rate * 3), where
 
     def build(self, shape):
         self.body.build(shape)
@@ -112,7 +114,7 @@ class Halves(keras.Model):
             self.of_head.build(self.head.trainable_variables)
 
     def call(self, inputs):
-        return self.head(self.body(inputs))
+        return self.head(self.drop(self.body(inputs)))
 
     def train_step(self, data):
         x, y = data
@@ -125,11 +127,11 @@ class Halves(keras.Model):
         return {"loss": loss}
 
     def get_config(self):
-        return {}
+        return {"rate": self.rate}
 
 
 def halves(config, input_shape, num_classes, what):
-    model = Halves(config.optimizer.learning_rate, num_classes, what)
+    model = Halves(config, num_classes, what)
     model.build((None, *input_shape))
     optimizer = keras.optimizers.SGD(config.optimizer.learning_rate)
     model.compile(optimizer, LOSS)

@@ -27,8 +27,8 @@ ENDED = [
 ]
 
 
-def write(folder, records=ENDED, ended="", **search):
-    config = job(folder, **search)
+def write(folder, records=ENDED, ended="", storage=None, **search):
+    config = job(storage or folder, **search)
     journal = journal_of(ResultsFolder(str(folder)), *records)
     return write_results(config, ResultsFolder(str(folder)), journal, 61.23456, ended, {"modules": {}})
 
@@ -105,6 +105,19 @@ def test_best_yaml_is_a_job_for_jobs_train(tmp_path):
     assert (
         (tmp_path / "best.yaml").read_text().startswith("# t00000 of the search s: val_accuracy 0.9 on the validation")
     )
+
+
+def test_best_yaml_has_a_name_under_which_there_is_no_run_of_another_config(tmp_path):
+    """Such as of the best before the search went on."""
+    folder = tmp_path / "s"
+    names = []
+    for number, rate in enumerate((0.02, 0.02, 0.03, 0.03, 0.02)):
+        better = record(f"t{number:05d}", 0.5 + number / 10, values={"optimizer.learning_rate": rate})
+        write(folder, records=[better], storage=tmp_path)
+        best = read_config(str(folder / "best.yaml"), {})
+        names.append(best.name)
+        ResultsFolder(str(tmp_path), best.name).write("config.yaml", (folder / "best.yaml").read_bytes())
+    assert names == ["s_best", "s_best", "s_best_2", "s_best_2", "s_best"]
 
 
 def test_confirmation_chooses_on_the_mean_and_keeps_the_runs_of_that_contender(tmp_path):

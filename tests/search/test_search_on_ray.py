@@ -271,8 +271,10 @@ def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(
         optimizer={"name": "sgd"},
         train={"callbacks": "user_callbacks:note_threads"},
         search={"algorithm": "grid", **UNKEPT},
+        data={"source": "user_data:telling"},
     )
     outcome = search(config)
+    assert (tmp_path / "s" / "logs" / "data.txt").read_text() == "101 examples found\n"
     assert {file.read_text() for file in tmp_path.glob("threads-*")} == {"(1, 1)"}
     causes = {
         (record.values["model.hidden_units"], record.values["optimizer.learning_rate"]): record.cause
@@ -400,7 +402,7 @@ def test_data_that_only_a_worker_can_see_to_be_wrong_is_refused_in_one_message(t
 
 def test_what_cannot_be_placed_is_refused_at_once(tmp_path):
     config = make(tmp_path, workers=9999, train={"batch_size": 20000})
-    with pytest.raises(RequestError, match="9999 workers of 1 CPUs"):
+    with pytest.raises(RequestError, match="9999 workers of 1 CPU need"):
         search(config)
     assert not (tmp_path / "s").exists()
 

@@ -39,6 +39,7 @@ def test_a_search_says_what_it_is_about_to_do():
     screen = Screen(algorithm="tpe")
     screen.progress.announce()
     screen.progress(Line("converting the train part of …"))
+    screen.phase(count=11)
     screen.phase(count=10, known=3)
     screen.phase("extend", 2, known=9)
     screen.phase("confirm", 6)
@@ -48,6 +49,7 @@ def test_a_search_says_what_it_is_about_to_do():
     assert screen.lines == [
         "s: tpe search over optimizer.learning_rate; asha, at most 4 epochs, 1 worker a trial",
         "converting the train part of …",
+        "searching: 11 trials; their processes start first, in some seconds",
         "searching: 10 trials",
         "3 trials ended before; not run again",
         "training 2 trials of the best for 4 epochs",

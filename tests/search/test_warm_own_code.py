@@ -89,7 +89,7 @@ TRIALS = [
     *((name, {**RATE, **NUMBERS}, True) for name in ("of_variables", "orthogonal")),
     *((f"cached {what}", DROPOUT, what == "computed") for what in ("computed", "drawn")),
     *((name, {**RATE, **DROPOUT}, True) for name in ("convolving", "grouped")),
-    *((f"halves {what}", {**RATE, "seed": 11}, True) for what in ("build", "compile")),
+    *((f"halves {what}", {**RATE, **DROPOUT, "seed": 11}, True) for what in ("build", "compile")),
     *((f"beside {what}", NUMBERS, True) for what in BESIDE),
 ]
 QUICK = {"layered Block", "layered ByName", "layered Traced", "scheduled warmup", "own_step"}
@@ -125,7 +125,7 @@ NUMBERLESS |= {"draws_weights", "counts_calls", "changes_keras", "gives_a_layer_
 WITH_PENALTY = {"one_schedule", "subclassed", "layered", "of_keras", "normalised", "scheduled", "looking_up"}
 WITH_PENALTY |= {"both_factors", "own_step", "own_step_of", "used_once", "averaged", "averaged_schedule"}
 WITH_PENALTY |= {"scaling_with", "of_variables", "orthogonal", "beside"}
-NUMBERLESS |= {"halves", "both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
+NUMBERLESS |= {"both_factors", "reads_schedule", "looks_up_values", "decaying", "halving"}
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ REACHES_ATTRIBUTES |= {"__getstate__", "__reduce__", "__reduce_ex__", "astuple",
 REACHES_ATTRIBUTES |= {"to_json", "serialize_keras_object", "serialize", "clone_model"}
 TRACED = "tf.function"  # among the words of who has one
 # Methods of Keras' objects that run when a model is made, not in its steps.
-MAKING = {"__init__", "build", "get_config", "from_config"}
+MAKING = {"__init__", "build", "compile", "get_config", "from_config"}
 
 # Instructions about globals; those of names are found in the body of a class.
 OF_VARIABLES = re.compile(r"_GLOBAL|(?<!IMPORT)_NAME$")
