@@ -70,7 +70,8 @@ def answer(process: subprocess.Popen[str], log: IO[str]) -> list[float]:
 
 def main() -> int:
     """Answer until the input ends."""
-    from nn_train.engine.strategy import configure_tensorflow, join_strategy
+    from nn_train.engine.joining import join_strategy
+    from nn_train.engine.strategy import configure_tensorflow
 
     rank = int(sys.argv[1])
     addresses = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]

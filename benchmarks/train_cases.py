@@ -53,9 +53,10 @@ def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples
     """The epochs of worker ``rank`` of ``size``, over these ``examples`` of MNIST."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
+    from nn_train.engine.joining import join_strategy
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.engine.strategy import configure_tensorflow, join_strategy
+    from nn_train.engine.strategy import configure_tensorflow
 
     configure_tensorflow(case.threads, use_gpu=False)
     replicas = join_strategy(rank, size, whole_gpu=False)

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import user_data
 
 from nn_train.config import config_from_dict
 from nn_train.datasets.once import load_once
-from nn_train.engine.strategy import Replicas, configure_tensorflow, join_strategy
+from nn_train.engine.joining import join_strategy
+from nn_train.engine.strategy import Replicas, configure_tensorflow
 from nn_train.events import EpochEnded, Started
 from nn_train.runs.worker import Job, WorkerContext, train_replica
 from nn_train.storage.folder import ResultsFolder
@@ -240,6 +242,8 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "replicas": replicas.strategy.num_replicas_in_sync,
         "agreed": [same_on_all(replicas, 7, value) for value in (7, replicas.rank, int(replicas.is_chief))],
         "sums": [kinds_and_sum(count, replicas) for count in (10, 2_000_000)],
+        "sums_of_machines": [kinds_and_sum(count, replace(replicas, peers=None)) for count in (10, 2_000_000)],
+        "looped": looped_sums(replicas),
         "mask": np.asarray(masks).ravel().tolist(),
         "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
@@ -254,11 +258,32 @@ def kinds_and_sum(count: int, replicas: Replicas) -> list[Any]:
 
     @tf.function(autograph=False)
     def summed() -> Any:
-        return replicas.strategy.run(lambda: all_reduce_sum([tf.fill([count], replicas.rank + 1.0)])[0])
+        return replicas.strategy.run(lambda: all_reduce_sum([tf.fill([count], replicas.rank + 1.0)], replicas)[0])
 
     operations = summed.get_concrete_function().graph.get_operations()
-    kinds = sorted({operation.type for operation in operations if operation.type.startswith("Collective")})
+    kinds = sorted({operation.type for operation in operations if operation.type.startswith(("Collective", "PyFunc"))})
     return [*kinds, *np.unique(summed()).tolist()]
+
+
+def looped_sums(replicas: Replicas) -> list[str]:
+    """The bits of sums in a loop of a graph, two in each step of which neither needs the other, and of each worker's
+    own numbers that go in."""
+    import tensorflow as tf
+
+    from nn_train.engine.collectives import all_reduce_sum
+
+    own = np.random.default_rng(replicas.rank).normal(size=1000).astype(np.float32)
+
+    def step(i: Any, vector: Any) -> Any:
+        sums = [all_reduce_sum([one], replicas)[0] for one in (vector + tf.cast(i, tf.float32), vector * 0.5)]
+        return i + 1, (sums[0] - sums[1]) / 8.0
+
+    @tf.function(autograph=False)
+    def run() -> Any:
+        vector = tf.constant(own)
+        return tf.while_loop(lambda i, _: i < 20, lambda *at: replicas.strategy.run(step, at), (0, vector))[1]
+
+    return [np.asarray(run()).tobytes().hex(), own.tobytes().hex()]
 
 
 def do(name: str, out: Path, replicas: Replicas) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from nn_train.engine.strategy import configure_tensorflow, join_strategy
+from nn_train.engine.joining import join_strategy
+from nn_train.engine.strategy import configure_tensorflow
 
 
 def main(rank: int, size: int, out: Path) -> None:

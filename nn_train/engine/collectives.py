@@ -30,20 +30,22 @@ def moving_statistics(model: keras.Model) -> list[Any]:
     ]
 
 
-def all_reduce_sum(tensors: list[Any]) -> list[Any]:
+def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
     """Sum each tensor over the replicas, in replica context; one message for each dtype.
 
     TensorFlow concatenates what it is given in one call, which fails for mixed dtypes.
     """
     context = tf.distribute.get_replica_context()
-    two_cpus = context.num_replicas_in_sync == 2 and "CPU" in context.strategy.extended.worker_devices[0]
+    two_cpus = replicas.size == 2 and "CPU" in context.strategy.extended.worker_devices[0]
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
         bucket = [tensors[i] for i in places]
         dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in bucket)
-        if two_cpus and dense and dtype.size * elements(bucket) <= LARGEST_EXCHANGE:
-            together = exchange(bucket, context.strategy)
+        if dense and replicas.peers is not None:
+            together = as_one_vector(replicas.peers.sum, bucket)
+        elif two_cpus and dense and dtype.size * elements(bucket) <= LARGEST_EXCHANGE:
+            together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
         else:
             together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket)
         for place, value in zip(places, together, strict=True):
@@ -66,7 +68,8 @@ def gather_slices(slices: tf.IndexedSlices, replicas: Replicas) -> tf.IndexedSli
     if replicas.size == 1:
         return slices
     count, width = tf.shape(slices.indices)[0], slices.values.shape[1:]
-    lengths = all_reduce_sum([tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64) * tf.cast(count, tf.float64)])
+    place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
+    lengths = all_reduce_sum([place * tf.cast(count, tf.float64)], replicas)
     longest = tf.cast(tf.reduce_max(lengths[0]), tf.int32)
     pieces = -(-longest // PIECE)
     own = [tf.reshape(slices.values, [count, -1]), tf.cast(slices.indices, tf.float64)[:, tf.newaxis]]
@@ -94,17 +97,22 @@ def from_all(tensor: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     return operations._launchers[0]._all_gather(tensor, operations._options)
 
 
-def exchange(tensors: list[Any], strategy: tf.distribute.Strategy) -> list[Any]:
-    """The sum over two replicas in one message each way, where TensorFlow's ring takes two, one after the other.
+def as_one_vector(reduce: Callable[[Any], Any], tensors: list[Any]) -> list[Any]:
+    """``tensors`` after ``reduce`` of all their numbers, [N]."""
+    flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
+    parts = tf.split(reduce(flat), [tf.size(tensor) for tensor in tensors])
+    return [tf.reshape(part, tf.shape(tensor)) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def exchange(flat: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
+    """The sum of [N] over two replicas in one message each way, where TensorFlow's ring takes two, one after the other.
 
     Of a step of a small model the messages take most: 1.3 instead of 1.8 ms for the 0.4 MB of the MLP. The sum of two
     numbers has no order, so the bits are those of the ring. Of more bytes than ``LARGEST_EXCHANGE`` the ring is faster:
     a long message costs more than two of half its length. See docs/decisions/0011.
     """
-    flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
     both = from_all(flat[tf.newaxis], strategy)
-    parts = tf.split(both[0] + both[1], [tf.size(tensor) for tensor in tensors])
-    return [tf.reshape(part, tf.shape(tensor)) for part, tensor in zip(parts, tensors, strict=True)]
+    return both[0] + both[1]
 
 
 def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
@@ -121,7 +129,7 @@ def same_on_all(replicas: Replicas, *values: int) -> bool:
     """Whether every worker has the same ``values``, below 10**7. Collective; the answer is the same on all."""
     if replicas.size == 1:
         return True
-    total, squares = sums_over_replicas(replicas.strategy)(tf.constant(values, tf.float64))
+    total, squares = sums_over_replicas(replicas)(tf.constant(values, tf.float64))
     return bool(tf.reduce_all(squares * replicas.size == total * total))
 
 
@@ -129,21 +137,23 @@ def sum_over_all(values: Sequence[float], replicas: Replicas) -> list[float]:
     """The sums of each worker's ``values``, in float64. Collective; the answer is the same on all."""
     if replicas.size == 1:
         return list(values)
-    total, _ = sums_over_replicas(replicas.strategy)(tf.constant(values, tf.float64))
+    total, _ = sums_over_replicas(replicas)(tf.constant(values, tf.float64))
     return [float(one) for one in np.asarray(total)]
 
 
 @functools.lru_cache(maxsize=1)
-def sums_over_replicas(strategy: tf.distribute.Strategy) -> Any:
+def sums_over_replicas(replicas: Replicas) -> Any:
     """A function of a float64 vector [N], traced once: the sums over the replicas of its elements and their squares."""
 
     def in_replica(own: tf.Tensor) -> tuple[Any, Any]:
         own = tf.identity(own)  # on this replica's device, which the ring asks for
-        total, squares = all_reduce_sum([own, own * own])
+        total, squares = all_reduce_sum([own, own * own], replicas)
         return total, squares
 
     vector = tf.TensorSpec([None], tf.float64)
-    return tf.function(lambda own: strategy.run(in_replica, args=(own,)), input_signature=[vector], autograph=False)
+    return tf.function(
+        lambda own: replicas.strategy.run(in_replica, args=(own,)), input_signature=[vector], autograph=False
+    )
 
 
 def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np.ndarray]:
@@ -156,7 +166,7 @@ def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np
         flat = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in variables]
         own = tf.concat([*flat, tf.zeros([0], tf.float64)], axis=0)
         place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
-        return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]])[0]
+        return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]], replicas)[0]
 
     gather = tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)
     return lambda: np.asarray(gather())
@@ -181,7 +191,7 @@ def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
 
     @tf.function(autograph=False)
     def share(values: tf.Tensor) -> Any:
-        return replicas.strategy.run(lambda: all_reduce_sum([tf.identity(values)])[0])
+        return replicas.strategy.run(lambda: all_reduce_sum([tf.identity(values)], replicas)[0])
 
     def shared(values: list[float]) -> list[float]:
         own = values if replicas.is_chief else [0.0] * len(values)
@@ -200,7 +210,8 @@ def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], N
 
     def in_replica() -> None:
         own = [variable.value if replicas.is_chief else tf.zeros_like(variable.value) for variable in variables]
-        for variable, value in zip(variables, all_reduce_sum([tf.identity(value) for value in own]), strict=True):
+        summed = all_reduce_sum([tf.identity(value) for value in own], replicas)
+        for variable, value in zip(variables, summed, strict=True):
             variable.assign(value)
 
     @tf.function(autograph=False)

@@ -54,7 +54,7 @@ class ReplicaSteps:
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
         statistics = [variable.value * tf.cast(share, variable.dtype) for variable in self.statistics]
-        summed = all_reduce_sum([*(gradients[i] for i in dense), *statistics, loss])
+        summed = all_reduce_sum([*(gradients[i] for i in dense), *statistics, loss], self.replicas)
         by_position = dict(zip(dense, summed, strict=False))
         for i in self.sparse:
             rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))

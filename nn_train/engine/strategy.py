@@ -1,16 +1,15 @@
-"""One process's place in a ``MultiWorkerMirroredStrategy``, and how it joins."""
+"""One process's place in a ``MultiWorkerMirroredStrategy``, and what it computes on."""
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from nn_train.engine.addresses import await_server
+if TYPE_CHECKING:
+    from nn_train.engine.local_peers import LocalPeers
 
 
 @dataclass(frozen=True)
@@ -21,11 +20,13 @@ class Replicas:
         strategy: a ``tf.distribute.MultiWorkerMirroredStrategy``.
         rank: 0 … ``size`` - 1; rank 0 is the chief, which alone writes files.
         size: the number of replicas, R (the world size).
+        peers: the others, where all are on the CPUs of one machine.
     """
 
     strategy: tf.distribute.Strategy
     rank: int
     size: int
+    peers: LocalPeers | None = None
 
     @property
     def is_chief(self) -> bool:
@@ -63,19 +64,3 @@ def configure_tensorflow(threads: int, use_gpu: bool) -> None:
         )
     tf.config.set_visible_devices(gpus[:1], "GPU")
     tf.config.experimental.set_memory_growth(gpus[0], True)
-
-
-def join_strategy(rank: int, size: int, whole_gpu: bool) -> Replicas:
-    """Join the MWMS that ``TF_CONFIG`` describes; returns when all ``size`` workers have joined.
-
-    ``whole_gpu``: each worker has a GPU to itself, so NCCL can be used; it refuses workers that share one.
-    """
-    assert os.environ.get("TF_CONFIG"), "TF_CONFIG must name the workers before the strategy is made"
-    if rank:
-        await_server(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"][0])  # all others register there
-    kind = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if whole_gpu else kind.RING)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    if strategy.num_replicas_in_sync != size:
-        raise RuntimeError(f"expected {size} replicas, the strategy has {strategy.num_replicas_in_sync}")
-    return Replicas(strategy=strategy, rank=rank, size=size)

@@ -66,13 +66,14 @@ class WorkerContext:
 
     Attributes:
         report: called on every worker at the same points with an event ; blocks are allowed.
-        tell_hang: called from another thread with the seconds that some steps have taken, if that is far too long.
+        tell_hang: called from another thread with the seconds that some steps have taken, if that is far too long, and
+            the ranks of workers that it then waits for, where that is known.
         asked_to_drain: whether the worker is to keep a checkpoint and end; the chief's answer counts.
         begun: the names of the runs that other workers of this job have begun: their folders must be there.
     """
 
     report: Handler = unheard
-    tell_hang: Callable[[float], None] = lambda seconds: None
+    tell_hang: Callable[[float, tuple[int, ...]], None] = lambda seconds, waits_for: None
     asked_to_drain: Callable[[], bool] = lambda: False
     begun: frozenset[str] = frozenset()
 
@@ -113,7 +114,8 @@ def is_finished(job: Job, replicas: Replicas) -> bool:
 def join_process(scaling: ScalingConfig, rank: int, size: int) -> Replicas:
     """Set TensorFlow up in this process and join the strategy that ``TF_CONFIG`` describes: a ``Replicas``."""
     import_tensorflow()
-    from nn_train.engine.strategy import configure_tensorflow, join_strategy
+    from nn_train.engine.joining import join_strategy
+    from nn_train.engine.strategy import configure_tensorflow
 
     configure_tensorflow(max(1, math.floor(scaling.cpus_per_worker)), scaling.use_gpu)
     release_addresses()
@@ -178,7 +180,9 @@ class Run(Training):
         self.code: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.begun = job.config.job_name in context.begun
-        self.watch = Watchdog(job.config.run.hang_timeout, context.tell_hang)
+        tell, peers = context.tell_hang, self.replicas.peers
+        waited_for = peers.waited_for if peers is not None else tuple
+        self.watch = Watchdog(job.config.run.hang_timeout, lambda seconds: tell(seconds, waited_for()))
         every, asked = job.config.train.checkpoint_every_seconds, context.asked_to_drain
         self.hooks = self.timed = TimedHooks(every, self.replicas, self.keep_part, self.watch, asked, self.tell_steps)
 

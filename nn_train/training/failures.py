@@ -22,7 +22,19 @@ from nn_train.runs.draining import DrainedError
 
 
 class HungError(RuntimeError):
-    """A worker's steps do not end, most likely because another one does not answer. It is started again."""
+    """A worker's steps do not end, most likely because another one does not answer. It is started again.
+
+    Args:
+        text: since when.
+        waits_for: the ranks of workers whose message has not come, where that is known: it is they that hang.
+    """
+
+    def __init__(self, text: str, waits_for: tuple[int, ...] = ()) -> None:
+        super().__init__(text, waits_for)  # both, so that it can be pickled
+        self.waits_for = waits_for
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RetryLostWorkers(DefaultFailurePolicy):
@@ -68,7 +80,7 @@ def workers_lost(failures: dict[int, Exception], restart: int | None, restarts: 
         restart, restarts: as in the event.
     """
     return WorkersLost(
-        ranks=sorted(failures),
+        ranks=sorted(of_who_hang(failures)),
         what=describe_losses(failures),
         advice=advice_for(failures.values()),
         restart=restart,
@@ -120,6 +132,7 @@ def describe_losses(failures: dict[int, Exception]) -> str:
     Workers that only lost the connection to a lost one are left out. Where they are all that is known, they say whom
     they lost: one that was stopped, or whose network broke, which Ray has not noticed yet.
     """
+    failures = of_who_hang(failures)
     missing = sorted({rank for failure in failures.values() for rank in getattr(cause_of(failure), "peers", ())})
     missing = [rank for rank in missing if rank not in failures] or missing  # those who told are there
     if missing and {loss_of(failure) for failure in failures.values()} == {Loss.PEER}:
@@ -134,6 +147,15 @@ def describe_losses(failures: dict[int, Exception]) -> str:
             continue
         causes.append(f"{were_lost(ranks)}: {loss_text(failures[ranks[0]])}")
     return "; ".join(causes)
+
+
+def of_who_hang(failures: dict[int, Exception]) -> dict[int, Exception]:
+    """Where a worker waits for others that do not answer, its failure is theirs."""
+    told: dict[int, Exception] = {}
+    for rank, failure in failures.items():
+        for one in getattr(cause_of(failure), "waits_for", ()) or (rank,):
+            told[one] = failures.get(one, failure)
+    return told
 
 
 def loss_text(failure: Exception) -> str:

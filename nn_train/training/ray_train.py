@@ -48,8 +48,8 @@ def train_function(settings: dict[str, Any]) -> None:
     rank, size = here.get_world_rank(), here.get_world_size()
     errors = here.execution_context.training_thread_runner.get_exception_queue()
 
-    def tell_hang(seconds: float) -> None:
-        error = HungError(f"nothing of it has ended for {seconds:.0f} s")
+    def tell_hang(seconds: float, waits_for: tuple[int, ...]) -> None:
+        error = HungError(f"nothing of it has ended for {seconds:.0f} s", waits_for)
         errors.put(construct_user_exception_with_traceback(error))
 
     try:

@@ -51,8 +51,20 @@ def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agre
 
 @pytest.mark.parametrize(("size", "small"), [(2, ["CollectiveGatherV2", 3.0]), long(3, ["CollectiveReduceV2", 6.0])])
 def test_only_two_workers_and_only_little_is_exchanged_instead_of_passed_round(outcome, size, small):
+    """Of workers on several machines; those on one send all to all others."""
     for worker in outcome(size).returned("describe"):
-        assert worker["sums"] == [small, ["CollectiveReduceV2", small[1]]]
+        assert worker["sums_of_machines"] == [small, ["CollectiveReduceV2", small[1]]]
+        assert worker["sums"] == [["PyFunc", small[1]]] * 2
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_sums_in_a_loop_are_those_of_the_same_step_and_of_equal_bits_on_all_workers(outcome, size):
+    results, given = zip(*(worker["looped"] for worker in outcome(size).returned("describe")), strict=True)
+    assert len(set(results)) == 1
+    vectors = [np.frombuffer(bytes.fromhex(one), np.float32).astype(np.float64) for one in given]
+    for i in range(20):
+        vectors = [(sum(vector + i for vector in vectors) - sum(vector * 0.5 for vector in vectors)) / 8] * size
+    np.testing.assert_allclose(np.frombuffer(bytes.fromhex(results[0]), np.float32), vectors[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [2, long(3)])

@@ -159,12 +159,25 @@ def polled(error):
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used); "
             "worker 0 was lost: the machine left the cluster",
         ),
+        ({0: polled(HungError("no end", (1,)))}, "worker 1 was lost: its training has stopped moving (no end)"),
+        (
+            {0: polled(HungError("no end", (1,))), 1: polled(HungError("nothing"))},
+            "worker 1 was lost: its training has stopped moving (nothing)",
+        ),
+        (
+            {0: polled(HungError("no end", (1,))), 1: polled(OUT_OF_MEMORY)},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
+        ),
         ({1: RuntimeError("new in Ray")}, "worker 1 was lost: RuntimeError: new in Ray"),
         ({}, "a worker was lost while it started"),
     ],
 )
 def test_a_loss_is_told_in_words(failures, text):
     assert describe_losses(failures) == text
+
+
+def test_who_waits_is_not_told_as_lost():
+    assert workers_lost({0: polled(HungError("no end", (1, 2)))}, 1, 3).ranks == [1, 2]
 
 
 @pytest.mark.parametrize(
