@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.strategy import Replicas
+
+if TYPE_CHECKING:
+    from nn_train.engine.local_peers import LocalPeers
 
 PIECE = 512  # rows of a gradient in a message
 LARGEST_EXCHANGE = 2**20  # bytes
@@ -113,6 +117,35 @@ def exchange(flat: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """
     both = from_all(flat[tf.newaxis], strategy)
     return both[0] + both[1]
+
+
+@contextlib.contextmanager
+def sums_among(peers: LocalPeers | None) -> Iterator[None]:
+    """While a step is traced, sums that Keras asks TensorFlow for go to ``peers``, where there are such.
+
+    BatchNormalization asks for three in the forward pass, and for their gradients, each a tour of the ring.
+    """
+    if peers is None:
+        yield
+        return
+    kind = tf.distribute.ReplicaContext
+    by_tensorflow = kind.all_reduce
+
+    @tf.custom_gradient
+    def summed(own: tf.Tensor) -> Any:
+        return peers.sum(own), peers.sum  # how the losses of all depend on this worker's part
+
+    def all_reduce(context: Any, reduce_op: Any, value: Any, options: Any = None) -> Any:
+        is_sum = str(getattr(reduce_op, "value", reduce_op)).upper() == "SUM"
+        if is_sum and isinstance(value, tf.Tensor) and value.dtype in (tf.float32, tf.float64):
+            return summed(value)
+        return by_tensorflow(context, reduce_op, value, options)
+
+    kind.all_reduce = all_reduce
+    try:
+        yield
+    finally:
+        kind.all_reduce = by_tensorflow
 
 
 def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:

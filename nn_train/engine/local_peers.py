@@ -1,4 +1,4 @@
-"""Workers of one strategy on one machine send each other vectors through Unix sockets. See docs/decisions/0033.
+"""Workers of one strategy on one machine send each other arrays through Unix sockets. See docs/decisions/0033.
 
 A message of TensorFlow's collectives costs a millisecond and 2.5 ns a byte there, which for a small model is most of a
 step; one through a socket costs hundredths of that. The sockets lie in a folder that only this user can enter.
@@ -47,19 +47,24 @@ class LocalPeers:
             one.setblocking(False)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
 
-    def sum(self, own: tf.Tensor) -> tf.Tensor:
-        """The sum of a vector [N] over all workers, added in the order of their ranks: the same bits on each.
+    def of_all(self, own: tf.Tensor) -> list[tf.Tensor]:
+        """The tensors of all workers, of one shape, in the order of their ranks.
 
         TensorFlow runs operations such as this in the order in which they were traced.
         """
-        vectors: list[Any] = list(tf.numpy_function(self.exchange, [own], [own.dtype] * len(self.sockets)))
-        for other in vectors:
+        given: Any = tf.numpy_function(self.exchange, [own], [own.dtype] * len(self.sockets))
+        tensors = list(given) if isinstance(given, list | tuple) else [given]  # a single one, outside of graphs
+        for other in tensors:
             other.set_shape(own.shape)
-        vectors.insert(self.rank, own)
-        return functools.reduce(tf.add, vectors)
+        tensors.insert(self.rank, own)
+        return tensors
+
+    def sum(self, own: tf.Tensor) -> tf.Tensor:
+        """The sum of a tensor over all workers, added in the order of their ranks: the same bits on each."""
+        return functools.reduce(tf.add, self.of_all(own))
 
     def exchange(self, own: np.ndarray) -> list[np.ndarray]:
-        """Send a vector [N] to all others; theirs, in the order of their ranks.
+        """Send an array to all others; theirs, of the same shape, in the order of their ranks.
 
         Raises:
             RuntimeError: a worker is gone, or sends another message than this one.
@@ -85,9 +90,9 @@ class Transfer:
 
     def __init__(self, rank: int, connection: socket.socket, header: bytes, own: np.ndarray) -> None:
         self.rank, self.socket, self.header = rank, connection, header
-        self.theirs, self.their_header = np.empty_like(own), bytearray(len(header))
-        self.leaving = [memoryview(header), memoryview(own.view(np.uint8).data)]
-        self.coming = [memoryview(self.their_header), memoryview(self.theirs.view(np.uint8).data)]
+        self.theirs, self.their_header = np.empty(own.shape, own.dtype), bytearray(len(header))
+        self.leaving = [memoryview(header), bytes_of(own)]
+        self.coming = [memoryview(self.their_header), bytes_of(self.theirs)]
         self.received = 0
 
     def go_on(self) -> bool:
@@ -116,6 +121,11 @@ class Transfer:
         if count is None:
             raise RuntimeError(broken_connection(self.rank, "it was closed there"))
         return int(count)
+
+
+def bytes_of(array: np.ndarray) -> memoryview:
+    """Its memory."""
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def without(parts: Sequence[memoryview], count: int) -> list[memoryview]:

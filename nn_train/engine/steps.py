@@ -15,7 +15,13 @@ import keras
 import tensorflow as tf
 from keras.src.losses import loss as loss_module
 
-from nn_train.engine.collectives import all_reduce_sum, apply_without_reduction, gather_slices, moving_statistics
+from nn_train.engine.collectives import (
+    all_reduce_sum,
+    apply_without_reduction,
+    gather_slices,
+    moving_statistics,
+    sums_among,
+)
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension
 
@@ -95,7 +101,8 @@ class ReplicaSteps:
         for layer in norms:
             layer.synchronized = True
         try:
-            yield
+            with sums_among(self.replicas.peers) if norms else contextlib.nullcontext():
+                yield
         finally:
             for layer, value in zip(norms, kept, strict=True):
                 layer.synchronized = value

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.collectives import from_all
+from nn_train.engine.joining import with_local_peers
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
 
@@ -62,7 +63,11 @@ def members(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> Replicas:
     if here > 1:
         raise RequestError(f"this worker has {here} GPUs, and one is used; give each worker its own with one GPU")
     make_room_for_others(strategy)
-    return Replicas(strategy=strategy, rank=strategy.extended._id_in_cluster, size=strategy.num_replicas_in_sync)
+    rank, size = strategy.extended._id_in_cluster, strategy.num_replicas_in_sync
+    replicas = Replicas(strategy=strategy, rank=rank, size=size)
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    addresses = [*cluster.get("chief", ()), *cluster.get("worker", ())]
+    return with_local_peers(replicas, addresses) if size == len(addresses) > 1 else replicas
 
 
 def make_room_for_others(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> None:
@@ -74,6 +79,8 @@ def make_room_for_others(strategy: tf.distribute.MultiWorkerMirroredStrategy) ->
 
 def gather(tensor: tf.Tensor, workers: Replicas) -> tf.Tensor:
     """The tensors of all workers, of one shape, as [R, …]; no gradient. Collective."""
+    if workers.peers is not None:
+        return tf.stack(workers.peers.of_all(tf.stop_gradient(tensor)))
     own = tf.stop_gradient(tf.cast(tensor, wire_type(tensor.dtype)))
     return tf.cast(from_all(own[tf.newaxis], workers.strategy), tensor.dtype)
 
@@ -100,6 +107,8 @@ def sums(tensors: list[tf.Tensor], workers: Replicas) -> list[tf.Tensor]:
 
 def reduce_flat(flat: tf.Tensor, workers: Replicas) -> tf.Tensor:
     own = tf.stop_gradient(tf.cast(flat, wire_type(flat.dtype)))
+    if workers.peers is not None:
+        return tf.cast(workers.peers.sum(own), flat.dtype)
     if workers.size == 2:  # see docs/decisions/0011
         both = gather(own, workers)
         return tf.cast(both[0] + both[1], flat.dtype)
