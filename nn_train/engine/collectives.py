@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PIECE = 512  # rows of a gradient in a message
 LARGEST_EXCHANGE = 2**20  # bytes
+LARGEST_RECEIVED = 2**29  # bytes that a worker gets of all others on its machine, all in memory at once
 
 
 def moving_statistics(model: keras.Model) -> list[Any]:
@@ -45,10 +46,11 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
         bucket = [tensors[i] for i in places]
+        length = dtype.size * elements(bucket)
         dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in bucket)
-        if dense and replicas.peers is not None:
+        if dense and replicas.peers is not None and length * (replicas.size - 1) <= LARGEST_RECEIVED:
             together = as_one_vector(replicas.peers.sum, bucket)
-        elif two_cpus and dense and dtype.size * elements(bucket) <= LARGEST_EXCHANGE:
+        elif two_cpus and dense and length <= LARGEST_EXCHANGE:
             together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
         else:
             together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket)
@@ -101,7 +103,7 @@ def from_all(tensor: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     return operations._launchers[0]._all_gather(tensor, operations._options)
 
 
-def as_one_vector(reduce: Callable[[Any], Any], tensors: list[Any]) -> list[Any]:
+def as_one_vector(reduce: Callable[[tf.Tensor], tf.Tensor], tensors: list[Any]) -> list[Any]:
     """``tensors`` after ``reduce`` of all their numbers, [N]."""
     flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
     parts = tf.split(reduce(flat), [tf.size(tensor) for tensor in tensors])
@@ -135,7 +137,9 @@ def sums_among(peers: LocalPeers | None) -> Iterator[None]:
     def summed(own: tf.Tensor) -> Any:
         return peers.sum(own), peers.sum  # how the losses of all depend on this worker's part
 
-    def all_reduce(context: Any, reduce_op: Any, value: Any, options: Any = None) -> Any:
+    def all_reduce(
+        context: tf.distribute.ReplicaContext, reduce_op: object, value: object, options: object = None
+    ) -> Any:
         is_sum = str(getattr(reduce_op, "value", reduce_op)).upper() == "SUM"
         if is_sum and isinstance(value, tf.Tensor) and value.dtype in (tf.float32, tf.float64):
             return summed(value)

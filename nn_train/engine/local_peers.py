@@ -15,7 +15,7 @@ import stat
 import struct
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class LocalPeers:
     def __init__(self, rank: int, sockets: dict[int, socket.socket]) -> None:
         self.rank, self.sockets = rank, dict(sorted(sockets.items()))
         self.messages = 0
-        self.transfers: list[Transfer] = []  # of the message under way, or of the last one
+        self.transfers: list[Transfer] = []  # of the message under way
         self.lock = threading.Lock()
         for one in self.sockets.values():
             one.setblocking(False)
@@ -73,12 +73,15 @@ class LocalPeers:
             self.messages += 1
             header = HEADER.pack(self.messages, own.nbytes)
             self.transfers = [Transfer(rank, one, header, own) for rank, one in self.sockets.items()]
-            while waiting := [transfer for transfer in self.transfers if not transfer.go_on()]:
-                poll = select.poll()
-                for transfer in waiting:
-                    poll.register(transfer.socket, select.POLLIN | (select.POLLOUT if transfer.leaving else 0))
-                poll.poll()
-            return [transfer.theirs for transfer in self.transfers]
+            try:
+                while waiting := [transfer for transfer in self.transfers if not transfer.go_on()]:
+                    poll = select.poll()
+                    for transfer in waiting:
+                        poll.register(transfer.socket, select.POLLIN | (select.POLLOUT if transfer.leaving else 0))
+                    poll.poll()
+                return [transfer.theirs for transfer in self.transfers]
+            finally:
+                self.transfers = []  # which hold as much memory as the message
 
     def waited_for(self) -> tuple[int, ...]:
         """The ranks whose message has not come yet; for another thread, which wonders why nothing moves."""
@@ -112,7 +115,7 @@ class Transfer:
             )
         return not self.leaving and not self.coming
 
-    def try_to(self, action: Any, parts: Sequence[memoryview]) -> int:
+    def try_to(self, action: Callable[[Sequence[memoryview]], int | None], parts: Sequence[memoryview]) -> int:
         """Bytes that went; none where the system has no room or nothing for us."""
         try:
             count = action(parts)

@@ -57,6 +57,23 @@ def test_only_two_workers_and_only_little_is_exchanged_instead_of_passed_round(o
         assert worker["sums"] == [["PyFunc", small[1]]] * 2
 
 
+@pytest.mark.parametrize(("size", "count", "by"), [(2, 10, "peers"), (16, 10, "peers"), (16, 30_000_000, "ring")])
+def test_what_all_others_on_a_machine_would_send_has_room_in_memory(monkeypatch, size, count, by):
+    from types import SimpleNamespace
+
+    import tensorflow as tf
+
+    from nn_train.engine.collectives import all_reduce_sum
+
+    extended = SimpleNamespace(worker_devices=["/device:CPU:0"])
+    ring = SimpleNamespace(strategy=SimpleNamespace(extended=extended), all_reduce=lambda op, tensors: ["ring"])
+    monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: ring)
+    monkeypatch.setattr("nn_train.engine.collectives.as_one_vector", lambda reduce, tensors: [reduce(tensors)])
+    replicas = SimpleNamespace(size=size, peers=SimpleNamespace(sum=lambda tensors: "peers"))
+    tensor = SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([count]))
+    assert all_reduce_sum([tensor], replicas) == [by]
+
+
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_sums_in_a_loop_are_those_of_the_same_step_and_of_equal_bits_on_all_workers(outcome, size):
     results, given = zip(*(worker["looped"] for worker in outcome(size).returned("describe")), strict=True)
