@@ -275,13 +275,14 @@ def looped_sums(replicas: Replicas) -> list[str]:
     own = np.random.default_rng(replicas.rank).normal(size=1000).astype(np.float32)
 
     def step(i: Any, vector: Any) -> Any:
-        sums = [all_reduce_sum([one], replicas)[0] for one in (vector + tf.cast(i, tf.float32), vector * 0.5)]
-        return i + 1, (sums[0] - sums[1]) / 8.0
+        mixed = vector / 8.0 + own
+        sums = [all_reduce_sum([one], replicas)[0] for one in (mixed + tf.cast(i, tf.float32), mixed * 0.5)]
+        return i + 1, sums[0] - sums[1]
 
     @tf.function(autograph=False)
     def run() -> Any:
-        vector = tf.constant(own)
-        return tf.while_loop(lambda i, _: i < 20, lambda *at: replicas.strategy.run(step, at), (0, vector))[1]
+        start = 0, tf.zeros([1000])
+        return tf.while_loop(lambda i, _: i < 20, lambda *at: replicas.strategy.run(step, at), start)[1]
 
     return [np.asarray(run()).tobytes().hex(), own.tobytes().hex()]
 
