@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from report_folders import evaluate_runs, write_run
+from report_folders import evaluate_runs, some_predictions, write_run
 
 from nn_train.report import load_inputs
 from nn_train.report.figures.palette import CSS_VARIABLES, DARK_HUES, HUES
@@ -119,6 +119,14 @@ def test_a_learning_rate_that_ends_at_zero_is_drawn_whole(tmp_path: Path) -> Non
     svg = (output / "figures" / "learning_learning_rate.svg").read_text(encoding="utf-8")
     assert "Median over seeds after the last epoch: mlp 0." in page
     assert re.search(r'<path d="M [\d. ]+\s+L [\d. ]+\s+L [\d. ]+\s*"[^>]*stroke="#0065a8"', svg)  # three points
+
+
+@pytest.mark.parametrize(("noise", "zoomed"), [(0.5, {"roc", "pr"}), (6.0, set())])
+def test_curves_are_zoomed_where_that_shows_more(tmp_path: Path, noise: float, zoomed: set[str]) -> None:
+    output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out", answers=[some_predictions(1, noise=noise)])
+    render(load_inputs(output), output)
+    figures = {path.stem for path in (output / "figures").glob("*_classes*.svg")}
+    assert figures == {"roc_classes", "pr_classes", *(f"{kind}_classes_zoom" for kind in zoomed)}
 
 
 @pytest.mark.parametrize(

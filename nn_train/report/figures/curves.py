@@ -15,6 +15,7 @@ from nn_train.report.summary import ReportSummary
 
 ROC, PR = "roc", "pr"
 MANY = 12  # curves beyond which each is drawn faint
+NEARLY_WHOLE = 0.8  # a zoom that reaches so far shows what the whole shows
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Drawn:
 
 
 def class_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
-    """ROC and PR of each class and micro of the shown run, each whole and zoomed."""
+    """ROC and PR of each class and micro of the shown run, each whole, and zoomed where that shows more."""
     shown = summary.shown
     if shown is None or shown.evaluation is None:
         return
@@ -37,7 +38,8 @@ def class_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
     drawn = [one for one in drawn if len(one.curve.thresholds)]
     for kind in (ROC, PR) if drawn else ():
         yield curve_panel(kind, f"{kind}_classes", drawn, zoom=False)
-        yield curve_panel(kind, f"{kind}_classes_zoom", drawn, zoom=True)
+        if zoom_reach(kind, drawn) < NEARLY_WHOLE:
+            yield curve_panel(kind, f"{kind}_classes_zoom", drawn, zoom=True)
 
 
 def run_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
