@@ -283,7 +283,7 @@ def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
 
 @pytest.mark.parametrize(
     ("scaling", "said"),
-    [({"num_workers": 9999}, "9999 workers of 1 CPUs"), ({"num_workers": 1, "use_gpu": True}, "the cluster has 0")],
+    [({"num_workers": 9999}, "9999 workers of 1 CPU"), ({"num_workers": 1, "use_gpu": True}, "the cluster has 0")],
 )
 def test_what_cannot_be_placed_is_refused_at_once(tmp_path, scaling, said):
     events = []
