@@ -27,6 +27,7 @@ from nn_train.engine.lost_peers import broken_connection
 HEADER = struct.Struct("=QQ")  # which message of the connection, and its bytes
 RANK = struct.Struct("=I")  # what a worker says first
 BUFFER = 4 * 2**20  # bytes that the system is asked to hold on the way; it may give less
+OPERATION = "exchange_with_local_peers"  # what such a message is called in a graph
 PATIENCE = 30.0  # seconds for a worker that has said that it is connected
 
 
@@ -52,7 +53,7 @@ class LocalPeers:
 
         TensorFlow runs operations such as this in the order in which they were traced.
         """
-        given: Any = tf.numpy_function(self.exchange, [own], [own.dtype] * len(self.sockets))
+        given: Any = tf.numpy_function(self.exchange, [own], [own.dtype] * len(self.sockets), name=OPERATION)
         tensors = list(given) if isinstance(given, list | tuple) else [given]  # a single one, outside of graphs
         for other in tensors:
             other.set_shape(own.shape)

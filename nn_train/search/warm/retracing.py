@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from nn_train.datasets import SplitData
+from nn_train.engine.local_peers import OPERATION
 from nn_train.engine.preparation import PreparedModel, first_rows
 from nn_train.engine.steps import call
 from nn_train.runs.checkpoints import state_variables
@@ -104,7 +105,9 @@ def described(graph: tf.Graph) -> str:
         return [[node.op, node.device, given, of_attributes(node)] for node, given in zip(nodes, inputs, strict=True)]
 
     def of_attributes(node: Any) -> list[Any]:
-        return [[name, of_value(value)] for name, value in sorted(node.attr.items()) if name not in OF_NAMES]
+        # A message to the other workers is another function of Python's in each trace, which does the same.
+        left_out = OF_NAMES | ({"token"} if OPERATION in node.name else set())
+        return [[name, of_value(value)] for name, value in sorted(node.attr.items()) if name not in left_out]
 
     def of_value(value: Any) -> Any:
         called = [one for one in (value.func, *value.list.func) if one.name in functions]
