@@ -266,8 +266,8 @@ def make_simulated() -> type:
             self.rows.append(row)
             return Outcome(rows=self.rows, done=len(self.rows) >= self.config.train.epochs)
 
-        def should_recycle(self) -> bool:
-            return False
+        def wear(self) -> str:
+            return ""
 
     class Runner(TrialRunner):
         def start(self, config: dict[str, Any]) -> None:
