@@ -48,8 +48,9 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
         bucket = [tensors[i] for i in places]
         length = dtype.size * elements(bucket)
         dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in bucket)
-        if dense and replicas.peers is not None and length * (replicas.size - 1) <= LARGEST_RECEIVED:
-            together = as_one_vector(replicas.peers.sum, bucket)
+        peers = peers_for(length, replicas) if dense else None
+        if peers is not None:
+            together = as_one_vector(peers.sum, bucket)
         elif two_cpus and dense and length <= LARGEST_EXCHANGE:
             together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
         else:
@@ -57,6 +58,11 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
         for place, value in zip(places, together, strict=True):
             summed[place] = value
     return summed
+
+
+def peers_for(length: int, replicas: Replicas) -> LocalPeers | None:
+    """The others on this machine, if a sum of ``length`` bytes goes to them directly; else TensorFlow adds it up."""
+    return replicas.peers if length * (replicas.size - 1) <= LARGEST_RECEIVED else None
 
 
 def elements(tensors: list[Any]) -> int:

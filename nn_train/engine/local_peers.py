@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from nn_train.engine.lost_peers import broken_connection
 
@@ -29,6 +30,8 @@ RANK = struct.Struct("=I")  # what a worker says first
 BUFFER = 4 * 2**20  # bytes that the system is asked to hold on the way; it may give less
 OPERATION = "exchange_with_local_peers"  # what such a message is called in a graph
 PATIENCE = 30.0  # seconds for a worker that has said that it is connected
+SILENCE = 10.0  # seconds without a byte, after which those that are waited for are asked whether they are there
+ANSWER = 10.0  # seconds for the answer, which TensorFlow gives also while Python or a step is busy
 
 
 class LocalPeers:
@@ -68,7 +71,7 @@ class LocalPeers:
         """Send an array to all others; theirs, of the same shape, in the order of their ranks.
 
         Raises:
-            RuntimeError: a worker is gone, or sends another message than this one.
+            RuntimeError: a worker is gone or stopped, or sends another message than this one.
         """
         with self.lock:
             self.messages += 1
@@ -79,7 +82,9 @@ class LocalPeers:
                     poll = select.poll()
                     for transfer in waiting:
                         poll.register(transfer.socket, select.POLLIN | (select.POLLOUT if transfer.leaving else 0))
-                    poll.poll()
+                    if not poll.poll(1000 * SILENCE):
+                        for transfer in waiting:
+                            ask(transfer.rank)
                 return [transfer.theirs for transfer in self.transfers]
             finally:
                 self.transfers = []  # which hold as much memory as the message
@@ -125,6 +130,21 @@ class Transfer:
         if count is None:
             raise RuntimeError(broken_connection(self.rank, "it was closed there"))
         return int(count)
+
+
+def ask(rank: int) -> None:
+    """Whether a worker that is silent is there at all: its user's code may take long, but a stopped process never ends.
+
+    TensorFlow's heartbeats notice that too, but end only its own messages.
+
+    Raises:
+        RuntimeError: it does not answer.
+    """
+    errors = (tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.FailedPreconditionError)
+    try:
+        context.context().check_collective_ops_peer_health(f"/job:worker/replica:0/task:{rank}", int(1000 * ANSWER))
+    except errors as error:
+        raise RuntimeError(broken_connection(rank, f"its process has not answered for {ANSWER:.0f} s")) from error
 
 
 def bytes_of(array: np.ndarray) -> memoryview:

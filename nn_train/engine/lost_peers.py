@@ -40,7 +40,7 @@ def is_lost_peer(error: Exception) -> bool:
     if "tensorflow" not in sys.modules:
         return False
     errors = sys.modules["tensorflow"].errors
-    if isinstance(error, errors.UnknownError):
+    if isinstance(error, errors.UnknownError | RuntimeError):  # in a graph, and outside of one
         return BROKEN in str(error)
     return isinstance(error, errors.UnavailableError | errors.AbortedError | errors.CancelledError) or (
         isinstance(error, errors.InternalError | errors.DeadlineExceededError) and "ollective" in str(error)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.collectives import from_all
+from nn_train.engine.collectives import elements, from_all, peers_for
 from nn_train.engine.joining import with_local_peers
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
@@ -107,8 +107,9 @@ def sums(tensors: list[tf.Tensor], workers: Replicas) -> list[tf.Tensor]:
 
 def reduce_flat(flat: tf.Tensor, workers: Replicas) -> tf.Tensor:
     own = tf.stop_gradient(tf.cast(flat, wire_type(flat.dtype)))
-    if workers.peers is not None:
-        return tf.cast(workers.peers.sum(own), flat.dtype)
+    peers = peers_for(own.dtype.size * elements([own]), workers)
+    if peers is not None:
+        return tf.cast(peers.sum(own), flat.dtype)
     if workers.size == 2:  # see docs/decisions/0011
         both = gather(own, workers)
         return tf.cast(both[0] + both[1], flat.dtype)
