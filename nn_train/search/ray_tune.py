@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import io
 import logging
 import os
 import sys
@@ -19,20 +18,19 @@ from ray import tune
 
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
-from nn_train.errors import RequestError, StorageError, TrainingError
+from nn_train.errors import StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack, unpack
-from nn_train.ray_cluster.placement import check_placeable, resources_per_worker, trials_at_a_time
+from nn_train.ray_cluster.parcels import names_in, pack
+from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.own_code import code_of
-from nn_train.runs.printed import LARGEST
 from nn_train.runs.reading import note_files
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
-from nn_train.search.first_processes import driver_reads, preload_for_trials
+from nn_train.search.first_processes import preload_for_trials
 from nn_train.search.going_on import go_on
 from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
@@ -54,6 +52,7 @@ from nn_train.search.phases import (
 from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
 from nn_train.search.rungs import rungs
 from nn_train.search.schedulers import Fifo, make_scheduler
+from nn_train.search.shared_examples import own_result, share_examples
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
 from nn_train.search.trial_ends import DRAWS, Watcher
 from nn_train.storage.folder import ResultsFolder
@@ -110,7 +109,7 @@ class Session:
             check_shared(self.folder, self.config.scaling)
             self.parcel = ray.put(pack(names_in(self.config)))
             if not varies_data(self.space):
-                self.data, self.files, self.printed = shared_data(self.config, self.parcel)
+                self.data, self.files, self.printed = share_examples(self.config, self.parcel)
         except BaseException:
             self.context.close()
             raise
@@ -268,45 +267,3 @@ class Session:
         for name in self.folder.folders("trials"):
             if name in ended - needed:  # those that were cut off go on from what they left
                 forget_trial(self.folder, name)
-
-
-def shared_data(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:
-    """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
-    What is known of the files that they are in. What a function of the user's printed.
-
-    Without the test examples: no trial can look at them.
-    """
-    if driver_reads(config):
-        from nn_train.datasets import load_data
-
-        whole = load_data(config.data)
-        files = {} if config.data.source == "mnist" else {**whole.sha256, **whole.fingerprint}
-        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files, ""
-    # The user's function may import TensorFlow, which has no place in this process.
-    each = resources_per_worker(config.scaling)
-    data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
-    is_stream, printed = own_result(told)
-    return (None if is_stream else data), {}, printed
-
-
-def own_result(reference: object) -> Any:
-    """What a task gives; where it raised, the error itself and not Ray's account of it."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, RequestError | TrainingError):
-            raise error.cause from None
-        raise TrainingError(f"a worker failed:\n{error}") from error
-
-
-def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, str]]:
-    """Training and validation examples where they are arrays; else None and True: each process reads for itself. And
-    what was printed meanwhile."""
-    unpack(parcel)
-    from nn_train.datasets.once import load_for_run
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        data = load_for_run(config)
-    text = printed.getvalue()[-LARGEST:]
-    return (dataclasses.replace(data, test=None), (False, text)) if data.in_memory else (None, (True, ""))

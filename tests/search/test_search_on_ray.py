@@ -295,6 +295,16 @@ def test_failed_trials_of_a_grid_are_recorded_with_their_cause_and_stop_nothing(
 
 
 @pytest.mark.long
+def test_a_data_function_that_fails_is_shown_with_what_it_had_printed(tmp_path):
+    with pytest.raises(TrainingError) as raised:
+        search(make(tmp_path, data={"source": "user_data:telling_and_failing"}))
+    said = str(raised.value).splitlines()
+    assert said[0] == "data.source: user_data:telling_and_failing failed:"
+    assert "user_data.py" in said[2]
+    assert said[-3:] == ["LookupError: a label is missing", "It had printed:", "101 examples found"]
+
+
+@pytest.mark.long
 def test_the_search_ends_when_too_many_trials_failed(tmp_path):
     config = make(tmp_path, model={"name": "user_code:broken_model"}, search={"num_trials": 6, "max_failed_trials": 2})
     with pytest.raises(TrainingError, match=r"no trial has val_accuracy: .*a mistake in the user's own code"):

@@ -1,0 +1,69 @@
+"""The examples of a search, which its trials share: read once, by the driver or by a task on the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+from typing import Any
+
+import ray
+
+from nn_train.config import Config
+from nn_train.errors import RequestError, TrainingError
+from nn_train.ray_cluster.parcels import unpack
+from nn_train.ray_cluster.placement import resources_per_worker
+from nn_train.runs.printed import LARGEST
+from nn_train.runs.tracebacks import own_traceback
+from nn_train.search.first_processes import driver_reads
+
+LAST_LINES = 20  # of what a function had printed before it failed
+
+
+def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:
+    """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
+    What is known of the files that they are in. What a function of the user's printed.
+
+    Without the test examples: no trial can look at them.
+    """
+    if driver_reads(config):
+        from nn_train.datasets import load_data
+
+        whole = load_data(config.data)
+        files = {} if config.data.source == "mnist" else {**whole.sha256, **whole.fingerprint}
+        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files, ""
+    # The user's function may import TensorFlow, which has no place in this process.
+    each = resources_per_worker(config.scaling)
+    data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
+    is_stream, printed = own_result(told)
+    return (None if is_stream else data), {}, printed
+
+
+def own_result(reference: object) -> Any:
+    """What a task gives; where it raised, the error itself and not Ray's account of it."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RequestError | TrainingError):
+            raise error.cause from None
+        raise TrainingError(f"a worker failed:\n{error}") from error
+
+
+def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, str]]:
+    """Training and validation examples where they are arrays; else None and True: each process reads for itself. And
+    what was printed meanwhile, which the error of a function that fails holds as well."""
+    unpack(parcel)
+    from nn_train.datasets.once import load_for_run
+
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            data = load_for_run(config)
+    except (RequestError, TrainingError):
+        raise
+    except Exception as error:
+        lines = printed.getvalue().splitlines()[-LAST_LINES:]
+        before = "\n".join(["\nIt had printed:", *lines]) if lines else ""
+        raise TrainingError(f"data.source: {config.data.source} failed:\n{own_traceback(error)}{before}") from None
+    text = printed.getvalue()[-LARGEST:]
+    return (dataclasses.replace(data, test=None), (False, text)) if data.in_memory else (None, (True, ""))
