@@ -510,6 +510,8 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "own_ways:sums_up"}},
     {"data": {"source": "user_code:no_such_function"}},
     {"model": {"name": "user_code:unsavable"}},
+    {"model": {"name": "user_code:keeps_beside"}},
+    {"model": {"name": "user_code:mixes_rows"}},
 ]
 DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}

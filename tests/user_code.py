@@ -137,9 +137,49 @@ def batch_norm():
     return keras.Sequential([keras.Input((6,)), *layers])
 
 
+class Shifts(keras.layers.Layer):
+    """By numbers that it keeps."""
+
+    def build(self, shape):
+        self.by = self.add_weight(
+            shape=shape[1:], initializer=keras.initializers.RandomNormal(seed=2), trainable=False, name="by"
+        )
+
+    def call(self, x):
+        return x + self.by
+
+
+class KeepsBeside(keras.layers.Layer):
+    """In a variable of which Keras does not know."""
+
+    def __init__(self, **named):
+        super().__init__(**named)
+        self.calls = tf.Variable(0.0, trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            self.calls.assign_add(1.0)
+        return x
+
+
+class MixesRows(keras.layers.Layer):
+    """While it trains."""
+
+    def call(self, x, training=False):
+        return 0.8 * x + 0.2 * keras.random.shuffle(x) if training else x
+
+
+def keeps_beside():
+    return keras.Sequential([keras.Input((6,)), KeepsBeside(name="keeps"), keras.layers.Dense(3)])
+
+
+def mixes_rows():
+    return keras.Sequential([keras.Input((6,)), MixesRows(), keras.layers.Dense(3)])
+
+
 def input_norm():
     """BatchNormalization of the examples themselves: its moving mean does not depend on any weight."""
-    layers = [keras.layers.BatchNormalization(name="of_the_examples"), keras.layers.Dense(3)]
+    layers = [keras.layers.BatchNormalization(name="of_the_examples"), Shifts(name="shifts"), keras.layers.Dense(3)]
     return keras.Sequential([keras.Input((6,)), *layers])
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from nn_train.engine.addresses import await_server
 from nn_train.engine.collectives import sum_over_all
+from nn_train.engine.first_values import share_all_types
 from nn_train.engine.local_peers import Meeting
 from nn_train.engine.strategy import Replicas
 
@@ -24,6 +25,7 @@ def join_strategy(rank: int, size: int, whole_gpu: bool) -> Replicas:
     if rank:
         await_server(addresses[0])  # all others register there
     kind = tf.distribute.experimental.CommunicationImplementation
+    share_all_types()
     options = tf.distribute.experimental.CommunicationOptions(implementation=kind.NCCL if whole_gpu else kind.RING)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if strategy.num_replicas_in_sync != size:

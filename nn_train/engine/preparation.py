@@ -18,13 +18,14 @@ from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.fit.steps import is_overridden
+from nn_train.engine.fit.trials import at_rest, plain_variables, values_of
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.spreadable import ROWS, adds_up, part_of
-from nn_train.engine.steps import Batch, norms_of
+from nn_train.engine.steps import Batch, call, norms_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input
 from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
@@ -94,6 +95,7 @@ def prepare_model(
         compile_model(model, config, total_steps(config, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
+        refuse_kept_beside(model, rows[0])
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
             # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
@@ -161,6 +163,29 @@ def build_by_one_example(model: keras.Model, row: Batch) -> None:
     except (ValueError, TypeError) as error:
         if not is_overridden(model, "train_step"):  # which may need nothing of what Keras tries here
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
+
+
+def refuse_kept_beside(model: keras.Model, x: Nest) -> None:
+    """Raise RequestError for a layer that keeps what it has seen where neither ``model.keras`` nor a checkpoint has it.
+
+    One that never changes is let pass, such as a table that its layer makes again.
+    """
+    beside = plain_variables(model)
+    if not beside:
+        return
+    before = values_of(list(beside.values()))
+    with at_rest(model):
+        try:
+            call(model, x, training=True)
+        except Exception:
+            return  # its first step says why
+        after = values_of(list(beside.values()))
+    for name, one, other in zip(beside, before, after, strict=True):
+        if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+            raise RequestError(
+                f"model.name: {name} is a tf.Variable that changes while the model trains, and Keras saves none; make "
+                "it with self.add_weight(…, trainable=False)"
+            )
 
 
 def refuse_unsavable(model: keras.Model) -> None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.engine.fit.trials import at_rest, opened
 from nn_train.engine.seeds import seed_states
 from nn_train.engine.steps import Batch, call, norms_of, unscaled_losses
 from nn_train.engine.strategy import Replicas
@@ -47,7 +48,8 @@ def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_known: bool
             return False  # who knows
         trials = (state_adds_up, loss_adds_up, metrics_add_up)
         # As a replica: metrics cannot be updated outside of one.
-        return all(replicas.strategy.run(lambda trial=trial: trial(model, batch)) for trial in trials)
+        with opened(model):
+            return all(replicas.strategy.run(lambda trial=trial: trial(model, batch)) for trial in trials)
     finally:
         for variable, value in zip(state, before, strict=True):
             if not np.array_equal(np.asarray(variable.value), value, equal_nan=True):
@@ -78,22 +80,25 @@ def state_adds_up(model: keras.Model, batch: Batch) -> bool:
 
 
 def loss_adds_up(model: keras.Model, batch: Batch) -> bool:
-    """The loss of all rows is the mean of its parts' losses, weighted by their rows."""
+    """The loss of all rows is the mean of its parts' losses, weighted by their rows; also while the model trains."""
 
-    def loss_of(part: Batch) -> float:
+    def loss_of(part: Batch, training: bool) -> float:
         x, y, sample_weight = part
-        with unscaled_losses():
-            predicted = outputs_of(model, part)
-            return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
+        with unscaled_losses(), at_rest(model):
+            predicted = outputs_of(model, part, training)
+            return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
 
-    whole = loss_of(batch)
-    if loss_of(batch) != whole:
-        return True  # it draws random numbers: nothing can be compared
-    try:
-        together = sum(loss_of(part_of(batch, *rows)) * (rows[1] - rows[0]) / ROWS for rows in PARTS)
-    except Exception:
-        return False  # it can be computed of all rows, but not of one, which a worker can have of a short batch
-    return agree(model, whole, together)
+    for training in (False, True):
+        whole = loss_of(batch, training)
+        if loss_of(batch, training) != whole:
+            continue  # it draws random numbers in a way of its own: nothing can be compared
+        try:
+            together = sum(loss_of(part_of(batch, *rows), training) * (rows[1] - rows[0]) / ROWS for rows in PARTS)
+        except Exception:
+            return False  # it can be computed of all rows, but not of one, which a worker can have of a short batch
+        if not agree(model, whole, together):
+            return False
+    return True
 
 
 def metrics_add_up(model: keras.Model, batch: Batch) -> bool:

@@ -56,18 +56,23 @@ class ReplicaSteps:
         """
         model = self.model
         rows = first_dimension(batch)
+        before = [variable.value for variable in self.statistics]
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
-        statistics = [variable.value * tf.cast(share, variable.dtype) for variable in self.statistics]
-        summed = all_reduce_sum([*(gradients[i] for i in dense), *statistics, loss], self.replicas)
+        # Of what has changed: what a layer only keeps would lose a bit a step if all of it were put together again.
+        changes = [
+            (variable.value - was) * tf.cast(share, variable.dtype)
+            for variable, was in zip(self.statistics, before, strict=True)
+        ]
+        summed = all_reduce_sum([*(gradients[i] for i in dense), *changes, loss], self.replicas)
         by_position = dict(zip(dense, summed, strict=False))
         for i in self.sparse:
             rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))
             by_position[i] = gather_slices(rows_of_table, self.replicas)
         model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
-        for variable, value in zip(self.statistics, summed[len(dense) : -1], strict=True):
-            variable.assign(value)
+        for variable, was, change in zip(self.statistics, before, summed[len(dense) : -1], strict=True):
+            variable.assign(was + change)
         return summed[-1]
 
     def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:

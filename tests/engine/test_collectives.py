@@ -38,6 +38,8 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
         assert "no function 'no_such_function'" in said[5]
         assert said[6].startswith("model.name: Keras cannot save the model")
         assert "implement `get_config()`" in said[6]
+        assert said[7].startswith("model.name: keeps.calls is a tf.Variable that changes while the model trains")
+        assert said[8].startswith("the outputs of the model for a row depend, while it trains, on the other rows")
         assert not any(left)
 
 
@@ -112,8 +114,13 @@ def test_moving_means_are_those_of_the_whole_batches(outcome, size):
     import user_code
 
     model = user_code.input_norm()
-    place = next(i for i, weight in enumerate(model.weights) if weight.path.endswith("of_the_examples/moving_mean"))
-    one, several = (outcome(number).variables("input_norm")[place] for number in (1, size))
+    moved, kept = (
+        [outcome(number).variables("input_norm")[place] for number in (1, size)]
+        for end in ("of_the_examples/moving_mean", "shifts/by")
+        for place in [next(i for i, weight in enumerate(model.weights) if weight.path.endswith(end))]
+    )
+    assert np.array_equal(*kept)  # what does not change does not lose a bit
+    one, several = moved
     assert one.shape == (6,)
     assert np.abs(one).max() > 0.01
     np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)

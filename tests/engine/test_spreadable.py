@@ -18,25 +18,35 @@ def model_with(
     added=None,
     last="softmax",
     drops=False,
+    training=None,
+    norm=False,
     **compiled,
 ):
-    """A compiled model of six numbers; ``added``: a function of the last layer's outputs for ``add_loss``."""
+    """A compiled model of six numbers.
+
+    ``added``: a function of the last layer's outputs for ``add_loss``; ``training``: of these while the model trains.
+    """
     import keras
 
     keras.utils.set_random_seed(2)
+    while_training = training
 
     class Adds(keras.layers.Layer):
         def __init__(self):
             super().__init__()
             self.seeds = keras.random.SeedGenerator(1)
+            self.added = added
 
-        def call(self, x):
-            if added is not None:
-                self.add_loss(added(x))
+        def call(self, x, training=False):
+            if self.added is not None:
+                self.add_loss(self.added(x))
+            if while_training is not None and training:
+                x = while_training(x)
             return keras.random.dropout(x, 0.5, seed=self.seeds) if drops else x
 
     hidden = keras.layers.Dense(8, activation="relu", kernel_regularizer="l2")
-    layers = [hidden, Adds(), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES, activation=last)]
+    norms = [keras.layers.BatchNormalization()] if norm else []
+    layers = [hidden, *norms, Adds(), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES, activation=last)]
     model = keras.Sequential([keras.Input((6,)), *layers])
     model.compile("adam", loss, metrics=list(metrics), **compiled)
     return model
@@ -91,6 +101,8 @@ def exact():
         "dice": (model_with("dice", ()), {"one_hot": True}),
         "R2": (model_with("mse", [keras.metrics.R2Score()], last="linear"), {"large": True}),
         "draws": (model_with(drops=True), {}),
+        "normalised": (model_with(norm=True), {}),
+        "noise while training": (model_with(training=lambda x: x + keras.random.normal(keras.ops.shape(x))), {}),
         "no loss": (without_a_loss(), {}),
         "own metric": (model_with(metrics=[lambda y, p: keras.ops.max(p, -1)]), {}),
     }
@@ -98,7 +110,20 @@ def exact():
 
 @pytest.mark.parametrize(
     "name",
-    ["built in", "weighted", "one-hot", "mean added", "own loss", "own metric", "dice", "R2", "draws", "no loss"],
+    [
+        "built in",
+        "weighted",
+        "one-hot",
+        "mean added",
+        "own loss",
+        "own metric",
+        "dice",
+        "R2",
+        "draws",
+        "no loss",
+        "normalised",
+        "noise while training",
+    ],
 )
 def test_what_adds_up_is_taken(name):
     model, how = exact()[name]
@@ -124,6 +149,15 @@ def inexact():
         def result(self):
             return self.value
 
+    class Shut(keras.layers.Layer):
+        """How alike the rows are, times a factor that begins with zero."""
+
+        def build(self, shape):
+            self.factor = self.add_weight(shape=(), initializer="zeros")
+
+        def call(self, x):
+            return self.factor * ops.mean(ops.matmul(x, ops.transpose(x)))
+
     def rmse(y, p):
         return ops.sqrt(ops.mean(ops.square(y - p)))
 
@@ -134,6 +168,9 @@ def inexact():
         "rmse": (model_with(rmse, ()), {"one_hot": True}),
         "dice": (model_with("dice", (), last="sigmoid"), {"one_hot": True}),
         "sum added": (model_with(added=lambda x: ops.sum(x)), {}),
+        "mean while training": (model_with(training=lambda x: x - ops.mean(x, axis=0)), {}),
+        "shuffled while training": (model_with(training=lambda x: x + keras.random.shuffle(x)), {}),
+        "shut mean": (model_with(added=Shut()), {}),
         "maximum": (model_with(metrics=[Largest()]), {}),
         "one number": (model_with(metrics=[sharpest]), {}),
         # It draws: of its losses nothing can be compared.
@@ -141,7 +178,20 @@ def inexact():
     }
 
 
-@pytest.mark.parametrize("name", ["rmse", "dice", "sum added", "maximum", "one number", "reduction"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rmse",
+        "dice",
+        "sum added",
+        "mean while training",
+        "shuffled while training",
+        "shut mean",
+        "maximum",
+        "one number",
+        "reduction",
+    ],
+)
 def test_what_does_not_add_up_is_not(name):
     model, how = inexact()[name]
     assert not is_taken(model, **how)

@@ -6,8 +6,8 @@ computed from this worker's rows alone, layers that look at other rows, and laye
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
-from nn_train.engine.fit.random_state import global_generator
 from nn_train.engine.fit.steps import is_overridden
+from nn_train.engine.fit.trials import at_rest, opened, plain_variables, put, unchanged, values_of
 from nn_train.engine.spreadable import agree
 from nn_train.engine.steps import call, norms_of
 from nn_train.engine.tensors import Nest
@@ -41,12 +41,11 @@ def check_model(model: keras.Model, data: Nest) -> bool:
         return False
     rows = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(whole) if leaf is not None)
     parts = [first_rows(whole, 0, 1), first_rows(whole, 1, rows)]
-    trials = [
-        lambda: check_state(model, parts),
-        lambda: check_outputs(model, whole, parts),
-        lambda: check_loss(model, whole, parts, [1, rows - 1]),
-    ]
-    with unchanged(model):
+    trials: list[Callable[[], None]] = [partial(check_state, model, parts)]
+    for training in (False, True):
+        trials.append(partial(check_outputs, model, whole, parts, training))
+        trials.append(partial(check_loss, model, whole, parts, [1, rows - 1], training))
+    with unchanged(model), opened(model):
         for trial in trials:
             try:
                 trial()
@@ -62,6 +61,9 @@ def check_state(model: keras.Model, parts: list[Any]) -> None:
     ours = {id(variable) for variable in model.variables if variable.name == "seed_generator_state"}
     ours |= {id(variable) for layer in norms_of(model) for variable in layer.non_trainable_variables}
     kept = [variable for variable in model.non_trainable_variables if id(variable) not in ours]
+    plain = plain_variables(model)
+    names = [*(variable.path for variable in kept), *plain]
+    kept += plain.values()
     if not kept:
         return
     before, after = values_of(kept), []
@@ -69,25 +71,26 @@ def check_state(model: keras.Model, parts: list[Any]) -> None:
         call(model, data_adapter_utils.unpack_x_y_sample_weight(part)[0], training=True)
         after.append(values_of(kept))
         put(kept, before)
-    for variable, one, other in zip(kept, *after, strict=True):
+    for name, one, other in zip(names, *after, strict=True):
         if not (agree(model, one, other) if one.dtype.kind == "f" else np.array_equal(one, other)):
             after_one, after_others = short(one, other)
             raise RequestError(
-                f"{variable.path} depends on the rows that its layer sees: after one row it is {after_one}, after "
+                f"{name} depends on the rows that its layer sees: after one row it is {after_one}, after "
                 f"others {after_others}. Each worker would keep its own; let the layer keep what does not depend on "
                 f"the rows, {ALONE}"
             )
 
 
-def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[int]) -> None:
+def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[int], training: bool) -> None:
     """A ``compute_loss`` of the user's, and what ``add_loss`` was given, must be means over the rows."""
 
     def loss_of(batch: Nest) -> float:
         x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(batch)
-        predicted = call(model, x, training=False)
-        if not is_overridden(model, "compute_loss"):
-            return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
-        return float(model._compute_loss(x, y, predicted, sample_weight, training=False))
+        with at_rest(model):
+            predicted = call(model, x, training=training)
+            if not is_overridden(model, "compute_loss"):
+                return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
+            return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
 
     of_whole, again, *of_parts = [loss_of(batch) for batch in (whole, whole, *parts)]
     if again != of_whole:
@@ -101,11 +104,12 @@ def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[i
         )
 
 
-def check_outputs(model: keras.Model, whole: Nest, parts: list[Any]) -> None:
+def check_outputs(model: keras.Model, whole: Nest, parts: list[Any], training: bool) -> None:
     """The outputs for a row must not depend on the other rows."""
 
     def outputs_of(batch: Nest) -> list[np.ndarray]:
-        outputs = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=False)
+        with at_rest(model):
+            outputs = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=training)
         return [np.asarray(leaf) for leaf in keras.tree.flatten(outputs) if is_dense(leaf)]
 
     of_whole = outputs_of(whole)
@@ -114,33 +118,11 @@ def check_outputs(model: keras.Model, whole: Nest, parts: list[Any]) -> None:
     of_parts = [np.concatenate(pieces) for pieces in zip(*map(outputs_of, parts), strict=True)]
     for one, other in zip(of_whole, of_parts, strict=True):
         if one.shape != other.shape or not agree(model, one, other):
+            when = ", while it trains," if training else ""
             raise RequestError(
-                "the outputs of the model for a row depend on the other rows of its batch, which other workers have; "
-                f"let each row stand alone, {ALONE}"
+                f"the outputs of the model for a row depend{when} on the other rows of its batch, which other workers "
+                f"have; let each row stand alone, {ALONE}"
             )
-
-
-@contextlib.contextmanager
-def unchanged(model: keras.Model) -> Iterator[None]:
-    """After it the model's variables are what they were."""
-    generator = global_generator()
-    drawn = [generator.state] if generator is not None else []
-    variables = list({id(v): v for v in [*model.variables, *model.metrics_variables, *drawn]}.values())
-    before = values_of(variables)
-    try:
-        yield
-    finally:
-        put(variables, before)
-
-
-def values_of(variables: list[Any]) -> list[np.ndarray]:
-    return [np.asarray(variable.value) for variable in variables]
-
-
-def put(variables: list[Any], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        if not np.array_equal(np.asarray(variable.value), value, equal_nan=value.dtype.kind == "f"):
-            variable.assign(value)
 
 
 def few_rows(data: Nest, each: int = 1) -> Any:

@@ -37,6 +37,7 @@ class Draws:
     def in_place(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(replaced(backend.random, "dropout", self.dropout(backend.random.dropout)))
+            stack.enter_context(replaced(backend.random, "categorical", self.choose(backend.random.categorical)))
             for module, names in DRAWS.items():
                 for name in names:
                     stack.enter_context(replaced(module, name, self.draw(getattr(module, name))))
@@ -71,6 +72,17 @@ class Draws:
 
             args, named = keras.tree.map_structure(padded, (args, named))
             return place.own(draw([place.blocks * place.width, *sizes[1:]], *args, **named))
+
+        return of_all
+
+    def choose(self, choose: Callable[..., Any]) -> Callable[..., Any]:
+        """A class for each row, by logits [rows, C]."""
+
+        def of_all(logits: Nest, *args: object, **named: Any) -> Any:
+            if not has_rows(logits) or is_known(tf.shape(logits)[0]):
+                return choose(logits, *args, **named)
+            place = self.place_of(tf.shape(logits)[0])
+            return place.own(choose(place.padded(logits), *args, **named))
 
         return of_all
 
@@ -119,7 +131,7 @@ class Place:
 
 @contextlib.contextmanager
 def without_chance() -> Iterator[None]:
-    """Meanwhile nothing is dropped, and what is drawn is always the same number."""
+    """Meanwhile nothing is dropped, what is drawn is always the same number, and what is shuffled is turned round."""
 
     def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
         def of_shape(*args: object, **named: Any) -> Any:
@@ -136,7 +148,15 @@ def without_chance() -> Iterator[None]:
         for module, names in DRAWS.items():
             for name in names:
                 stack.enter_context(replaced(module, name, constant(getattr(module, name))))
+        stack.enter_context(replaced(backend.random, "categorical", first_of))
+        stack.enter_context(replaced(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])))
+        stack.enter_context(replaced(tf.random, "shuffle", lambda value, *_, **__: tf.reverse(value, [0])))
         yield
+
+
+def first_of(logits: Nest, num_samples: int, dtype: str = "int64", seed: object = None) -> Any:
+    """Of the classes [C] always the first, [rows, num_samples], instead of one that is drawn for each row."""
+    return tf.zeros([tf.shape(logits)[0], num_samples], dtype)
 
 
 def is_known(size: Any) -> bool:

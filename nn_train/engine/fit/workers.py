@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.collectives import elements, from_all, peers_for
+from nn_train.engine.first_values import share_all_types
 from nn_train.engine.joining import with_local_peers
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
@@ -63,6 +64,7 @@ def members(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> Replicas:
     if here > 1:
         raise RequestError(f"this worker has {here} GPUs, and one is used; give each worker its own with one GPU")
     make_room_for_others(strategy)
+    share_all_types()
     rank, size = strategy.extended._id_in_cluster, strategy.num_replicas_in_sync
     replicas = Replicas(strategy=strategy, rank=rank, size=size)
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})

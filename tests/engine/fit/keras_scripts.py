@@ -28,17 +28,22 @@ from own_models import (  # noqa: E402
     CLASSES,
     WIDTH,
     Adversaries,
+    Chooses,
     Compares,
+    ComparesWhileTraining,
+    KeepsBeside,
     Largest,
     OwnLoss,
     OwnLossStep,
     OwnMetrics,
     OwnStep,
     Remembers,
+    Shuffles,
     StepOf,
     SumOfRows,
     SumsInTest,
     SumsUp,
+    SumsUpWhileTraining,
     Views,
     clip,
     contrast,
@@ -201,6 +206,27 @@ def even_batches():
 def spatial():
     model = [keras.Input((5, 4)), layers.SpatialDropout1D(0.3), layers.Flatten(), layers.Dense(CLASSES, "softmax")]
     return run(compiled(keras.Sequential(model)), x=np.stack([X[:, :4]] * 5, axis=1))
+
+
+def chosen():
+    return run(compiled(mlp(Chooses())))
+
+
+def typed():
+    """Weights of types that TensorFlow's broadcast of first values does not know."""
+
+    class Typed(layers.Layer):
+        def build(self, shape):
+            kinds = ("int8", "uint8", "int16", "uint32", "bfloat16")
+            begin = lambda shape, dtype: ops.cast(ops.arange(1, 1 + shape[0]) * 21, dtype)  # noqa: E731
+            self.kept = [
+                self.add_weight(shape=(shape[-1],), dtype=kind, initializer=begin, trainable=False) for kind in kinds
+            ]
+
+        def call(self, x):
+            return x + 0.01 * sum(ops.cast(one, x.dtype) for one in self.kept)
+
+    return run(compiled(mlp(Typed())))
 
 
 def counted():
@@ -446,8 +472,12 @@ def refused():
     part = slice(join().rank, None, 2) if join().size > 1 else slice(None)  # as one deals out rows for Keras' own fit
     models = {
         "add_loss": compiled(mlp(SumsUp())),
+        "add_loss in training": compiled(mlp(SumsUpWhileTraining())),
         "state": compiled(mlp(Remembers())),
+        "state beside": compiled(mlp(KeepsBeside())),
         "rows": compiled(mlp(Compares())),
+        "rows in training": compiled(mlp(ComparesWhileTraining())),
+        "shuffled rows": compiled(mlp(Shuffles())),
         "compute_loss": own(SumOfRows),
         "summed": stepping(summed_loss),
         "compared": stepping(contrast),
@@ -499,7 +529,7 @@ def failing_callback():
 SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
     accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
-    normalised_with_mask, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    normalised_with_mask, chosen, typed, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,

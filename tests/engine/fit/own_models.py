@@ -155,6 +155,55 @@ class Compares(layers.Layer):
         return x - ops.mean(x, axis=0, keepdims=True)
 
 
+class ComparesWhileTraining(layers.Layer):
+    def call(self, x, training=False):
+        return x - ops.mean(x, axis=0, keepdims=True) if training else x
+
+
+class Shuffles(layers.Layer):
+    """Adds to each row a part of another one, while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, x, training=False):
+        return 0.8 * x + 0.2 * keras.random.shuffle(x, seed=self.seeds) if training else x
+
+
+class SumsUpWhileTraining(layers.Layer):
+    def call(self, x, training=False):
+        if training:
+            self.add_loss(0.01 * ops.sum(ops.square(x)))
+        return x
+
+
+class KeepsBeside(layers.Layer):
+    """In a variable of which Keras does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+    def call(self, x):
+        self.largest.assign(tf.maximum(self.largest, tf.cast(tf.reduce_max(x), tf.float32)))
+        return x
+
+
+class Chooses(layers.Layer):
+    """One of three factors for each row, while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        chosen = keras.random.categorical(x[:, :3], 1, seed=self.seeds)
+        return x * (1 + 0.1 * ops.cast(chosen, x.dtype))
+
+
 class SumOfRows(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return ops.sum(ops.square(y_pred[:, 0]))

@@ -110,12 +110,16 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
+    assert first["add_loss in training"].startswith("add_loss: no mean over the rows: of 5 it is ")
     assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
+    assert first["state beside"].startswith("keeps_beside.largest depends on the rows that its layer sees: after one")
     assert first["mirrored"].startswith("tf.distribute.MirroredStrategy is for one process, and this one has joined")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows of others"] == first["data"]
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
+    for name in ("rows in training", "shuffled rows"):
+        assert first[name].startswith("the outputs of the model for a row depend, while it trains, on the other rows")
     begins = "train_step: several workers, of which each computes its rows of a batch, would not come to what one does"
     assert first["summed"].startswith(f"{begins}, tried on a few rows: gradient 1, of dense")
     assert first["compared"].startswith(begins)
