@@ -138,12 +138,10 @@ def batch_norm():
 
 
 class Shifts(keras.layers.Layer):
-    """By numbers that it keeps."""
+    """By numbers that it keeps, of which thirds do not add up to the last bit."""
 
     def build(self, shape):
-        self.by = self.add_weight(
-            shape=shape[1:], initializer=keras.initializers.RandomNormal(seed=2), trainable=False, name="by"
-        )
+        self.by = self.add_weight(shape[1:], keras.initializers.Constant(3 / 7), trainable=False, name="by")
 
     def call(self, x):
         return x + self.by
