@@ -130,21 +130,25 @@ def own_loss():
     return OwnLoss(inputs, keras.layers.Dense(3)(inputs))
 
 
-def batch_norm():
-    """Not compiled, in logits, with BatchNormalization, behind which a bias would be nothing but roundings."""
-    dense = keras.layers.Dense(8, use_bias=False)
-    layers = [dense, keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dense(3)]
-    return keras.Sequential([keras.Input((6,)), *layers])
-
-
+@keras.saving.register_keras_serializable("user_code")
 class Shifts(keras.layers.Layer):
-    """By numbers that it keeps, of which thirds do not add up to the last bit."""
+    """By numbers that it keeps, of which thirds do not add up to the last bit; and by others of few bits."""
 
     def build(self, shape):
         self.by = self.add_weight(shape[1:], keras.initializers.Constant(3 / 7), trainable=False, name="by")
+        kinds = ("int8", "uint32", "bfloat16")
+        self.others = [self.add_weight((), "ones", dtype=kind, trainable=False, name=kind) for kind in kinds]
 
     def call(self, x):
-        return x + self.by
+        return x + self.by + sum(keras.ops.cast(one, x.dtype) for one in self.others)
+
+
+def batch_norm():
+    """Not compiled, in logits, with BatchNormalization, behind which a bias would be nothing but roundings."""
+    dense = keras.layers.Dense(8, use_bias=False)
+    norms = [Shifts(name="shifts"), dense, keras.layers.BatchNormalization(name="of_hidden")]
+    layers = [*norms, keras.layers.ReLU(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((6,)), *layers])
 
 
 class KeepsBeside(keras.layers.Layer):
@@ -177,7 +181,7 @@ def mixes_rows():
 
 def input_norm():
     """BatchNormalization of the examples themselves: its moving mean does not depend on any weight."""
-    layers = [keras.layers.BatchNormalization(name="of_the_examples"), Shifts(name="shifts"), keras.layers.Dense(3)]
+    layers = [keras.layers.BatchNormalization(name="of_the_examples"), keras.layers.Dense(3)]
     return keras.Sequential([keras.Input((6,)), *layers])
 
 

@@ -89,7 +89,7 @@ def pack(
     variables: list[Any], history: History, partial: PartialEpoch | None = None, memories: Sequence[Memory] = ()
 ) -> bytes:
     """The values of ``variables``, the history, the part of an epoch and the memories in the format above."""
-    arrays = {f"v{i}": np.asarray(variable.value) for i, variable in enumerate(variables)}
+    arrays = {f"v{i}": savable(np.asarray(variable.value)) for i, variable in enumerate(variables)}
     remembered: list[np.ndarray] = []
     content: dict[str, Any] = {"history": history, "partial": None}
     content["memories"] = [to_json(memory, remembered) for memory in memories]
@@ -102,6 +102,11 @@ def pack(
     np.savez(buffer, record=record, **arrays)  # type: ignore[arg-type]
     payload = buffer.getvalue()
     return hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+def savable(value: np.ndarray) -> np.ndarray:
+    """Numbers of types that NumPy's files do not know (bfloat16, float8) as float32, which holds them all."""
+    return value.astype(np.float32) if value.dtype.kind == "V" else value
 
 
 def unpack(content: bytes) -> Checkpoint | None:

@@ -111,16 +111,26 @@ def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_moving_means_are_those_of_the_whole_batches(outcome, size):
     # Uneven shards, and a last batch of one row: each worker counts by its rows, not as one of R.
-    import user_code
-
-    model = user_code.input_norm()
-    moved, kept = (
-        [outcome(number).variables("input_norm")[place] for number in (1, size)]
-        for end in ("of_the_examples/moving_mean", "shifts/by")
-        for place in [next(i for i, weight in enumerate(model.weights) if weight.path.endswith(end))]
-    )
-    assert np.array_equal(*kept)  # what does not change does not lose a bit
-    one, several = moved
+    one, several = (variable_of(outcome(number), "input_norm", "of_the_examples/moving_mean") for number in (1, size))
     assert one.shape == (6,)
     assert np.abs(one).max() > 0.01
     np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_what_a_layer_keeps_is_put_together_of_changes(outcome, size):
+    for number in (1, size):
+        kept = {end: variable_of(outcome(number), "batch_norm", f"shifts/{end}") for end in ("by", "int8", "bfloat16")}
+        assert np.array_equal(kept.pop("by"), np.full(6, 3 / 7, np.float32))  # to the bit: nothing has changed
+        assert {end: float(value) for end, value in kept.items()} == {"int8": 1, "bfloat16": 1}
+    one, several = (variable_of(outcome(number), "batch_norm", "of_hidden/moving_mean") for number in (1, size))
+    assert np.abs(one).max() > 0.01
+    np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
+
+
+def variable_of(outcome, run, path):
+    """Its value after the run."""
+    import user_code
+
+    weights = getattr(user_code, run)().weights
+    return outcome.variables(run)[next(i for i, weight in enumerate(weights) if weight.path.endswith(path))]

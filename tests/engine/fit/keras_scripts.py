@@ -212,23 +212,6 @@ def chosen():
     return run(compiled(mlp(Chooses())))
 
 
-def typed():
-    """Weights of types that TensorFlow's broadcast of first values does not know."""
-
-    class Typed(layers.Layer):
-        def build(self, shape):
-            kinds = ("int8", "uint8", "int16", "uint32", "bfloat16")
-            begin = lambda shape, dtype: ops.cast(ops.arange(1, 1 + shape[0]) * 21, dtype)  # noqa: E731
-            self.kept = [
-                self.add_weight(shape=(shape[-1],), dtype=kind, initializer=begin, trainable=False) for kind in kinds
-            ]
-
-        def call(self, x):
-            return x + 0.01 * sum(ops.cast(one, x.dtype) for one in self.kept)
-
-    return run(compiled(mlp(Typed())))
-
-
 def counted():
     class Counts(layers.Layer):
         def build(self, shape):
@@ -529,7 +512,7 @@ def failing_callback():
 SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
     accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
-    normalised_with_mask, chosen, typed, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    normalised_with_mask, chosen, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,
