@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import nn_train
@@ -136,11 +137,12 @@ class Shifts(keras.layers.Layer):
 
     def build(self, shape):
         self.by = self.add_weight(shape[1:], keras.initializers.Constant(3 / 7), trainable=False, name="by")
+        self.never = self.add_weight((), keras.initializers.Constant(-np.inf), trainable=False, name="never")
         kinds = ("int8", "uint32", "bfloat16")
         self.others = [self.add_weight((), "ones", dtype=kind, trainable=False, name=kind) for kind in kinds]
 
     def call(self, x):
-        return x + self.by + sum(keras.ops.cast(one, x.dtype) for one in self.others)
+        return keras.ops.maximum(x, self.never) + self.by + sum(keras.ops.cast(one, x.dtype) for one in self.others)
 
 
 def batch_norm():

@@ -60,9 +60,8 @@ class ReplicaSteps:
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
-        # Of what has changed: what a layer only keeps would lose a bit a step if all of it were put together again.
         changes = [
-            (variable.value - was) * tf.cast(share, variable.dtype)
+            change(variable.value, was) * tf.cast(share, variable.dtype)
             for variable, was in zip(self.statistics, before, strict=True)
         ]
         summed = all_reduce_sum([*(gradients[i] for i in dense), *changes, loss], self.replicas)
@@ -71,8 +70,8 @@ class ReplicaSteps:
             rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))
             by_position[i] = gather_slices(rows_of_table, self.replicas)
         model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
-        for variable, was, change in zip(self.statistics, before, summed[len(dense) : -1], strict=True):
-            variable.assign(was + change)
+        for variable, was, changed_by in zip(self.statistics, before, summed[len(dense) : -1], strict=True):
+            variable.assign(was + changed_by)
         return summed[-1]
 
     def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:
@@ -141,6 +140,12 @@ class ReplicaSteps:
     def when_any_rows(self, rows: tf.Tensor, compute: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """``compute()``, or ``otherwise()`` on a replica that got no row of a short last batch."""
         return tf.cond(rows > 0, compute, otherwise) if self.may_be_empty else compute()
+
+
+def change(now: tf.Tensor, was: tf.Tensor) -> tf.Tensor:
+    """The difference, of which the parts of the replicas are put together: put together whole, what a layer only keeps
+    would lose a bit a step. Zero for what is equal, be it infinite."""
+    return tf.where(now == was, tf.zeros_like(now), now - was)
 
 
 def norms_of(model: keras.Model) -> list[Any]:

@@ -120,9 +120,10 @@ def test_moving_means_are_those_of_the_whole_batches(outcome, size):
 @pytest.mark.parametrize("size", [2, long(3)])
 def test_what_a_layer_keeps_is_put_together_of_changes(outcome, size):
     for number in (1, size):
-        kept = {end: variable_of(outcome(number), "batch_norm", f"shifts/{end}") for end in ("by", "int8", "bfloat16")}
+        ends = ("by", "never", "int8", "bfloat16")
+        kept = {end: variable_of(outcome(number), "batch_norm", f"shifts/{end}") for end in ends}
         assert np.array_equal(kept.pop("by"), np.full(6, 3 / 7, np.float32))  # to the bit: nothing has changed
-        assert {end: float(value) for end, value in kept.items()} == {"int8": 1, "bfloat16": 1}
+        assert {end: float(value) for end, value in kept.items()} == {"never": -np.inf, "int8": 1, "bfloat16": 1}
     one, several = (variable_of(outcome(number), "batch_norm", "of_hidden/moving_mean") for number in (1, size))
     assert np.abs(one).max() > 0.01
     np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
