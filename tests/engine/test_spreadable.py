@@ -153,8 +153,9 @@ def inexact():
     class Shut(keras.layers.Layer):
         """How alike the rows are, times a factor that begins with zero."""
 
-        def build(self, shape):
-            self.factor = self.add_weight(shape=(), initializer="zeros")
+        def __init__(self, trainable):
+            super().__init__()
+            self.factor = self.add_weight(shape=(), initializer="zeros", trainable=trainable)
 
         def call(self, x):
             return self.factor * ops.mean(ops.matmul(x, ops.transpose(x)))
@@ -171,7 +172,8 @@ def inexact():
         "sum added": (model_with(added=lambda x: ops.sum(x)), {}),
         "mean while training": (model_with(training=lambda x: x - ops.mean(x, axis=0)), {}),
         "shuffled while training": (model_with(training=lambda x: x + tf.random.shuffle(x)), {}),
-        "shut mean": (model_with(added=Shut()), {}),
+        "shut mean": (model_with(added=Shut(True)), {}),
+        "shut until raised": (model_with(added=Shut(False)), {}),
         "maximum": (model_with(metrics=[Largest()]), {}),
         "one number": (model_with(metrics=[sharpest]), {}),
         # It draws: of its losses nothing can be compared.
@@ -188,6 +190,7 @@ def inexact():
         "mean while training",
         "shuffled while training",
         "shut mean",
+        "shut until raised",
         "maximum",
         "one number",
         "reduction",

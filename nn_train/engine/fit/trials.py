@@ -28,9 +28,10 @@ def unchanged(model: keras.Model) -> Iterator[None]:
 @contextlib.contextmanager
 def opened(model: keras.Model) -> Iterator[None]:
     """Meanwhile no weight is zero in all its entries: what a factor that begins with zero shuts off would show nothing
-    of itself, and count from the first step on.
+    of itself, and count from the first step on, or once a callback raises it.
     """
-    shut = [one for one in model.trainable_variables if not np.any(np.asarray(one.value))]
+    numbers = [one for one in model.weights if tf.as_dtype(one.dtype).is_floating]
+    shut = [one for one in numbers if not np.any(np.asarray(one.value))]
     with kept(shut):
         for one in shut:
             one.assign(tf.fill(tf.shape(one.value), tf.cast(OPEN, one.value.dtype)))
