@@ -149,22 +149,6 @@ def copied(config, input_shape, num_classes):
     return dense(input_shape, num_classes, keras.layers.Dense(copy.deepcopy(config).train.batch_size))
 
 
-class Counting(keras.layers.Layer):
-    """Keeps what no state of a model has."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = tf.Variable(1.0, trainable=False)
-
-    def call(self, inputs):
-        self.calls.assign_add(1.0)
-        return inputs / self.calls
-
-
-def counting_plain(input_shape, num_classes):
-    return dense(input_shape, num_classes, Counting())
-
-
 def own_layer(config, input_shape, num_classes):
     return dense(input_shape, num_classes, Scale(config.model.dropout))
 

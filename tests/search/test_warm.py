@@ -134,7 +134,6 @@ OWN = [
     ("excluded", DROPOUT, False),
     ("huber", DROPOUT, False),
     ("copied", {"train": {"batch_size": 24}}, False),
-    ("counting_plain", RATE, False),
     ("anonymous", DROPOUT, False),
     ("patched", DROPOUT, False),
     ("drawing", DROPOUT, False),
@@ -143,7 +142,7 @@ OWN = [
     ("drawing_raw", DROPOUT, False),
 ]
 # Which no trial leaves as it was, or of which that is not known.
-UNSHARED = ["counting_plain", "drawing", "drawing_seeded", "drawing_traced", "drawing_raw"]
+UNSHARED = ["drawing", "drawing_seeded", "drawing_traced", "drawing_raw"]
 
 
 @pytest.mark.parametrize(("function", "other", "shared"), OWN, ids=str)
