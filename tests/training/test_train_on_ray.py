@@ -224,7 +224,7 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
     sections = {
         "wide": {"model": {"hidden_units": 20}},
         "half": {"seed": 4, "train": {"precision": "mixed_bfloat16"}},
-        "deep": {"seed": 5, "model": {"name": "user_code:batch_norm"}},
+        "deep": {"seed": 5, "model": {"name": "user_code:input_norm"}},
     }
     events = []
     together, alone = tmp_path / "together", tmp_path / "alone"
