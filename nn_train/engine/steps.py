@@ -56,7 +56,7 @@ class ReplicaSteps:
         """
         model = self.model
         rows = first_dimension(batch)
-        before = [variable.value for variable in self.statistics]
+        before = [tf.identity(variable.value) for variable in self.statistics]  # read now
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
