@@ -335,6 +335,20 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
     return said
 
 
+def refused_late(out: Path, replicas: Replicas) -> list[Any]:
+    """What each worker says of a model whose rows do not stand alone once it has trained, and after how many epochs."""
+    from nn_train.errors import RequestError
+
+    train, events = {"epochs": 3}, []
+    sections = {"data": RUNS["mse"]["data"], "model": {"name": "user_code:mixes_rows_later"}, "train": train}
+    job = make_job(out, "refused_late", replicas.size, **sections)
+    try:
+        train_replica(job, replicas, WorkerContext(report=events.append))
+    except RequestError as error:
+        return [str(error), sum(isinstance(event, EpochEnded) for event in events)]
+    return ["trained", 3]
+
+
 def changed_files(out: Path, replicas: Replicas) -> list[list[str]]:
     """What each worker says when a file of its data changes: before a run goes on; between two epochs."""
     said = []
@@ -513,7 +527,7 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:keeps_beside"}},
     {"model": {"name": "user_code:mixes_rows"}},
 ]
-DESCRIBED = {"describe": describe, "diverged": diverged, "refused": refused}
+DESCRIBED = {"refused_late": refused_late, "describe": describe, "diverged": diverged, "refused": refused}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}
 DESCRIBED |= {"changed_files": changed_files, "shorter_file": shorter_file, "large_data": large_data}
 

@@ -173,6 +173,21 @@ class MixesRows(keras.layers.Layer):
         return 0.8 * x + 0.2 * keras.random.shuffle(x) if training else x
 
 
+class MixesRowsLater(keras.layers.Layer):
+    """Once its factor is no longer one."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+    def call(self, x):
+        mixed = 0.8 * x + 0.2 * keras.ops.mean(x, axis=0)
+        return self.factor * keras.ops.where(self.factor == 1.0, x, mixed)
+
+
+def mixes_rows_later():
+    return keras.Sequential([keras.Input((6,)), MixesRowsLater(), keras.layers.Dense(3)])
+
+
 def keeps_beside():
     return keras.Sequential([keras.Input((6,)), KeepsBeside(name="keeps"), keras.layers.Dense(3)])
 

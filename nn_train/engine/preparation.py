@@ -17,14 +17,16 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
+from nn_train.engine.fit.checks import own_loss
+from nn_train.engine.fit.rows_apart import MOST, RowsApart
 from nn_train.engine.fit.steps import is_overridden
-from nn_train.engine.fit.trials import at_rest, plain_variables, values_of
+from nn_train.engine.fit.trials import ROWS, at_rest, plain_variables, values_of
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.seeds import seed_states, separate_seeds
-from nn_train.engine.spreadable import ROWS, adds_up, part_of
+from nn_train.engine.spreadable import adds_up, part_of, rows_apart
 from nn_train.engine.steps import Batch, call, norms_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input
@@ -39,12 +41,14 @@ class PreparedModel:
     Attributes:
         one_hot_depth: C, where its loss is given whole-number labels as one-hot [N, C].
         whole: its steps, where its parts do not add up, or somebody is told of each batch; see ``loops.py``.
+        rows_apart: rows with which a user's is tried again, on several workers.
         compiled_by_user: whether the function that built it has compiled it too.
     """
 
     model: keras.Model
     one_hot_depth: int | None
     whole: WholeSteps | None
+    rows_apart: RowsApart | None
     compiled_by_user: bool
 
 
@@ -85,7 +89,8 @@ def prepare_model(
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
     # Read once: each look is a pass of a stream that shuffles anew.
-    rows = first_rows(data, min(ROWS, config.train.batch_size))
+    is_foreign = is_entry_point(config.model.name) or not is_known(config)
+    rows = first_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
     check_data(config, data)
     with replicas.strategy.scope():
         model, read = build_for(config, data, rows)
@@ -109,10 +114,12 @@ def prepare_model(
     whole = by_batches or trains_its_own_way(model)
     if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
         steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
-        return PreparedModel(model, form.depth, steps, compiled_by_user)
+        apart = RowsApart(model, rows, own_loss) if is_foreign and replicas.size > 1 else None
+        return PreparedModel(model, form.depth, steps, apart, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
-    return PreparedModel(model, form.depth, None, compiled_by_user)
+    apart = rows_apart(model, rows, replicas) if is_foreign and replicas.size > 1 else None
+    return PreparedModel(model, form.depth, None, apart, compiled_by_user)
 
 
 def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:

@@ -6,19 +6,17 @@ and each metric of all against the metric whose state is the sum of the parts' s
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.fit.trials import at_rest, opened
+from nn_train.engine.fit.rows_apart import RowsApart
+from nn_train.engine.fit.trials import ROWS, agree, at_rest, opened
 from nn_train.engine.seeds import seed_states
 from nn_train.engine.steps import Batch, call, norms_of, unscaled_losses
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, rows_of
 
-ROWS = 5
 PARTS = ((0, 1), (1, ROWS))  # uneven, as workers' shares of a last batch are
 MEANS = {"mean", "sum_over_batch_size"}
 
@@ -28,7 +26,7 @@ def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_known: bool
 
     Args:
         model: built and compiled, its metrics too.
-        batch: up to ``ROWS`` rows as the model sees them.
+        batch: rows as the model sees them, ``ROWS`` or more, or what there are.
         replicas: this process's place. Nothing is sent to the others, which see the same rows.
         is_known: whether model, loss and metrics are those that this project makes.
     """
@@ -37,23 +35,35 @@ def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_known: bool
         return False
     state = [*model.non_trainable_variables, *seed_states(model)]
     before = [np.asarray(variable.value) for variable in state]
+    few = part_of(batch, 0, ROWS)
     try:
-        if any(
-            getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs_of(model, batch))
-        ):
+        if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs_of(model, few))):
             return False  # a mean over the valid positions
         if is_known:
             return True
-        if tf.nest.flatten(batch[0])[0].shape[0] < ROWS:
+        if tf.nest.flatten(few[0])[0].shape[0] < ROWS:
             return False  # who knows
         trials = (state_adds_up, loss_adds_up, metrics_add_up)
         # As a replica: metrics cannot be updated outside of one.
         with opened(model):
-            return all(replicas.strategy.run(lambda trial=trial: trial(model, batch)) for trial in trials)
+            add_up = all(replicas.strategy.run(lambda trial=trial: trial(model, few)) for trial in trials)
+        return add_up and (replicas.size == 1 or not rows_apart(model, batch, replicas).objection())
     finally:
         for variable, value in zip(state, before, strict=True):
             if not np.array_equal(np.asarray(variable.value), value, equal_nan=True):
                 variable.assign(value)
+
+
+def rows_apart(model: keras.Model, batch: Batch, replicas: Replicas) -> RowsApart:
+    """Of a model whose loss is put together of the replicas'."""
+    return RowsApart(model, batch, loss_of_rows, replicas.strategy.run)
+
+
+def loss_of_rows(model: keras.Model, batch: Batch, predicted: Nest, training: bool) -> float:
+    """Penalties included."""
+    x, y, sample_weight = batch
+    with unscaled_losses():
+        return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
 
 
 def sums_penalties(model: keras.Model) -> bool:
@@ -83,10 +93,8 @@ def loss_adds_up(model: keras.Model, batch: Batch) -> bool:
     """The loss of all rows is the mean of its parts' losses, weighted by their rows; also while the model trains."""
 
     def loss_of(part: Batch, training: bool) -> float:
-        x, y, sample_weight = part
-        with unscaled_losses(), at_rest(model):
-            predicted = outputs_of(model, part, training)
-            return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
+        with at_rest(model):
+            return loss_of_rows(model, part, outputs_of(model, part, training), training)
 
     for training in (False, True):
         whole = loss_of(batch, training)
@@ -133,14 +141,3 @@ def metrics_add_up(model: keras.Model, batch: Batch) -> bool:
 def part_of(batch: Batch, first: int, stop: int) -> Batch:
     x, y, sample_weight = batch
     return (*rows_of((x, y), first, stop), None if sample_weight is None else rows_of(sample_weight, first, stop))
-
-
-def agree(model: keras.Model, one: Any, other: Any) -> bool:
-    """Whether two values are equal up to ``precision``."""
-    return np.allclose(one, other, rtol=precision(model), atol=1e-6, equal_nan=True)
-
-
-def precision(model: keras.Model) -> float:
-    """Relative: the roundings of the least precise layer, and on GPUs of TensorFloat-32."""
-    least = min(tf.as_dtype(layer.compute_dtype).size for layer in model._flatten_layers())
-    return 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5

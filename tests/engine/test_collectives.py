@@ -43,6 +43,14 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
         assert not any(left)
 
 
+def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):
+    for said, epochs in outcome(2).returned("refused_late"):
+        assert said.startswith("the outputs of the model for a row depend on the other rows of its batch, which other")
+        assert "and is after epoch 1: what several workers have trained is not what one would have" in said
+        assert epochs == 0
+    assert outcome(1).returned("refused_late") == [["trained", 3]]
+
+
 @pytest.mark.parametrize(
     ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), long(3, [True, False, False])]
 )

@@ -67,7 +67,7 @@ def is_taken(model, one_hot=False, weighted=False, large=False, rows=5):
     state = [*model.variables, *seed_states(model)]
     before = [np.asarray(variable.value) for variable in state]
     batch = [None if part is None else part[:rows] for part in (x, y, weight)]
-    taken = adds_up(model, tuple(batch), SimpleNamespace(strategy=tf.distribute.get_strategy()), is_known=False)
+    taken = adds_up(model, tuple(batch), SimpleNamespace(strategy=tf.distribute.get_strategy(), size=2), is_known=False)
     changed = [b.path for a, b in zip(before, state, strict=True) if (a != np.asarray(b.value)).any()]
     assert changed == []
     assert not any(np.asarray(variable).any() for variable in model.metrics_variables)

@@ -47,6 +47,29 @@ def test_what_a_layer_keeps_in_a_variable_that_keras_does_not_save_is_refused_by
     refuse_kept_beside(model_with(), X)
 
 
+def test_variables_are_found_wherever_a_layer_holds_them():
+    import keras
+    import tensorflow as tf
+
+    from nn_train.engine.fit.trials import plain_variables
+
+    class Holds(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="holds")
+            one, two, three, four = (tf.Variable(float(number)) for number in range(4))
+            self.one, self.of_lists, self.pair = one, {"x": [two]}, (three, "no variable")
+            self.module = tf.Module()
+            self.module.inner = four
+            self.words = ["word"] * 2000
+
+        def call(self, x):
+            return x
+
+    names = ["holds.module.variables[0]", "holds.of_lists['x'][0]", "holds.one", "holds.pair[0]"]
+    assert sorted(plain_variables(model_with(Holds()))) == names
+    assert plain_variables(model_with(keras.layers.BatchNormalization())) == {}
+
+
 def test_at_rest_a_row_gives_the_same_alone_and_among_others_and_nothing_is_changed():
     import keras
 

@@ -109,7 +109,14 @@ def call_spread(
         take_over_random_states(workers)
         callbacks = [given] if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given or [])
         bound.arguments["callbacks"] = [
-            ChiefOnly(callbacks, workers, under_way.share, under_way.check_length, lambda: alone(model))
+            ChiefOnly(
+                callbacks,
+                workers,
+                under_way.share,
+                under_way.check_length,
+                lambda: alone(model),
+                under_way.check_rows,
+            )
         ]
         listened = told_by_chief(listens_to_steps(given, bound.arguments), workers)
         if not workers.is_chief:

@@ -15,15 +15,24 @@ import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
+from nn_train.engine.fit.rows_apart import ALONE, RowsApart, depends_on_rows
 from nn_train.engine.fit.steps import is_overridden
-from nn_train.engine.fit.trials import at_rest, opened, plain_variables, put, unchanged, values_of
-from nn_train.engine.spreadable import agree
-from nn_train.engine.steps import call, norms_of
+from nn_train.engine.fit.trials import (
+    agree,
+    at_rest,
+    few_rows,
+    first_rows,
+    is_dense,
+    kept_by_layers,
+    opened,
+    put,
+    short,
+    unchanged,
+    values_of,
+)
+from nn_train.engine.steps import call
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
-
-ROWS = 5
-ALONE = "or train it on one worker"
 
 
 def check_model(model: keras.Model, data: Nest) -> bool:
@@ -53,17 +62,15 @@ def check_model(model: keras.Model, data: Nest) -> bool:
                 raise
             except Exception:
                 continue  # what is wrong with it, if anything, its step will say
+        found = RowsApart(model, data, own_loss).objection()
+    if found:
+        raise RequestError(found)
     return True
 
 
 def check_state(model: keras.Model, parts: list[Any]) -> None:
     """What a layer keeps of a step must be the same whatever its rows are, or be summed by BatchNormalization."""
-    ours = {id(variable) for variable in model.variables if variable.name == "seed_generator_state"}
-    ours |= {id(variable) for layer in norms_of(model) for variable in layer.non_trainable_variables}
-    kept = [variable for variable in model.non_trainable_variables if id(variable) not in ours]
-    plain = plain_variables(model)
-    names = [*(variable.path for variable in kept), *plain]
-    kept += plain.values()
+    names, kept = kept_by_layers(model)
     if not kept:
         return
     before, after = values_of(kept), []
@@ -74,23 +81,16 @@ def check_state(model: keras.Model, parts: list[Any]) -> None:
     for name, one, other in zip(names, *after, strict=True):
         if not (agree(model, one, other) if one.dtype.kind == "f" else np.array_equal(one, other)):
             after_one, after_others = short(one, other)
-            raise RequestError(
-                f"{name} depends on the rows that its layer sees: after one row it is {after_one}, after "
-                f"others {after_others}. Each worker would keep its own; let the layer keep what does not depend on "
-                f"the rows, {ALONE}"
-            )
+            raise RequestError(depends_on_rows(name, f"after one row it is {after_one}, after others {after_others}"))
 
 
 def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[int], training: bool) -> None:
     """A ``compute_loss`` of the user's, and what ``add_loss`` was given, must be means over the rows."""
 
     def loss_of(batch: Nest) -> float:
-        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(batch)
         with at_rest(model):
-            predicted = call(model, x, training=training)
-            if not is_overridden(model, "compute_loss"):
-                return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
-            return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
+            predicted = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=training)
+            return own_loss(model, batch, predicted, training)
 
     of_whole, again, *of_parts = [loss_of(batch) for batch in (whole, whole, *parts)]
     if again != of_whole:
@@ -102,6 +102,14 @@ def check_loss(model: keras.Model, whole: Nest, parts: list[Any], counts: list[i
             f"{where}: no mean over the rows: of {sum(counts)} it is {of_whole:.6g}, of 1 and {counts[1]} of them put "
             f"together {together:.6g}, so that it would depend on the number of workers. Let it give a mean, {ALONE}"
         )
+
+
+def own_loss(model: keras.Model, batch: Nest, predicted: Nest, training: bool) -> float:
+    """What of the loss is computed from a worker's rows alone."""
+    if not is_overridden(model, "compute_loss"):
+        return sum(float(tf.reduce_sum(loss)) for loss in model.losses)
+    x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(batch)
+    return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
 
 
 def check_outputs(model: keras.Model, whole: Nest, parts: list[Any], training: bool) -> None:
@@ -123,31 +131,3 @@ def check_outputs(model: keras.Model, whole: Nest, parts: list[Any], training: b
                 f"the outputs of the model for a row depend{when} on the other rows of its batch, which other workers "
                 f"have; let each row stand alone, {ALONE}"
             )
-
-
-def few_rows(data: Nest, each: int = 1) -> Any:
-    """The first rows of a batch: ``ROWS`` or what there are, or two or more for ``each`` of so many workers.
-
-    None where there are not two, or not one for each, or not all of it is dense.
-    """
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    most = ROWS if each == 1 else max(2, ROWS // each) * each
-    rows = min([most, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))]) // each * each
-    return first_rows(data, 0, rows) if rows > 1 and all(map(is_dense, leaves)) else None
-
-
-def first_rows(data: Nest, first: int, stop: int) -> Any:
-    take: Callable[[Any], Any] = lambda leaf: leaf[first:stop] if is_dense(leaf) else leaf  # noqa: E731
-    return keras.tree.map_structure(take, data)
-
-
-def is_dense(leaf: Nest) -> bool:
-    return isinstance(leaf, tf.Tensor) and leaf.shape.rank not in (0, None)
-
-
-def short(one: np.ndarray, other: np.ndarray) -> tuple[str, str]:
-    """Of two arrays what differs most, at most three entries, for a message."""
-    pair = [np.asarray(value, np.float64).reshape(-1) for value in (one, other)]
-    most = np.sort(np.argsort(-np.abs(pair[0] - pair[1]), kind="stable")[:3]) if one.shape == other.shape else slice(3)
-    first, second = (np.array2string(value[most], precision=4, separator=", ") for value in pair)
-    return first, second

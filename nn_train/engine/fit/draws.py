@@ -1,30 +1,69 @@
-"""Random numbers for rows: every worker draws those of the whole batch, and uses those of its rows."""
+"""Random numbers for rows: every worker draws those of the whole batch, and uses those of its rows.
+
+TensorFlow's operations are what is replaced: all that draws comes down to these, be it ``keras.random``, ``tf.random``,
+``tf.nn.dropout`` or a ``tf.random.Generator``.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
+import numpy as np
 import tensorflow as tf
 from keras.src import backend
+from tensorflow.python.eager import context
+from tensorflow.python.ops import (
+    gen_random_ops,
+    gen_stateful_random_ops,
+    gen_stateless_random_ops,
+    gen_stateless_random_ops_v2,
+)
 
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
 from nn_train.engine.tensors import Nest
 
-# Functions whose first argument is a shape: those behind ``keras.random``, and TensorFlow's, which users call too.
-DRAWS = {
-    backend.random: ("normal", "uniform", "randint", "truncated_normal", "gamma", "beta", "binomial"),
-    tf.random: ("normal", "uniform", "truncated_normal"),
+DRAWS = {  # by the shape that they are given
+    gen_random_ops: (
+        "random_standard_normal",
+        "random_uniform",
+        "random_uniform_int",
+        "truncated_normal",
+        "parameterized_truncated_normal",
+        "random_gamma",
+        "random_poisson_v2",
+    ),
+    gen_stateless_random_ops: (
+        "stateless_random_binomial",
+        "stateless_random_poisson",
+        "stateless_parameterized_truncated_normal",
+    ),
+    gen_stateless_random_ops_v2: (
+        "stateless_random_normal_v2",
+        "stateless_random_uniform_v2",
+        "stateless_random_uniform_int_v2",
+        "stateless_random_uniform_full_int_v2",
+        "stateless_truncated_normal_v2",
+        "stateless_random_gamma_v3",
+    ),
+    gen_stateful_random_ops: ("stateful_random_binomial",),
 }
+OF_EACH = ("random_gamma", "random_poisson_v2")  # so many of each of their parameters, whose shape comes last
+CHOICES = {gen_random_ops: ("multinomial",), gen_stateless_random_ops: ("stateless_multinomial",)}
+SHUFFLES = {gen_random_ops: ("random_shuffle",), gen_stateless_random_ops_v2: ("stateless_shuffle",)}
+# What an operation is given, but no parameter of a distribution.
+HOW = {"shape", "key", "counter", "alg", "seed", "seed2", "dtype", "name", "resource", "algorithm"}
+DRAWN = 0.9  # instead of a number by chance: what even a high rate of a dropout keeps
 
 
 class Draws:
-    """What stands in for functions that draw random numbers, in a step of one batch.
+    """What stands in for operations that draw random numbers, in a step of one batch.
 
     Args:
         rows: of the batch.
@@ -35,43 +74,38 @@ class Draws:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(replaced(backend.random, "dropout", self.dropout(backend.random.dropout)))
-            stack.enter_context(replaced(backend.random, "categorical", self.choose(backend.random.categorical)))
-            for module, names in DRAWS.items():
-                for name in names:
-                    stack.enter_context(replaced(module, name, self.draw(getattr(module, name))))
+        generator = tf.random.Generator
+        with (
+            all_replaced(DRAWS, self.draw),
+            all_replaced(CHOICES, self.choose),
+            replaced(generator, "_prepare_key_counter", self.skip(generator._prepare_key_counter)),
+        ):
             yield
-
-    def dropout(self, drop: Callable[..., Any]) -> Callable[..., Any]:
-        def of_all(inputs: Nest, rate: Nest, noise_shape: Nest = None, seed: Nest = None) -> Any:
-            if has_rows(inputs) and (inputs.shape[0] is None or tf.executing_eagerly()):
-                place = self.place_of(tf.shape(inputs)[0])
-                ones = tf.ones([place.blocks * place.width, *tf.unstack(tf.shape(inputs))[1:]], inputs.dtype)
-                if noise_shape is not None and not is_one(noise_shape[0]):
-                    noise_shape = [place.blocks * place.width, *noise_shape[1:]]
-                kept = place.own(drop(ones, rate, noise_shape, seed))
-                kept.set_shape(inputs.shape)
-                return inputs * kept
-            return drop(inputs, rate, noise_shape, seed)
-
-        return of_all
 
     def draw(self, draw: Callable[..., Any]) -> Callable[..., Any]:
         """Where as many rows are drawn as this worker has, or several times as many: its own among the rows of all."""
+        signature = inspect.signature(draw)
 
-        def of_all(shape: Nest, *args: object, **named: Any) -> Any:
-            sizes = tf.unstack(tf.cast(shape, tf.int32)) if isinstance(shape, tf.Tensor) else list(shape)
-            if not sizes or is_known(sizes[0]):
-                return draw(shape, *args, **named)
-            place = self.place_of(sizes[0])
-
-            def padded(value: Any) -> Any:  # a mean or the like for each row
-                is_for_each = has_rows(value) and len(value.shape) >= len(sizes) and value.shape[0] != 1
-                return place.padded(value) if is_for_each else value
-
-            args, named = keras.tree.map_structure(padded, (args, named))
-            return place.own(draw([place.blocks * place.width, *sizes[1:]], *args, **named))
+        @functools.wraps(draw)
+        def of_all(*args: object, **named: Any) -> Any:
+            given = signature.bind(*args, **named)
+            arguments = given.arguments
+            parameters = {name: value for name, value in arguments.items() if name not in HOW and has_rows(value)}
+            of_each = draw.__name__ in OF_EACH
+            shape = tf.cast(arguments["shape"], tf.int32)
+            rank = int(shape.shape[0])
+            if of_each and rank == 0 and parameters:  # one of each
+                count = tf.shape(next(iter(parameters.values())))[0]
+            elif rank > 0 and not first_is_known(shape):
+                count = shape[0]
+            else:
+                return draw(*args, **named)
+            place = self.place_of(count)
+            for name, value in parameters.items():
+                is_for_each = rank == 0 or (not of_each and len(value.shape) >= rank and value.shape[0] != 1)
+                arguments[name] = place.padded(value) if is_for_each else value
+            arguments["shape"] = whole_shape(shape, place) if rank > 0 else shape
+            return place.own(draw(*given.args, **given.kwargs))
 
         return of_all
 
@@ -79,10 +113,21 @@ class Draws:
         """A class for each row, by logits [rows, C]."""
 
         def of_all(logits: Nest, *args: object, **named: Any) -> Any:
-            if not has_rows(logits) or is_known(tf.shape(logits)[0]):
+            if not has_rows(logits) or first_is_known(tf.shape(logits)):
                 return choose(logits, *args, **named)
             place = self.place_of(tf.shape(logits)[0])
             return place.own(choose(place.padded(logits), *args, **named))
+
+        return of_all
+
+    def skip(self, skip: Callable[..., Any]) -> Callable[..., Any]:
+        """A generator goes on by what is drawn for all rows."""
+
+        def of_all(generator: tf.random.Generator, shape: Nest) -> Any:
+            shape = tf.cast(shape, tf.int32)
+            if int(shape.shape[0]) == 0 or first_is_known(shape):
+                return skip(generator, shape)
+            return skip(generator, whole_shape(shape, self.place_of(shape[0])))
 
         return of_all
 
@@ -119,7 +164,9 @@ class Place:
         """This worker's rows of ``drawn`` [blocks * width, …]."""
         rest = tf.unstack(tf.shape(drawn))[1:]
         own = tf.reshape(drawn, [self.blocks, self.width, *rest])[:, self.first : self.stop]
-        return tf.reshape(own, [self.blocks * (self.stop - self.first), *rest])
+        own = tf.reshape(own, [self.blocks * (self.stop - self.first), *rest])
+        own.set_shape([None, *drawn.shape[1:]])
+        return own
 
     def padded(self, own: tf.Tensor) -> tf.Tensor:
         """Zeros in the places of the other workers' rows."""
@@ -129,43 +176,66 @@ class Place:
         return tf.reshape(filled, [self.blocks * self.width, *rest])
 
 
+def whole_shape(shape: tf.Tensor, place: Place) -> tf.Tensor:
+    """The shape of what is drawn for all workers."""
+    return tf.concat([tf.reshape(place.blocks * place.width, [1]), shape[1:]], axis=0)
+
+
 @contextlib.contextmanager
-def without_chance() -> Iterator[None]:
-    """Meanwhile nothing is dropped, what is drawn is always the same number, and what is shuffled is turned round."""
-
-    def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
-        def of_shape(*args: object, **named: Any) -> Any:
-            given = inspect.signature(draw).bind(*args, **named)
-            given.apply_defaults()
-            kind = tf.as_dtype(given.arguments["dtype"] or keras.config.floatx())
-            value = 0.5 if kind.is_floating else given.arguments.get("minval", 0)
-            return tf.fill(given.arguments["shape"], tf.cast(value, kind))
-
-        return of_shape
-
+def all_replaced(
+    names_of: Mapping[Any, tuple[str, ...]], instead: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Within, functions of modules are what ``instead`` makes of them."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(replaced(backend.random, "dropout", lambda inputs, *args, **named: inputs))
-        for module, names in DRAWS.items():
+        for module, names in names_of.items():
             for name in names:
-                stack.enter_context(replaced(module, name, constant(getattr(module, name))))
-        stack.enter_context(replaced(backend.random, "categorical", first_of))
-        stack.enter_context(replaced(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])))
-        stack.enter_context(replaced(tf.random, "shuffle", lambda value, *_, **__: tf.reverse(value, [0])))
+                stack.enter_context(replaced(module, name, instead(getattr(module, name))))
         yield
 
 
-def first_of(logits: Nest, num_samples: int, dtype: str = "int64", seed: object = None) -> Any:
-    """Of the classes [C] always the first, [rows, num_samples], instead of one that is drawn for each row."""
-    return tf.zeros([tf.shape(logits)[0], num_samples], dtype)
+@contextlib.contextmanager
+def without_chance() -> Iterator[None]:
+    """Meanwhile nothing is dropped, what is drawn is always the same number, and what is shuffled is turned round.
+
+    Generators of random numbers are afterwards where they were.
+    """
+
+    def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(draw)
+
+        @functools.wraps(draw)
+        def of_shape(*args: object, **named: Any) -> Any:
+            drawn = draw(*args, **named)
+            least = signature.bind(*args, **named).arguments.get("minval", 0)
+            return tf.ones_like(drawn) * tf.cast(DRAWN if drawn.dtype.is_floating else least, drawn.dtype)
+
+        return of_shape
+
+    def turned_round(value: Nest, *_: object, **__: object) -> Any:
+        return tf.reverse(value, [0])
+
+    of_operations = context.context()._rng if context.global_seed() is not None else None
+    kept = random.getstate(), np.random.get_state(), of_operations.getstate() if of_operations is not None else None
+    try:
+        with (
+            replaced(backend.random, "dropout", lambda inputs, *args, **named: inputs),
+            replaced(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])),
+            replaced(gen_stateful_random_ops, "rng_read_and_skip", lambda *_, **__: tf.zeros([3], tf.int64)),
+            all_replaced(DRAWS, constant),
+            all_replaced(CHOICES, lambda choose: lambda *args, **named: tf.zeros_like(choose(*args, **named))),
+            all_replaced(SHUFFLES, lambda _: turned_round),
+        ):
+            yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+        if of_operations is not None:
+            of_operations.setstate(kept[2])
 
 
-def is_known(size: Any) -> bool:
-    """Whether a number is known while a graph is made, where rows are not: that of a weight or the like."""
+def first_is_known(shape: tf.Tensor) -> bool:
+    """Whether the first dimension is known while a graph is made, where rows are not: that of a weight or the like."""
     if tf.executing_eagerly():
         return False
-    return not isinstance(size, tf.Tensor) or tf.get_static_value(size) is not None
-
-
-def is_one(size: Any) -> bool:
-    """Whether a dimension is broadcast: one that is not known is none."""
-    return size is None or (isinstance(size, int) and size == 1)
+    known = tf.get_static_value(shape, partial=True)
+    return known is not None and known[0] is not None

@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
-from nn_train.engine.fit.checks import check_model
+from nn_train.engine.fit.checks import check_model, own_loss
 from nn_train.engine.fit.graphs import Graphs, alike, joined
 from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.own_steps import check_step
+from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -44,6 +45,8 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
             checked = check_model(model, data)
             if checked and kind != "predict":
                 check_step(model, f"{kind}_step", data, workers)
+        if kind == "train" and under_way.rows_apart is None:
+            under_way.rows_apart = RowsApart(model, data, own_loss)
 
     def run(portion: list[Any], specs: list[Any] | None) -> Iterator[Any]:
         first(portion[0], specs)

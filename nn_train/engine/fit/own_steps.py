@@ -15,15 +15,14 @@ import numpy as np
 import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
-from nn_train.engine.fit.checks import ALONE, few_rows, short
 from nn_train.engine.fit.draws import without_chance
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows
+from nn_train.engine.fit.rows_apart import ALONE
 from nn_train.engine.fit.steps import Step, is_overridden, spread_step
-from nn_train.engine.fit.trials import put, unchanged, values_of
+from nn_train.engine.fit.trials import few_rows, precision, put, short, unchanged, values_of
 from nn_train.engine.fit.under_way import state_of
 from nn_train.engine.fit.workers import sums
-from nn_train.engine.spreadable import precision
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,6 +16,8 @@ from nn_train.engine.fit.random_state import global_generator
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.tensors import Nest
 
+ROWS = 5
+MANY = 1000  # entries of an attribute that are looked at; more has only a list of words or the like
 OPEN = 0.1  # what a weight of nothing but zeros is in a trial
 
 
@@ -76,13 +79,37 @@ def states_beside(model: keras.Model) -> list[Any]:
 
 
 def plain_variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """TensorFlow's variables among the attributes of layers, by ``layer.attribute``. Keras does not save them."""
+    """TensorFlow's variables that layers hold, by ``layer.attribute``. Keras does not save them."""
     return {
-        f"{layer.name}.{name}": value
+        f"{layer.name}.{name}": variable
         for layer in model._flatten_layers()
-        for name, value in vars(layer).items()
-        if isinstance(value, tf.Variable)
+        for attribute, value in vars(layer).items()
+        if not attribute.startswith("_self_")  # where TensorFlow lists the others once more
+        for name, variable in held_in(value, attribute)
     }
+
+
+def held_in(value: object, name: str) -> Iterator[tuple[str, tf.Variable]]:
+    """The variables in an attribute, in lists and dicts of it, and in a ``tf.Module``; with their places in it."""
+    if isinstance(value, tf.Variable):
+        yield name, value
+    elif isinstance(value, dict | list | tuple):
+        places = value.items() if isinstance(value, dict) else enumerate(value)
+        for place, part in itertools.islice(places, MANY):
+            yield from held_in(part, f"{name}[{place!r}]")
+    elif isinstance(value, tf.Module):
+        for number, variable in enumerate(value.variables):
+            yield f"{name}.variables[{number}]", variable
+
+
+def kept_by_layers(model: keras.Model) -> tuple[list[str], list[Any]]:
+    """The variables that a step may change by itself, with their names before them: not generators of random numbers,
+    nor what BatchNormalization keeps, which is put together."""
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    known = {id(variable) for layer in norms for variable in layer.non_trainable_variables}
+    others = [variable for variable in model.non_trainable_variables if variable.name != "seed_generator_state"]
+    kept, plain = [one for one in others if id(one) not in known], plain_variables(model)
+    return [*(one.path for one in kept), *plain], [*kept, *plain.values()]
 
 
 def values_of(variables: list[Any]) -> list[np.ndarray]:
@@ -93,3 +120,42 @@ def put(variables: list[Any], values: list[np.ndarray]) -> None:
     for variable, now, value in zip(variables, values_of(variables), values, strict=True):
         if not np.array_equal(now, value, equal_nan=value.dtype.kind == "f"):
             variable.assign(value)
+
+
+def few_rows(data: Nest, each: int = 1, most: int = ROWS) -> Any:
+    """The first rows of a batch: ``most`` or what there are, or two or more for ``each`` of so many workers.
+
+    None where there are not two, or not one for each, or not all of it is dense.
+    """
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    most = max(most, 2 * each) // each * each
+    rows = min([most, *(int(leaf.shape[0]) for leaf in leaves if is_dense(leaf))]) // each * each
+    return first_rows(data, 0, rows) if rows > 1 and all(map(is_dense, leaves)) else None
+
+
+def first_rows(data: Nest, first: int, stop: int) -> Any:
+    take: Callable[[Any], Any] = lambda leaf: leaf[first:stop] if is_dense(leaf) else leaf  # noqa: E731
+    return keras.tree.map_structure(take, data)
+
+
+def is_dense(leaf: Nest) -> bool:
+    return isinstance(leaf, tf.Tensor) and leaf.shape.rank not in (0, None)
+
+
+def short(one: np.ndarray, other: np.ndarray) -> tuple[str, str]:
+    """Of two arrays what differs most, at most three entries, for a message."""
+    pair = [np.asarray(value, np.float64).reshape(-1) for value in (one, other)]
+    most = np.sort(np.argsort(-np.abs(pair[0] - pair[1]), kind="stable")[:3]) if one.shape == other.shape else slice(3)
+    first, second = (np.array2string(value[most], precision=4, separator=", ") for value in pair)
+    return first, second
+
+
+def agree(model: keras.Model, one: Any, other: Any) -> bool:
+    """Whether two values are equal up to ``precision``."""
+    return np.allclose(one, other, rtol=precision(model), atol=1e-6, equal_nan=True)
+
+
+def precision(model: keras.Model) -> float:
+    """Relative: the roundings of the least precise layer, and on GPUs of TensorFloat-32."""
+    least = min(tf.as_dtype(layer.compute_dtype).size for layer in model._flatten_layers())
+    return 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.fit.callbacks import share_variables
+from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.fit.workers import gather
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -25,11 +26,13 @@ class UnderWay:
     Attributes:
         begun: whether all workers have the chief's values of all that the first step needs.
         steps_per_execution: the model's own.
+        rows_apart: of the first batch of a training.
     """
 
     def __init__(self, model: keras.Model, workers: Replicas) -> None:
         self.model, self.workers, self.begun = model, workers, False
         self.steps_per_execution = model.steps_per_execution
+        self.rows_apart: RowsApart | None = None
 
     def begin(self) -> None:
         """Take over the chief's values, before the first step. Collective."""
@@ -50,6 +53,11 @@ class UnderWay:
                 "the workers have different models; build the same on each, in nn_train.scope(), and let callbacks "
                 "make no variables"
             )
+
+    def check_rows(self, epochs: int, is_last: bool) -> None:
+        """Raise RequestError where what the training has come to would not be that of one worker."""
+        if self.rows_apart is not None:
+            self.rows_apart.check_after(epochs, is_last)
 
     def check_length(self, batches: int | None) -> None:
         """Raise RequestError where another worker has another number of batches: the one with more would wait for ever.

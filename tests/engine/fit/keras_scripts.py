@@ -26,11 +26,14 @@ import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
 from own_models import (  # noqa: E402
     CLASSES,
+    DRAWN,
     WIDTH,
     Adversaries,
     Chooses,
     Compares,
+    ComparesLater,
     ComparesWhileTraining,
+    Draws,
     KeepsBeside,
     Largest,
     OwnLoss,
@@ -210,6 +213,11 @@ def spatial():
 
 def chosen():
     return run(compiled(mlp(Chooses())))
+
+
+def drawn():
+    """By even batches: TensorFlow draws anew for a graph of another size."""
+    return {kind: run(compiled(mlp(Draws(kind))), X[:32], Y[:32], epochs=2)["history"] for kind in DRAWN}
 
 
 def counted():
@@ -459,6 +467,7 @@ def refused():
         "state": compiled(mlp(Remembers())),
         "state beside": compiled(mlp(KeepsBeside())),
         "rows": compiled(mlp(Compares())),
+        "rows later": compiled(mlp(ComparesLater())),
         "rows in training": compiled(mlp(ComparesWhileTraining())),
         "shuffled rows": compiled(mlp(Shuffles())),
         "compute_loss": own(SumOfRows),
@@ -512,7 +521,7 @@ def failing_callback():
 SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
     accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
-    normalised_with_mask, chosen, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
     evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,

@@ -155,6 +155,16 @@ class Compares(layers.Layer):
         return x - ops.mean(x, axis=0, keepdims=True)
 
 
+class ComparesLater(layers.Layer):
+    """Once its factor is no longer one."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+    def call(self, x):
+        return self.factor * ops.where(self.factor == 1.0, x, x - ops.mean(x, axis=0))
+
+
 class ComparesWhileTraining(layers.Layer):
     def call(self, x, training=False):
         return x - ops.mean(x, axis=0, keepdims=True) if training else x
@@ -202,6 +212,42 @@ class Chooses(layers.Layer):
             return x
         chosen = keras.random.categorical(x[:, :3], 1, seed=self.seeds)
         return x * (1 + 0.1 * ops.cast(chosen, x.dtype))
+
+
+SEED = (3, 4)
+DRAWN = {  # by kind: of what a layer sees, the number of its rows, numbers above 0 for each, and a generator
+    "dropout": lambda x, n, rate, generator: tf.nn.dropout(x, 0.3, seed=5),
+    "rows dropped": lambda x, n, rate, _: tf.nn.experimental.stateless_dropout(x, 0.5, seed=SEED, noise_shape=[n, 1]),
+    "normal": lambda x, n, rate, generator: tf.random.normal([n, 8], seed=6),
+    "whole numbers": lambda x, n, rate, generator: tf.random.uniform([n, 1], 0, 5, tf.int32, seed=7),
+    "gamma of each": lambda x, n, rate, generator: tf.random.gamma([], rate, seed=8),
+    "gammas": lambda x, n, rate, generator: tf.random.gamma([n, 8], 2.0, seed=9),
+    "poisson of each": lambda x, n, rate, generator: tf.random.poisson([], rate, seed=10),
+    "classes": lambda x, n, rate, generator: tf.random.categorical(x, 1, seed=11),
+    "stateless normal": lambda x, n, rate, generator: tf.random.stateless_normal(tf.shape(x), SEED),
+    "stateless uniform": lambda x, n, rate, generator: tf.random.stateless_uniform([n, 1], SEED),
+    "stateless gamma": lambda x, n, rate, generator: tf.random.stateless_gamma([n, 8], SEED, rate),
+    "stateless poisson": lambda x, n, rate, generator: tf.random.stateless_poisson([n, 8], SEED, rate),
+    "stateless binomial": lambda x, n, rate, _: tf.random.stateless_binomial([n, 8], SEED, 3 + 0 * rate, 0.4),
+    "stateless classes": lambda x, n, rate, generator: tf.random.stateless_categorical(x, 1, SEED),
+    "generated": lambda x, n, rate, generator: generator.normal([n, 8]) + generator.uniform([n, 1]),
+}
+
+
+class Draws(layers.Layer):
+    """While it trains, in one of these ways."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.generator = kind, tf.random.Generator.from_seed(12)
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        drawn = DRAWN[self.kind](
+            x, tf.shape(x)[0], tf.stop_gradient(0.5 + tf.abs(tf.cast(x, "float32"))), self.generator
+        )
+        return x + 0.1 * tf.cast(drawn, x.dtype)
 
 
 class SumOfRows(keras.Model):

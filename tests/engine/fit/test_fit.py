@@ -107,6 +107,10 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert "see different numbers of batches, this one 5" in first.pop("validation")  # after the first epoch
     assert "see different numbers of batches, this one 4" in second.pop("validation")
     assert first.pop("test")[:28] == second.pop("test")[:28] == "test_step: several workers, "  # after the first epoch
+    later, changed = first["rows later"].split(" It was not so before the training, and is after epoch 1: ")
+    assert later.startswith("the outputs of the model for a row depend on the other rows of its batch")
+    assert changed.endswith(" (the model has changed)")
+    assert first.pop("rows later") == second.pop("rows later")
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")

@@ -1,0 +1,164 @@
+"""Rows that do not stand alone are found also where that is so only sometimes; and those that do are let pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nn_train.errors import RequestError
+
+pytestmark = pytest.mark.tf
+WIDTH, ROWS = 6, 32
+OUTPUTS = "the outputs of the model for a row depend"
+LOSS = "the loss of the model"
+
+
+def layers_of():
+    """By name: a function of what a layer sees, and of whether it trains; and what is said of it."""
+    import keras
+    import tensorflow as tf
+    from keras import ops
+
+    def centred(x):
+        return x - ops.mean(x, axis=0)
+
+    def only(condition, x):
+        return ops.where(condition, centred(x), x)
+
+    return {
+        "row by row": (lambda x, trains: ops.relu(x), ""),
+        "by a hair": (lambda x, trains: ops.one_hot(ops.argmax(x / 3, axis=-1), WIDTH), ""),
+        "normalised": (lambda x, trains: keras.layers.UnitNormalization()(x), ""),
+        "draws": (
+            lambda x, trains: x + tf.random.stateless_uniform(tf.shape(x), tf.random.uniform([2], 0, 9, tf.int32)),
+            "",
+        ),
+        "mean": (lambda x, trains: centred(x), f"{OUTPUTS} on the other"),
+        "mean while it trains": (lambda x, trains: centred(x) if trains else x, f"{OUTPUTS}, while it trains, on"),
+        "neighbour": (lambda x, trains: x + tf.roll(x, 1, 0), f"{OUTPUTS} on the other"),
+        "many": (lambda x, trains: only(ops.shape(x)[0] > 30, x), f"{OUTPUTS} on the other"),
+        "by their number": (lambda x, trains: x * ops.cast(ops.shape(x)[0], x.dtype), f"{OUTPUTS} on the other"),
+        "extreme": (lambda x, trains: only(ops.max(x) > 6, x), f"{OUTPUTS}, while it trains, on"),
+    }
+
+
+def losses():
+    from keras import ops
+
+    return {
+        "mean": (lambda x: ops.mean(x**2), ""),
+        "sum": (lambda x: ops.sum(x**2), f"{LOSS} is no mean over the rows"),
+        "alike": (lambda x: ops.mean(ops.matmul(x, ops.transpose(x))), f"{LOSS} is no mean over the rows"),
+        "largest": (lambda x: ops.max(x), f"{LOSS} is no mean over the rows"),
+    }
+
+
+def model_with(of_rows=None, added=None):
+    import keras
+
+    keras.utils.set_random_seed(1)
+
+    class Own(keras.layers.Layer):
+        def call(self, x, training=False):
+            if added is not None:
+                self.add_loss(added(x))
+            return x if of_rows is None else of_rows(x, training)
+
+    layers = [Own(), keras.layers.Dense(8, activation="relu"), keras.layers.BatchNormalization()]
+    return keras.Sequential([keras.Input((WIDTH,)), *layers, keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+
+
+def rows_apart(model):
+    import tensorflow as tf
+
+    from nn_train.engine.fit.checks import own_loss
+    from nn_train.engine.fit.rows_apart import RowsApart
+
+    x = tf.constant(np.random.default_rng(3).normal(size=(ROWS, WIDTH)), tf.float32)
+    return RowsApart(model, (x, tf.zeros([ROWS])), own_loss)
+
+
+def begins(text, expected):
+    return text.startswith(expected) if expected else text == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "row by row",
+        "by a hair",
+        "normalised",
+        "draws",
+        "mean",
+        "mean while it trains",
+        "neighbour",
+        "many",
+        "by their number",
+        "extreme",
+    ],
+)
+def test_layers_that_compare_rows_are_found(name):
+    of_rows, said = layers_of()[name]
+    model = model_with(of_rows)
+    before = [np.asarray(variable.value) for variable in model.variables]
+    assert begins(rows_apart(model).objection(), said)
+    assert all(np.array_equal(a, b.value) for a, b in zip(before, model.variables, strict=True))
+
+
+@pytest.mark.parametrize("name", ["mean", "sum", "alike", "largest"])
+def test_added_losses_that_are_no_means_are_found(name):
+    added, said = losses()[name]
+    assert begins(rows_apart(model_with(added=added)).objection(), said)
+
+
+def test_what_a_layer_keeps_of_its_rows_is_found():
+    import keras
+    from keras import ops
+
+    class Keeps(keras.layers.Layer):
+        def build(self, shape):
+            self.largest = self.add_weight(shape=(), initializer="zeros", trainable=False, name="largest")
+            self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls", dtype="int32")
+
+        def call(self, x, training=False):
+            if training:
+                self.calls.assign_add(1)
+                self.largest.assign(ops.maximum(self.largest, ops.max(x)))
+            return x
+
+    model = keras.Sequential([keras.Input((WIDTH,)), Keeps(name="keeps"), keras.layers.Dense(3)])
+    said = rows_apart(model).objection()
+    assert said.startswith("sequential")
+    assert "keeps/largest depends on the rows that its layer sees: after some rows it is [" in said
+
+
+def test_it_is_tried_again_after_the_epochs_1_2_4_8_and_the_last():
+    asked = []
+    apart = rows_apart(model_with())
+    apart.objection = lambda: asked.append(True) or ""
+    tried = []
+    for epoch in range(1, 11):
+        apart.check_after(epoch)
+        tried += [epoch] * len(asked)
+        asked.clear()
+    assert tried == [1, 2, 4, 8]
+    apart.check_after(10, is_last=True)
+    assert asked
+    asked.clear()
+    apart.check_after(10, is_last=True)  # nothing has changed
+    assert not asked
+    apart.objection = lambda: "something"
+    with pytest.raises(RequestError, match=r"^something\. It was not so before the training, and is after epoch 16"):
+        apart.check_after(16)
+
+
+def test_of_rows_that_are_not_dense_or_only_one_nothing_is_said():
+    import tensorflow as tf
+
+    from nn_train.engine.fit.checks import own_loss
+    from nn_train.engine.fit.rows_apart import RowsApart
+
+    of_rows, _ = layers_of()["mean"]
+    ragged = tf.ragged.constant([[1.0], [2.0, 3.0]])
+    for data in ((tf.zeros([1, WIDTH]), tf.zeros([1])), (ragged, tf.zeros([2]))):
+        assert RowsApart(model_with(of_rows), data, own_loss).objection() == ""
