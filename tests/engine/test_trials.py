@@ -93,6 +93,28 @@ def test_at_rest_a_row_gives_the_same_alone_and_among_others_and_nothing_is_chan
     assert not np.array_equal(before[2 + 2], model.variables[2 + 2].value)  # a moving mean: it is normal again
 
 
+def test_at_rest_nothing_happens_by_chance_and_no_generator_goes_on():
+    import keras
+    import tensorflow as tf
+
+    from nn_train.engine.fit.trials import at_rest
+
+    keras.utils.set_random_seed(1)
+    generator, model, numbers = tf.random.Generator.from_seed(1), model_with(), tf.constant([1.0, 2.0, 3.0])
+    before = np.asarray(generator.state)
+    with at_rest(model):
+        shuffled = [tf.random.shuffle(numbers), tf.random.experimental.stateless_shuffle(numbers, [1, 2])]
+        shuffled.append(keras.random.shuffle(numbers))
+        drawn = [tf.random.normal([2]), keras.random.gamma([2], 3.0), generator.normal([2]), np.random.rand(2)]
+        assert np.allclose(tf.nn.dropout(numbers, 0.8), 5 * numbers)  # nothing is dropped
+    assert [np.asarray(one).tolist() for one in shuffled] == [[3, 2, 1]] * 3
+    assert all(len(set(np.asarray(one).tolist())) == 1 for one in drawn[:-1])
+    assert np.array_equal(generator.state, before)
+    keras.utils.set_random_seed(1)
+    model_with()
+    assert np.array_equal(np.random.rand(2), drawn[-1])
+
+
 def test_weights_of_nothing_but_zeros_are_others_meanwhile():
     from nn_train.engine.fit.trials import opened
 

@@ -20,7 +20,7 @@ from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows
 from nn_train.engine.fit.rows_apart import ALONE
 from nn_train.engine.fit.steps import Step, is_overridden, spread_step
-from nn_train.engine.fit.trials import few_rows, precision, put, short, unchanged, values_of
+from nn_train.engine.fit.trials import Numbers, difference, few_rows, put, unchanged, values_of
 from nn_train.engine.fit.under_way import state_of
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.strategy import Replicas
@@ -28,7 +28,6 @@ from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
 SEED = "seed_generator_state"
-Outcome = dict[str, np.ndarray]  # what a step comes to, by what it is called in a message
 
 
 def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> None:
@@ -64,9 +63,9 @@ def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> 
         )
 
 
-def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
+def outcome(model: keras.Model, step: Step, rows: Nest) -> Numbers:
     """What a step gives the optimizers, changes by itself and returns. Random states go on, all else is as it was."""
-    found: Outcome = {}
+    found: Numbers = {}
 
     def note(optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
         for number, gradient in enumerate(list(grads)):
@@ -87,21 +86,3 @@ def outcome(model: keras.Model, step: Step, rows: Nest) -> Outcome:
     if isinstance(returned, dict):
         found |= {f"{key}, which it returns": np.asarray(value) for key, value in returned.items()}
     return found
-
-
-def difference(model: keras.Model, one: Outcome, other: Outcome) -> str:
-    """What differs by more than roundings, in words; empty: nothing."""
-    if one.keys() != other.keys():
-        return f"{min(one.keys() ^ other.keys())}, is there on the one and not on the others"
-    # Sums in another order differ by the largest of their parts, of which nearly nothing may be left.
-    tolerance = max(1e-3, precision(model))
-    noise = 1e-6 if tolerance == 1e-3 else tolerance  # of the largest: what is left of a gradient that is nought
-    largest = max(
-        (float(np.max(np.abs(value), initial=0)) for value in one.values() if np.all(np.isfinite(value))), default=0
-    )
-    for name in one:
-        ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
-        atol = tolerance * np.max(np.abs(ours), initial=0) + noise * largest
-        if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
-            return "{}, is {} on one and {} on several".format(name, *short(ours, theirs))
-    return ""

@@ -3,26 +3,39 @@
 Every other row is kept, and its neighbour replaced by a copy of it. A layer that computes row by row gives for those
 that are kept the same to the last bit, for the shapes are the same: what rounds, or decides by a hair, is not taken for
 a comparison. One that compares rows gives something else, be it only after some steps, or, since the numbers are tried
-enlarged too, where a row is extreme. By halves of the batch one is seen that goes by the number of rows.
+enlarged too, where a row is extreme. By halves of the batch one is seen that goes by the number of rows; by copies of
+one row, one that has room for so many that are alike. Gradients, which a layer can give in a way of its own, must be
+put together of those of the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
-from nn_train.engine.fit.trials import agree, at_rest, few_rows, first_rows, kept_by_layers, opened, short, values_of
+from nn_train.engine.fit.trials import (
+    Numbers,
+    agree,
+    at_rest,
+    difference,
+    few_rows,
+    first_rows,
+    kept_by_layers,
+    opened,
+    short,
+    values_of,
+)
 from nn_train.engine.steps import call
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
-MOST = 32  # rows that are tried
+MOST, LATER = 32, 8  # rows that are tried before a training, and again
 ENLARGED = 10.0  # times: what few rows of the data may be
 FINE, COARSE = 1e-3, 1e-2  # of the largest: what a sum may lose to roundings; what no rounding makes of most rows
 Loss = Callable[[keras.Model, Nest, Nest, bool], float]  # of a model, a batch, its outputs, and whether it trains
@@ -32,11 +45,24 @@ ALONE = "or train it on one worker"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of a batch: outputs [N, …], the loss, and what layers keep of it."""
+    """What comes of a batch: outputs [N, …], the loss, what layers keep of it, and the gradients of the outputs."""
 
     outputs: list[np.ndarray]
     loss: float
     kept: list[np.ndarray]
+    gradients: Numbers
+
+
+class Outcomes(NamedTuple):
+    """Of a batch, and once more; of the rows at even places twice, at odd ones; of each half; of copies of one row."""
+
+    whole: Outcome
+    again: Outcome
+    even: Outcome
+    odd: Outcome
+    first: Outcome
+    second: Outcome
+    copies: Outcome
 
 
 class RowsApart:
@@ -60,19 +86,19 @@ class RowsApart:
         if epoch == self.tried_after or not (is_last or is_power_of_two(epoch)):
             return
         self.tried_after = epoch
-        found = self.objection()
+        found = self.objection(LATER)
         if found:
             raise RequestError(
                 f"{found}. It was not so before the training, and is after epoch {epoch}: what several workers have "
                 "trained is not what one would have"
             )
 
-    def objection(self) -> str:
-        """What does not stand alone, in words; empty: nothing that could be seen."""
+    def objection(self, most: int = MOST) -> str:
+        """What of so many rows does not stand alone, in words; empty: nothing that could be seen."""
         if self.data is None:
             return ""
         with opened(self.model):
-            return self.run(lambda: objection(self.model, self.data, self.loss_of))
+            return self.run(lambda: objection(self.model, few_rows(self.data, each=2, most=most), self.loss_of))
 
 
 def is_power_of_two(number: int) -> bool:
@@ -86,9 +112,12 @@ def objection(model: keras.Model, rows: Nest, loss_of: Loss) -> str:
         x, *others = data_adapter_utils.unpack_x_y_sample_weight(rows)
         tried = (keras.tree.map_structure(lambda leaf, by=factor: times(leaf, by), x), *others)
         halves = [first_rows(tried, 0, count // 2), first_rows(tried, count // 2, count)]
-        batches = [tried, tried, doubled(tried, 0), doubled(tried, 1), *halves]
+        copies = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.repeat(leaf[:1], count, 0), tried)
+        batches = [tried, tried, doubled(tried, 0), doubled(tried, 1), *halves, copies]
+        differentiated = 4 if training and factor == 1 else 0
         try:
-            found = compared(model, *(outcome(model, batch, loss_of, training) for batch in batches))
+            outcomes = [outcome(model, batch, loss_of, training, i < differentiated) for i, batch in enumerate(batches)]
+            found = compared(model, Outcomes(*outcomes))
         except Exception:
             continue  # what is wrong with it, if anything, its step will say
         if found:
@@ -106,45 +135,91 @@ def doubled(rows: Nest, first: int) -> Any:
     return keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.repeat(leaf[first::2], 2, axis=0), rows)
 
 
-def outcome(model: keras.Model, batch: Nest, loss_of: Loss, training: bool) -> Outcome:
+def outcome(model: keras.Model, batch: Nest, loss_of: Loss, training: bool, differentiated: bool) -> Outcome:
     _, variables = kept_by_layers(model)
     with at_rest(model):
-        predicted = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training)
+        with tf.GradientTape() as tape:
+            predicted = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training)
+            leaves = [leaf for leaf in keras.tree.flatten(predicted) if isinstance(leaf, tf.Tensor)]
+            total = sum(tf.reduce_sum(tf.square(leaf)) for leaf in leaves if leaf.dtype.is_floating)
+        gradients = gradients_of(model, tape, total) if differentiated else {}
         try:
             loss = loss_of(model, batch, predicted, training)
         except Exception:
             loss = np.nan  # as of a prediction, where it is a loss of targets
         kept = values_of(variables)
-    leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(predicted) if isinstance(leaf, tf.Tensor)]
-    return Outcome([leaf for leaf in leaves if leaf.ndim > 0 and leaf.dtype.kind in "fiu"], loss, kept)
+    outputs = [np.asarray(leaf) for leaf in leaves]
+    return Outcome([one for one in outputs if one.ndim > 0 and one.dtype.kind in "fiu"], loss, kept, gradients)
 
 
-def compared(
-    model: keras.Model, whole: Outcome, again: Outcome, even: Outcome, odd: Outcome, first: Outcome, second: Outcome
-) -> str:
+def gradients_of(model: keras.Model, tape: tf.GradientTape, total: Any) -> Numbers:
+    """By the name of the weight; of a table of which rows are looked up, the sum over these."""
+    found: Numbers = {}
+    weights = model.trainable_variables
+    for weight, gradient in zip(weights, tape.gradient(total, weights), strict=True):
+        if isinstance(gradient, tf.IndexedSlices):
+            gradient = tf.reduce_sum(gradient.values, axis=0)
+        if gradient is not None:
+            found[f"the gradient of {weight.path}"] = np.asarray(gradient)
+    return found
+
+
+def compared(model: keras.Model, of: Outcomes) -> str:
     """What is not the same, with ``WHEN``; empty where the model draws in a way of its own."""
-    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(whole.outputs, again.outputs, strict=True)):
+    if not same_outputs(of.whole, of.again):
         return ""
-    for place, given in enumerate(whole.outputs):
-        halves = np.concatenate([first.outputs[place], second.outputs[place]])
-        among_copies = [(given[start::2], one.outputs[place][start::2]) for start, one in enumerate((even, odd))]
-        if not all(agree(model, *pair) for pair in among_copies) or most_rows_differ(given, halves):
-            return (
-                f"the outputs of the model for a row depend{WHEN} on the other rows of its batch, which other workers "
-                f"have; let each row stand alone, {ALONE}"
-            )
-    largest = max(abs(one.loss) for one in (whole, even, odd, first, second))
-    by_copies, by_halves = (abs(a.loss + b.loss - 2 * whole.loss) for a, b in ((even, odd), (first, second)))
-    if again.loss == whole.loss and (by_copies > FINE * largest or by_halves > COARSE * largest):
+    if outputs_depend(model, of):
+        return (
+            f"the outputs of the model for a row depend{WHEN} on the other rows of its batch, which other workers "
+            f"have; let each row stand alone, {ALONE}"
+        )
+    if of.again.loss == of.whole.loss and is_no_mean(of):
         return (
             f"the loss of the model{WHEN} is no mean over the rows, so that it would depend on the number of workers. "
             f"Let it give a mean, {ALONE}"
         )
-    for name, value, of_others in zip(kept_by_layers(model)[0], even.kept, odd.kept, strict=True):
-        if not np.array_equal(value, of_others) and not agree(model, value, of_others):
-            one, other = short(value, of_others)
-            return depends_on_rows(name, f"after some rows it is {one}, after others {other}")
+    gradient = "" if difference(model, of.whole.gradients, of.again.gradients) else no_sum(model, of)
+    if gradient:
+        return (
+            f"{gradient}{WHEN} is no sum over the rows, as where a layer divides it by a norm of all of them, of which "
+            f"other workers have others; let each row stand alone, {ALONE}"
+        )
+    for name, one, other in zip(kept_by_layers(model)[0], of.even.kept, of.odd.kept, strict=True):
+        if not np.array_equal(one, other) and not agree(model, one, other):
+            after_some, after_others = short(one, other)
+            return depends_on_rows(name, f"after some rows it is {after_some}, after others {after_others}")
     return ""
+
+
+def same_outputs(one: Outcome, other: Outcome) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one.outputs, other.outputs, strict=True))
+
+
+def outputs_depend(model: keras.Model, of: Outcomes) -> bool:
+    """Whether what a row gives depends on others."""
+    for place, given in enumerate(of.whole.outputs):
+        even, odd, first, second, copies = (one.outputs[place] for one in of[2:])
+        alike = np.broadcast_to(copies[:1], copies.shape)
+        same = [(given[0::2], even[0::2]), (given[1::2], odd[1::2]), (alike, copies)]
+        if not all(agree(model, *pair) for pair in same) or most_rows_differ(given, np.concatenate([first, second])):
+            return True
+    return False
+
+
+def is_no_mean(of: Outcomes) -> bool:
+    """Whether the loss is not the mean of that of the rows that are kept twice, and of that of the halves."""
+    largest = max(abs(one.loss) for one in of)
+    by_copies, by_halves = (
+        abs(one.loss + other.loss - 2 * of.whole.loss) for one, other in ((of.even, of.odd), (of.first, of.second))
+    )
+    return by_copies > FINE * largest or by_halves > COARSE * largest
+
+
+def no_sum(model: keras.Model, of: Outcomes) -> str:
+    """Which gradient is not put together of that of the rows that are kept twice; empty: none."""
+    twice = {name: 2 * value for name, value in of.whole.gradients.items()}
+    together = {name: value + of.odd.gradients[name] for name, value in of.even.gradients.items()}
+    return difference(model, twice, together).partition(",")[0]
 
 
 def most_rows_differ(one: np.ndarray, other: np.ndarray) -> bool:

@@ -18,6 +18,7 @@ from nn_train.engine.tensors import Nest
 
 ROWS = 5
 MANY = 1000  # entries of an attribute that are looked at; more has only a list of words or the like
+Numbers = dict[str, np.ndarray]  # what a trial comes to, by what it is called in a message
 OPEN = 0.1  # what a weight of nothing but zeros is in a trial
 
 
@@ -159,3 +160,21 @@ def precision(model: keras.Model) -> float:
     """Relative: the roundings of the least precise layer, and on GPUs of TensorFloat-32."""
     least = min(tf.as_dtype(layer.compute_dtype).size for layer in model._flatten_layers())
     return 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5
+
+
+def difference(model: keras.Model, one: Numbers, other: Numbers) -> str:
+    """What differs by more than roundings, in words; empty: nothing."""
+    if one.keys() != other.keys():
+        return f"{min(one.keys() ^ other.keys())}, is there on the one and not on the others"
+    # Sums in another order differ by the largest of their parts, of which nearly nothing may be left.
+    tolerance = max(1e-3, precision(model))
+    noise = 1e-6 if tolerance == 1e-3 else tolerance  # of the largest: what is left of a gradient that is nought
+    largest = max(
+        (float(np.max(np.abs(value), initial=0)) for value in one.values() if np.all(np.isfinite(value))), default=0
+    )
+    for name in one:
+        ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
+        atol = tolerance * np.max(np.abs(ours), initial=0) + noise * largest
+        if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
+            return "{}, is {} on one and {} on several".format(name, *short(ours, theirs))
+    return ""

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.tf
 WIDTH, ROWS = 6, 32
 OUTPUTS = "the outputs of the model for a row depend"
 LOSS = "the loss of the model"
+GRADIENT = "the gradient of sequential/dense/kernel, while it trains, is no sum over the rows"
 
 
 def layers_of():
@@ -21,6 +22,23 @@ def layers_of():
 
     def centred(x):
         return x - ops.mean(x, axis=0)
+
+    def odd(x):
+        return ops.cast(ops.arange(ops.shape(x)[0]) % 2, x.dtype)[:, None]
+
+    def has_room(x):
+        """For two thirds of the rows on each side."""
+        side = ops.one_hot(ops.cast(x[:, 0] > 0, "int32"), 2)
+        places = ops.sum(ops.cumsum(side, axis=0) * side, axis=-1, keepdims=True)
+        return ops.where(3 * places <= 2 * ops.cast(ops.shape(x)[0], x.dtype), x, 0.0)
+
+    @tf.custom_gradient
+    def with_scaled_gradient(x):
+        return tf.identity(x), lambda gradient: gradient / tf.norm(gradient)
+
+    @tf.custom_gradient
+    def with_turned_gradient(x):
+        return tf.identity(x), lambda gradient: -gradient
 
     def only(condition, x):
         return ops.where(condition, centred(x), x)
@@ -35,7 +53,13 @@ def layers_of():
         ),
         "mean": (lambda x, trains: centred(x), f"{OUTPUTS} on the other"),
         "mean while it trains": (lambda x, trains: centred(x) if trains else x, f"{OUTPUTS}, while it trains, on"),
-        "neighbour": (lambda x, trains: x + tf.roll(x, 1, 0), f"{OUTPUTS} on the other"),
+        "neighbour": (lambda x, trains: odd(x) * tf.roll(x, 1, 0) + (1 - odd(x)) * x, f"{OUTPUTS} on the other"),
+        "room": (lambda x, trains: has_room(x), f"{OUTPUTS} on the other"),
+        "scaled gradient": (
+            lambda x, trains: with_scaled_gradient(x),
+            GRADIENT,
+        ),
+        "turned gradient": (lambda x, trains: with_turned_gradient(x), ""),
         "many": (lambda x, trains: only(ops.shape(x)[0] > 30, x), f"{OUTPUTS} on the other"),
         "by their number": (lambda x, trains: x * ops.cast(ops.shape(x)[0], x.dtype), f"{OUTPUTS} on the other"),
         "extreme": (lambda x, trains: only(ops.max(x) > 6, x), f"{OUTPUTS}, while it trains, on"),
@@ -56,6 +80,7 @@ def losses():
 def model_with(of_rows=None, added=None):
     import keras
 
+    keras.backend.clear_session()
     keras.utils.set_random_seed(1)
 
     class Own(keras.layers.Layer):
@@ -64,8 +89,9 @@ def model_with(of_rows=None, added=None):
                 self.add_loss(added(x))
             return x if of_rows is None else of_rows(x, training)
 
-    layers = [Own(), keras.layers.Dense(8, activation="relu"), keras.layers.BatchNormalization()]
-    return keras.Sequential([keras.Input((WIDTH,)), *layers, keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    layers = [keras.layers.Dense(WIDTH), Own(), keras.layers.Dense(8, activation="relu")]
+    layers += [keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((WIDTH,)), *layers])
 
 
 def rows_apart(model):
@@ -92,6 +118,9 @@ def begins(text, expected):
         "mean",
         "mean while it trains",
         "neighbour",
+        "room",
+        "scaled gradient",
+        "turned gradient",
         "many",
         "by their number",
         "extreme",
@@ -135,7 +164,7 @@ def test_what_a_layer_keeps_of_its_rows_is_found():
 def test_it_is_tried_again_after_the_epochs_1_2_4_8_and_the_last():
     asked = []
     apart = rows_apart(model_with())
-    apart.objection = lambda: asked.append(True) or ""
+    apart.objection = lambda rows: asked.append(True) or ""
     tried = []
     for epoch in range(1, 11):
         apart.check_after(epoch)
@@ -147,7 +176,7 @@ def test_it_is_tried_again_after_the_epochs_1_2_4_8_and_the_last():
     asked.clear()
     apart.check_after(10, is_last=True)  # nothing has changed
     assert not asked
-    apart.objection = lambda: "something"
+    apart.objection = lambda rows: "something"
     with pytest.raises(RequestError, match=r"^something\. It was not so before the training, and is after epoch 16"):
         apart.check_after(16)
 
