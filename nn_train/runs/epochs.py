@@ -82,6 +82,8 @@ class Training(ABC):
         """Train to the end; gives the row of each epoch once everything of it is kept."""
         from nn_train.engine.averages import averaged
 
+        if self.loop.rows_apart is not None:
+            self.loop.rows_apart.begin()
         self.callbacks.on_train_begin(resumed=bool(self.history or self.partial is not None))
         while not self.complete and not self.callbacks.on_epoch_begin(len(self.history), self.partial is not None):
             row = self.epoch()

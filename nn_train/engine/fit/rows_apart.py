@@ -79,6 +79,10 @@ class RowsApart:
         self, model: keras.Model, data: Nest, loss_of: Loss, run: Callable[[Callable[[], str]], str] = lambda f: f()
     ) -> None:
         self.model, self.data, self.loss_of, self.run = model, few_rows(data, each=2, most=MOST), loss_of, run
+        self.begin()
+
+    def begin(self) -> None:
+        """Before a training, be it another one with the same model."""
         self.tried_after = 0
 
     def check_after(self, epoch: int, is_last: bool = False) -> None:

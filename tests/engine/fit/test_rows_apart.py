@@ -176,6 +176,9 @@ def test_it_is_tried_again_after_the_epochs_1_2_4_8_and_the_last():
     asked.clear()
     apart.check_after(10, is_last=True)  # nothing has changed
     assert not asked
+    apart.begin()  # another trial with the model
+    apart.check_after(10, is_last=True)
+    assert asked
     apart.objection = lambda rows: "something"
     with pytest.raises(RequestError, match=r"^something\. It was not so before the training, and is after epoch 16"):
         apart.check_after(16)
