@@ -1,3 +1,5 @@
+SHELL := bash
+.SHELLFLAGS := -eo pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -31,13 +33,17 @@ lint: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Of what pip says: the packages of a megabyte and more, and that it has them all. Errors go another way.
+TOLD = /^ +Downloading .* MB\)/ {sub(/-[^-]*-[^-]*-[^-]*$$/, "", $$2); print "  " $$2, $$3, $$4; fflush()} \
+	/^Installing collected/ {print "  unpacking everything: half a minute"; fflush()}
+
 setup: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "installing into .venv what requirements.lock names: one to five minutes, once"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock | awk '$(TOLD)'
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 browser: ## the tests look at the report in a headless Chromium; without it these tests are skipped, and the run says so
