@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from nn_train.config.given_digest import HERE, digest_of
+from nn_train.config.given_digest import HERE, digest_of, source_of
 from nn_train.config.python_source import find_source
 from nn_train.errors import RequestError
 
@@ -71,7 +71,7 @@ def definition_of(function: Callable[..., Any]) -> ast.FunctionDef | None:
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         return None
     try:
-        (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        (found,) = ast.parse(textwrap.dedent(source_of(function))).body
     except (OSError, SyntaxError, ValueError):
         return None
     return found if isinstance(found, ast.FunctionDef) and not found.decorator_list else None

@@ -63,7 +63,7 @@ def add(value: object, seen: Hash, within: set[int]) -> None:
 
 def add_function(function: FunctionType, seen: Hash, within: set[int]) -> None:
     try:
-        seen.update(inspect.getsource(function).encode())
+        seen.update(source_of(function).encode())
     except (OSError, TypeError):
         seen.update(marshal.dumps(without_places(function.__code__), 2))
     add((function.__defaults__, function.__kwdefaults__), seen, within)
@@ -71,6 +71,14 @@ def add_function(function: FunctionType, seen: Hash, within: set[int]) -> None:
     add(sorted(around.nonlocals.items()), seen, within)
     if function.__module__ == HERE:
         add(sorted(around.globals.items()), seen, within)
+
+
+def source_of(function: FunctionType) -> str:
+    """OSError where there is none to be had. That of ``<string>`` is not taken: from Python 3.13 on it is the text of
+    ``python -c``, also for what ``exec`` has made of another one."""
+    if function.__code__.co_filename == "<string>":
+        raise OSError("made by exec or python -c")
+    return inspect.getsource(function)
 
 
 def add_class(kind: type, seen: Hash, within: set[int]) -> None:
