@@ -102,7 +102,7 @@ class Draws:
                 return draw(*args, **named)
             place = self.place_of(count)
             for name, value in parameters.items():
-                is_for_each = rank == 0 or (not of_each and len(value.shape) >= rank and value.shape[0] != 1)
+                is_for_each = rank == 0 or (not of_each and (value.shape.rank or 0) >= rank and value.shape[0] != 1)
                 arguments[name] = place.padded(value) if is_for_each else value
             arguments["shape"] = whole_shape(shape, place) if rank > 0 else shape
             return place.own(draw(*given.args, **given.kwargs))
