@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tiers import of_newer_keras
 
 from nn_train.config import config_from_dict, config_to_dict, dump_yaml, keras_names, read_config
 from nn_train.config.cli import parse_arguments
@@ -18,10 +19,11 @@ from nn_train.errors import RequestError
         (["--optimizer.args.beta_1", "0.95"], "adam", {"beta_1": 0.95}),
         (["--optimizer.args", "{beta_1: 1, amsgrad: true}"], "adam", {"beta_1": 1, "amsgrad": True}),
         (["--optimizer.args.epsilon", "1e-5", "--optimizer.name", "Nadam"], "Nadam", {"epsilon": 1e-5}),
-        (
+        pytest.param(
             ["--optimizer.args.warmup_steps", "5", "--optimizer.name", "ScheduleFreeAdamW"],
             "ScheduleFreeAdamW",
             {"warmup_steps": 5},
+            marks=of_newer_keras(),
         ),
         (["--optimizer.name", "lion"], "Lion", {}),
         (["--optimizer.name", "Adam"], "adam", {}),

@@ -12,6 +12,7 @@ from own_argument_trials import SCHEDULES
 from own_code_trials import KEEPING
 from own_nasty_trials import PARTS, begin_anew
 from own_number_trials import BESIDE
+from tiers import of_newer_keras
 
 pytestmark = pytest.mark.tf
 
@@ -165,7 +166,8 @@ def optimizer_of(other):
 
 
 def marks(function):
-    return pytest.mark.long if function.split()[0] in SLOWER and function not in QUICK else ()
+    newer = [of_newer_keras()] if function in ("weights_alone", "dropping_all") else []
+    return [*newer, *([pytest.mark.long] if function.split()[0] in SLOWER and function not in QUICK else [])]
 
 
 @pytest.mark.parametrize(
