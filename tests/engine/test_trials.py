@@ -105,14 +105,39 @@ def test_at_rest_nothing_happens_by_chance_and_no_generator_goes_on():
     with at_rest(model):
         shuffled = [tf.random.shuffle(numbers), tf.random.experimental.stateless_shuffle(numbers, [1, 2])]
         shuffled.append(keras.random.shuffle(numbers))
-        drawn = [tf.random.normal([2]), keras.random.gamma([2], 3.0), generator.normal([2]), np.random.rand(2)]
+        drawn = [
+            tf.random.normal([2]),
+            keras.random.gamma([2], 3.0),
+            generator.normal([2]),
+            generator.binomial([2], 3.0, 0.5),
+        ]
         assert np.allclose(tf.nn.dropout(numbers, 0.8), 5 * numbers)  # nothing is dropped
     assert [np.asarray(one).tolist() for one in shuffled] == [[3, 2, 1]] * 3
-    assert all(len(set(np.asarray(one).tolist())) == 1 for one in drawn[:-1])
+    assert all(len(set(np.asarray(one).tolist())) == 1 for one in drawn)
     assert np.array_equal(generator.state, before)
-    keras.utils.set_random_seed(1)
-    model_with()
-    assert np.array_equal(np.random.rand(2), drawn[-1])
+
+
+def test_another_thread_draws_as_ever_while_a_model_is_tried():
+    """As one does that reads examples."""
+    import threading
+
+    import keras
+    import tensorflow as tf
+
+    from nn_train.engine.fit.trials import at_rest
+
+    drawn, model = [], model_with()
+
+    def draw():
+        drawn.extend(
+            [tf.random.normal([3]), keras.random.uniform([3]), tf.nn.dropout(tf.ones([50]), 0.5), np.random.rand(3)]
+        )
+
+    with at_rest(model):
+        thread = threading.Thread(target=draw)
+        thread.start()
+        thread.join()
+    assert all(len(set(np.asarray(one).tolist())) > 1 for one in drawn)
 
 
 def test_weights_of_nothing_but_zeros_are_others_meanwhile():

@@ -1,7 +1,7 @@
 """Random numbers for rows: every worker draws those of the whole batch, and uses those of its rows.
 
-TensorFlow's operations are what is replaced: all that draws comes down to these, be it ``keras.random``, ``tf.random``,
-``tf.nn.dropout`` or a ``tf.random.Generator``.
+TensorFlow's operations are what is replaced: ``keras.random``, ``tf.random``, ``tf.nn.dropout`` and a
+``tf.random.Generator`` come down to these. In this thread alone: another one may read examples that are drawn.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import random
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from keras.src import backend
-from tensorflow.python.eager import context
+from tensorflow.python.framework import random_seed
 from tensorflow.python.ops import (
     gen_random_ops,
     gen_stateful_random_ops,
@@ -59,6 +58,7 @@ CHOICES = {gen_random_ops: ("multinomial",), gen_stateless_random_ops: ("statele
 SHUFFLES = {gen_random_ops: ("random_shuffle",), gen_stateless_random_ops_v2: ("stateless_shuffle",)}
 # What an operation is given, but no parameter of a distribution.
 HOW = {"shape", "key", "counter", "alg", "seed", "seed2", "dtype", "name", "resource", "algorithm"}
+FUNCTION = type(tf.function(lambda: None))
 DRAWN = 0.9  # instead of a number by chance: what even a high rate of a dropout keeps
 
 
@@ -78,7 +78,8 @@ class Draws:
         with (
             all_replaced(DRAWS, self.draw),
             all_replaced(CHOICES, self.choose),
-            replaced(generator, "_prepare_key_counter", self.skip(generator._prepare_key_counter)),
+            replaced_here(generator, "_prepare_key_counter", self.skip(generator._prepare_key_counter)),
+            replaced_here(FUNCTION, "__call__", run_in_place),
         ):
             yield
 
@@ -94,8 +95,9 @@ class Draws:
             of_each = draw.__name__ in OF_EACH
             shape = tf.cast(arguments["shape"], tf.int32)
             rank = int(shape.shape[0])
-            if of_each and rank == 0 and parameters:  # one of each
-                count = tf.shape(next(iter(parameters.values())))[0]
+            sizes = [tf.shape(value) for value in parameters.values()]
+            if of_each and rank == 0 and sizes and not first_is_known(sizes[0]):  # one of each
+                count = sizes[0][0]
             elif rank > 0 and not first_is_known(shape):
                 count = shape[0]
             else:
@@ -169,11 +171,11 @@ class Place:
         return own
 
     def padded(self, own: tf.Tensor) -> tf.Tensor:
-        """Zeros in the places of the other workers' rows."""
+        """This worker's first or last row in the places of the other workers' rows: numbers such as its own."""
         rest = tf.unstack(tf.shape(own))[1:]
         blocks = tf.reshape(own, [self.blocks, self.stop - self.first, *rest])
-        filled = tf.pad(blocks, [[0, 0], [self.first, self.width - self.stop], *([[0, 0]] * len(rest))])
-        return tf.reshape(filled, [self.blocks * self.width, *rest])
+        places = tf.clip_by_value(tf.range(self.width), self.first, self.stop - 1) - self.first
+        return tf.reshape(tf.gather(blocks, places, axis=1), [self.blocks * self.width, *rest])
 
 
 def whole_shape(shape: tf.Tensor, place: Place) -> tf.Tensor:
@@ -189,15 +191,37 @@ def all_replaced(
     with contextlib.ExitStack() as stack:
         for module, names in names_of.items():
             for name in names:
-                stack.enter_context(replaced(module, name, instead(getattr(module, name))))
+                stack.enter_context(replaced_here(module, name, instead(getattr(module, name))))
         yield
+
+
+@contextlib.contextmanager
+def replaced_here(owner: Any, name: str, instead: Callable[..., Any]) -> Iterator[None]:
+    """Within, a function is another one for this thread."""
+    function, thread = getattr(owner, name), threading.get_ident()
+
+    @functools.wraps(function)
+    def call(*args: object, **named: Any) -> Any:
+        return (instead if threading.get_ident() == thread else function)(*args, **named)
+
+    with replaced(owner, name, call):
+        yield
+
+
+def run_in_place(function: Any, *args: object, **named: Any) -> Any:
+    """What ``tf.function`` was given, within the graph that is made or eagerly. A graph of its own would be kept: with
+    the numbers of a trial, or of the rows of another batch."""
+    python = function.python_function
+    if function._autograph and not tf.executing_eagerly():
+        python = tf.autograph.to_graph(python)
+    return python(*args, **named)
 
 
 @contextlib.contextmanager
 def without_chance() -> Iterator[None]:
     """Meanwhile nothing is dropped, what is drawn is always the same number, and what is shuffled is turned round.
 
-    Generators of random numbers are afterwards where they were.
+    TensorFlow's generators of random numbers do not go on.
     """
 
     def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -205,8 +229,11 @@ def without_chance() -> Iterator[None]:
 
         @functools.wraps(draw)
         def of_shape(*args: object, **named: Any) -> Any:
+            given = signature.bind(*args, **named).arguments
+            if "resource" in given:  # which would go on
+                return tf.zeros(given["shape"], given.get("dtype", tf.int64))
             drawn = draw(*args, **named)
-            least = signature.bind(*args, **named).arguments.get("minval", 0)
+            least = given.get("minval", 0)
             return tf.ones_like(drawn) * tf.cast(DRAWN if drawn.dtype.is_floating else least, drawn.dtype)
 
         return of_shape
@@ -214,23 +241,17 @@ def without_chance() -> Iterator[None]:
     def turned_round(value: Nest, *_: object, **__: object) -> Any:
         return tf.reverse(value, [0])
 
-    of_operations = context.context()._rng if context.global_seed() is not None else None
-    kept = random.getstate(), np.random.get_state(), of_operations.getstate() if of_operations is not None else None
-    try:
-        with (
-            replaced(backend.random, "dropout", lambda inputs, *args, **named: inputs),
-            replaced(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])),
-            replaced(gen_stateful_random_ops, "rng_read_and_skip", lambda *_, **__: tf.zeros([3], tf.int64)),
-            all_replaced(DRAWS, constant),
-            all_replaced(CHOICES, lambda choose: lambda *args, **named: tf.zeros_like(choose(*args, **named))),
-            all_replaced(SHUFFLES, lambda _: turned_round),
-        ):
-            yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
-        if of_operations is not None:
-            of_operations.setstate(kept[2])
+    with (
+        replaced_here(backend.random, "dropout", lambda inputs, *args, **named: inputs),
+        replaced_here(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])),
+        replaced_here(gen_stateful_random_ops, "rng_read_and_skip", lambda *_, **__: tf.zeros([3], tf.int64)),
+        replaced_here(random_seed, "get_seed", lambda seed: (1, 1)),
+        replaced_here(FUNCTION, "__call__", run_in_place),
+        all_replaced(DRAWS, constant),
+        all_replaced(CHOICES, lambda choose: lambda *args, **named: tf.zeros_like(choose(*args, **named))),
+        all_replaced(SHUFFLES, lambda _: turned_round),
+    ):
+        yield
 
 
 def first_is_known(shape: tf.Tensor) -> bool:

@@ -57,7 +57,7 @@ class Rows:
         else:
             own = tensor[self.first : self.stop]
         if isinstance(own, tf.Tensor) and not tf.executing_eagerly():
-            # How many these are is not to be a constant of the graph: random layers tell rows by it (``Spread.draw``).
+            # How many these are is not to be a constant of the graph: random layers tell rows by it (``Draws.draw``).
             own = tf.compat.v1.placeholder_with_default(own, [None, *tensor.shape[1:]])
         self.whole[id(own)] = (own, tensor)
         return own

@@ -22,12 +22,14 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 from nn_train.engine.fit.trials import (
     Numbers,
     agree,
+    all_variables,
     at_rest,
     difference,
     few_rows,
     first_rows,
     kept_by_layers,
     opened,
+    precision,
     short,
     values_of,
 )
@@ -36,8 +38,9 @@ from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
 MOST, LATER = 32, 8  # rows that are tried before a training, and again
+AGAIN = 8  # times that what is refused must come out alike
 ENLARGED = 10.0  # times: what few rows of the data may be
-FINE, COARSE = 1e-3, 1e-2  # of the largest: what a sum may lose to roundings; what no rounding makes of most rows
+FINE, COARSE = 1e-3, 1e-2  # in float32, of the largest: what a sum may lose to roundings; what none makes of most rows
 Loss = Callable[[keras.Model, Nest, Nest, bool], float]  # of a model, a batch, its outputs, and whether it trains
 WHEN = "{when}"  # in a message, where it is said whether the model trains
 ALONE = "or train it on one worker"
@@ -87,7 +90,7 @@ class RowsApart:
 
     def check_after(self, epoch: int, is_last: bool = False) -> None:
         """Raise RequestError, after so many epochs, where rows do not stand alone, though they did at first."""
-        if epoch == self.tried_after or not (is_last or is_power_of_two(epoch)):
+        if epoch == self.tried_after or not (is_last or is_power_of_two(epoch)) or is_of_keras(self.model):
             return
         self.tried_after = epoch
         found = self.objection(LATER)
@@ -105,6 +108,16 @@ class RowsApart:
             return self.run(lambda: objection(self.model, few_rows(self.data, each=2, most=most), self.loss_of))
 
 
+def is_of_keras(model: keras.Model) -> bool:
+    """Whether all layers, and the functions that they are given, are Keras' own, which do not change with time."""
+    layers = model._flatten_layers()
+    held = [value for layer in layers for value in vars(layer).values() if callable(value)]
+    calls_others = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+    return not any(type(layer).__name__ in calls_others for layer in layers) and all(
+        str(getattr(one, "__module__", "")).startswith("keras.") for one in [*map(type, layers), *held]
+    )
+
+
 def is_power_of_two(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
@@ -112,21 +125,28 @@ def is_power_of_two(number: int) -> bool:
 def objection(model: keras.Model, rows: Nest, loss_of: Loss) -> str:
     """What ``RowsApart`` says of an even number of rows."""
     count = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(rows) if leaf is not None)
+    of = Subject(model, loss_of, kept_by_layers(model)[1], [*all_variables(model), *model.metrics_variables])
     for factor, training in ((1.0, False), (1.0, True), (ENLARGED, True)):
         x, *others = data_adapter_utils.unpack_x_y_sample_weight(rows)
         tried = (keras.tree.map_structure(lambda leaf, by=factor: times(leaf, by), x), *others)
         halves = [first_rows(tried, 0, count // 2), first_rows(tried, count // 2, count)]
         copies = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.repeat(leaf[:1], count, 0), tried)
         batches = [tried, tried, doubled(tried, 0), doubled(tried, 1), *halves, copies]
-        differentiated = 4 if training and factor == 1 else 0
+        # Half precision may lose a tenth of a sum over many places.
+        differentiated = 4 if training and factor == 1 and precision(model) <= COARSE else 0
         try:
-            outcomes = [outcome(model, batch, loss_of, training, i < differentiated) for i, batch in enumerate(batches)]
+            outcomes = [outcome(of, batch, training, i < differentiated) for i, batch in enumerate(batches)]
             found = compared(model, Outcomes(*outcomes))
         except Exception:
             continue  # what is wrong with it, if anything, its step will say
-        if found:
+        if found and repeats(of, tried, training, outcomes[0]):
             return found.replace(WHEN, ", while it trains," if training else "")
     return ""
+
+
+def repeats(of: Subject, rows: Nest, training: bool, before: Outcome) -> bool:
+    """Whether a batch gives the same each time, so that nothing is drawn in a way that nobody knows here."""
+    return all(same_outputs(outcome(of, rows, training), before) for _ in range(AGAIN))
 
 
 def times(leaf: Nest, factor: float) -> Any:
@@ -139,21 +159,42 @@ def doubled(rows: Nest, first: int) -> Any:
     return keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.repeat(leaf[first::2], 2, axis=0), rows)
 
 
-def outcome(model: keras.Model, batch: Nest, loss_of: Loss, training: bool, differentiated: bool) -> Outcome:
-    _, variables = kept_by_layers(model)
-    with at_rest(model):
+@dataclass(frozen=True)
+class Subject:
+    """A model that is tried: what must be a mean over the rows, what layers keep, and all that a call may change."""
+
+    model: keras.Model
+    loss_of: Loss
+    kept: list[Any]
+    variables: list[Any]
+
+
+def outcome(of: Subject, batch: Nest, training: bool, differentiated: bool = False) -> Outcome:
+    model = of.model
+    rows = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(batch) if leaf is not None)
+    with at_rest(model, of.variables):
         with tf.GradientTape() as tape:
             predicted = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training)
-            leaves = [leaf for leaf in keras.tree.flatten(predicted) if isinstance(leaf, tf.Tensor)]
-            total = sum(tf.reduce_sum(tf.square(leaf)) for leaf in leaves if leaf.dtype.is_floating)
+            outputs = [of_rows(leaf, rows) for leaf in keras.tree.flatten(predicted) if has_rows(leaf, rows)]
+            total = sum((tf.reduce_mean(tf.square(tf.cast(leaf, tf.float32))) for leaf in outputs), tf.constant(0.0))
         gradients = gradients_of(model, tape, total) if differentiated else {}
         try:
-            loss = loss_of(model, batch, predicted, training)
+            loss = of.loss_of(model, batch, predicted, training)
         except Exception:
             loss = np.nan  # as of a prediction, where it is a loss of targets
-        kept = values_of(variables)
-    outputs = [np.asarray(leaf) for leaf in leaves]
-    return Outcome([one for one in outputs if one.ndim > 0 and one.dtype.kind in "fiu"], loss, kept, gradients)
+        state = values_of(of.kept)
+    return Outcome([np.asarray(leaf) for leaf in outputs], loss, state, gradients)
+
+
+def has_rows(leaf: Nest, rows: int) -> bool:
+    """Whether numbers are those of rows, be it several entries of each."""
+    is_numbers = isinstance(leaf, tf.Tensor) and (leaf.dtype.is_floating or leaf.dtype.is_integer)
+    return is_numbers and leaf.shape.rank != 0 and leaf.shape[0] > 0 and leaf.shape[0] % rows == 0
+
+
+def of_rows(leaf: tf.Tensor, rows: int) -> tf.Tensor:
+    """[rows, …], float32 or float64."""
+    return tf.reshape(leaf if leaf.dtype == tf.float64 else tf.cast(leaf, tf.float32), [rows, -1])
 
 
 def gradients_of(model: keras.Model, tape: tf.GradientTape, total: Any) -> Numbers:
@@ -163,7 +204,7 @@ def gradients_of(model: keras.Model, tape: tf.GradientTape, total: Any) -> Numbe
     for weight, gradient in zip(weights, tape.gradient(total, weights), strict=True):
         if isinstance(gradient, tf.IndexedSlices):
             gradient = tf.reduce_sum(gradient.values, axis=0)
-        if gradient is not None:
+        if gradient is not None and np.all(np.isfinite(gradient)):
             found[f"the gradient of {weight.path}"] = np.asarray(gradient)
     return found
 
@@ -177,7 +218,7 @@ def compared(model: keras.Model, of: Outcomes) -> str:
             f"the outputs of the model for a row depend{WHEN} on the other rows of its batch, which other workers "
             f"have; let each row stand alone, {ALONE}"
         )
-    if of.again.loss == of.whole.loss and is_no_mean(of):
+    if of.again.loss == of.whole.loss and is_no_mean(model, of):
         return (
             f"the loss of the model{WHEN} is no mean over the rows, so that it would depend on the number of workers. "
             f"Let it give a mean, {ALONE}"
@@ -203,36 +244,43 @@ def outputs_depend(model: keras.Model, of: Outcomes) -> bool:
     """Whether what a row gives depends on others."""
     for place, given in enumerate(of.whole.outputs):
         even, odd, first, second, copies = (one.outputs[place] for one in of[2:])
-        alike = np.broadcast_to(copies[:1], copies.shape)
-        same = [(given[0::2], even[0::2]), (given[1::2], odd[1::2]), (alike, copies)]
-        if not all(agree(model, *pair) for pair in same) or most_rows_differ(given, np.concatenate([first, second])):
+        halves, alike = np.concatenate([first, second]), np.broadcast_to(copies[:1], copies.shape)
+        if not (agree(model, given[0::2], even[0::2]) and agree(model, given[1::2], odd[1::2])):
+            return True
+        # The shapes of halves, and the places of copies, are others: of these a rounding is no comparison.
+        if rows_apart(given, halves, coarse(model)) > 0.5 or rows_apart(copies, alike, coarse(model)) > 0:
             return True
     return False
 
 
-def is_no_mean(of: Outcomes) -> bool:
+def is_no_mean(model: keras.Model, of: Outcomes) -> bool:
     """Whether the loss is not the mean of that of the rows that are kept twice, and of that of the halves."""
     largest = max(abs(one.loss) for one in of)
     by_copies, by_halves = (
         abs(one.loss + other.loss - 2 * of.whole.loss) for one, other in ((of.even, of.odd), (of.first, of.second))
     )
-    return by_copies > FINE * largest or by_halves > COARSE * largest
+    return by_copies > max(FINE, precision(model)) * largest or by_halves > coarse(model) * largest
+
+
+def coarse(model: keras.Model) -> float:
+    return max(COARSE, 2 * precision(model))
 
 
 def no_sum(model: keras.Model, of: Outcomes) -> str:
     """Which gradient is not put together of that of the rows that are kept twice; empty: none."""
-    twice = {name: 2 * value for name, value in of.whole.gradients.items()}
-    together = {name: value + of.odd.gradients[name] for name, value in of.even.gradients.items()}
+    whole, even, odd = of.whole.gradients, of.even.gradients, of.odd.gradients
+    names = [name for name in whole if name in even and name in odd]  # of those that are finite
+    twice = {name: 2 * whole[name] for name in names}
+    together = {name: even[name] + odd[name] for name in names}
     return difference(model, twice, together).partition(",")[0]
 
 
-def most_rows_differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """By more than roundings; a single row may have been decided by a hair."""
+def rows_apart(one: np.ndarray, other: np.ndarray, tolerance: float) -> float:
+    """The share of rows that differ, by more than so much of the largest. A few may have been decided by a hair."""
     if one.shape != other.shape:
-        return True
+        return 1.0
     a, b = (np.asarray(value, np.float64).reshape(len(value), -1) for value in (one, other))
-    apart = np.abs(a - b).max(axis=1, initial=0) > COARSE * np.abs(a).max(initial=0)
-    return float(np.mean(apart)) > 0.5
+    return float(np.mean(np.abs(a - b).max(axis=1, initial=0) > tolerance * np.abs(a).max(initial=0)))
 
 
 def depends_on_rows(name: str, how: str) -> str:

@@ -25,7 +25,7 @@ OPEN = 0.1  # what a weight of nothing but zeros is in a trial
 @contextlib.contextmanager
 def unchanged(model: keras.Model) -> Iterator[None]:
     """After it the model's variables are what they were."""
-    with kept([*model.variables, *model.metrics_variables, *states_beside(model)]):
+    with kept([*all_variables(model), *model.metrics_variables]):
         yield
 
 
@@ -43,11 +43,12 @@ def opened(model: keras.Model) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def at_rest(model: keras.Model) -> Iterator[None]:
+def at_rest(model: keras.Model, variables: list[Any] | None = None) -> Iterator[None]:
     """Meanwhile nothing is drawn or dropped, and BatchNormalization takes the moments that it keeps: what a model gives
     for a row, also while it trains, is a matter of this row and the weights alone, if layers look at no other rows.
 
-    After it what a call changes, be it a weight as in SpectralNormalization, is as it was.
+    After it what a call changes, be it a weight as in SpectralNormalization, is as it was: ``variables``, or
+    ``all_variables(model)``, which takes a while to find.
     """
     norm = keras.layers.BatchNormalization
     by_rows = norm.call
@@ -56,7 +57,7 @@ def at_rest(model: keras.Model) -> Iterator[None]:
         return by_rows(layer, inputs, training=False, mask=mask)
 
     with (
-        kept([*model.variables, *states_beside(model)]),
+        kept(all_variables(model) if variables is None else variables),
         without_chance(),
         replaced(norm, "call", by_kept),
     ):
@@ -66,11 +67,23 @@ def at_rest(model: keras.Model) -> Iterator[None]:
 @contextlib.contextmanager
 def kept(variables: list[Any]) -> Iterator[None]:
     variables = list({id(variable): variable for variable in variables}.values())
-    before = values_of(variables)
+    before = [tensor_of(one) for one in variables]
     try:
         yield
     finally:
-        put(variables, before)
+        for variable, value in zip(variables, before, strict=True):
+            if not bool(tf.reduce_all(tf.equal(tensor_of(variable), value))):
+                variable.assign(value)
+
+
+def tensor_of(variable: Any) -> tf.Tensor:
+    """Its value now, which stays when the variable is given another; nothing is copied before."""
+    return tf.convert_to_tensor(variable if isinstance(variable, tf.Variable) else variable.value)
+
+
+def all_variables(model: keras.Model) -> list[Any]:
+    """What a call of the model may change."""
+    return [*model.variables, *states_beside(model)]
 
 
 def states_beside(model: keras.Model) -> list[Any]:
@@ -152,8 +165,9 @@ def short(one: np.ndarray, other: np.ndarray) -> tuple[str, str]:
 
 
 def agree(model: keras.Model, one: Any, other: Any) -> bool:
-    """Whether two values are equal up to ``precision``."""
-    return np.allclose(one, other, rtol=precision(model), atol=1e-6, equal_nan=True)
+    """Whether two values are equal up to ``precision``, of each number and of the largest."""
+    largest = np.max(np.abs(one), initial=0, where=np.isfinite(one))
+    return np.allclose(one, other, rtol=precision(model), atol=max(1e-6, precision(model) * largest), equal_nan=True)
 
 
 def precision(model: keras.Model) -> float:

@@ -215,6 +215,16 @@ class Chooses(layers.Layer):
 
 
 SEED = (3, 4)
+
+
+@tf.function
+def dropped(x):
+    """In a graph of its own, with a condition."""
+    if tf.shape(x)[0] > 0:
+        return tf.random.stateless_uniform(tf.shape(x), SEED, dtype=x.dtype)
+    return x
+
+
 DRAWN = {  # by kind: of what a layer sees, the number of its rows, numbers above 0 for each, and a generator
     "dropout": lambda x, n, rate, generator: tf.nn.dropout(x, 0.3, seed=5),
     "rows dropped": lambda x, n, rate, _: tf.nn.experimental.stateless_dropout(x, 0.5, seed=SEED, noise_shape=[n, 1]),
@@ -230,6 +240,7 @@ DRAWN = {  # by kind: of what a layer sees, the number of its rows, numbers abov
     "stateless poisson": lambda x, n, rate, generator: tf.random.stateless_poisson([n, 8], SEED, rate),
     "stateless binomial": lambda x, n, rate, _: tf.random.stateless_binomial([n, 8], SEED, 3 + 0 * rate, 0.4),
     "stateless classes": lambda x, n, rate, generator: tf.random.stateless_categorical(x, 1, SEED),
+    "in a function": lambda x, n, rate, generator: dropped(x),
     "generated": lambda x, n, rate, generator: generator.normal([n, 8]) + generator.uniform([n, 1]),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.tf
 WIDTH, ROWS = 6, 32
+TURNS = itertools.cycle([0, 0, 1, 0, 1, 1, 0])  # as by chance; a batch that comes again finds another one in time
 OUTPUTS = "the outputs of the model for a row depend"
 LOSS = "the loss of the model"
 GRADIENT = "the gradient of sequential/dense/kernel, while it trains, is no sum over the rows"
@@ -51,6 +54,7 @@ def layers_of():
             lambda x, trains: x + tf.random.stateless_uniform(tf.shape(x), tf.random.uniform([2], 0, 9, tf.int32)),
             "",
         ),
+        "chance": (lambda x, trains: centred(x) if next(TURNS) else x, ""),
         "mean": (lambda x, trains: centred(x), f"{OUTPUTS} on the other"),
         "mean while it trains": (lambda x, trains: centred(x) if trains else x, f"{OUTPUTS}, while it trains, on"),
         "neighbour": (lambda x, trains: odd(x) * tf.roll(x, 1, 0) + (1 - odd(x)) * x, f"{OUTPUTS} on the other"),
@@ -115,6 +119,7 @@ def begins(text, expected):
         "by a hair",
         "normalised",
         "draws",
+        "chance",
         "mean",
         "mean while it trains",
         "neighbour",
@@ -138,6 +143,97 @@ def test_layers_that_compare_rows_are_found(name):
 def test_added_losses_that_are_no_means_are_found(name):
     added, said = losses()[name]
     assert begins(rows_apart(model_with(added=added)).objection(), said)
+
+
+def test_a_model_may_give_several_entries_for_a_row():
+    import keras
+    from keras import ops
+
+    class Entries(keras.Model):
+        def __init__(self, apart):
+            super().__init__()
+            self.dense, self.apart = keras.layers.Dense(8), apart
+
+        def call(self, x):
+            entries = ops.reshape(self.dense(x), (-1, 2))
+            return entries if self.apart else entries - ops.mean(entries, axis=0)
+
+    keras.utils.set_random_seed(1)
+    for apart in (True, False):
+        assert bool(rows_apart(Entries(apart)).objection()) != apart
+
+
+def test_of_outputs_of_several_types_all_are_compared():
+    import keras
+    import tensorflow as tf
+    from keras import ops
+
+    def centred(x):
+        return x - ops.mean(x, axis=0)
+
+    for kind in ("float64", "bfloat16", "float16"):
+        start = keras.Input((WIDTH,))
+        outputs = [
+            keras.layers.Dense(3)(start),
+            keras.layers.Lambda(lambda x, kind=kind: tf.cast(centred(x), kind))(start),
+        ]
+        assert begins(rows_apart(keras.Model(start, outputs)).objection(), f"{OUTPUTS} on the other")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_roundings_of_half_precision_are_no_comparison(policy):
+    import keras
+    from keras import ops
+
+    class Own(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return ops.mean(ops.square(y_pred - 1))
+
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(policy)
+    try:
+        start = keras.Input((WIDTH,))
+        hidden = keras.layers.Dense(64, activation="relu")(start)
+        scaled = keras.layers.Rescaling(300.0, dtype="float32")(keras.layers.Dense(10)(hidden))
+        model = Own(start, scaled)
+        model.compile("sgd")
+        assert rows_apart(model).objection() == ""
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_metric_that_the_model_updates_is_as_it_was():
+    import keras
+
+    class Own(keras.Model):
+        def __init__(self, *args, **named):
+            super().__init__(*args, **named)
+            self.mean = keras.metrics.Mean(name="mean")
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            loss = keras.ops.mean(y_pred**2)
+            self.mean.update_state(loss)
+            return loss
+
+    start = keras.Input((WIDTH,))
+    model = Own(start, keras.layers.Dense(3)(start))
+    model.compile("sgd")
+    model.mean.update_state(5.0)
+    assert rows_apart(model).objection() == ""
+    assert [float(variable) for variable in model.mean.variables] == [5, 1]
+
+
+def test_what_keras_alone_has_made_is_not_tried_again():
+    import keras
+
+    from nn_train.engine.fit.rows_apart import is_of_keras
+
+    dense = keras.layers.Dense(4, activation="relu")
+    keras_own = [dense, keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+    assert is_of_keras(keras.Sequential([keras.Input((WIDTH,)), keras.Sequential(keras_own)]))
+    for other in (keras.layers.Dense(4, activation=lambda x: x), keras.layers.Lambda(lambda x: x)):
+        assert not is_of_keras(keras.Sequential([keras.Input((WIDTH,)), keras.Sequential([other])]))
+    assert not is_of_keras(model_with())
 
 
 def test_what_a_layer_keeps_of_its_rows_is_found():
