@@ -12,14 +12,13 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
+from benchmarks.asking import asked
 from benchmarks.hosts import Host
 from nn_train.engine.addresses import tf_config
 
@@ -31,41 +30,14 @@ PROBE_BYTES, TURNS = 50_000_000, 100
 def workers(hosts: Sequence[Host], together: bool) -> Iterator[Callable[[str], list[float]]]:
     """One worker on each host, of one strategy or of one each; yields what asks all and returns their answers."""
     addresses = [f"{host.address}:{PORTS[together]}" for host in hosts]
-    processes: list[subprocess.Popen[str]] = []
-    with tempfile.TemporaryFile("w+") as log, contextlib.ExitStack() as stack:
-        for rank, host in enumerate(hosts):
-            place = (addresses, rank) if together else ([addresses[rank]], 0)
-            environment = {**os.environ, "TF_CONFIG": tf_config(*place), "TF_CPP_MIN_LOG_LEVEL": "3"}
-            environment["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as the workers of jobs.train set it
-            process = subprocess.Popen(
-                host.command(sys.executable, "-m", "benchmarks.network_worker", str(place[1])),
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-            processes.append(stack.enter_context(process))
-            stack.callback(process.kill)
-
-        def ask(question: str) -> list[float]:
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write(question + "\n")
-                process.stdin.flush()
-            return [number for process in processes for number in answer(process, log)]
-
-        yield ask
-
-
-def answer(process: subprocess.Popen[str], log: IO[str]) -> list[float]:
-    """What a worker says next."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        log.seek(0)
-        raise SystemExit(f"a worker ended:\n{log.read()[-3000:]}")
-    return [float(word) for word in line.split()]
+    commands = []
+    for rank, host in enumerate(hosts):
+        place = (addresses, rank) if together else ([addresses[rank]], 0)
+        environment = {"TF_CONFIG": tf_config(*place), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as the workers of jobs.train set it
+        commands.append((host.command(sys.executable, "-m", "benchmarks.network_worker", str(place[1])), environment))
+    with asked("a worker", commands) as ask:
+        yield lambda question: [number for numbers in ask(question) for number in numbers]
 
 
 def main() -> int:

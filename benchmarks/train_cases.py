@@ -1,7 +1,7 @@
 """The ways to train that ``benchmarks.train_speed`` compares: ``python -m benchmarks.train_cases CASE RANK``.
 
-One process of a case, with ``CASE`` as JSON, prints when each of its epochs began and ended, ``[[began, ended], …]``,
-in seconds of the machine's monotonic clock, which all processes share.
+One process of a case, with ``CASE`` as JSON. Each line of its input lets it train one epoch of ``EPOCHS``, of which it
+says then how many seconds it took.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-Span = tuple[float, float]
 EXAMPLES = 60_000  # of MNIST to train on
+EPOCHS = 6
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,22 @@ class Case:
     workers: int
     threads: int
     batch_size: int
-    epochs: int
 
 
-def ours(case: Case, rank: int) -> list[Span]:
+def ours(case: Case, rank: int) -> None:
     """This package's engine."""
-    return epochs_of_engine(case, rank, case.workers, case.batch_size, range(EXAMPLES))
+    epochs_of_engine(case, rank, case.workers, case.batch_size, range(EXAMPLES))
 
 
-def apart(case: Case, rank: int) -> list[Span]:
+def apart(case: Case, rank: int) -> None:
     """What the engine computes as one of ``workers``, without the others: its part of the examples and of a batch.
 
     Side by side they share caches, memory and heat as workers do: what these could reach if they had nothing to tell.
     """
-    return epochs_of_engine(case, 0, 1, case.batch_size // case.workers, range(rank, EXAMPLES, case.workers))
+    epochs_of_engine(case, 0, 1, case.batch_size // case.workers, range(rank, EXAMPLES, case.workers))
 
 
-def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples: range) -> list[Span]:
+def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples: range) -> None:
     """The epochs of worker ``rank`` of ``size``, over these ``examples`` of MNIST."""
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
@@ -65,19 +64,21 @@ def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples
     data = load_data(config.data)
     data = replace(data, train=data.train.take(np.array(examples)))
     loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
-    return [timed(partial(loop.train_epoch, epoch)) for epoch in range(case.epochs)]
+    for epoch in range(EPOCHS):
+        timed(partial(loop.train_epoch, epoch))
 
 
-def fit(case: Case, rank: int) -> list[Span]:
+def fit(case: Case, rank: int) -> None:
     """The tutorial's script: ``model.fit`` of Keras 3 on floats, TensorFlow's own threads."""
     import keras
 
     x, y = mnist()
     model = tutorial_mlp(keras)
-    return [timed(lambda: model.fit(x, y, batch_size=case.batch_size, verbose=0)) for _ in range(case.epochs)]
+    for _ in range(EPOCHS):
+        timed(lambda: model.fit(x, y, batch_size=case.batch_size, verbose=0))
 
 
-def legacy(case: Case, rank: int) -> list[Span]:
+def legacy(case: Case, rank: int) -> None:
     """What Ray documents: ``tf_keras`` and ``model.fit`` under MWMS, with a batched and repeated dataset."""
     import tensorflow as tf
 
@@ -92,17 +93,16 @@ def legacy(case: Case, rank: int) -> list[Span]:
     with strategy.scope():
         model = tutorial_mlp(tf.keras)
     steps = len(x) // case.batch_size
-    epochs: list[Span] = []
 
     class Clock(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            sys.stdin.readline()
             self.began = time.monotonic()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            epochs.append((self.began, time.monotonic()))
+            print(time.monotonic() - self.began, flush=True)
 
-    model.fit(dataset, epochs=case.epochs, steps_per_epoch=steps, verbose=0, callbacks=[Clock()])
-    return epochs
+    model.fit(dataset, epochs=EPOCHS, steps_per_epoch=steps, verbose=0, callbacks=[Clock()])
 
 
 def tutorial_mlp(keras: Any) -> Any:
@@ -122,14 +122,16 @@ def mnist() -> tuple[Any, Any]:
     return (arrays["x_train"] / 255.0).astype("float32"), arrays["y_train"].astype("int64")
 
 
-def timed(action: Callable[[], object]) -> Span:
+def timed(action: Callable[[], object]) -> None:
+    """Do it when this process is asked, and say how long it took."""
+    sys.stdin.readline()
     began = time.monotonic()
     action()
-    return began, time.monotonic()
+    print(time.monotonic() - began, flush=True)
 
 
 ENGINES = {"ours": ours, "apart": apart, "fit": fit, "legacy": legacy}
 
 if __name__ == "__main__":
     given = Case(**json.loads(sys.argv[1]))
-    print(json.dumps(ENGINES[given.engine](given, int(sys.argv[2]))))
+    ENGINES[given.engine](given, int(sys.argv[2]))
