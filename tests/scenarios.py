@@ -89,6 +89,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "masked": {"data": {"source": "own_ways:tagged_tokens"}, "model": {"name": "own_ways:masked"}},
     "counts": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:counts"}},
+    "doubtful": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:doubtful"}},
     "two_outputs": {"data": {"source": "own_ways:weighted_streams"}, "model": {"name": "own_ways:two_outputs"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},

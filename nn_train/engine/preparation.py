@@ -17,6 +17,7 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
+from nn_train.engine.collectives import sum_over_all
 from nn_train.engine.fit.checks import own_loss
 from nn_train.engine.fit.rows_apart import MOST, RowsApart
 from nn_train.engine.fit.steps import is_overridden
@@ -123,11 +124,14 @@ def prepare_model(
 
 
 def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
-    """Whether ``ReplicaSteps`` are exact for a model on several workers."""
+    """Whether ``ReplicaSteps`` are exact for a model on several workers. Collective where that has to be tried: what is
+    decided by a hair may come out otherwise on another processor, and all must take the same steps."""
     # One without rows would not take part when the others exchange the moments of a batch.
     if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
         return False
-    return adds_up(model, rows, replicas, is_known(config) and not is_entry_point(config.model.name))
+    known = is_known(config) and not is_entry_point(config.model.name)
+    found = adds_up(model, rows, replicas, known)
+    return found if known else sum_over_all([float(found)], replicas) == [replicas.size]
 
 
 def is_known(config: Config) -> bool:

@@ -35,9 +35,10 @@ SAME_MATHEMATICS = [
     "averages_by_class",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
-FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening", "masked", "counts", "two_outputs"]
-ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES[:4]]
-ON_SEVERAL += [long(run, 2) for run in FROM_WHOLE_BATCHES[4:]]
+FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening", "doubtful"]
+ALSO_FROM_WHOLE_BATCHES = ["masked", "counts", "two_outputs"]
+ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES]
+ON_SEVERAL += [long(run, 2) for run in ALSO_FROM_WHOLE_BATCHES]
 ON_SEVERAL += [long(run, 3) for run in THREE]
 
 
