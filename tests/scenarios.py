@@ -23,6 +23,7 @@ from nn_train.engine.joining import join_strategy
 from nn_train.engine.strategy import Replicas, configure_tensorflow
 from nn_train.events import EpochEnded, Started
 from nn_train.runs.worker import Job, WorkerContext, train_replica
+from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -336,6 +337,19 @@ def refused(out: Path, replicas: Replicas) -> list[Any]:
     return said
 
 
+def unlike(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
+    """By where data and model come from: what each worker says of data that are not the same on all, and whether an
+    epoch was kept."""
+    said: dict[str, list[Any]] = {}
+    for source, model in UNLIKE:
+        name = f"{source}_{model.partition(':')[2]}"
+        sections = {"data": {"source": f"unlike_data:{source}"}, "model": {"name": model}}
+        job = make_job(out, name, replicas.size, **sections)
+        error = error_of(train_replica, job, replicas, WorkerContext())
+        said[name] = [error, job.folder.exists(layout.METRICS)]
+    return said
+
+
 def refused_late(out: Path, replicas: Replicas) -> list[Any]:
     """What each worker says of a model whose rows do not stand alone once it has trained, and after how many epochs."""
     from nn_train.errors import RequestError
@@ -528,7 +542,17 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "user_code:keeps_beside"}},
     {"model": {"name": "user_code:mixes_rows"}},
 ]
-DESCRIBED = {"refused_late": refused_late, "describe": describe, "diverged": diverged, "refused": refused}
+OF_EACH_KIND = ("drawn_order", "drawn_inputs", "other_number", "drawn_validation", "drawn_rows", "changed_rows")
+OF_STREAMS = ("drawn_stream", "drawn_validation_stream", "longer_validation_stream", "changed_stream")
+UNLIKE = [(source, "user_code:plain") for source in (*OF_EACH_KIND, *OF_STREAMS)]
+UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole batches
+DESCRIBED = {
+    "unlike": unlike,
+    "refused_late": refused_late,
+    "describe": describe,
+    "diverged": diverged,
+    "refused": refused,
+}
 DESCRIBED |= {"unreadable_run": unreadable_run, "unreadable_trial": unreadable_trial, "replaced_run": replaced_run}
 DESCRIBED |= {"changed_files": changed_files, "shorter_file": shorter_file, "large_data": large_data}
 

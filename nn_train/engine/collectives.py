@@ -170,10 +170,15 @@ def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
 
 def same_on_all(replicas: Replicas, *values: int) -> bool:
     """Whether every worker has the same ``values``, below 10**7. Collective; the answer is the same on all."""
+    return all(equal_on_all(replicas, *values))
+
+
+def equal_on_all(replicas: Replicas, *values: int) -> list[bool]:
+    """Of each of ``values``, below 10**7, whether every worker has the same. Collective; so are the answers."""
     if replicas.size == 1:
-        return True
+        return [True] * len(values)
     total, squares = sums_over_replicas(replicas)(tf.constant(values, tf.float64))
-    return bool(tf.reduce_all(squares * replicas.size == total * total))
+    return [bool(same) for same in np.asarray(squares * replicas.size == total * total)]
 
 
 def sum_over_all(values: Sequence[float], replicas: Replicas) -> list[float]:

@@ -117,7 +117,8 @@ class Transfer:
         if self.received >= HEADER.size and self.their_header != self.header:
             raise RuntimeError(
                 f"worker {self.rank} sends message {HEADER.unpack(self.their_header)} (number, bytes), and this one "
-                f"{HEADER.unpack(self.header)}: they do not do the same"
+                f"{HEADER.unpack(self.header)}: they do not do the same, as where a stream of data.source "
+                "gives one of them more examples"
             )
         return not self.leaving and not self.coming
 

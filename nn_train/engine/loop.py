@@ -23,6 +23,7 @@ from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.indexed_steps import IndexedSteps
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
+from nn_train.engine.same_examples import check_same_stream
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.steps import ReplicaSteps
 from nn_train.engine.strategy import Replicas
@@ -202,9 +203,13 @@ class Loop:
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
         """Takes steps over a pass through the stream, of which ``step`` batches are left out."""
         iterator = self.stream_from(step, hooks)
-        return lambda _, chunk, loss_sum: self.run_stream(
-            iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64)
-        )
+
+        def advance(_: int, chunk: int, loss_sum: float) -> Any:
+            *done, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
+            check_same_stream(mark, self.replicas)
+            return done
+
+        return advance
 
     def stream_from(self, step: int, hooks: ChunkHooks) -> Any:
         """An iterator over the global batches of a stream, of which ``step`` are read and left out.
@@ -275,10 +280,11 @@ class Loop:
         """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
 
         Returns:
-            the same as ``run_arrays``.
+            the same as ``run_arrays``, and the mark of the last batch.
         """
-        loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
-        for batch in iterator:
+        loss, done, examples, mark = tf.constant(0.0), tf.constant(0), tf.constant(0), tf.constant(0, tf.int64)
+        for batch, so_far in iterator:
+            mark = so_far
             own, rows = self.batches.own(batch)
             loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
@@ -286,4 +292,4 @@ class Loop:
             done += 1
             if done == chunk or not tf.math.is_finite(loss):
                 break
-        return done, examples, loss_sum, loss
+        return done, examples, loss_sum, loss, mark

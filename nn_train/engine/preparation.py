@@ -26,6 +26,7 @@ from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
 from nn_train.engine.own_settings import refuse_unread, watched
+from nn_train.engine.same_examples import check_same_examples
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.spreadable import adds_up, part_of, rows_apart
 from nn_train.engine.steps import Batch, call, norms_of
@@ -93,6 +94,8 @@ def prepare_model(
     is_foreign = is_entry_point(config.model.name) or not is_known(config)
     rows = first_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
     check_data(config, data)
+    if config.data.source != "mnist":  # which comes along
+        check_same_examples(data, replicas)
     with replicas.strategy.scope():
         model, read = build_for(config, data, rows)
         compiled_by_user = model.compiled

@@ -14,6 +14,7 @@ from nn_train.engine.batches import Batches, stream
 from nn_train.engine.chunks import ChunkHooks
 from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.metric_state import Logs, MetricState
+from nn_train.engine.same_examples import check_same_stream
 from nn_train.engine.steps import ReplicaSteps
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, rows_of, to_tensors
@@ -107,8 +108,9 @@ class Validation:
         first = more = True
         while more:
             chunk = hooks.validate(reads_stream=True, first=first)
-            done, rows, summed = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
+            done, rows, summed, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
             total, loss_sum, more = total + int(rows), float(summed), int(done) == chunk
+            check_same_stream(mark, self.replicas)
             hooks.validated(int(done))
             first = False
         return total, loss_sum
@@ -142,9 +144,10 @@ class Validation:
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: tf.data.Dataset, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Batches and examples that were done, at most ``chunk`` batches, and ``loss_sum`` with theirs."""
-        done, total = tf.constant(0), tf.constant(0)
-        for batch in iterator:
+        """Batches (at most ``chunk``) and examples that were done, ``loss_sum`` with theirs, and the last mark."""
+        done, total, mark = tf.constant(0), tf.constant(0), tf.constant(0, tf.int64)
+        for batch, so_far in iterator:
+            mark = so_far
             own, rows = self.batches.own(batch)
             loss = self.replicas.strategy.run(self.steps.evaluate, args=(own,))
             loss_sum += tf.cast(loss, tf.float64)
@@ -152,7 +155,7 @@ class Validation:
             done += 1
             if done == chunk:
                 break
-        return done, total, loss_sum
+        return done, total, loss_sum, mark
 
     @tf.function(autograph=False)
     def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ from nn_train.engine.chunks import ChunkHooks
 from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.loop import Advance, Loop
 from nn_train.engine.metric_state import Logs, numbers_of
+from nn_train.engine.same_examples import END, check_same_stream
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension, gather, rows_of, to_tensors
 from nn_train.engine.whole_steps import WholeSteps
@@ -87,8 +88,15 @@ class WholeLoop(Loop):
             yield fetcher.packed(fetcher.told(lambda: next(iterator)))
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
-        iterator = self.stream_from(step, hooks)
-        return self.over(lambda _: iterator)
+        batches = self.compared(self.stream_from(step, hooks))
+        return self.over(lambda _: batches)
+
+    def compared(self, marked: Iterator[Any]) -> Iterator[Nest]:
+        """The batches of a stream, each of which all workers have. Collective."""
+        for batch, mark in marked:
+            check_same_stream(mark, self.replicas)
+            yield batch
+        check_same_stream(END, self.replicas)
 
     def over(self, batches_from: Callable[[int], Iterator[Nest]]) -> Advance:
         """Takes steps over the batches that follow a step."""
@@ -155,7 +163,7 @@ class WholeLoop(Loop):
             )
             return
         if self.validation_tensors is None:
-            yield from iter(stream(self.data.validation, self.batch_size))
+            yield from self.compared(iter(stream(self.data.validation, self.batch_size)))
             return
         size = int(first_dimension(self.validation_tensors))
         for first in range(0, size, self.batch_size):

@@ -43,6 +43,30 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
         assert not any(left)
 
 
+UNLIKE = {
+    "drawn_order": "inputs",
+    "drawn_inputs": "inputs",
+    "other_number": "number of examples",
+    "drawn_validation": "inputs",
+    "drawn_rows": "inputs",
+    "changed_rows": "",  # of which each is read by one worker alone
+    "drawn_stream": "targets in a stream",
+    "drawn_validation_stream": "targets in a stream",
+    "longer_validation_stream": "targets in a stream",
+    "changed_stream": "",
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_workers_that_have_other_examples_than_the_others_say_so(outcome, name):
+    expected = f"RequestError: data.source: the workers do not have the same {UNLIKE[name]}" if UNLIKE[name] else "none"
+    for worker in outcome(2).returned("unlike"):
+        for run in [run for run in worker if run in (f"{name}_plain", f"{name}_averages")]:
+            said, is_kept = worker[run]
+            assert said.startswith(expected)
+            assert is_kept == (said == "none")
+
+
 def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):
     for said, epochs in outcome(2).returned("refused_late"):
         assert said.startswith("the outputs of the model for a row depend on the other rows of its batch, which other")

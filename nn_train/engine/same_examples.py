@@ -1,0 +1,121 @@
+"""Whether all workers have the same examples, in the same order: of each batch every one takes its rows from its own.
+
+Arrays are compared whole, or evenly spread rows of them; of rows that are read by index a few, as far as they come out
+alike when they are read again; of streams the targets of all batches. The inputs of a stream may be changed by chance,
+of which each worker may draw its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nn_train.datasets import Examples, SplitData
+from nn_train.datasets.examples import leaves
+from nn_train.engine.collectives import equal_on_all, sum_over_all
+from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
+
+LARGEST = 2**28  # bytes of arrays that are compared whole; of larger ones about as many, of evenly spread rows
+FEW = 8  # rows that are read by index
+END = -1  # in the place of a mark, where a stream has ended
+HALF = 2**16  # a number of twice so many bits is compared in halves
+DIFFERENT = (
+    "data.source: the workers do not have the same {what}, of which each takes its rows. Let the function give "
+    "the same examples in the same order on every worker: draw with a seed (np.random.default_rng(0)), sort lists of "
+    "files and what comes from sets, map a stream with deterministic=True; and keep the same files on all machines"
+)
+
+
+def check_same_examples(data: SplitData, replicas: Replicas) -> None:
+    """Raise RequestError, on all workers, where one has other arrays than another, or other rows by index. Collective.
+
+    Of streams ``check_same_stream`` sees to it while they are read.
+    """
+    if replicas.size == 1 or data.is_stream:
+        return
+    parts = [part for part in (data.train, data.validation) if part is not None]
+    looks = [[looked_at(part) for part in parts] for _ in range(1 if data.in_memory else 2)]
+    form = mark_of(repr((part.size, forms(look))).encode() for part, look in zip(parts, looks[0], strict=True))
+    marks = {
+        "inputs": [mark_of(contents(one.x for one in look)) for look in looks],
+        "targets": [mark_of(contents((one.y, one.weight) for one in look)) for look in looks],
+    }
+    drawn = sum_over_all([float(len(set(found)) > 1) for found in marks.values()], replicas)
+    same = equal_on_all(replicas, *(half for one in (form, *(m[0] for m in marks.values())) for half in halves(one)))
+    if not all(same[:2]):
+        raise RequestError(DIFFERENT.format(what="number of examples, or examples of the same form"))
+    for what, by_chance, is_same in zip(marks, drawn, (same[2:4], same[4:6]), strict=True):
+        if not by_chance and not all(is_same):
+            raise RequestError(DIFFERENT.format(what=what))
+
+
+def looked_at(part: Any) -> Examples:
+    """The examples of a part that are compared."""
+    if not isinstance(part, Examples):
+        return Examples(*part.take(evenly(part.size, FEW)).parts)
+    size = sum(array.nbytes for array in leaves(part.parts))
+    return part if size <= LARGEST else part.take(evenly(part.size, max(1, part.size * LARGEST // size)))
+
+
+def evenly(size: int, count: int) -> np.ndarray:
+    """``count`` numbers from 0 to ``size`` - 1, the first and the last among them, or all that there are."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
+
+
+def forms(examples: Examples) -> list[Any]:
+    """Shapes and types, as far as they do not depend on which examples these are."""
+    return [(array.shape[1:], array.dtype.kind) for array in leaves(examples.parts)]
+
+
+def contents(trees: Iterable[Any]) -> Iterable[bytes | memoryview]:
+    for array in (leaf for tree in trees for leaf in leaves(tree) if leaf is not None):
+        is_text = array.dtype.hasobject or array.dtype.kind == "U"
+        yield repr(array.tolist()).encode() if is_text else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def mark_of(contents: Iterable[bytes | memoryview]) -> int:
+    """32 bits (CRC-32)."""
+    mark = 0
+    for content in contents:
+        mark = zlib.crc32(content, mark)
+    return mark
+
+
+def halves(mark: int) -> tuple[int, int]:
+    return divmod(mark, HALF)
+
+
+def marked(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Each batch of a stream, and a mark, int64, of the targets and weights up to its end (FarmHash)."""
+
+    def go_on(before: tf.Tensor, batch: Nest) -> tuple[tf.Tensor, Any]:
+        targets = tf.nest.flatten(batch[1:] if isinstance(batch, tuple) else (), expand_composites=True)
+        marks = [
+            tf.reshape(tf.raw_ops.Fingerprint(data=leaf, method="farmhash64"), [-1])
+            for leaf in targets
+            if leaf.shape.rank
+        ]
+        together = tf.concat([tf.bitcast(before, tf.uint8), *marks], axis=0)
+        mark = tf.bitcast(tf.raw_ops.Fingerprint(data=together[tf.newaxis], method="farmhash64")[0], tf.int64)
+        return mark, (batch, mark)
+
+    return batches.scan(tf.constant(0, tf.int64), go_on)
+
+
+def check_same_stream(mark: tf.Tensor | int, replicas: Replicas) -> None:
+    """Raise RequestError, on all workers, where they have not read the same targets. Collective.
+
+    Args:
+        mark: of ``marked``, after batches that all have read.
+        replicas: this process's place.
+    """
+    value = int(mark) % 2**64
+    parts = (*halves(value >> 32), *halves(value % 2**32))
+    if replicas.size > 1 and not all(equal_on_all(replicas, *parts)):
+        raise RequestError(DIFFERENT.format(what="targets in a stream"))
