@@ -33,8 +33,7 @@ def asked(name: str, commands: Sequence[Command]) -> Iterator[Ask]:
             for process in processes:
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError):  # it has ended: its answer says so
-                    process.stdin.write(question + "\n")
-                    process.stdin.flush()
+                    os.write(process.stdin.fileno(), f"{question}\n".encode())  # unbuffered: nothing is left to close
             return [answer(name, process, log) for process in processes]
 
         yield ask
