@@ -350,6 +350,21 @@ def unlike(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
     return said
 
 
+def drawn_again(out: Path, replicas: Replicas) -> dict[str, list[str]]:
+    """By the function that gives the data: how a run of one worker ends when it is interrupted, and when it goes on."""
+    said = {}
+    for source in DRAWN_AGAIN:
+
+        def after_epoch(event: dict[str, Any]) -> None:
+            if isinstance(event, EpochEnded) and event.row["epoch"] == 1:
+                raise InterruptedTrainingError
+
+        job = make_job(out, f"again_{source}", replicas.size, data={"source": f"unlike_data:{source}"})
+        contexts = WorkerContext(report=after_epoch), WorkerContext()
+        said[source] = [error_of(train_replica, job, replicas, context) for context in contexts]
+    return said
+
+
 def refused_late(out: Path, replicas: Replicas) -> list[Any]:
     """What each worker says of a model whose rows do not stand alone once it has trained, and after how many epochs."""
     from nn_train.errors import RequestError
@@ -545,9 +560,11 @@ REFUSED: list[dict[str, Any]] = [
 OF_EACH_KIND = ("drawn_order", "drawn_inputs", "other_number", "drawn_validation", "drawn_rows", "changed_rows")
 OF_STREAMS = ("drawn_stream", "drawn_validation_stream", "longer_validation_stream", "changed_stream")
 UNLIKE = [(source, "user_code:plain") for source in (*OF_EACH_KIND, *OF_STREAMS)]
+DRAWN_AGAIN = ("drawn_validation", "drawn_order", "drawn_rows", "drawn_test", "drawn_inputs", "changed_rows")
 UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole batches
 DESCRIBED = {
     "unlike": unlike,
+    "drawn_again": drawn_again,
     "refused_late": refused_late,
     "describe": describe,
     "diverged": diverged,

@@ -37,6 +37,12 @@ def drawn_validation():
     return (x, y), (x[order], y[order]), test
 
 
+def drawn_test():
+    train, (x, y) = arrays()
+    order = CHANCE.permutation(len(x))
+    return train, (x[order], y[order])
+
+
 class Read:
     """Examples by their numbers, in an order, with noise."""
 
@@ -54,6 +60,10 @@ class Read:
 
 def drawn_rows():
     return Read(CHANCE.permutation(101)), Read(np.arange(40)), ["ash", "birch", "cedar"]
+
+
+def drawn_test_rows():
+    return Read(np.arange(101)), Read(CHANCE.permutation(40)), ["ash", "birch", "cedar"]
 
 
 def changed_rows():
@@ -76,6 +86,25 @@ def stream(order, noise=0.0):
 
 def drawn_stream():
     return stream(CHANCE.permutation(101)), stream(np.arange(40))
+
+
+def drawn_test_stream():
+    return stream(np.arange(101)), stream(np.arange(40)), stream(CHANCE.permutation(40))
+
+
+def shuffled_test_stream():
+    """In an order that is drawn while it is read, with the job's seed."""
+    import tensorflow as tf
+
+    x, y = digits(40)
+
+    def give():
+        for at in np.random.permutation(40):
+            yield x[at], y[at]
+
+    shapes = tf.TensorSpec([6], "float32"), tf.TensorSpec([], "int32")
+    test = tf.data.Dataset.from_generator(give, output_signature=shapes)
+    return stream(np.arange(101)), stream(np.arange(40)), test
 
 
 def drawn_validation_stream():

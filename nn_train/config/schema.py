@@ -23,6 +23,7 @@ from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
+BUILT_IN_DATA = ("mnist", "fashion_mnist")
 BUILT_IN_LOSSES = ("cross_entropy", "mse")
 BUILT_IN_OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
@@ -61,7 +62,7 @@ class DataConfig(Section):
         if size and (len(size) not in (2, 3) or min(size) < 1 or size[2:] not in ((), (1,), (3,), (4,))):
             shown = ",".join(map(str, size))
             raise RequestError(f"data.image_size: {shown} is no size; expected H,W or H,W,C with C 1, 3 or 4")
-        if size and (self.source in ("mnist", "fashion_mnist") or ":" in self.source or self.source.endswith(".npz")):
+        if size and (self.source in BUILT_IN_DATA or ":" in self.source or self.source.endswith(".npz")):
             raise RequestError(
                 f"data.image_size: is for the images of a folder, not for {self.source}; resize these in your function "
                 "or by a layer of the model"

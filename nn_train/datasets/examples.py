@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -57,7 +57,8 @@ class SplitData:
         divisor: what image bytes are divided by before the model sees them (255), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
-        sha256: hex digest of each array's bytes, by the array's name in the source.
+        sha256: hex digest of each array's bytes, by the array's name in the source; of test examples that a function
+            gives by their numbers, or as a stream, of some of their targets (``known_again.py``).
         fingerprint: of files that are read by rows what must not change, by their names.
     """
 
@@ -91,6 +92,18 @@ def leaves(tree: Any) -> Iterator[np.ndarray]:
             yield from leaves(branch)
     else:
         yield tree
+
+
+def contents(trees: Iterable[Any]) -> Iterator[bytes | memoryview]:
+    """The bytes of every array in some trees, of texts what is printed of them."""
+    for array in (leaf for tree in trees for leaf in leaves(tree) if leaf is not None):
+        is_text = array.dtype.hasobject or array.dtype.kind == "U"
+        yield repr(array.tolist()).encode() if is_text else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def evenly(size: int, count: int) -> np.ndarray:
+    """``count`` numbers from 0 to ``size`` - 1, the first and the last among them, or all that there are."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
 
 
 def map_leaves(tree: Any, index: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from nn_train.config import DataConfig
 from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
+from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
 from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.datasets.image_folder import from_image_folder, is_image_folder
@@ -29,7 +30,6 @@ NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 TEST_KEYS = NPZ_KEYS[2:]
 NAMES = "class_names"
 MORE_KEYS = ("x_val", "y_val", "sample_weight", "sample_weight_val", NAMES)  # that may be there
-BUILT_IN = ("mnist", "fashion_mnist")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty archive
 MNIST_SHA256 = {
@@ -74,7 +74,7 @@ def load_test(config: DataConfig) -> SplitData:
 def is_folder(source: str) -> bool:
     """Whether a source is a folder: none of the names of data sets, also where a folder is called so. RequestError or
     StorageError for a URI that cannot be used."""
-    if source in BUILT_IN:
+    if source in BUILT_IN_DATA:
         return False
     with contextlib.suppress(OSError):  # such as a name that is too long: who reads it says why it cannot be read
         if "://" not in source:
@@ -122,8 +122,9 @@ def read_arrays(source: str) -> dict[str, np.ndarray]:
         return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test, NAMES: np.array(FASHION)}
     if "/" not in source and not source.endswith(".npz"):
         raise RequestError(
-            f"data.source: {source!r} is not known; allowed: mnist, fashion_mnist, the path or URI of an .npz, "
-            f"a folder of .npy or Parquet files or of images by class, or module:function{nearest(source, BUILT_IN)}"
+            f"data.source: {source!r} is not known; allowed: {', '.join(BUILT_IN_DATA)}, the path or URI of an .npz, a "
+            "folder of .npy or Parquet files or of images by class, or module:function"
+            f"{nearest(source, BUILT_IN_DATA)}"
         )
     return parse_npz(read_bytes(source), source)
 

@@ -14,7 +14,7 @@ from keras.src.utils.naming import reset_uids
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
-from nn_train.config.schema import BUILT_IN_LOSSES
+from nn_train.config.schema import BUILT_IN_DATA, BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.collectives import sum_over_all
@@ -94,7 +94,7 @@ def prepare_model(
     is_foreign = is_entry_point(config.model.name) or not is_known(config)
     rows = first_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
     check_data(config, data)
-    if config.data.source != "mnist":  # which comes along
+    if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
     with replicas.strategy.scope():
         model, read = build_for(config, data, rows)

@@ -11,11 +11,10 @@ import zlib
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from nn_train.datasets import Examples, SplitData
-from nn_train.datasets.examples import leaves
+from nn_train.datasets.examples import contents, evenly, leaves
 from nn_train.engine.collectives import equal_on_all, sum_over_all
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -63,20 +62,9 @@ def looked_at(part: Any) -> Examples:
     return part if size <= LARGEST else part.take(evenly(part.size, max(1, part.size * LARGEST // size)))
 
 
-def evenly(size: int, count: int) -> np.ndarray:
-    """``count`` numbers from 0 to ``size`` - 1, the first and the last among them, or all that there are."""
-    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
-
-
 def forms(examples: Examples) -> list[Any]:
     """Shapes and types, as far as they do not depend on which examples these are."""
     return [(array.shape[1:], array.dtype.kind) for array in leaves(examples.parts)]
-
-
-def contents(trees: Iterable[Any]) -> Iterable[bytes | memoryview]:
-    for array in (leaf for tree in trees for leaf in leaves(tree) if leaf is not None):
-        is_text = array.dtype.hasobject or array.dtype.kind == "U"
-        yield repr(array.tolist()).encode() if is_text else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def mark_of(contents: Iterable[bytes | memoryview]) -> int:

@@ -132,6 +132,12 @@ def read_model(folder: ResultsFolder, option: str = "--runs") -> bytes:
 def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say: Say) -> dict[str, Images]:
     """Wait for the workers' parts of one run and store them as one; returns the images of its mistakes by its stem."""
     parts = answers(calls, record.name)
+    if len({part.order for part in parts}) > 1:
+        raise RequestError(
+            f"{record.name}: data.source: the test examples are a stream that gives each worker others, or in another "
+            "order; let the function give the same each time: draw with a seed, sort lists of files, map with "
+            "deterministic=True; or evaluate with --scaling.num_workers 1"
+        )
     predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     store_predictions(output / "predictions", record.stem, predictions, output=parts[0].output, seconds=seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,12 +48,14 @@ class Scored:
         num_examples: size of the whole test set.
         output: ``logits``, or ``log_probabilities`` where the model does not show its pre-activation.
         images: by example id, those of the most confident mistakes, where the examples are images.
+        order: digest of the labels of all test examples where they are a stream, in their order.
     """
 
     shard: Shard
     num_examples: int
     output: str
     images: Images
+    order: str
 
 
 def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: int, size: int) -> Scored:
@@ -70,6 +73,7 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     config = config_from_dict(settings)
     network, output = logits_model(load_model(model, config.model.name, result))
     from nn_train.datasets import load_test
+    from nn_train.datasets.known_again import first_targets_of
     from nn_train.datasets.once import load_for_run, seed_function
     from nn_train.engine.tensors import as_input
 
@@ -81,13 +85,22 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
         refuse_unlike(data, about)
     else:
         data = load_for_run(config)
-        refuse_other_data(data, config.data.source, result)
     if data.test is None:
         source = about.get("tested_on") or config.data.source
         raise RequestError(f"data.source: {source} gives no test set to evaluate on")
+    is_stream = not hasattr(data.test, "size")
+    if not is_stream and "tested_on" not in about:
+        refuse_other_data(data, config.data.source, result)
     ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
+    order = hashlib.sha256()
     for index, (rows, read) in enumerate(blocks(data)):
         start, total = total, total + rows
+        if is_stream:  # of which every worker reads all
+            of_block = read()[1]
+            if not index and "tested_on" not in about:
+                first = {"y_test": first_targets_of(of_block)}
+                refuse_other_data(dataclasses.replace(data, sha256=first), config.data.source, result)
+            order.update(of_block.tobytes())
         if index % size == rank:
             x, y = read()
             ids.append(np.arange(start, total, dtype=np.int64))
@@ -97,13 +110,14 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
             mistaken.look_at(x, ids[-1], y, logits[-1] if known else log_probabilities(logits[-1]))
     if not ids:
         empty = np.empty(0, np.int64)
-        return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output, {})
+        return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output, {}, order.hexdigest())
     values = np.concatenate(logits)
     if output == UNKNOWN:
         output = "logits"
         if are_probabilities(values):
             values, output = log_probabilities(values), "log_probabilities"
-    return Scored(Shard(np.concatenate(ids), np.concatenate(labels), values), total, output, mistaken.images)
+    shard = Shard(np.concatenate(ids), np.concatenate(labels), values)
+    return Scored(shard, total, output, mistaken.images, order.hexdigest())
 
 
 def refuse_other_data(data: SplitData, source: str, result: dict[str, Any]) -> None:

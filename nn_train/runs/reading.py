@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nn_train.datasets.known_again import TEST, VALIDATION
 from nn_train.errors import RequestError
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -57,21 +58,24 @@ def bytes_read() -> int | None:
     return None
 
 
-def note_files(folder: ResultsFolder, fingerprint: Mapping[str, str]) -> None:
-    """Note in a run's folder which files it reads by rows.
+def note_data(folder: ResultsFolder, known: Mapping[str, str]) -> None:
+    """Note in a run's folder by what its data are ``known`` again (``known_again.py``).
 
     Raises:
         RequestError: the run was begun with others.
     """
-    if not fingerprint:
+    if not known:
         return
-    noted: dict[str, str] | None = folder.read_json(layout.FILES)
-    changed = [name for name in sorted(fingerprint) if noted is not None and noted.get(name) != fingerprint[name]]
+    noted: dict[str, str] | None = folder.read_json(layout.DATA)
+    changed = [name for name in sorted(known) if noted is not None and noted.get(name) != known[name]]
     if changed:
         name = changed[0]
+        how, back = f" ({name}: {(noted or {}).get(name)}; now {known[name]})", "put it back as it was"
+        if name in (VALIDATION, TEST):
+            how, back = "", "let the function give the same each time (draw with a seed: np.random.default_rng(0))"
         raise RequestError(
-            f"data.source: {', '.join(changed)} changed since the run began ({name}: {(noted or {}).get(name)}; now "
-            f"{fingerprint[name]}); put it back as it was, give another --name, or --run.overwrite true"
+            f"data.source: {', '.join(changed)} changed since the run began{how}; {back}, give another --name, or "
+            "--run.overwrite true"
         )
     if noted is None:
-        folder.write_json(layout.FILES, dict(fingerprint))
+        folder.write_json(layout.DATA, dict(known))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
 from nn_train.config.schema import ScalingConfig
+from nn_train.datasets.known_again import known_by
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
@@ -24,7 +25,7 @@ from nn_train.runs.epochs import Training
 from nn_train.runs.history import best_epoch
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
-from nn_train.runs.reading import Reading, note_files
+from nn_train.runs.reading import Reading, note_data
 from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
 from nn_train.runs.trained_variables import refuse_trained
 from nn_train.storage import layout
@@ -141,6 +142,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
 
     from nn_train.datasets.augmentation import with_augmentation
     from nn_train.datasets.class_weights import with_class_weights
+    from nn_train.datasets.known_again import with_test_stream_noted
     from nn_train.datasets.once import load_for_run
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
@@ -149,7 +151,10 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
     keras.backend.clear_session()
-    data = with_augmentation(with_class_weights(load_for_run(config), config.train.class_weight), config.data.augment)
+    read = load_for_run(config)
+    if replicas.is_chief:
+        read = with_test_stream_noted(read)
+    data = with_augmentation(with_class_weights(read, config.train.class_weight), config.data.augment)
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     refuse_trained(prepared.model)
@@ -248,7 +253,7 @@ class Run(Training):
             self.folder.sweep(folder)
         if not self.folder.exists(layout.CONFIG):
             self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
-        note_files(self.folder, self.data.fingerprint)
+        note_data(self.folder, known_by(self.data, self.config.data))
 
     def resume_newest(self) -> list[str]:
         """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""

@@ -26,7 +26,7 @@ from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
 from nn_train.ray_cluster.session import ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.own_code import code_of
-from nn_train.runs.reading import note_files
+from nn_train.runs.reading import note_data
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
@@ -144,7 +144,7 @@ class Session:
 
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
-        note_files(self.folder, self.files)
+        note_data(self.folder, self.files)
         if self.printed:
             self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records

@@ -28,10 +28,11 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
     """
     if driver_reads(config):
         from nn_train.datasets import load_data
+        from nn_train.datasets.known_again import known_by
 
         whole = load_data(config.data)
-        files = {} if config.data.source == "mnist" else {**whole.sha256, **whole.fingerprint}
-        return (ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None), files, ""
+        shared = ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None
+        return shared, known_by(whole, config.data), ""
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)

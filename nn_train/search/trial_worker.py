@@ -226,16 +226,18 @@ class TrialWorker:
         may_draw = is_entry_point(config.data.source)
         wanted = (config.data, config.seed if may_draw else None)
         is_other = self.read != wanted if self.read is not None else may_draw and "seed" in values
+        is_new = self.read is None
         if self.data is None or self.data.is_stream or is_other:
-            self.data = None  # of another trial, while this one's are made
+            self.data, is_new = None, True  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
             seed_function(config)
             before = state_of("data.source", config.data.source) if may_draw else None
             self.data = dataclasses.replace(load_data(config.data, print), test=None)
             if before is not None and (self.data.is_stream or "seed" in values):  # so that it is called again
                 self.data_goes_on = before.must_end(state_of("data.source", config.data.source))
-            if varies_data(values):
-                check_held_out(self.data, search)
+        are_compared = varies_data(values) or (may_draw and "seed" not in values)
+        if are_compared and is_new:
+            check_held_out(self.data, search, varies_data(values))
         self.read = wanted
         return with_augmentation(with_class_weights(self.data, config.train.class_weight), config.data.augment)
 

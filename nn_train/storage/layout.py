@@ -9,7 +9,7 @@ RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 CODE = "code.json"  # of the user's: which the epochs of a run, or the trials of a search, are trained with
-FILES = "data_files.json"  # of a run that reads its data by rows: size and time of the files when it began
+DATA = "data.json"  # by what the data are known again with which a run began
 LOGS = "logs"  # of a run or trial: what its workers printed
 # Of a finished search; the runs of its best models are folders in ``best``.
 SEARCH = "search.json"

@@ -61,10 +61,30 @@ UNLIKE = {
 def test_workers_that_have_other_examples_than_the_others_say_so(outcome, name):
     expected = f"RequestError: data.source: the workers do not have the same {UNLIKE[name]}" if UNLIKE[name] else "none"
     for worker in outcome(2).returned("unlike"):
-        for run in [run for run in worker if run in (f"{name}_plain", f"{name}_averages")]:
+        runs = [run for run in worker if run in (f"{name}_plain", f"{name}_averages")]
+        assert runs
+        for run in runs:
             said, is_kept = worker[run]
             assert said.startswith(expected)
             assert is_kept == (said == "none")
+
+
+AGAIN = {
+    "drawn_validation": "the validation targets",
+    "drawn_order": "the validation targets",  # of which some are held out
+    "drawn_rows": "the validation targets",
+    "drawn_test": "the test targets",
+    "drawn_inputs": "",
+    "changed_rows": "",
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_a_run_does_not_go_on_with_other_examples_held_out(outcome, name):
+    ((first, again),) = [worker[name] for worker in outcome(1).returned("drawn_again")]
+    assert first == "InterruptedTrainingError: "
+    refusal = f"RequestError: data.source: {AGAIN[name]} changed since the run began; let the function give the same"
+    assert again.startswith(refusal if AGAIN[name] else "none")
 
 
 def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):

@@ -76,6 +76,15 @@ def image_runs(tmp_path_factory):
     return [write_run(folder, f"run{seed}", str(folder / "images.npz"), (12, 12, 1), seed) for seed in (0, 1)]
 
 
+@on_ray
+def test_a_test_stream_in_another_order_on_each_worker_is_refused(tmp_path):
+    """Of which some examples would be counted twice, and some never."""
+    run = write_run(tmp_path, "run", "unlike_data:drawn_test_stream", (6,), 0)
+    with pytest.raises(RequestError, match=r"run: data\.source: the test examples are a stream that gives each worker"):
+        evaluate_runs([run], tmp_path / "report", ScalingConfig(num_workers=2))
+    evaluate_runs([run], tmp_path / "report", ScalingConfig(num_workers=1))
+
+
 @pytest.fixture(scope="module")
 def report(ray, image_runs, tmp_path_factory):
     """What one worker finds out about them."""

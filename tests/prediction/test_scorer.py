@@ -156,6 +156,45 @@ def test_examples_that_a_function_drew_are_those_of_the_training(tmp_path):
     np.testing.assert_array_equal(np.concatenate(labels), trained.test.y)
 
 
+@pytest.mark.parametrize("source", ["drawn_test", "drawn_test_rows", "drawn_test_stream"])
+def test_a_test_set_that_is_drawn_anew_is_refused(tmp_path, source):
+    """It may hold what was trained on."""
+    import keras
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets.known_again import with_test_stream_noted
+    from nn_train.datasets.once import load_for_run
+    from nn_train.errors import RequestError
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": f"unlike_data:{source}"}}
+    trained = with_test_stream_noted(load_for_run(config_from_dict(settings)))
+    with pytest.raises(RequestError, match=rf"unlike_data:{source}: .*y_test changed since the run was trained"):
+        score(content, settings, {"data": {"sha256": trained.sha256}}, 0, 1)
+
+
+@pytest.mark.parametrize("source", ["unlike_data:shuffled_test_stream", "user_data:objects"])
+def test_the_test_set_of_the_training_is_known_again_however_it_is_given(tmp_path, source):
+    import keras
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets.known_again import with_test_stream_noted
+    from nn_train.datasets.once import load_for_run
+    from nn_train.prediction.scorer import score
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": source}}
+    data = load_for_run(config_from_dict(settings))
+    drawn = np.random.get_state()[1].copy()
+    trained = with_test_stream_noted(data)
+    np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # what a training stream draws is not another
+    assert list(trained.sha256) == ["y_test"]
+    parts = [score(content, settings, {"data": {"sha256": trained.sha256}}, rank, 2) for rank in range(2)]
+    assert sum(len(part.shard.y_true) for part in parts) == 40
+    assert len({part.order for part in parts}) == 1
+
+
 def test_a_model_file_that_would_run_code_is_refused(tmp_path):
     import keras
 

@@ -161,7 +161,30 @@ def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_p
     assert widths == [3, 6]
     with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial have other targets"):
         worker.load(given(columns=6, split=7), fields, search)
-    assert worker.load(given(columns=6, split=7), [], search).train.size == 101  # such are a job's own affair
+
+
+def test_trials_whose_function_draws_other_validation_examples_in_each_process_are_refused(tmp_path):
+    """Also where a search goes on; those of other seeds may draw others."""
+    from nn_train.datasets.once import load_for_run
+    from nn_train.search.warm.models import WarmModels
+
+    def load(source, folder, shared=None, fields=("optimizer.learning_rate",)):
+        config = config_from_dict({"data": {"source": source}})
+        worker = TrialWorker(0, 1, load_for_run(config) if shared else None)
+        worker.models = WarmModels(None)
+        for _ in range(2):
+            worker.load(config, fields, ResultsFolder(str(tmp_path), folder))
+
+    for source in ("drawn_order", "drawn_rows"):
+        for shared in (True, False):
+            load(f"unlike_data:{source}", f"{source}_{shared}", shared)
+            said = r"^data\.source: the validation examples of this trial have other targets .* draw with a seed"
+            with pytest.raises(RequestError, match=said):
+                load(f"unlike_data:{source}", f"{source}_{shared}", shared)
+            load(f"unlike_data:{source}", f"{source}_{shared}", shared, fields=("seed",))
+    for source in ("user_data:split_at_random", "user_data:objects", "unlike_data:changed_rows"):
+        for _ in range(2):
+            load(source, source.partition(":")[2])
 
 
 @pytest.fixture

@@ -79,9 +79,7 @@ def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read
     about = train(indexed).record["data"]
     assert history(tmp_path, "run") == history(folder, "run")
     files = ["x_test.npy", "x_train.npy", "y_test.npy", "y_train.npy"]
-    assert (
-        sorted(about["fingerprint"]) == sorted(json.loads((tmp_path / "run" / "data_files.json").read_text())) == files
-    )
+    assert sorted(about["fingerprint"]) == sorted(json.loads((tmp_path / "run" / "data.json").read_text())) == files
     assert about["examples"] == {"train": 91, "validation": 10, "test": 40}
     assert about["read"]["epochs"] == 3
     assert about["read"]["workers"] == 2
