@@ -353,15 +353,18 @@ def unlike(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
 def drawn_again(out: Path, replicas: Replicas) -> dict[str, list[str]]:
     """By the function that gives the data: how a run of one worker ends when it is interrupted, and when it goes on."""
     said = {}
-    for source in DRAWN_AGAIN:
+    for source, late in [("drawn_parts", Started), *((source, EpochEnded) for source in DRAWN_AGAIN)]:
 
-        def after_epoch(event: dict[str, Any]) -> None:
-            if isinstance(event, EpochEnded) and event.row["epoch"] == 1:
+        def interrupt(event: dict[str, Any], late: type = late) -> None:
+            if isinstance(event, late):
                 raise InterruptedTrainingError
 
-        job = make_job(out, f"again_{source}", replicas.size, data={"source": f"unlike_data:{source}"})
-        contexts = WorkerContext(report=after_epoch), WorkerContext()
-        said[source] = [error_of(train_replica, job, replicas, context) for context in contexts]
+        name = source if late is EpochEnded else "nothing_trained"
+        job = make_job(out, f"again_{name}", replicas.size, data={"source": f"unlike_data:{source}"})
+        contexts = WorkerContext(report=interrupt), WorkerContext()
+        said[name] = [error_of(train_replica, job, replicas, context) for context in contexts]
+        result = job.folder.read_json(layout.RESULT) or {"data": {"sha256": {}}}
+        said[name].append(" ".join(result["data"]["sha256"]))
     return said
 
 
@@ -560,7 +563,8 @@ REFUSED: list[dict[str, Any]] = [
 OF_EACH_KIND = ("drawn_order", "drawn_inputs", "other_number", "drawn_validation", "drawn_rows", "changed_rows")
 OF_STREAMS = ("drawn_stream", "drawn_validation_stream", "longer_validation_stream", "changed_stream")
 UNLIKE = [(source, "user_code:plain") for source in (*OF_EACH_KIND, *OF_STREAMS)]
-DRAWN_AGAIN = ("drawn_validation", "drawn_order", "drawn_rows", "drawn_test", "drawn_inputs", "changed_rows")
+DRAWN_AGAIN = ("drawn_validation", "drawn_order", "drawn_rows", "drawn_test", "drawn_parts")
+DRAWN_AGAIN += ("drawn_inputs", "changed_rows", "drawn_test_rows")
 UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole batches
 DESCRIBED = {
     "unlike": unlike,

@@ -37,6 +37,12 @@ def drawn_validation():
     return (x, y), (x[order], y[order]), test
 
 
+def drawn_parts():
+    x, y = digits(141)
+    first, second = np.split(CHANCE.permutation(141), [101])
+    return (x[first], y[first]), (x[second], y[second])
+
+
 def drawn_test():
     train, (x, y) = arrays()
     order = CHANCE.permutation(len(x))
@@ -66,15 +72,27 @@ def drawn_test_rows():
     return Read(np.arange(101)), Read(CHANCE.permutation(40)), ["ash", "birch", "cedar"]
 
 
+class Denoised(Read):
+    """What is to be found is drawn each time it is read."""
+
+    def __getitem__(self, at):
+        noisy = super().__getitem__(at)[0]
+        return noisy, noisy - self.x[self.order[at]]
+
+
+def drawn_noise():
+    return Denoised(np.arange(101), 0.1), Denoised(np.arange(40), 0.1), Denoised(np.arange(40), 0.1)
+
+
 def changed_rows():
     """Each time otherwise, the order being the same."""
     return Read(np.arange(101), noise=0.1), Read(np.arange(40)), ["ash", "birch", "cedar"]
 
 
-def stream(order, noise=0.0):
+def stream(order, noise=0.0, of=None):
     import tensorflow as tf
 
-    x, y = digits(len(order))
+    x, y = digits(of or len(order))
 
     def give():
         for at in order:
@@ -86,6 +104,12 @@ def stream(order, noise=0.0):
 
 def drawn_stream():
     return stream(CHANCE.permutation(101)), stream(np.arange(40))
+
+
+def drawn_parts_stream():
+    """Of which some are in another part each time."""
+    first, second, third = np.split(CHANCE.permutation(181), [101, 141])
+    return stream(first, of=181), stream(second, of=181), stream(third, of=181)
 
 
 def drawn_test_stream():

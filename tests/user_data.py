@@ -24,6 +24,10 @@ def arrays():
     return digits(101), digits(40, seed=6)
 
 
+def two_classes():
+    return digits(101, classes=2), digits(40, classes=2, seed=6)
+
+
 def telling():
     print("101 examples found")
     return arrays()

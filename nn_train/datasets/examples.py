@@ -57,8 +57,7 @@ class SplitData:
         divisor: what image bytes are divided by before the model sees them (255), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
-        sha256: hex digest of each array's bytes, by the array's name in the source; of test examples that a function
-            gives by their numbers, or as a stream, of some of their targets (``known_again.py``).
+        sha256: hex digest of each array's bytes, by the array's name in the source.
         fingerprint: of files that are read by rows what must not change, by their names.
     """
 

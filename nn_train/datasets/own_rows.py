@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nn_train.config import DataConfig
 from nn_train.datasets.arrays import as_images, as_weights, check_numbers, check_range, checked_names, with_validation
 from nn_train.datasets.examples import SplitData, leaves, map_leaves, stacked
-from nn_train.datasets.known_again import targets_of
 from nn_train.datasets.rows import IndexedExamples
 from nn_train.datasets.tf_records import TfRecords
 from nn_train.errors import RequestError
@@ -162,6 +161,10 @@ class BatchedRows:
     def __len__(self) -> int:
         return self.total
 
+    def forget(self) -> None:
+        """Ask for all batches anew."""
+        self.kept.clear()
+
     def fingerprint(self) -> dict[str, str]:
         """Nothing, as that of ``Items``."""
         return {}
@@ -220,6 +223,5 @@ def from_objects(parts: Sequence[object], source: str, config: DataConfig, names
         divisor=255.0 if made["train"].has_bytes else None,
         num_classes=classes if made["train"].has_labels else None,
         class_names=named,
-        sha256={"y_test": targets_of(examples["test"])},
         fingerprint={file: mark for part in examples.values() for file, mark in part.began.items()},
     )

@@ -64,6 +64,15 @@ class IndexedExamples:
             return examples
         return self.augment(examples, index, draws)
 
+    def forget(self) -> None:
+        """Let what is read again be read anew, where the source keeps some of it."""
+        rows: Any = self.rows
+        while hasattr(rows, "rows"):  # of which those are a part, or made
+            rows = rows.rows
+        forget = getattr(getattr(rows, "source", None), "forget", None)
+        if forget is not None:
+            forget()
+
     def subset(self, index: NDArray[np.int64]) -> IndexedExamples:
         """Those at ``index`` (int ``[M]``, below 2**31)."""
         return IndexedExamples(Subset(self.rows, index.astype(np.int32)), self.began)

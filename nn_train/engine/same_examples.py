@@ -57,6 +57,7 @@ def check_same_examples(data: SplitData, replicas: Replicas) -> None:
 def looked_at(part: Any) -> Examples:
     """The examples of a part that are compared."""
     if not isinstance(part, Examples):
+        part.forget()
         return Examples(*part.take(evenly(part.size, FEW)).parts)
     size = sum(array.nbytes for array in leaves(part.parts))
     return part if size <= LARGEST else part.take(evenly(part.size, max(1, part.size * LARGEST // size)))

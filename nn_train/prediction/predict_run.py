@@ -19,13 +19,25 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import read_model
 from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
+from nn_train.prediction.outputs import (
+    LOGITS,
+    NUMBERS,
+    UNKNOWN,
+    class_probabilities,
+    kind_by_loss,
+    kind_of_outputs,
+    logits_model,
+    loss_of,
+    settled,
+)
 from nn_train.prediction.predicted import Predicted, check_output, write
-from nn_train.prediction.scorer import BLOCK, UNKNOWN, are_probabilities, as_columns, load_model, logits_model
+from nn_train.prediction.scorer import BLOCK, load_model
 from nn_train.prediction.workers import SCORER, answers, start_workers
 from nn_train.report.inputs.run_folders import find_runs, read_run
 from nn_train.storage.folder import ResultsFolder
 
 Say = Callable[[str], None]
+Outputs = Callable[[Any], tuple[NDArray[np.float32], str]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,8 @@ class Part:
     Attributes:
         rows: where its examples are among all, int64 ``[n]``.
         ids: what they are called, ``[n]``.
-        values: probabilities, or outputs, float32 ``[n, K]``.
+        values: what the model gives, float32 ``[n, K]``.
+        kind: what that is, see ``outputs.kind_of_outputs``.
         total: how many examples there are in all.
         digest: of all examples and their names, as this worker has read them.
     """
@@ -43,6 +56,7 @@ class Part:
     rows: NDArray[np.int64]
     ids: NDArray[Any]
     values: NDArray[np.float32]
+    kind: str
     total: int
     digest: str
 
@@ -133,21 +147,25 @@ def predict_part(
 
     about = result.get("data") or {}
     network = load_model(model, config_from_dict(settings).model.name, result)
-    forward = outputs_of(network, is_classifier=has_classes(about))
+    loss, classes = loss_of(model), about.get("num_classes")
+    if classes is None and not loss.name.startswith("binary"):  # which judges each output by itself
+        classes = len(about.get("class_names") or ()) or None
+    forward = outputs_of(network, kind_by_loss(loss), classes)
     examples = read_new(source)
-    rows, values = [np.empty(0, np.int64)], []
+    rows, values, kind = [np.empty(0, np.int64)], [], UNKNOWN
     for index, part in enumerate(examples.blocks(BLOCK)):
         if index % size == rank:
             block, divisor = as_trained(examples.take(part), about.get("divisor", NOT_SAID), source)
             check_shape(network, block, source)
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
-            values.append(outputs_for(forward, as_input(block, divisor), source))
+            found, kind = outputs_for(forward, as_input(block, divisor), source)
+            values.append(found)
     place = np.concatenate(rows)
-    found = np.concatenate(values) if values else np.empty((0, 0), np.float32)
-    return Part(place, examples.ids[place], found, len(examples.ids), examples.digest())
+    given = np.concatenate(values) if values else np.empty((0, 0), np.float32)
+    return Part(place, examples.ids[place], given, kind, len(examples.ids), examples.digest())
 
 
-def outputs_for(forward: Callable[[Any], NDArray[np.float32]], x: Any, source: str) -> NDArray[np.float32]:
+def outputs_for(forward: Outputs, x: Any, source: str) -> tuple[NDArray[np.float32], str]:
     """What the model says of a block. RequestError where it does not take such examples."""
     import tensorflow as tf
 
@@ -158,31 +176,28 @@ def outputs_for(forward: Callable[[Any], NDArray[np.float32]], x: Any, source: s
         raise RequestError(f"--data: {source}: the model does not take these examples: {said}") from error
 
 
-def has_classes(about: dict[str, Any]) -> bool:
-    """Whether a run was trained on classes, by what ``result.json`` says of its data."""
-    return about.get("num_classes") is not None or bool(about.get("class_names"))
+def outputs_of(network: Any, by_loss: str, classes: int | None) -> Outputs:
+    """From a batch of inputs what the model gives, ``[n, K]``, and what that is, see ``outputs.kind_of_outputs``.
 
-
-def outputs_of(network: Any, is_classifier: bool) -> Callable[[Any], NDArray[np.float32]]:
-    """Probabilities ``[n, C]`` from a batch of inputs; the model's own outputs ``[n, K]`` where it has no classes."""
-    if not is_classifier:
+    Args:
+        network: the model.
+        by_loss: of ``kind_by_loss``.
+        classes: how many the run was trained on; None: it has none, and its own outputs are told.
+    """
+    if classes is None:
         if len(getattr(network, "outputs", None) or [None]) > 1:
             raise RequestError(f"the model has {len(network.outputs)} outputs; only one can be predicted")
-        return lambda x: np.asarray(network(x, training=False), np.float32).reshape(len_of(x), -1)
-    forward, kind = logits_model(network)
+        return lambda x: (np.asarray(network(x, training=False), np.float32).reshape(len_of(x), -1), NUMBERS)
+    forward, by_layer = logits_model(network)
 
-    def probabilities(x: Any) -> NDArray[np.float32]:
-        values = np.asarray(forward(x), np.float32)
-        values = values.reshape(len(values), -1)
-        if kind == UNKNOWN and are_probabilities(values):
-            return values
-        if kind == UNKNOWN and values.shape[1] == 1 and values.min() >= 0 and values.max() <= 1:
-            return np.concatenate([1 - values, values], axis=1)
-        logits = as_columns(values).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    def scores(x: Any) -> tuple[NDArray[np.float32], str]:
+        values = np.asarray(forward(x), np.float32).reshape(len_of(x), -1)
+        kind = kind_of_outputs(by_layer, by_loss, values.shape[1], classes)
+        if kind == NUMBERS and by_layer == LOGITS:  # the sigmoid that was left out
+            values = class_probabilities(LOGITS, values)[:, 1:]
+        return values, kind
 
-    return probabilities
+    return scores
 
 
 def len_of(x: Any) -> int:
@@ -211,8 +226,12 @@ def joined(parts: Sequence[Part], about: dict[str, Any]) -> Predicted:
             "worker"
         )
     order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
-    values = np.concatenate([part.values for part in parts if len(part.rows)])[order]
-    names = about.get("class_names") if has_classes(about) else None
-    if has_classes(about) and (names is None or len(names) != values.shape[1]):
-        names = [str(label) for label in range(values.shape[1])]
-    return Predicted(np.concatenate([part.ids for part in parts if len(part.rows)])[order], values, names)
+    parts = [part for part in parts if len(part.rows)]
+    values, ids = (np.concatenate(of_parts)[order] for of_parts in ([p.values for p in parts], [p.ids for p in parts]))
+    if parts[0].kind == NUMBERS:
+        return Predicted(ids, values, None)
+    shares = class_probabilities(settled(parts[0].kind, values), values)
+    names = about.get("class_names")
+    if names is None or len(names) != shares.shape[1]:
+        names = [str(label) for label in range(shares.shape[1])]
+    return Predicted(ids, shares, names)

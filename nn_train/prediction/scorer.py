@@ -12,7 +12,8 @@ import functools
 import hashlib
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +27,34 @@ from nn_train.config.given import kept
 from nn_train.config.options import is_entry_point
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
-from nn_train.evaluation import log_probabilities
 from nn_train.evaluation.predictions import Shard
 from nn_train.prediction.mistaken_images import Images, MistakenImages
+from nn_train.prediction.outputs import (
+    NUMBERS,
+    UNKNOWN,
+    as_columns,
+    class_scores,
+    kind_by_loss,
+    kind_of_outputs,
+    logits_model,
+    loss_of,
+    settled,
+)
 from nn_train.prediction.own_modules import changed_since, why_missing
 from nn_train.ray_cluster.parcels import used_by
 
 if TYPE_CHECKING:
+    from nn_train.config import Config
+    from nn_train.config.schema import DataConfig
     from nn_train.datasets import SplitData
 
-UNKNOWN = "unknown"  # whether a model gives logits or probabilities
+RowMark = tuple[int, int]
+NO_SCORES = (
+    "model.name: the model gives one number for each example, and that is no score of two classes, by the loss or the "
+    "number of classes that it was trained with; a report needs class scores: train with BinaryCrossentropy, or with "
+    "an output for each class"
+)
+DRAWS = " (what a function draws, from a generator that it makes with a seed: np.random.default_rng(0))"
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 
 
@@ -46,7 +65,7 @@ class Scored:
     Attributes:
         shard: its rows.
         num_examples: size of the whole test set.
-        output: ``logits``, or ``log_probabilities`` where the model does not show its pre-activation.
+        output: what the logits of the shard are, see ``outputs.settled``; ``unknown`` where all rows are to decide it.
         images: by example id, those of the most confident mistakes, where the examples are images.
         order: digest of the labels of all test examples where they are a stream, in their order.
     """
@@ -71,9 +90,9 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
             the run was trained.
     """
     config = config_from_dict(settings)
-    network, output = logits_model(load_model(model, config.model.name, result))
+    network, by_layer = logits_model(load_model(model, config.model.name, result))
+    by_loss = kind_by_loss(loss_of(model))
     from nn_train.datasets import load_test
-    from nn_train.datasets.known_again import first_targets_of
     from nn_train.datasets.once import load_for_run, seed_function
     from nn_train.engine.tensors import as_input
 
@@ -88,49 +107,91 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     if data.test is None:
         source = about.get("tested_on") or config.data.source
         raise RequestError(f"data.source: {source} gives no test set to evaluate on")
-    is_stream = not hasattr(data.test, "size")
-    if not is_stream and "tested_on" not in about:
-        refuse_other_data(data, config.data.source, result)
-    ids, labels, logits, total, mistaken = [], [], [], 0, MistakenImages()
-    order = hashlib.sha256()
+    is_stream, is_trainings = not hasattr(data.test, "size"), "tested_on" not in about
+    if not is_stream and is_trainings:
+        refuse_other_data(data, config.data, result)
+    ids, labels, logits, total, mistaken, output = [], [], [], 0, MistakenImages(), UNKNOWN
+    order, seen = hashlib.sha256(), []
     for index, (rows, read) in enumerate(blocks(data)):
         start, total = total, total + rows
         if is_stream:  # of which every worker reads all
-            of_block = read()[1]
-            if not index and "tested_on" not in about:
-                first = {"y_test": first_targets_of(of_block)}
-                refuse_other_data(dataclasses.replace(data, sha256=first), config.data.source, result)
-            order.update(of_block.tobytes())
+            order.update(read()[1].tobytes())
+            seen += row_marks(*read()) if is_trainings and not rank else []
         if index % size == rank:
             x, y = read()
             ids.append(np.arange(start, total, dtype=np.int64))
             labels.append(y)
-            logits.append(as_columns(np.asarray(network(as_input(x, data.divisor)), dtype=np.float32)))
-            known = output != UNKNOWN or not are_probabilities(logits[-1])
-            mistaken.look_at(x, ids[-1], y, logits[-1] if known else log_probabilities(logits[-1]))
+            values = np.asarray(network(as_input(x, data.divisor)), dtype=np.float32).reshape(rows, -1)
+            output = kind_of_outputs(by_layer, by_loss, values.shape[1], about.get("num_classes") or data.num_classes)
+            if output == NUMBERS:
+                raise RequestError(NO_SCORES)
+            scores = class_scores(settled(output, values), values)
+            logits.append(as_columns(values) if output == UNKNOWN else scores)
+            mistaken.look_at(x, ids[-1], y, scores)
+    del data  # before the function gives them once more
+    if seen:
+        refuse_drawn(seen, config)
     if not ids:
         empty = np.empty(0, np.int64)
         return Scored(Shard(empty, empty, np.empty((0, 0), np.float32)), total, output, {}, order.hexdigest())
-    values = np.concatenate(logits)
-    if output == UNKNOWN:
-        output = "logits"
-        if are_probabilities(values):
-            values, output = log_probabilities(values), "log_probabilities"
-    shard = Shard(np.concatenate(ids), np.concatenate(labels), values)
+    shard = Shard(np.concatenate(ids), np.concatenate(labels), np.concatenate(logits))
     return Scored(shard, total, output, mistaken.images, order.hexdigest())
 
 
-def refuse_other_data(data: SplitData, source: str, result: dict[str, Any]) -> None:
+def refuse_other_data(data: SplitData, config: DataConfig, result: dict[str, Any]) -> None:
     """Raise RequestError where the test examples are not those that the training was told of."""
-    before = (result.get("data") or {}).get("sha256") or {}
-    changed = [name for name in ("x_test", "y_test") if name in before and data.sha256.get(name, "") != before[name]]
+    from nn_train.datasets.known_again import noted_test
+
+    before, source = (result.get("data") or {}).get("sha256") or {}, config.source
+    now = noted_test(data, config) if before else {}
+    changed = [name for name in ("x_test", "y_test") if name in before and now.get(name, "") != before[name]]
     files = (result.get("data") or {}).get("fingerprint") or {}
     changed += [name for name, mark in getattr(data.test, "began", {}).items() if files.get(name, mark) != mark]
     if changed:
         raise RequestError(
             f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
-            "it had then"
+            f"it had then{DRAWS if is_entry_point(source) else ''}"
         )
+
+
+def refuse_drawn(marks: Sequence[RowMark], config: Config) -> None:
+    """Raise RequestError where the function that gives a test stream gives others when it is called again: a training
+    does not read them, so that nothing is known of those that it had. In another order they may come.
+
+    Args:
+        marks: of all test examples.
+        config: of the run.
+    """
+    from nn_train.datasets.known_again import SOME
+    from nn_train.datasets.once import load_for_run
+
+    again: list[RowMark] = []
+    for batch in load_for_run(config).test.batch(SOME):
+        is_first = not again
+        again += row_marks(*labelled(batch[0], batch[1]))
+        if is_first and [label for label, _ in again] == [label for label, _ in marks[: len(again)]]:
+            return
+    if sorted(again) != sorted(marks):
+        raise RequestError(
+            f"data.source: {config.data.source}: the test examples are others each time the function is called, and "
+            f"may have been trained on; give the same{DRAWS}"
+        )
+
+
+def row_marks(x: Any, labels: NDArray[np.int64]) -> list[RowMark]:
+    """Of each example of a block its label, and a CRC-32 of its inputs."""
+    from nn_train.datasets.examples import contents, leaves
+
+    arrays = [np.asarray(leaf) for leaf in leaves(x)]
+    return [
+        (
+            label,
+            functools.reduce(
+                lambda mark, content: zlib.crc32(content, mark), contents(a[at : at + 1] for a in arrays), 0
+            ),
+        )
+        for at, label in enumerate(labels.tolist())
+    ]
 
 
 def refuse_unlike(data: SplitData, about: dict[str, Any]) -> None:
@@ -149,11 +210,6 @@ def refuse_unlike(data: SplitData, about: dict[str, Any]) -> None:
     if names and names != [str(label) for label in range(len(names))] and list(data.class_names or names) != names:
         called = f"its classes are called {', '.join(data.class_names or ())}, those of the run {', '.join(names)}"
         raise RequestError(f"{where}: {called}")
-
-
-def are_probabilities(values: NDArray[np.float32]) -> bool:
-    """Whether the rows [n, C] of a model that does not tell are probabilities: within 0 and 1, of a sum of 1."""
-    return bool(values.min() >= 0 and np.allclose(values.sum(axis=1, dtype=np.float64), 1.0, atol=1e-3))
 
 
 Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
@@ -247,37 +303,6 @@ def own_names(name: str) -> dict[str, Any]:
     named = {key: one for key, one in found.items() if inspect.isclass(one) or inspect.isfunction(one)}
     own = {key: one for key, one in named.items() if one.__module__.partition(".")[0] not in ("keras", "tensorflow")}
     return own | {keras.saving.get_registered_name(one): one for one in own.values()}
-
-
-def logits_model(model: Any) -> tuple[Any, str]:
-    """A function from inputs to pre-activations, and which output it gives.
-
-    A softmax or sigmoid that is the last layer, or the activation of the last layer, is left out. A model that hides
-    its layers, or ends in something else, gives what it gives: ``UNKNOWN``.
-    """
-    import keras
-    import tensorflow as tf
-
-    outputs = getattr(model, "outputs", None) or []
-    if len(outputs) > 1:
-        raise RequestError(f"the model has {len(outputs)} outputs, and only one can be looked at")
-    squashing = (keras.activations.softmax, keras.activations.sigmoid)
-    kind = UNKNOWN
-    if outputs:
-        last = outputs[0]._keras_history.operation
-        if isinstance(last, keras.layers.Softmax):
-            model, kind = keras.Model(model.inputs, last.input), "logits"
-        elif getattr(last, "activation", None) in squashing:
-            last.activation, kind = keras.activations.linear, "logits"
-        elif getattr(last, "activation", None) is keras.activations.linear:
-            kind = "logits"
-    return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False), kind
-
-
-def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[n, C] as it is; one score z an example as the two columns 0 and z."""
-    values = values.reshape(len(values), -1)
-    return np.concatenate([np.zeros_like(values), values], axis=1) if values.shape[1] == 1 else values
 
 
 def prepare_process(threads: int, use_gpu: bool) -> None:

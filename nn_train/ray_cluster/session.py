@@ -45,7 +45,8 @@ def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Preload | N
         else:
             with interrupted_afterwards():
                 local_ray.start(verbose, imports, None if verbose else preload, **options)
-        yield
+        with ended_as_interrupted():
+            yield
     finally:
         ray.shutdown()
 
@@ -68,6 +69,24 @@ def interrupted_afterwards() -> Iterator[None]:
         signal.signal(signal.SIGINT, kept)
     if came:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ended_as_interrupted() -> Iterator[None]:
+    """What a batch system, a container that is stopped or ``kill`` sends (SIGTERM) is taken as Ctrl-C: the job says how
+    it goes on, and leaves nothing. Ray, which has its own handler since it runs, would print where it was in C++."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    kept = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
 
 
 def check_reachable(address: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nn_train.datasets.known_again import TEST, VALIDATION
+from nn_train.datasets.known_again import TEST, VALIDATION, changed_names
 from nn_train.errors import RequestError
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -58,24 +58,31 @@ def bytes_read() -> int | None:
     return None
 
 
-def note_data(folder: ResultsFolder, known: Mapping[str, str]) -> None:
-    """Note in a run's folder by what its data are ``known`` again (``known_again.py``).
+def note_data(folder: ResultsFolder, known: Mapping[str, str], anew: bool = False) -> None:
+    """Note in the folder of a run or a search by what its data are ``known`` again (``known_again.py``).
+
+    Args:
+        anew: whatever was noted before.
 
     Raises:
-        RequestError: the run was begun with others.
+        RequestError: it was begun with others.
     """
     if not known:
         return
-    noted: dict[str, str] | None = folder.read_json(layout.DATA)
-    changed = [name for name in sorted(known) if noted is not None and noted.get(name) != known[name]]
-    if changed:
-        name = changed[0]
-        how, back = f" ({name}: {(noted or {}).get(name)}; now {known[name]})", "put it back as it was"
-        if name in (VALIDATION, TEST):
-            how, back = "", "let the function give the same each time (draw with a seed: np.random.default_rng(0))"
-        raise RequestError(
-            f"data.source: {', '.join(changed)} changed since the run began{how}; {back}, give another --name, or "
-            "--run.overwrite true"
-        )
+    noted: dict[str, str] | None = None if anew else folder.read_json(layout.DATA)
     if noted is None:
         folder.write_json(layout.DATA, dict(known))
+        return
+    changed = changed_names(noted, known)
+    if changed and changed[0] in (VALIDATION, TEST):
+        raise RequestError(
+            f"data.source: {' and '.join(changed)} are others than when it began, and some may have been trained on; "
+            "let the function give those of then. One that draws them must do so from a generator that it makes with a "
+            "seed (np.random.default_rng(0)); then begin anew, with another --name, or --run.overwrite true"
+        )
+    if changed:
+        name = changed[0]
+        raise RequestError(
+            f"data.source: {', '.join(changed)} changed since the run began ({name}: {noted.get(name)}; now "
+            f"{known[name]}); put it back as it was, give another --name, or --run.overwrite true"
+        )

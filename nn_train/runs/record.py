@@ -14,6 +14,7 @@ from nn_train.config import Config
 from nn_train.config.entry_points import function_of
 from nn_train.config.options import is_entry_point
 from nn_train.config.own_arguments import OWNERS, with_defaults
+from nn_train.datasets.known_again import noted_test
 from nn_train.runs.history import History, best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import RESULT
@@ -61,7 +62,7 @@ def finished_record(
         "seed": config.seed,
         "data": {
             "source": config.data.source,
-            "sha256": data.sha256,
+            "sha256": noted_test_of(config, data),
             "fingerprint": data.fingerprint,
             "read": dict(read) if read is not None else None,
             "examples": sizes(data),
@@ -80,6 +81,15 @@ def finished_record(
         "started_at": iso_time(started_at),
         "finished_at": iso_time(finished),
     }
+
+
+def noted_test_of(config: Config, data: SplitData) -> dict[str, str]:
+    """``noted_test``; without the test rows where they cannot be read: the evaluation tells of it, and not the end of
+    a training."""
+    try:
+        return noted_test(data, config.data)
+    except Exception:  # of the user's code
+        return data.sha256
 
 
 def all_arguments(config: Config) -> dict[str, dict[str, Any]]:

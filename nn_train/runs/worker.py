@@ -142,7 +142,6 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
 
     from nn_train.datasets.augmentation import with_augmentation
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.known_again import with_test_stream_noted
     from nn_train.datasets.once import load_for_run
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
@@ -151,10 +150,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
     keras.backend.clear_session()
-    read = load_for_run(config)
-    if replicas.is_chief:
-        read = with_test_stream_noted(read)
-    data = with_augmentation(with_class_weights(read, config.train.class_weight), config.data.augment)
+    data = with_augmentation(with_class_weights(load_for_run(config), config.train.class_weight), config.data.augment)
     given = given_callbacks(config, replicas, job.folder.location)
     prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
     refuse_trained(prepared.model)
@@ -253,7 +249,8 @@ class Run(Training):
             self.folder.sweep(folder)
         if not self.folder.exists(layout.CONFIG):
             self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
-        note_data(self.folder, known_by(self.data, self.config.data))
+        is_new = not self.folder.names(layout.CHECKPOINTS)  # then nothing was trained on, whatever it was
+        note_data(self.folder, known_by(self.data, self.config.data), anew=is_new)
 
     def resume_newest(self) -> list[str]:
         """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""

@@ -86,7 +86,6 @@ def export_model(
     import tensorflow as tf
 
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.known_again import with_test_stream_noted
     from nn_train.datasets.once import load_for_run
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.sample_outputs import sample_outputs
@@ -96,7 +95,7 @@ def export_model(
     from nn_train.runs.worker import save_model
 
     job = with_values(config, {**record.values, "name": f"{config.job_name}_{record.trial}"[:100]})
-    data = with_class_weights(with_test_stream_noted(load_for_run(job)), job.train.class_weight)
+    data = with_class_weights(load_for_run(job), job.train.class_weight)
     model = prepare_model(job, data, Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)).model
     weights = trial_folder(folder, record.trial)
     kept = unpack(weights.read(BEST))

@@ -1,5 +1,5 @@
-"""The validation examples, which must be the same for all trials of a search: also where ``data.args`` vary, or each
-process calls a function that may draw them."""
+"""The validation examples, which must be the same for all trials of a search: where ``data.args`` vary, and where each
+process reads them by itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from nn_train.datasets import Examples, IndexedExamples, SplitData
 from nn_train.datasets.examples import leaves
-from nn_train.datasets.known_again import targets_of
+from nn_train.datasets.known_again import VALIDATION, is_alike, mark_of
 from nn_train.errors import RequestError
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.layout import DATA
 
 PIECE = 4096  # examples
 HELD_OUT = "held_out"  # the folder whose first file says what the validation targets of the first trial were
@@ -24,40 +25,51 @@ def varies_data(fields: Collection[str]) -> bool:
     return any(field.startswith("data.") for field in fields)
 
 
-def check_held_out(data: SplitData, folder: ResultsFolder, varied: bool) -> None:
+def check_held_out(data: SplitData, folder: ResultsFolder) -> None:
     """Trials are compared by what they reach on the validation examples: these must have the same targets, in the same
     order. Those of the first trial are noted in ``folder``.
-
-    Args:
-        varied: whether trials differ in what they are made with. Then of those that are read by index all are compared,
-            and else some.
 
     Raises:
         RequestError: this trial's are others.
     """
-    own = noted_of(data, varied)
+    own = targets_of(data)
     noted = sorted(folder.names(HELD_OUT))
     if not noted:  # trials that begin together each note theirs: the first of these counts
         folder.write(f"{HELD_OUT}/{time.time_ns():020d}-{own}", b"")
         noted = sorted(folder.names(HELD_OUT))
     first = noted[0].partition("-")[2]
     if first != own:
-        same = "whatever its arguments" if varied else "each time: draw with a seed (np.random.default_rng(0))"
         raise RequestError(
-            f"data.{'args' if varied else 'source'}: the validation examples of this trial have other targets than "
-            "those of the trials before, so that the trials could not be compared; let the function hold out the same "
-            f"examples {same}"
+            "data.args: the validation examples of this trial have other targets than those of the trials before, so "
+            "that the trials could not be compared; let the function hold out the same examples whatever its arguments"
         )
 
 
-def noted_of(data: SplitData, varied: bool) -> str:
+def check_noted(data: SplitData, folder: ResultsFolder) -> None:
+    """Where each process reads the data by itself: their validation targets must be those that the search noted when it
+    began.
+
+    Raises:
+        RequestError: this process has others.
+    """
+    if data.is_stream:
+        return
+    noted: dict[str, str] = folder.read_json(DATA) or {}
+    own = mark_of(data.validation) if VALIDATION in noted else ""
+    if own and not is_alike(noted[VALIDATION], own):
+        raise RequestError(
+            "data.source: the validation examples of this trial have other targets than those that the search began "
+            "with, so that the trials could not be compared; let the function hold out the same examples each time: "
+            "draw with a seed (np.random.default_rng(0))"
+        )
+
+
+def targets_of(data: SplitData) -> str:
     """The digest of targets and weights; of a stream how many examples there are, where it tells."""
     if data.validation is None:
         return "none"
     if not isinstance(data.validation, Examples | IndexedExamples):
         return f"{int(data.validation.cardinality())} of a stream"
-    if not varied:
-        return targets_of(data.validation)[:32]
     seen = hashlib.sha256(f"{data.validation.size}".encode())
     for part in parts_of(data.validation):
         for array in leaves(part.parts[1:]):

@@ -144,7 +144,8 @@ class Session:
 
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
-        note_data(self.folder, self.files)
+        is_new = not self.journal.records and not self.folder.folders("trials")  # which go on from their checkpoints
+        note_data(self.folder, self.files, anew=is_new)
         if self.printed:
             self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records
@@ -240,7 +241,7 @@ class Session:
             with tempfile.TemporaryDirectory() as scratch:
                 return measure(
                     config,
-                    ResultsFolder(scratch),
+                    ResultsFolder(scratch, "trials/probe"),  # of a search whose folder this is
                     lambda: RemoteTrial(config.scaling, self.data, self.parcel, config.run.hang_timeout),
                 )
 

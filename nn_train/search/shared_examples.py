@@ -36,8 +36,8 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
-    is_stream, printed = own_result(told)
-    return (None if is_stream else data), {}, printed
+    in_memory, known, printed = own_result(told)
+    return (data if in_memory else None), known, printed
 
 
 def own_result(reference: object) -> Any:
@@ -50,10 +50,12 @@ def own_result(reference: object) -> Any:
         raise TrainingError(f"a worker failed:\n{error}") from error
 
 
-def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, str]]:
-    """Training and validation examples where they are arrays; else None and True: each process reads for itself. And
-    what was printed meanwhile, which the error of a function that fails holds as well."""
+def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[str, str], str]]:
+    """Training and validation examples where they are arrays; else None: each process reads for itself. Whether they
+    are, by what they are known again, and what was printed meanwhile, which the error of a function that fails holds as
+    well."""
     unpack(parcel)
+    from nn_train.datasets.known_again import VALIDATION, known_by
     from nn_train.datasets.once import load_for_run
 
     printed = io.StringIO()
@@ -67,4 +69,6 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, str]]:
         before = "\n".join(["\nIt had printed:", *lines]) if lines else ""
         raise TrainingError(f"data.source: {config.data.source} failed:\n{own_traceback(error)}{before}") from None
     text = printed.getvalue()[-LARGEST:]
-    return (dataclasses.replace(data, test=None), (False, text)) if data.in_memory else (None, (True, ""))
+    # Not of files, whose times may be others on the machine where this runs the next time.
+    known = {name: mark for name, mark in known_by(data, config.data).items() if name == VALIDATION}
+    return (dataclasses.replace(data, test=None) if data.in_memory else None), (data.in_memory, known, text)

@@ -220,24 +220,25 @@ class TrialWorker:
         from nn_train.datasets.augmentation import with_augmentation
         from nn_train.datasets.class_weights import with_class_weights
         from nn_train.datasets.once import seed_function
-        from nn_train.search.held_out import check_held_out, varies_data
+        from nn_train.search.held_out import check_held_out, check_noted, varies_data
         from nn_train.search.warm.functions import state_of
 
         may_draw = is_entry_point(config.data.source)
         wanted = (config.data, config.seed if may_draw else None)
         is_other = self.read != wanted if self.read is not None else may_draw and "seed" in values
-        is_new = self.read is None
         if self.data is None or self.data.is_stream or is_other:
-            self.data, is_new = None, True  # of another trial, while this one's are made
+            self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
             seed_function(config)
             before = state_of("data.source", config.data.source) if may_draw else None
-            self.data = dataclasses.replace(load_data(config.data, print), test=None)
-            if before is not None and (self.data.is_stream or "seed" in values):  # so that it is called again
+            data = dataclasses.replace(load_data(config.data, print), test=None)
+            if before is not None and (data.is_stream or "seed" in values):  # so that it is called again
                 self.data_goes_on = before.must_end(state_of("data.source", config.data.source))
-        are_compared = varies_data(values) or (may_draw and "seed" not in values)
-        if are_compared and is_new:
-            check_held_out(self.data, search, varies_data(values))
+            if varies_data(values):
+                check_held_out(data, search)
+            elif "seed" not in values:  # by which a function may draw
+                check_noted(data, search)
+            self.data = data
         self.read = wanted
         return with_augmentation(with_class_weights(self.data, config.train.class_weight), config.data.augment)
 

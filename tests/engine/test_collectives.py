@@ -74,17 +74,21 @@ AGAIN = {
     "drawn_order": "the validation targets",  # of which some are held out
     "drawn_rows": "the validation targets",
     "drawn_test": "the test targets",
+    "drawn_parts": "the validation targets and the test targets",
     "drawn_inputs": "",
     "changed_rows": "",
+    "drawn_test_rows": "",  # which no training reads
+    "nothing_trained": "",  # it was interrupted before its first epoch
 }
 
 
 @pytest.mark.parametrize("name", AGAIN)
 def test_a_run_does_not_go_on_with_other_examples_held_out(outcome, name):
-    ((first, again),) = [worker[name] for worker in outcome(1).returned("drawn_again")]
+    ((first, again, noted),) = [worker[name] for worker in outcome(1).returned("drawn_again")]
     assert first == "InterruptedTrainingError: "
-    refusal = f"RequestError: data.source: {AGAIN[name]} changed since the run began; let the function give the same"
+    refusal = f"RequestError: data.source: {AGAIN[name]} are others than when it began, and some may have been"
     assert again.startswith(refusal if AGAIN[name] else "none")
+    assert ("y_test" in noted) == (not AGAIN[name])  # for the evaluation
 
 
 def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):

@@ -176,9 +176,9 @@ def test_a_model_that_ends_in_an_operation_is_taken_by_its_numbers(tmp_path):
 
 
 def test_workers_that_read_other_examples_are_found():
-    one = Part(np.arange(2), np.arange(2), np.zeros((2, 3), np.float32), 2, "a")
+    one = Part(np.arange(2), np.arange(2), np.zeros((2, 3), np.float32), "logits", 2, "a")
     with pytest.raises(TrainingError, match="have read different examples"):
-        joined([one, Part(np.empty(0, int), np.empty(0, int), np.zeros((0, 0), np.float32), 2, "b")], {})
+        joined([one, Part(np.empty(0, int), np.empty(0, int), np.zeros((0, 0), np.float32), "logits", 2, "b")], {})
 
 
 def test_the_best_run_of_a_search_is_the_first(tmp_path):

@@ -19,7 +19,7 @@ def endings():
         "softmax as activation": ([layers.Dense(3, activation="softmax")], "logits"),
         "softmax as layer": ([layers.Dense(3), layers.Softmax()], "logits"),
         "activation layer": ([layers.Dense(3), layers.Activation("softmax", dtype="float32")], "logits"),
-        "logits": ([layers.Dense(3)], "logits"),
+        "logits": ([layers.Dense(3)], "linear"),
         "sigmoid": ([layers.Dense(1, activation="sigmoid")], "logits"),
     }
 
@@ -28,7 +28,7 @@ def endings():
 def test_the_last_softmax_is_left_out(ending):
     import keras
 
-    from nn_train.prediction.scorer import logits_model
+    from nn_train.prediction.outputs import logits_model
 
     layers, kind = endings()[ending]
     model = keras.Sequential([keras.Input((4,)), *layers])
@@ -43,7 +43,7 @@ def test_the_last_softmax_is_left_out(ending):
 def test_a_single_score_becomes_two_columns():
     import keras
 
-    from nn_train.prediction.scorer import as_columns, logits_model
+    from nn_train.prediction.outputs import as_columns, logits_model
 
     layers, _ = endings()["sigmoid"]
     model = keras.Sequential([keras.Input((4,)), *layers])
@@ -59,6 +59,7 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     import keras
     import user_data
 
+    from nn_train.prediction.outputs import UNKNOWN, settled_scores
     from nn_train.prediction.scorer import score
 
     @keras.saving.register_keras_serializable("test_scorer")
@@ -75,9 +76,11 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     probabilities = np.asarray(model(x))
     model.save(tmp_path / "model.keras")
     scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
-    assert scores.output == "log_probabilities"
+    assert scores.output == UNKNOWN  # until all rows are there
     assert scores.num_examples == 40
-    np.testing.assert_allclose(np.exp(scores.shard.logits), probabilities, rtol=1e-4)
+    logits, output = settled_scores(scores.shard.logits)
+    assert output == "log_probabilities"
+    np.testing.assert_allclose(np.exp(logits), probabilities, rtol=1e-4)
     np.testing.assert_array_equal(scores.shard.y_true, y)
 
 
@@ -156,43 +159,51 @@ def test_examples_that_a_function_drew_are_those_of_the_training(tmp_path):
     np.testing.assert_array_equal(np.concatenate(labels), trained.test.y)
 
 
-@pytest.mark.parametrize("source", ["drawn_test", "drawn_test_rows", "drawn_test_stream"])
-def test_a_test_set_that_is_drawn_anew_is_refused(tmp_path, source):
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("drawn_test", "y_test changed since the run was trained"),
+        ("drawn_test_rows", "y_test changed since the run was trained"),
+        ("drawn_parts_stream", "others each time the function is called"),
+    ],
+)
+def test_a_test_set_that_is_drawn_anew_is_refused(tmp_path, source, said):
     """It may hold what was trained on."""
     import keras
 
     from nn_train.config import config_from_dict
-    from nn_train.datasets.known_again import with_test_stream_noted
+    from nn_train.datasets.known_again import noted_test
     from nn_train.datasets.once import load_for_run
     from nn_train.errors import RequestError
     from nn_train.prediction.scorer import score
 
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
     content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": f"unlike_data:{source}"}}
-    trained = with_test_stream_noted(load_for_run(config_from_dict(settings)))
-    with pytest.raises(RequestError, match=rf"unlike_data:{source}: .*y_test changed since the run was trained"):
-        score(content, settings, {"data": {"sha256": trained.sha256}}, 0, 1)
+    config = config_from_dict(settings)
+    told = {"data": {"sha256": noted_test(load_for_run(config), config.data)}}
+    with pytest.raises(RequestError, match=rf"unlike_data:{source}: .*{said}.* with a seed"):
+        score(content, settings, told, 0, 1)
 
 
-@pytest.mark.parametrize("source", ["unlike_data:shuffled_test_stream", "user_data:objects"])
+@pytest.mark.parametrize(
+    "source",
+    ["shuffled_test_stream", "drawn_test_stream", "drawn_rows", "changed_rows", "drawn_inputs"],
+)
 def test_the_test_set_of_the_training_is_known_again_however_it_is_given(tmp_path, source):
+    """Also a stream in another order each time, by one worker, and rows of which nothing but the test part is drawn."""
     import keras
 
     from nn_train.config import config_from_dict
-    from nn_train.datasets.known_again import with_test_stream_noted
+    from nn_train.datasets.known_again import noted_test
     from nn_train.datasets.once import load_for_run
     from nn_train.prediction.scorer import score
 
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
-    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": source}}
-    data = load_for_run(config_from_dict(settings))
-    drawn = np.random.get_state()[1].copy()
-    trained = with_test_stream_noted(data)
-    np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # what a training stream draws is not another
-    assert list(trained.sha256) == ["y_test"]
-    parts = [score(content, settings, {"data": {"sha256": trained.sha256}}, rank, 2) for rank in range(2)]
-    assert sum(len(part.shard.y_true) for part in parts) == 40
-    assert len({part.order for part in parts}) == 1
+    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": f"unlike_data:{source}"}}
+    config = config_from_dict(settings)
+    told = {"data": {"sha256": noted_test(load_for_run(config), config.data)}}
+    assert ("y_test" in told["data"]["sha256"]) == (not source.endswith("stream"))
+    assert score(content, settings, told, 0, 1).num_examples == 40
 
 
 def test_a_model_file_that_would_run_code_is_refused(tmp_path):

@@ -16,6 +16,7 @@ from nn_train.events import Warned
 from nn_train.report.inputs.search_results import load_search
 from nn_train.search import plan, search
 from nn_train.search.trial_worker import GOES_ON
+from nn_train.storage.folder import ResultsFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 TIMES = ("seconds", "samples_per_second")
@@ -78,6 +79,25 @@ def test_a_search_over_a_folder_is_that_over_the_arrays_in_memory(tmp_path):
     again = {"search": {"num_trials": 3, "keep_best": 0}, "data": {"source": str(tmp_path / "data")}}
     with pytest.raises(RequestError, match=r"^data\.source: y_train\.npy changed since the run began"):
         search(make(tmp_path, "folder", workers=2, **again))
+
+
+@pytest.mark.long
+def test_trials_are_not_compared_on_validation_examples_that_a_function_draws_each_time(tmp_path):
+    """Not where the search goes on, and not where each process calls the function."""
+    arrays, rows = ({"source": f"unlike_data:{name}"} for name in ("drawn_order", "drawn_rows"))
+    search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))
+    with pytest.raises(RequestError, match=r"^data\.source: the validation targets are others than when it began"):
+        search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 2}))
+    assert len(rows_of(tmp_path)) == 1
+    (tmp_path / "s" / "journal").rename(tmp_path / "journal")  # as if it had been killed before a trial had ended
+    begun = ResultsFolder(str(tmp_path), "s")
+    begun.write("trials/t00000/standing.json", b"{}")
+    with pytest.raises(RequestError, match="the validation targets are others than when it began"):
+        search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))
+    begun.inside("trials").clear()  # or before one had begun
+    search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))
+    with pytest.raises(TrainingError, match=r"no trial has val_accuracy: data\.source: the validation examples of"):
+        search(make(tmp_path, "rows", epochs=1, data=rows, search={"num_trials": 2}))
 
 
 def hparams_of(folder):

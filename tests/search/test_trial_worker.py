@@ -161,96 +161,47 @@ def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_p
     assert widths == [3, 6]
     with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial have other targets"):
         worker.load(given(columns=6, split=7), fields, search)
+    assert worker.load(given(columns=6, split=7), [], search).train.size == 101  # such are a job's own affair
 
 
-def test_trials_whose_function_draws_other_validation_examples_in_each_process_are_refused(tmp_path):
-    """Also where a search goes on; those of other seeds may draw others."""
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("unlike_data:drawn_rows", "have other targets than those that the search began with"),
+        ("unlike_data:drawn_test_rows", ""),
+        ("unlike_data:drawn_noise", ""),
+        ("unlike_data:changed_rows", ""),
+        ("user_data:objects", ""),
+        ("unlike_data:drawn_stream", ""),
+    ],
+)
+def test_a_process_that_reads_the_data_by_itself_has_the_validation_examples_of_the_search(tmp_path, source, said):
+    from nn_train.datasets.known_again import known_by
     from nn_train.datasets.once import load_for_run
     from nn_train.search.warm.models import WarmModels
+    from nn_train.storage.layout import DATA
 
-    def load(source, folder, shared=None, fields=("optimizer.learning_rate",)):
-        config = config_from_dict({"data": {"source": source}})
-        worker = TrialWorker(0, 1, load_for_run(config) if shared else None)
-        worker.models = WarmModels(None)
-        for _ in range(2):
-            worker.load(config, fields, ResultsFolder(str(tmp_path), folder))
-
-    for source in ("drawn_order", "drawn_rows"):
-        for shared in (True, False):
-            load(f"unlike_data:{source}", f"{source}_{shared}", shared)
-            said = r"^data\.source: the validation examples of this trial have other targets .* draw with a seed"
-            with pytest.raises(RequestError, match=said):
-                load(f"unlike_data:{source}", f"{source}_{shared}", shared)
-            load(f"unlike_data:{source}", f"{source}_{shared}", shared, fields=("seed",))
-    for source in ("user_data:split_at_random", "user_data:objects", "unlike_data:changed_rows"):
-        for _ in range(2):
-            load(source, source.partition(":")[2])
+    config, search = config_from_dict({"data": {"source": source}}), ResultsFolder(str(tmp_path))
+    search.write_json(DATA, known_by(load_for_run(config), config.data))
+    worker = TrialWorker(0, 1)
+    worker.models = WarmModels(None)
+    for _ in range(2):
+        with pytest.raises(RequestError, match=said) if said else contextlib.nullcontext():
+            worker.load(config, ["optimizer.learning_rate"], search)
+    worker.load(config, ["seed"], search)  # by which a function may draw
 
 
-@pytest.fixture
-def trial(tmp_path, monkeypatch):
-    """``trial(learning_rate)``: a worker of one process that is ready for a trial with this rate, in one folder."""
-    import tensorflow as tf
+def test_of_a_trial_that_is_refused_for_its_examples_nothing_stays(tmp_path):
+    from nn_train.search.warm.models import WarmModels
 
-    from nn_train.engine.strategy import Replicas
-    from nn_train.search import trial_worker
+    worker = TrialWorker(0, 1)
+    worker.models = WarmModels(None)
 
-    alone = Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)
-    monkeypatch.setattr(trial_worker, "join_process", lambda *place: alone)
-    monkeypatch.setattr(trial_worker, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setenv("TF_CONFIG", "")
+    def width(**args):
+        config = config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})
+        return worker.load(config, ["data.args.columns"], ResultsFolder(str(tmp_path))).train.x.shape[1]
 
-    def ready(rate):
-        train, sgd = {"epochs": 3, "batch_size": 16}, {"name": "sgd", "learning_rate": rate}
-        model, scaling = {"hidden_units": 8}, {"num_workers": 1}
-        sections = {"data": {"source": "user_data:arrays"}, "model": model, "optimizer": sgd, "scaling": scaling}
-        config = config_from_dict({**sections, "train": train})
-        worker = TrialWorker(0, 1)
-        worker.join(["127.0.0.1:1"], config.scaling)
-        assert worker.begin(config, ResultsFolder(str(tmp_path)), {"optimizer.learning_rate": rate}) == ""
-        return worker
-
-    return ready
-
-
-def test_a_trial_goes_on_from_its_own_state_and_not_from_that_of_one_with_other_values(trial):
-    assert len(trial(0.01).epoch().rows) == 1
-    again = trial(0.01)
-    # At first what it had reached: perhaps nobody has heard of it.
-    assert [len(again.epoch().rows) for _ in range(3)] == [1, 2, 3]
-    assert again.epoch().done
-    assert len(trial(0.02).epoch().rows) == 1
-
-
-def test_a_trial_whose_state_is_damaged_or_gone_begins_anew(trial, tmp_path):
-    for damage in (lambda path: path.write_bytes(b"torn"), lambda path: path.unlink()):
-        trial(0.01).epoch()
-        (kept,) = (tmp_path / "checkpoints").iterdir()
-        damage(kept)
-        assert not trial(0.01).training.history
-
-
-def test_what_is_taken_over_of_another_is_kept_at_once_with_the_own_numbers(trial, tmp_path):
-    better = trial(0.01)
-    better.epoch()
-    rows, state = list(better.training.history), better.state()
-    worse = trial(0.02)
-    worse.epoch()
-    worse.epoch()
-    worse.restore(state, of_other=True)
-    again = trial(0.02)
-    assert again.epoch().rows == rows
-    assert float(again.training.model.optimizer.learning_rate) == pytest.approx(0.02)
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
-
-
-@pytest.mark.parametrize(("of_other", "rate"), [(True, 0.02), (False, 0.01)])
-def test_a_trial_that_takes_over_anothers_weights_keeps_its_own_rate(trial, of_other, rate):
-    import numpy as np
-
-    better, worse = trial(0.01), trial(0.02)
-    better.epoch()
-    worse.restore(better.state(), of_other)
-    assert float(worse.training.model.optimizer.learning_rate) == pytest.approx(rate)
-    for taken, own in zip(worse.training.model.weights, better.training.model.weights, strict=True):
-        np.testing.assert_array_equal(taken, own)
+    assert width(columns=3) == 3
+    with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial"):
+        width(columns=6, split=7)
+    assert width(columns=3) == 3

@@ -120,7 +120,7 @@ def test_a_run_is_complete_readable_and_not_repeated(s3, whole, tmp_path):
     names = {name.removeprefix("results/whole/") for name in found}
     boards = {name for name in names if name.startswith("tensorboard/")}
     assert {name.split("/")[1] for name in boards} == {"train", "validation"}
-    files = {"config.yaml", "code.json", "metrics.jsonl", "model.keras", "result.json"}
+    files = {"config.yaml", "code.json", "data.json", "metrics.jsonl", "model.keras", "result.json"}
     assert names - boards == files | {
         "checkpoints/epoch-000002-step-000000000.ckpt",
         "checkpoints/epoch-000003-step-000000000.ckpt",

@@ -114,6 +114,7 @@ def test_a_run_reports_and_leaves_its_files(finished):
         "checkpoints",
         "logs",
         "code.json",
+        "data.json",
         *of_loggers,
     }
     for rank in range(2):
