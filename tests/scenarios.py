@@ -246,6 +246,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "sums": [kinds_and_sum(count, replicas) for count in (10, 2_000_000)],
         "sums_of_machines": [kinds_and_sum(count, replace(replicas, peers=None)) for count in (10, 2_000_000)],
         "looped": looped_sums(replicas),
+        "parts": parts_of_a_step(replace(replicas, peers=None)),
         "mask": np.asarray(masks).ravel().tolist(),
         "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
@@ -265,6 +266,46 @@ def kinds_and_sum(count: int, replicas: Replicas) -> list[Any]:
     operations = summed.get_concrete_function().graph.get_operations()
     kinds = sorted({operation.type for operation in operations if operation.type.startswith(("Collective", "PyFunc"))})
     return [*kinds, *np.unique(summed()).tolist()]
+
+
+def parts_of_a_step(replicas: Replicas) -> list[Any]:
+    """For how many products of matrices each message of a step waits, of three layers of 4.8 MB, and the weights after.
+
+    Three of the eight are the forward pass, and each layer but the first, which comes last, has two more.
+    """
+    import keras
+    import tensorflow as tf
+
+    from nn_train.engine.steps import ReplicaSteps
+
+    keras.utils.set_random_seed(5)
+    with replicas.strategy.scope():
+        model = keras.Sequential([keras.Input([1100]), *(keras.layers.Dense(1100, use_bias=False) for _ in range(3))])
+        model.compile(keras.optimizers.SGD(100.0), "mse", jit_compile=False)
+    steps = ReplicaSteps(model, replicas, may_be_empty=False)
+    low, high = replicas.rows(6)
+    x, y = np.random.default_rng(7).normal(size=(2, 6, 1100)).astype(np.float32)
+
+    @tf.function(autograph=False)
+    def step() -> Any:
+        batch = (tf.constant(x[low:high]), tf.constant(y[low:high]), None)
+        return replicas.strategy.run(steps.train, args=(batch, tf.constant(6)))
+
+    operations = step.get_concrete_function().graph.get_operations()
+    waits = [products_before(operation) for operation in operations if operation.type == "CollectiveReduceV2"]
+    step()
+    return [waits, [np.asarray(variable.value).ravel()[:5].tolist() for variable in model.trainable_variables]]
+
+
+def products_before(operation: Any) -> int:
+    """How many products of matrices an operation of a graph waits for."""
+    found, waiting = {operation.name: operation}, [operation]
+    while waiting:
+        one = waiting.pop()
+        new = {by.name: by for by in [*(tensor.op for tensor in one.inputs), *one.control_inputs]}
+        waiting += [by for name, by in new.items() if name not in found]
+        found |= new
+    return sum(one.type == "MatMul" for one in found.values())
 
 
 def looped_sums(replicas: Replicas) -> list[str]:

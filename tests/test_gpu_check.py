@@ -17,7 +17,7 @@ from benchmarks import gpu_check
 from benchmarks.gpu import jobs
 from benchmarks.gpu.agreement import same_probabilities, same_training
 from benchmarks.gpu.bench import Bench, Plan, Run
-from benchmarks.gpu.checks import HALF, SHARE, at_a_time, evaluation, nccl_joined, trained, two_workers
+from benchmarks.gpu.checks import HALF, SHARE, at_a_time, evaluation, in_two_parts, nccl_joined, trained, two_workers
 from benchmarks.gpu.machine import cards, why_no_gpu
 from benchmarks.gpu.rows import (
     FAILED,
@@ -295,10 +295,32 @@ def test_nccl_is_believed_by_its_own_log(tmp_path, said, joined):
 def test_what_cannot_be_asked_is_told_apart_from_what_is_missing(bench):
     with pytest.raises(NotApplicableError, match="takes two cards"):
         two_workers(bench(GPU, gpus=1), 1.0)
+    with pytest.raises(NotApplicableError, match="takes two cards"):
+        in_two_parts(bench(GPU, gpus=1))
     with pytest.raises(NotRunError, match="needs the run mnist_cnn_float32"):
         two_workers(bench(GPU, gpus=2), 1.0)
     with pytest.raises(NotRunError, match="needs the run mnist_mlp_float32"):
         evaluation(bench())
+
+
+def test_the_wider_model_is_compared_with_itself_on_one_card(bench, monkeypatch, tmp_path):
+    made, asked = bench(GPU, gpus=2), []
+    worker = {"device": "GPU:0", "compute_dtype": "float32", "memory_growth": True}
+
+    def train(name, preset, *words, workers=1, share=1.0, environment=None):
+        asked.append((preset, words, workers, share))
+        if workers == 2:
+            Path(environment["NCCL_DEBUG_FILE"].replace("%h.%p", "machine.17")).write_text("rank 0 nranks 2 cudaDev 0")
+        last = {"loss": 0.1, "val_accuracy": 0.99, "samples_per_second": 7e4, "world_size": workers}
+        return Run(tmp_path / name, [last], worker)
+
+    monkeypatch.setattr(made, "train", train)
+    measured = in_two_parts(made)
+    wide = ("--model.hidden_units", "6000")
+    assert asked == [("mnist_cnn", wide, 1, 1.0), ("mnist_cnn", wide, 2, 1.0)]
+    assert measured["sums by"] == "NCCL"
+    assert measured["loss by the share"] == 0
+    assert 5 * 5 * 64 * int(wide[1]) * 4 > 25 * 2**20  # bytes of the dense layer alone
 
 
 def test_an_interrupt_leaves_what_was_found_so_far(tmp_path, monkeypatch, capsys):
@@ -357,8 +379,9 @@ def test_all_checks_pass_on_a_processor(tmp_path):
     wrong = {name: row for name, row in rows.items() if row["outcome"] not in (OK, NOT_APPLICABLE)}
     assert not wrong, done.stdout
     assert (done.returncode, done.stderr) == (0, "")
-    assert [name for name, row in rows.items() if row["outcome"] != OK] == ["two workers, a card each, NCCL"]
-    assert len(rows) == 12
+    with_nccl = ["two workers, a card each, NCCL", "two workers, NCCL, in two parts"]
+    assert [name for name, row in rows.items() if row["outcome"] != OK] == with_nccl
+    assert len(rows) == 13
     killed = rows["killed, and continued"]["measured"]
     assert killed["went on"].startswith("after epoch ")
     assert killed["val_accuracy differs by"] == killed["loss by the share"] == 0

@@ -19,6 +19,7 @@ from benchmarks.gpu.rows import Check, CheckError, Measured, NotApplicableError
 PRESETS = ("mnist_mlp", "mnist_cnn")
 TRIALS, SHARE = 3, 0.33  # of a search; of a card for each trial
 HALF = 0.5
+WIDE = ("--model.hidden_units", "6000")  # of the CNN: 39 MB of gradients, which are summed in two parts
 SPACE = "{optimizer.learning_rate: {loguniform: [1.0e-3, 5.0e-3]}}"
 WITHOUT_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
@@ -34,6 +35,7 @@ def checks(bench: Bench, machine: Mapping[str, Any]) -> list[tuple[str, Check]]:
         *of_presets["float32"],
         ("two workers, a card each, NCCL", functools.partial(two_workers, bench, 1.0)),
         ("two workers, half a card each", functools.partial(two_workers, bench, HALF)),
+        ("two workers, NCCL, in two parts", functools.partial(in_two_parts, bench)),
         ("evaluation, as on the CPU", functools.partial(evaluation, bench)),
         ("killed, and continued", functools.partial(killed_and_continued, bench)),
         ("search, 3 trials on one card", functools.partial(search, bench)),
@@ -95,13 +97,28 @@ def trained(bench: Bench, run: Run, preset: str, dtype: str) -> Measured:
 
 def two_workers(bench: Bench, share: float) -> Measured:
     """The CNN, which draws nothing at random, on two workers and one: the same global batches and the same sums."""
-    if share == 1 and bench.gpus < 2:
+    if share == 1:
+        check_two_cards(bench)
+    return as_alone(bench, f"two_workers_{share:g}", share, bench.needed("mnist_cnn_float32"))
+
+
+def in_two_parts(bench: Bench) -> Measured:
+    """A wider CNN: of its gradients those of the dense layers are sent while those of the convolutions are computed."""
+    check_two_cards(bench)
+    return as_alone(bench, "wide_two_workers", 1.0, bench.train("wide", "mnist_cnn", *WIDE), *WIDE)
+
+
+def check_two_cards(bench: Bench) -> None:
+    if bench.gpus < 2:
         raise NotApplicableError("NCCL joins workers that have a card each, which takes two cards")
-    alone = bench.needed("mnist_cnn_float32")
-    log = bench.folder / f"nccl_{share:g}"
+
+
+def as_alone(bench: Bench, name: str, share: float, alone: Run, *words: str) -> Measured:
+    """The CNN on two workers, compared with a run on one."""
+    log = bench.folder / f"nccl_{name}"
     log.mkdir()
     told = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_FILE": f"{log}/%h.%p"}
-    run = bench.train(f"two_workers_{share:g}", "mnist_cnn", workers=2, share=share, environment=told)
+    run = bench.train(name, "mnist_cnn", *words, workers=2, share=share, environment=told)
     trained(bench, run, "mnist_cnn", "float32")
     if run.last["world_size"] != 2:
         raise CheckError(f"{run.last['world_size']} workers have trained, expected 2")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PIECE = 512  # rows of a gradient in a message
 LARGEST_EXCHANGE = 2**20  # bytes
+PART = {"CPU": 4 * 2**20, "GPU": 25 * 2**20}  # bytes of a sum between machines that are sent at once, or more
 LARGEST_RECEIVED = 2**29  # bytes that a worker gets of all others on its machine, all in memory at once
 
 
@@ -36,12 +37,15 @@ def moving_statistics(model: keras.Model) -> list[Any]:
 
 
 def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
-    """Sum each tensor over the replicas, in replica context; one message for each dtype.
+    """Sum each tensor over the replicas, in replica context; one message for each dtype, or each ``PART`` of it.
 
-    TensorFlow concatenates what it is given in one call, which fails for mixed dtypes.
+    TensorFlow concatenates what it is given in one call, which fails for mixed dtypes. It begins with the last tensor:
+    as gradients those of the last layers are sent while those of the layers before are computed. See decision 0038.
     """
     context = tf.distribute.get_replica_context()
-    two_cpus = replicas.size == 2 and "CPU" in context.strategy.extended.worker_devices[0]
+    device = "CPU" if "CPU" in context.strategy.extended.worker_devices[0] else "GPU"
+    two_cpus = replicas.size == 2 and device == "CPU"
+    in_parts = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PART[device])
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
@@ -54,7 +58,7 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
         elif two_cpus and dense and length <= LARGEST_EXCHANGE:
             together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
         else:
-            together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket)
+            together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket, in_parts)
         for place, value in zip(places, together, strict=True):
             summed[place] = value
     return summed

@@ -124,12 +124,37 @@ def test_what_all_others_on_a_machine_would_send_has_room_in_memory(monkeypatch,
     from nn_train.engine.collectives import all_reduce_sum
 
     extended = SimpleNamespace(worker_devices=["/device:CPU:0"])
-    ring = SimpleNamespace(strategy=SimpleNamespace(extended=extended), all_reduce=lambda op, tensors: ["ring"])
+    ring = SimpleNamespace(strategy=SimpleNamespace(extended=extended), all_reduce=lambda *_: ["ring"])
     monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: ring)
     monkeypatch.setattr("nn_train.engine.collectives.as_one_vector", lambda reduce, tensors: [reduce(tensors)])
     replicas = SimpleNamespace(size=size, peers=SimpleNamespace(sum=lambda tensors: "peers"))
     tensor = SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([count]))
     assert all_reduce_sum([tensor], replicas) == [by]
+
+
+@pytest.mark.parametrize("size", [2, long(3)])
+def test_last_layers_are_sent_between_machines_while_those_before_are_computed(outcome, size):
+    ((_, weights),) = [worker["parts"] for worker in outcome(1).returned("describe")]
+    for worker in outcome(size).returned("describe"):
+        waits, by_several = worker["parts"]
+        assert waits == [4, 6, 8]  # of the products of matrices; all together would wait for eight
+        np.testing.assert_allclose(by_several, weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("device", "part"), [("CPU", 4 * 2**20), ("GPU", 25 * 2**20)])
+def test_parts_of_a_sum_are_larger_on_gpus(monkeypatch, device, part):
+    from types import SimpleNamespace
+
+    import tensorflow as tf
+
+    from nn_train.engine.collectives import all_reduce_sum
+
+    extended = SimpleNamespace(worker_devices=[f"/job:worker/replica:0/task:1/device:{device}:0"])
+    strategy = SimpleNamespace(extended=extended)
+    ring = SimpleNamespace(strategy=strategy, all_reduce=lambda _, __, options: [options.bytes_per_pack])
+    monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: ring)
+    tensor = SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([30_000_000]))
+    assert all_reduce_sum([tensor], SimpleNamespace(size=2, peers=None)) == [part]
 
 
 @pytest.mark.parametrize("size", [2, long(3)])
