@@ -31,7 +31,8 @@ from nn_train.prediction.outputs import (
     settled,
 )
 from nn_train.prediction.predicted import Predicted, check_output, write
-from nn_train.prediction.scorer import BLOCK, load_model
+from nn_train.prediction.saved_models import load_model
+from nn_train.prediction.scored_examples import BLOCK
 from nn_train.prediction.workers import SCORER, answers, start_workers
 from nn_train.report.inputs.run_folders import find_runs, read_run
 from nn_train.storage.folder import ResultsFolder

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-
 import numpy as np
 import pytest
 
@@ -104,9 +101,9 @@ def test_of_a_folder_each_worker_reads_its_blocks_and_all_score_as_arrays_do(tmp
     import user_data
 
     from nn_train.datasets.npy_folder import NpyRows
-    from nn_train.prediction import scorer
+    from nn_train.prediction import scored_examples, scorer
 
-    monkeypatch.setattr(scorer, "BLOCK", 9)
+    monkeypatch.setattr(scored_examples, "BLOCK", 9)
     asked, whole = [], NpyRows.take
     monkeypatch.setattr(NpyRows, "take", lambda self, index: (asked.extend(index), whole(self, index))[1])
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
@@ -204,101 +201,6 @@ def test_the_test_set_of_the_training_is_known_again_however_it_is_given(tmp_pat
     told = {"data": {"sha256": noted_test(load_for_run(config), config.data)}}
     assert ("y_test" in told["data"]["sha256"]) == (not source.endswith("stream"))
     assert score(content, settings, told, 0, 1).num_examples == 40
-
-
-def test_a_model_file_that_would_run_code_is_refused(tmp_path):
-    import keras
-
-    from nn_train.errors import RequestError
-    from nn_train.prediction.scorer import load_model
-
-    proof = str(tmp_path / "ran")
-    harmful = keras.layers.Lambda(lambda x: (open(proof, "w").close(), x)[1], output_shape=(3,))
-    keras.Sequential([keras.Input((3,)), harmful]).save(tmp_path / "model.keras")
-    (tmp_path / "ran").unlink(missing_ok=True)
-    with pytest.raises(RequestError, match=r"model\.keras cannot be opened: .*Lambda"):
-        load_model((tmp_path / "model.keras").read_bytes(), "mlp", {})
-    assert not (tmp_path / "ran").exists()
-
-
-OWN_LAYER = """
-import keras
-
-class Doubles(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
-
-def ones(*shape):  # a name that Keras has too
-    raise AssertionError
-
-def build(own=True):
-    layers = [Doubles()] if own else [keras.layers.LSTM(2, unit_forget_bias=True)]
-    shape = (3,) if own else (3, 1)
-    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(2)])
-"""
-
-
-@pytest.fixture
-def saved(tmp_path, monkeypatch):
-    """``saved(own)``: the content of a model's file; its module lies in a folder that is looked up."""
-    (tmp_path / "mine_with_layer.py").write_text(OWN_LAYER)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def content(own):
-        import mine_with_layer
-
-        mine_with_layer.build(own).save(tmp_path / "model.keras")
-        return (tmp_path / "model.keras").read_bytes()
-
-    yield content
-    sys.modules.pop("mine_with_layer", None)
-
-
-def test_layers_of_the_models_module_are_found_without_being_registered(saved):
-    from nn_train.prediction.scorer import load_model
-
-    model = load_model(saved(own=True), "mine_with_layer:build", {})
-    assert [type(layer).__name__ for layer in model.layers] == ["Doubles", "Dense"]
-
-
-@pytest.mark.parametrize(("factor", "is_changed"), [(2, True), (0.5, True), (0.5, False)])
-def test_a_model_that_computes_something_else_with_the_code_of_now_is_refused(
-    saved, tmp_path, monkeypatch, factor, is_changed
-):
-    """Where the code is what it was, another processor rounds otherwise."""
-    from nn_train.engine.sample_outputs import sample_outputs
-    from nn_train.errors import RequestError
-    from nn_train.prediction.scorer import load_model
-
-    content, name = saved(own=True), "mine_with_layer:build"
-    outputs = sample_outputs(load_model(content, name, {}))
-    digest = hashlib.sha256((tmp_path / "mine_with_layer.py").read_bytes()).hexdigest()
-    modules = {"mine_with_layer": "0" if is_changed else digest, "not_here": "0"}
-    result = {"code": {"modules": modules, "outputs": outputs}}
-    monkeypatch.setattr(sys.modules["mine_with_layer"].Doubles, "call", lambda self, x: factor * x)
-    if factor == 2 or not is_changed:
-        load_model(content, name, result)
-        return
-    with pytest.raises(RequestError, match=r"model\.name: mine_with_layer changed since the run was trained"):
-        load_model(content, name, result)
-
-
-def test_a_model_of_keras_own_layers_needs_no_module_and_takes_nothing_from_it(saved, monkeypatch):
-    from nn_train.prediction.scorer import load_model
-
-    content = saved(own=False)
-    for name in ("mine_with_layer:build", "not_here:build"):
-        assert [type(layer).__name__ for layer in load_model(content, name, {}).layers] == ["LSTM", "Dense"]
-
-
-@pytest.mark.parametrize(("folders", "said"), [([], "here; Start"), (["/old"], "here; it was in /old when")])
-def test_a_module_that_is_not_here_is_named_with_where_it_was_and_not_looked_up_there(saved, folders, said):
-    from nn_train.errors import RequestError
-    from nn_train.prediction.scorer import load_model
-
-    content = saved(own=True)
-    with pytest.raises(RequestError, match=f"model.name: no module 'not_here' {said}"):
-        load_model(content, "not_here:build", {"code": {"folders": folders}})
 
 
 def test_other_test_examples_than_those_of_the_training_are_refused(tmp_path):

@@ -1,0 +1,119 @@
+"""The test set of a run, in blocks: that of its training, or another of the same task. No Ray here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.config.options import is_entry_point
+from nn_train.errors import RequestError
+
+if TYPE_CHECKING:
+    from nn_train.config import Config
+    from nn_train.config.schema import DataConfig
+    from nn_train.datasets import SplitData
+
+Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
+BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
+DRAWS = " (what a function draws, from a generator that it makes with a seed: np.random.default_rng(0))"
+
+
+def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
+    """The data of a run, of which ``test`` is there and may be evaluated on.
+
+    Args:
+        config: of the run.
+        result: of its ``result.json``; ``data.tested_on`` there names another source of the test examples.
+
+    Raises:
+        RequestError: there is no test set, or another one than when the run was trained.
+    """
+    from nn_train.datasets import load_test
+    from nn_train.datasets.once import load_for_run, seed_function
+
+    about = result.get("data") or {}
+    other = about.get("tested_on")
+    if other is None:
+        data = load_for_run(config)
+    else:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=other, args={}))
+        seed_function(config)
+        data = load_test(config.data)
+        refuse_unlike(data, about)
+    if data.test is None:
+        raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
+    if other is None and not is_stream(data):
+        refuse_other_data(data, config.data, result)
+    return data
+
+
+def is_stream(data: SplitData) -> bool:
+    """Whether the test examples come one after another, and how many they are is not known before."""
+    return not hasattr(data.test, "size")
+
+
+def refuse_other_data(data: SplitData, config: DataConfig, result: dict[str, Any]) -> None:
+    """Raise RequestError where the test examples are not those that the training was told of."""
+    from nn_train.datasets.known_again import noted_test
+
+    before, source = (result.get("data") or {}).get("sha256") or {}, config.source
+    now = noted_test(data, config) if before else {}
+    changed = [name for name in ("x_test", "y_test") if name in before and now.get(name, "") != before[name]]
+    files = (result.get("data") or {}).get("fingerprint") or {}
+    changed += [name for name, mark in getattr(data.test, "began", {}).items() if files.get(name, mark) != mark]
+    if changed:
+        raise RequestError(
+            f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
+            f"it had then{DRAWS if is_entry_point(source) else ''}"
+        )
+
+
+def refuse_unlike(data: SplitData, about: dict[str, Any]) -> None:
+    """Raise RequestError where other test examples cannot be those of the same task.
+
+    Args:
+        about: what the result of the run says of its data.
+    """
+    where = f"data.source: {about['tested_on']}"
+    if about.get("divisor", data.divisor) != data.divisor:
+        words = ["bytes" if divisor else "numbers that are no bytes" for divisor in (about["divisor"], data.divisor)]
+        raise RequestError(f"{where}: the run was trained on {words[0]}, and these examples are {words[1]}")
+    classes, names = about.get("num_classes"), about.get("class_names")
+    if classes and data.num_classes and data.num_classes > classes:
+        raise RequestError(f"{where}: has the label {data.num_classes - 1}, and the run knows 0 to {classes - 1}")
+    if names and names != [str(label) for label in range(len(names))] and list(data.class_names or names) != names:
+        called = f"its classes are called {', '.join(data.class_names or ())}, those of the run {', '.join(names)}"
+        raise RequestError(f"{where}: {called}")
+
+
+def blocks(data: SplitData) -> Iterator[tuple[int, Callable[[], Block]]]:
+    """The test set in blocks of ``BLOCK`` rows: how many a block has, and what reads it."""
+    from nn_train.datasets.examples import leaves
+
+    if is_stream(data):
+        for batch in data.test.batch(BLOCK):
+            yield len(next(leaves(batch[0]))), functools.partial(labelled, batch[0], batch[1])
+        return
+
+    def read(first: int, last: int) -> Block:
+        examples = data.test.take(np.arange(first, last))
+        return labelled(examples.x, examples.y)
+
+    for first in range(0, data.test.size, BLOCK):
+        last = min(first + BLOCK, data.test.size)
+        yield last - first, functools.partial(read, first, last)
+
+
+def labelled(x: object, y: object) -> Block:
+    """A block. RequestError where its targets are no labels."""
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "ui" or labels.ndim != 1:
+        raise RequestError(
+            f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
+        )
+    return x, labels.astype(np.int64)
