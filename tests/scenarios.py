@@ -5,6 +5,7 @@ Called as ``scenarios.py RANK SIZE OUT`` by ``processes.WorkerGroup``, which ask
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -409,6 +410,27 @@ def drawn_again(out: Path, replicas: Replicas) -> dict[str, list[str]]:
     return said
 
 
+def streams_again(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
+    """By the function that gives streams and the model: how a run ends that is interrupted after its second epoch, and
+    when it goes on, and what it warned of."""
+    said: dict[str, list[Any]] = {}
+    for source, model in itertools.product(("split", "reordered", "cut"), ("user_code:plain", "own_ways:averages")):
+        name, warned = f"{source}_{model.partition(':')[2]}", []
+
+        def interrupt(event: Any, warned: list[str] = warned) -> None:
+            if isinstance(event, EpochEnded):
+                warned += event.warnings
+                if event.row["epoch"] == 2:
+                    raise InterruptedTrainingError
+
+        sections = {"data": {"source": f"unlike_data:{source}_stream"}, "model": {"name": model}}
+        job = make_job(out, f"streams_{name}", replicas.size, train={"epochs": 3}, **sections)
+        context = WorkerContext(report=interrupt)
+        said[name] = [error_of(train_replica, job, replicas, context) for _ in range(2)]
+        said[name].append(warned)
+    return said
+
+
 def refused_late(out: Path, replicas: Replicas) -> list[Any]:
     """What each worker says of a model whose rows do not stand alone once it has trained, and after how many epochs."""
     from nn_train.errors import RequestError
@@ -610,6 +632,7 @@ UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole
 DESCRIBED = {
     "unlike": unlike,
     "drawn_again": drawn_again,
+    "streams_again": streams_again,
     "refused_late": refused_late,
     "describe": describe,
     "diverged": diverged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 
@@ -133,6 +134,26 @@ def shuffled_test_stream():
 
 def drawn_validation_stream():
     return stream(np.arange(101)), stream(CHANCE.permutation(40))
+
+
+CALLS = itertools.count()  # seeds: something else in each call, and the same on all workers
+
+
+def split_stream():
+    """Cut elsewhere in each call."""
+    first, second = np.split(np.random.default_rng(next(CALLS)).permutation(141), [101])
+    return stream(first, of=141), stream(second, of=141)
+
+
+def reordered_stream():
+    """The same examples in another order in each pass."""
+    return stream(np.arange(101)), stream(np.arange(40)).shuffle(40, seed=next(CALLS))
+
+
+def cut_stream():
+    """Cut elsewhere in each pass."""
+    whole = stream(np.arange(141)).shuffle(141, seed=5)
+    return whole.skip(40), whole.take(40)
 
 
 def longer_validation_stream():

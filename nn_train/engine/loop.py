@@ -53,11 +53,14 @@ class Loop:
         stopped: whether it has ended the epoch.
         indexed: steps over rows that are read by index, where they are.
         rows_apart: tries the model again after some epochs, where several workers train a user's.
+        held_out: of a stream, a mark of the targets of the last validation in whatever order, floats left out; the same
+            on all workers. None where it was ended early.
         asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
+    held_out: int | None = None
     indexed: IndexedSteps | None = None
     rows_apart: RowsApart | None = None
 
@@ -206,7 +209,7 @@ class Loop:
 
         def advance(_: int, chunk: int, loss_sum: float) -> Any:
             *done, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
-            check_same_stream(mark, self.replicas)
+            check_same_stream(mark[0], self.replicas)
             return done
 
         return advance
@@ -241,7 +244,9 @@ class Loop:
         return logs
 
     def validate(self, hooks: ChunkHooks) -> Logs:
-        return self.validation.evaluate(self.batch_size, hooks)
+        logs = self.validation.evaluate(self.batch_size, hooks)
+        self.held_out = self.validation.seen
+        return logs
 
     @tf.function(reduce_retracing=True, autograph=False)
     def run_arrays(
@@ -280,9 +285,9 @@ class Loop:
         """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
 
         Returns:
-            the same as ``run_arrays``, and the mark of the last batch.
+            the same as ``run_arrays``, and the marks of the last batch.
         """
-        loss, done, examples, mark = tf.constant(0.0), tf.constant(0), tf.constant(0), tf.constant(0, tf.int64)
+        loss, done, examples, mark = tf.constant(0.0), tf.constant(0), tf.constant(0), tf.zeros([2], tf.int64)
         for batch, so_far in iterator:
             mark = so_far
             own, rows = self.batches.own(batch)

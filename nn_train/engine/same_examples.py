@@ -81,27 +81,34 @@ def halves(mark: int) -> tuple[int, int]:
 
 
 def marked(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Each batch of a stream, and a mark, int64, of the targets and weights up to its end (FarmHash)."""
+    """Each batch of a stream, and two marks, int64 [2], of what comes beside the inputs up to its end: of all of it in
+    its order, and of targets that are no floats in whatever order (FarmHash)."""
 
     def go_on(before: tf.Tensor, batch: Nest) -> tuple[tf.Tensor, Any]:
-        targets = tf.nest.flatten(batch[1:] if isinstance(batch, tuple) else (), expand_composites=True)
-        marks = [
-            tf.reshape(tf.raw_ops.Fingerprint(data=leaf, method="farmhash64"), [-1])
-            for leaf in targets
-            if leaf.shape.rank
-        ]
-        together = tf.concat([tf.bitcast(before, tf.uint8), *marks], axis=0)
-        mark = tf.bitcast(tf.raw_ops.Fingerprint(data=together[tf.newaxis], method="farmhash64")[0], tf.int64)
+        beside = batch[1:] if isinstance(batch, tuple) else ()
+        leaves = [leaf for leaf in tf.nest.flatten(beside, expand_composites=True) if leaf.shape.rank]
+        marks = [tf.reshape(fingerprints(leaf), [-1]) for leaf in leaves]
+        together = tf.concat([tf.bitcast(before[0], tf.uint8), *marks], axis=0)
+        in_order = tf.bitcast(fingerprints(together[tf.newaxis])[0], tf.int64)
+        exact = [leaf for leaf in tf.nest.flatten(beside) if isinstance(leaf, tf.Tensor) and leaf.shape.rank]
+        of_rows = [fingerprints(leaf) for leaf in exact if not leaf.dtype.is_floating]
+        sums = [tf.reduce_sum(tf.bitcast(rows, tf.int64)) for rows in of_rows]
+        mark = tf.stack([in_order, tf.add_n([before[1], *sums])])
         return mark, (batch, mark)
 
-    return batches.scan(tf.constant(0, tf.int64), go_on)
+    return batches.scan(tf.zeros([2], tf.int64), go_on)
+
+
+def fingerprints(rows: tf.Tensor) -> tf.Tensor:
+    """Of each row, uint8 [n, 8]."""
+    return tf.raw_ops.Fingerprint(data=rows, method="farmhash64")
 
 
 def check_same_stream(mark: tf.Tensor | int, replicas: Replicas) -> None:
     """Raise RequestError, on all workers, where they have not read the same targets. Collective.
 
     Args:
-        mark: of ``marked``, after batches that all have read.
+        mark: the first of ``marked``, after batches that all have read.
         replicas: this process's place.
     """
     value = int(mark) % 2**64

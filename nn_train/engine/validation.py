@@ -43,6 +43,7 @@ class Validation:
         self.steps = ReplicaSteps(model, replicas, may_be_empty=data.is_stream)
         self.tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
         self.fetcher = fetcher_of(data.validation)
+        self.seen: int | None = None  # of a stream, the mark of the targets of the last pass in whatever order
 
     def evaluate(self, batch_size: int, hooks: ChunkHooks) -> Logs:
         """``loss`` and the model's metrics over the validation examples.
@@ -105,14 +106,16 @@ class Validation:
     def over_stream(self, batch_size: int, hooks: ChunkHooks) -> tuple[int, float]:
         """How many examples a stream of global batches holds, and the sum of the losses of this replica's rows."""
         iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, 0.0
-        first = more = True
+        first, more, seen = True, True, 0
         while more:
             chunk = hooks.validate(reads_stream=True, first=first)
             done, rows, summed, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
             total, loss_sum, more = total + int(rows), float(summed), int(done) == chunk
-            check_same_stream(mark, self.replicas)
+            check_same_stream(mark[0], self.replicas)
+            seen = int(mark[1]) if int(done) else seen
             hooks.validated(int(done))
             first = False
+        self.seen = seen
         return total, loss_sum
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -144,8 +147,8 @@ class Validation:
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: tf.data.Dataset, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Batches (at most ``chunk``) and examples that were done, ``loss_sum`` with theirs, and the last mark."""
-        done, total, mark = tf.constant(0), tf.constant(0), tf.constant(0, tf.int64)
+        """Batches (at most ``chunk``) and examples that were done, ``loss_sum`` with theirs, and the last marks."""
+        done, total, mark = tf.constant(0), tf.constant(0), tf.zeros([2], tf.int64)
         for batch, so_far in iterator:
             mark = so_far
             own, rows = self.batches.own(batch)

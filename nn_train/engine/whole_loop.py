@@ -41,6 +41,7 @@ class WholeLoop(Loop):
     ) -> None:
         self.whole = whole
         self.logs: dict[str, Any] = {}  # of the last training step
+        self.mark = 0  # of the targets that a stream has given so far, in whatever order
         super().__init__(whole.model, data, replicas, batch_size, seed, one_hot_depth)
 
     def make_steps(self) -> None:
@@ -94,7 +95,8 @@ class WholeLoop(Loop):
     def compared(self, marked: Iterator[Any]) -> Iterator[Nest]:
         """The batches of a stream, each of which all workers have. Collective."""
         for batch, mark in marked:
-            check_same_stream(mark, self.replicas)
+            check_same_stream(mark[0], self.replicas)
+            self.mark = int(mark[1])
             yield batch
         check_same_stream(END, self.replicas)
 
@@ -145,6 +147,8 @@ class WholeLoop(Loop):
                 seen += 1
             hooks.validated(done)
             first, more = False, done == chunk and not stop
+        is_stream = self.validation_tensors is None and self.validation_fetcher is None
+        self.held_out = self.mark if is_stream and not stop else None
         if not logs:
             raise RequestError("data.source: the validation dataset gave no example")
         results = self.whole.results(logs, examples, loss_sum)

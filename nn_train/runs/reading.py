@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from nn_train.engine.loop import Loop
 
 
+OTHERS = (
+    "data.source: {what} are others than when it began, and some may have been trained on; let the function give those "
+    "of then. One that draws them must do so from a generator that it makes with a seed (np.random.default_rng(0)); "
+    "then begin anew, with another --name, or --run.overwrite true"
+)
+
+
 class Reading:
     """What this process reads from now on.
 
@@ -67,7 +74,7 @@ def note_data(folder: ResultsFolder, known: Mapping[str, str], anew: bool = Fals
     Raises:
         RequestError: it was begun with others.
     """
-    if not known:
+    if not known and not (anew and folder.exists(layout.DATA)):
         return
     noted: dict[str, str] | None = None if anew else folder.read_json(layout.DATA)
     if noted is None:
@@ -75,11 +82,7 @@ def note_data(folder: ResultsFolder, known: Mapping[str, str], anew: bool = Fals
         return
     changed = changed_names(noted, known)
     if changed and changed[0] in (VALIDATION, TEST):
-        raise RequestError(
-            f"data.source: {' and '.join(changed)} are others than when it began, and some may have been trained on; "
-            "let the function give those of then. One that draws them must do so from a generator that it makes with a "
-            "seed (np.random.default_rng(0)); then begin anew, with another --name, or --run.overwrite true"
-        )
+        raise RequestError(OTHERS.format(what=" and ".join(changed)))
     if changed:
         name = changed[0]
         raise RequestError(

@@ -22,6 +22,7 @@ from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
+from nn_train.runs.held_out_stream import HeldOutStream
 from nn_train.runs.history import best_epoch
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
@@ -178,6 +179,7 @@ class Run(Training):
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
         self.printed, self.there = printed, False  # whether the run's folder has been begun
         self.loggers: Loggers | None = None
+        self.held_out: HeldOutStream | None = None
         self.code: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.begun = job.config.job_name in context.begun
@@ -240,6 +242,8 @@ class Run(Training):
         found_by_all(
             lambda: there.exists(layout.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location
         )
+        if self.data.is_stream:
+            self.held_out = HeldOutStream(self.folder)
 
     def begin_folder(self) -> None:
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
@@ -260,6 +264,12 @@ class Run(Training):
         warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
         return damaged + warnings
 
+    def epoch(self) -> dict[str, Any]:
+        row = super().epoch()
+        if self.held_out is not None:
+            self.warnings += self.held_out.look_at(self.loop.held_out)
+        return row
+
     def keep_model(self) -> None:
         """``model.keras``."""
         if best_epoch(self.history) == len(self.history):
@@ -273,6 +283,8 @@ class Run(Training):
         if self.loggers is not None:
             self.warnings += self.loggers.log(self.history[-1])
         checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
+        if self.held_out is not None:
+            self.held_out.keep()
 
     def keep_part(self, partial: PartialEpoch) -> None:
         """A checkpoint within an epoch."""

@@ -91,6 +91,19 @@ def test_a_run_does_not_go_on_with_other_examples_held_out(outcome, name):
     assert ("y_test" in noted) == (not AGAIN[name])  # for the evaluation
 
 
+@pytest.mark.parametrize("model", ["plain", "averages"])  # parts of batches, and whole ones
+def test_validation_streams_are_those_that_a_run_began_with(outcome, model):
+    for worker in outcome(2).returned("streams_again"):
+        interrupted, again, warned = worker[f"split_{model}"]
+        assert interrupted == "InterruptedTrainingError: "
+        assert again.startswith("RequestError: data.source: the validation targets are others than when it began")
+        assert warned == []
+        assert worker[f"reordered_{model}"] == ["InterruptedTrainingError: ", "none", []]
+        *ends, warned = worker[f"cut_{model}"]
+        assert ends == ["InterruptedTrainingError: ", "none"]
+        assert [warning.partition(" were ")[0] for warning in warned] == ["data.source: the validation targets"]
+
+
 def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):
     for said, epochs in outcome(2).returned("refused_late"):
         assert said.startswith("the outputs of the model for a row depend on the other rows of its batch, which other")
