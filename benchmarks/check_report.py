@@ -128,7 +128,7 @@ def check_classes(check: Check, name: str, run: dict[str, Any], t: Truth) -> Non
         support, given, hits = int(truth.sum()), int(positive.sum()), int((truth & positive).sum())
         precision = metrics.precision_score(truth, positive) if given else None
         recall = metrics.recall_score(truth, positive) if support else None
-        f1 = metrics.f1_score(truth, positive) if support else None
+        f1 = metrics.f1_score(truth, positive) if support or given else None
         auc, ap, n = t.areas(label)
         found = {
             "precision": (precision, given, wilson(hits, given) if given else None),

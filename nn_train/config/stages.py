@@ -9,8 +9,10 @@ from typing import Any
 from nn_train.config.options import Section, option
 from nn_train.errors import RequestError
 
-# In the names of metrics of which less is better.
-LOWER = ("loss", "error", "crossentropy", "divergence", "hinge", "poisson", "logcosh", "false_")
+# In the names of metrics of which less is better; and words of them, which Keras takes for such, or everybody does.
+LOWER = ("loss", "error", "entropy", "divergence", "hinge", "poisson", "logcosh", "false_", "perplexity")
+LOWER_WORDS = {"mse", "mae", "mape", "msle", "rmse", "rmsle", "nrmse", "smape", "mase", "crps", "kld", "kl", "nll"}
+LOWER_WORDS |= {"bce", "cce", "brier", "ece", "deviance", "fpr", "fnr", "eer", "wer", "cer"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class SearchConfig(Section):
     num_trials: int = option(20, "trials in all; grid: every combination", minimum=1)
     metric: str = option("val_accuracy", "what is compared: a name in metrics.jsonl, at a trial's best epoch")
     mode: str | None = option(
-        None, "max or min; none: min for a metric with loss or error in its name, else max", choices=("max", "min")
+        None, "max or min; none: min for loss, error, mae and the like in its name, else max", choices=("max", "min")
     )
     grace_epochs: int = option(1, "epochs before a trial can be stopped; pbt: between exchanges", minimum=1)
     reduction_factor: int = option(4, "asha, hyperband: one of this many trials goes on at each rung", minimum=2)
@@ -56,7 +58,8 @@ class SearchConfig(Section):
         """Whether the metric is minimised."""
         if self.mode is not None:
             return self.mode == "min"
-        return any(word in self.metric for word in LOWER)
+        name = self.metric.lower()
+        return any(part in name for part in LOWER) or not LOWER_WORDS.isdisjoint(name.split("_"))
 
 
 @dataclass(frozen=True, kw_only=True)

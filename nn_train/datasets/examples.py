@@ -59,6 +59,7 @@ class SplitData:
         class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.
         fingerprint: of files that are read by rows what must not change, by their names.
+        label_columns: whether the source has the labels as [N, 1], which are [N] here.
     """
 
     train: Any
@@ -69,6 +70,7 @@ class SplitData:
     class_names: tuple[str, ...] | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     fingerprint: dict[str, str] = field(default_factory=dict)
+    label_columns: bool = False
 
     @property
     def in_memory(self) -> bool:

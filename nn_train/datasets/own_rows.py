@@ -67,6 +67,10 @@ class OwnRows:
             return x, y, *weight
         where = f"{self.where}, examples {', '.join(map(str, index[:3].tolist()))}{', …' if len(index) > 3 else ''}"
         check_numbers(x, "x", where)
+        if y.dtype.kind not in "ui":
+            raise RequestError(
+                f"data.source: {where}: targets are {y.dtype}, and the first of all is a whole number; give one type"
+            )
         check_range(y, "y", where)
         if self.classes is not None and int(y.max()) >= self.classes:
             raise RequestError(

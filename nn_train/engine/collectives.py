@@ -43,9 +43,8 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
     as gradients those of the last layers are sent while those of the layers before are computed. See decision 0038.
     """
     context = tf.distribute.get_replica_context()
-    device = "CPU" if "CPU" in context.strategy.extended.worker_devices[0] else "GPU"
-    two_cpus = replicas.size == 2 and device == "CPU"
-    in_parts = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PART[device])
+    on_cpus = replicas.size == 1 or "CPU" in context.strategy.extended.worker_devices[0]
+    in_parts = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PART["CPU" if on_cpus else "GPU"])
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
@@ -55,7 +54,7 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
         peers = peers_for(length, replicas) if dense else None
         if peers is not None:
             together = as_one_vector(peers.sum, bucket)
-        elif two_cpus and dense and length <= LARGEST_EXCHANGE:
+        elif replicas.size == 2 and on_cpus and dense and length <= LARGEST_EXCHANGE:
             together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
         else:
             together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket, in_parts)

@@ -42,6 +42,8 @@ def build_model(config: Config, input_shape: object, num_classes: int | None) ->
             f"model.name: {settings.name} needs one input array and class labels [N]; this data has several inputs "
             "or other targets, so give your own model as module:function"
         )
+    if num_classes < 2:
+        raise RequestError(f"model.name: {settings.name} needs two classes or more, and all labels of this data are 0")
     return (build_mlp if settings.name == "mlp" else build_cnn)(settings, input_shape, num_classes)
 
 

@@ -16,12 +16,14 @@ from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import BUILT_IN_DATA, BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
+from nn_train.datasets.examples import evenly
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.collectives import sum_over_all
 from nn_train.engine.fit.checks import own_loss
 from nn_train.engine.fit.rows_apart import MOST, RowsApart
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.fit.trials import ROWS, at_rest, plain_variables, values_of
+from nn_train.engine.flat_labels import refuse_flat_labels
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
@@ -62,7 +64,7 @@ def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
     """
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
-    return build_for(config, data, first_rows(data, 1))
+    return build_for(config, data, sample_rows(data, 1))
 
 
 def build_for(config: Config, data: SplitData, rows: Batch) -> tuple[keras.Model, set[str]]:
@@ -92,7 +94,7 @@ def prepare_model(
     keras.config.set_dtype_policy(config.train.precision)
     # Read once: each look is a pass of a stream that shuffles anew.
     is_foreign = is_entry_point(config.model.name) or not is_known(config)
-    rows = first_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
+    rows = sample_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
     check_data(config, data)
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
@@ -104,6 +106,8 @@ def prepare_model(
         compile_model(model, config, total_steps(config, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
+        if data.label_columns and compiled_by_user and form.depth is None:
+            refuse_flat_labels(model, rows, replicas)
         refuse_kept_beside(model, rows[0])
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
@@ -146,16 +150,18 @@ def check_data(config: Config, data: SplitData) -> None:
     """Refuse validation that is asked for and missing, and a stream that does not end. RequestError."""
     if data.validation is None and config.train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
-    if data.is_stream and int(data.train.cardinality()) == tf.data.INFINITE_CARDINALITY:
-        raise RequestError("data.source: the training dataset has no end (repeat()?); give every example once")
+    for name, part in {"training": data.train, "validation": data.validation}.items():
+        if data.is_stream and int(part.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise RequestError(f"data.source: the {name} dataset has no end (repeat()?); give every example once")
     if data.is_stream and next(iter(data.validation.batch(1)), None) is None:
         raise RequestError("data.source: the validation dataset gives no example")
 
 
-def first_rows(data: SplitData, count: int) -> Batch:
-    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``."""
+def sample_rows(data: SplitData, count: int) -> Batch:
+    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``. The
+    first one, and others from all over the data, which may be sorted; of a stream the first ones."""
     if not data.is_stream:
-        first = data.train.take(np.arange(min(count, data.train.size)))
+        first = data.train.take(evenly(data.train.size, count))
         x, y, weight = (*first.parts, None)[:3]
     else:
         batch = next(iter(data.train.batch(count)), None)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.datasets.examples import evenly
 from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.fit.trials import ROWS, agree, at_rest, opened
 from nn_train.engine.seeds import seed_states
@@ -33,9 +34,11 @@ def adds_up(model: keras.Model, batch: Batch, replicas: Replicas, is_known: bool
     losses = [loss for loss in tf.nest.flatten(model.loss) if loss is not None]
     if not {getattr(loss, "reduction", "mean") for loss in losses} <= MEANS or sums_penalties(model):
         return False
+    if any(getattr(loss, "ignore_class", None) is not None for loss in losses):
+        return False  # a mean over the places of the other classes
     state = [*model.non_trainable_variables, *seed_states(model)]
     before = [np.asarray(variable.value) for variable in state]
-    few = part_of(batch, 0, ROWS)
+    few = some_of(batch, ROWS)
     try:
         if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs_of(model, few))):
             return False  # a mean over the valid positions
@@ -136,6 +139,13 @@ def metrics_add_up(model: keras.Model, batch: Batch) -> bool:
     if draws or all(agree(model, *pair) for pair in zip(state, summed, strict=True)):
         return True
     return all(agree(model, whole[name], together[name]) for name in whole)
+
+
+def some_of(batch: Batch, count: int) -> Batch:
+    """Rows from all over a batch, or those that there are."""
+    places = evenly(int(tf.nest.flatten(batch[0])[0].shape[0]), count)
+    few: Batch = tf.nest.map_structure(lambda leaf: leaf if leaf is None else tf.gather(leaf, places), batch)
+    return few
 
 
 def part_of(batch: Batch, first: int, stop: int) -> Batch:

@@ -39,8 +39,8 @@ def class_numbers(counts: NDArray[np.int64], label: int) -> dict[str, Number]:
 def f1(hits: int, support: int, predicted: int) -> Number:
     """Harmonic mean of precision and recall, ``2 TP / (2 TP + FP + FN)``."""
     method = "2 TP / (2 TP + FP + FN)"
-    if support == 0:
-        return undefined(method, 0, NO_EXAMPLE)
+    if support + predicted == 0:
+        return undefined(method, 0, "the class neither occurs in the test set nor was predicted")
     return Number(value=2 * hits / (support + predicted), n=support, method=method)
 
 

@@ -14,7 +14,7 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.evaluation import merge_shards, store_predictions
 from nn_train.prediction.mistaken_images import Images
-from nn_train.prediction.outputs import UNKNOWN, settled_scores
+from nn_train.prediction.outputs import UNSETTLED, settled_scores
 from nn_train.prediction.scorer import score
 from nn_train.prediction.workers import SCORER, answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs
@@ -143,8 +143,8 @@ def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say:
     predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
     seconds = round(time.perf_counter() - began, 3)
     scores, kind = predictions.logits, next(part.output for part in parts if len(part.shard.example_id))
-    if kind == UNKNOWN:
-        scores, kind = settled_scores(scores)
+    if kind in UNSETTLED:
+        scores, kind = settled_scores(kind, scores)
         predictions = dataclasses.replace(predictions, logits=scores)
     store_predictions(output / "predictions", record.stem, predictions, output=kind, seconds=seconds)
     accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())

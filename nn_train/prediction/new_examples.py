@@ -73,7 +73,7 @@ def read_new(source: str) -> NewExamples:
     """
     if is_entry_point(source):
         given = call_entry_point("--data", source)
-        x, ids = given if is_pair(given) else (given, None)
+        x, ids = (given[0], plain(given[1])) if is_pair(given) else (given, None)
     else:
         x, ids = opened(source) or parse(read_bytes(source, "--data"), source)
     arrays = list(leaves(x))
@@ -121,8 +121,15 @@ def is_pair(given: object) -> bool:
     """Whether a function gives ids beside the examples: whole numbers or texts of one dimension."""
     if not isinstance(given, tuple) or len(given) != 2:
         return False
-    ids = np.asarray(given[1]) if isinstance(given[1], list | np.ndarray) else np.zeros(())
+    ids = plain(given[1]) if isinstance(given[1], list | np.ndarray) else np.zeros(())
     return ids.ndim == 1 and ids.dtype.kind in "iuU"
+
+
+def plain(ids: list[Any] | NDArray[Any]) -> NDArray[Any]:
+    """As an array; of texts also where they came as objects, as a column of a table does."""
+    array = np.asarray(ids)
+    is_texts = array.dtype.kind == "O" and all(isinstance(one, str) for one in array.ravel())
+    return array.astype(str) if is_texts else array
 
 
 def parse(content: bytes, source: str) -> tuple[NDArray[Any], NDArray[Any] | None]:

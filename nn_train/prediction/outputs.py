@@ -25,16 +25,20 @@ LOGITS, PROBABILITIES = "logits", "log_probabilities"
 LINEAR = "linear"  # a last layer without activation
 NUMBERS = "numbers"  # no scores, such as those of a regression
 UNKNOWN = "unknown"
+LIKELY = "likely"  # probabilities by the loss, which may have been chosen for logits by mistake
+UNSETTLED = (UNKNOWN, LIKELY)
 MARGINS = ("hinge", "squaredhinge")  # losses of scores that are positive for class 1
+TOLERANCE = 1e-3  # of a probability, and of a sum of some, in half precision
 OF_PROBABILITIES = ("dice", "tversky")
 
 
 def logits_model(model: Any) -> tuple[Callable[[Any], Any], str]:
     """A function from inputs to pre-activations, and what they are by the last layer.
 
-    A softmax or sigmoid that is the last layer, or the activation of the last layer, is left out: ``LOGITS``. One
-    without activation is ``LINEAR``. A model that hides its layers, or ends in something else, gives what it gives:
-    ``UNKNOWN``.
+    A softmax, or a sigmoid of one number, that is the last layer, or the activation of the last layer, is left out:
+    ``LOGITS``. One without activation is ``LINEAR``. Sigmoids of several numbers, and an activation of a layer that is
+    called elsewhere in the model too, stay: ``PROBABILITIES``. A model that hides its layers, or ends in something
+    else, gives what it gives: ``UNKNOWN``.
     """
     import keras
     import tensorflow as tf
@@ -45,18 +49,21 @@ def logits_model(model: Any) -> tuple[Callable[[Any], Any], str]:
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
     kind = UNKNOWN
     if outputs:
-        last = outputs[0]._keras_history.operation
+        last, node = outputs[0]._keras_history.operation, outputs[0]._keras_history.node_index
+        activation = getattr(last, "activation", None)
         if isinstance(last, keras.layers.Softmax):
-            model, kind = keras.Model(model.inputs, last.input), LOGITS
-        elif getattr(last, "activation", None) in squashing:
-            last.activation, kind = keras.activations.linear, LOGITS
-        elif getattr(last, "activation", None) is keras.activations.linear:
+            model, kind = keras.Model(model.inputs, last._inbound_nodes[node].input_tensors[0]), LOGITS
+        elif activation in squashing:
+            is_score = activation is keras.activations.softmax or outputs[0].shape[-1] == 1
+            kind = LOGITS if is_score and len(last._inbound_nodes) == 1 else PROBABILITIES
+            last.activation = keras.activations.linear if kind == LOGITS else activation
+        elif activation is keras.activations.linear:
             kind = LINEAR
     return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False), kind
 
 
 def kind_of_outputs(by_layer: str, by_loss: str, columns: int, classes: int | None) -> str:
-    """``LOGITS``, ``PROBABILITIES``, ``NUMBERS`` or ``UNKNOWN``.
+    """``LOGITS``, ``PROBABILITIES``, ``NUMBERS``, or, where all numbers are to decide it, ``LIKELY`` or ``UNKNOWN``.
 
     Args:
         by_layer: of ``logits_model``.
@@ -65,12 +72,13 @@ def kind_of_outputs(by_layer: str, by_loss: str, columns: int, classes: int | No
         classes: how many the run was trained on, where that is known.
     """
     if columns > 1:
-        return UNKNOWN if by_layer == UNKNOWN else LOGITS
+        of_loss = {LOGITS: LOGITS, PROBABILITIES: LIKELY}.get(by_loss, UNKNOWN)
+        return {UNKNOWN: of_loss, PROBABILITIES: PROBABILITIES}.get(by_layer, LOGITS)
     if classes is not None and classes > 2:
         return NUMBERS
     if by_layer == LOGITS or (by_layer == LINEAR and by_loss == UNKNOWN):
         return LOGITS
-    return by_loss
+    return PROBABILITIES if by_layer == PROBABILITIES else by_loss
 
 
 @dataclass(frozen=True)
@@ -129,15 +137,15 @@ def as_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:
     """Whether the rows [n, C] of a model that does not tell are probabilities: within 0 and 1, of a sum of 1."""
-    return bool(values.min() >= 0 and np.allclose(values.sum(axis=1, dtype=np.float64), 1.0, atol=1e-3))
+    return bool(values.min() >= 0 and np.allclose(values.sum(axis=1, dtype=np.float64), 1.0, atol=TOLERANCE))
 
 
 def settled(kind: str, values: NDArray[np.float32]) -> str:
-    """``LOGITS`` or ``PROBABILITIES``: ``UNKNOWN`` is decided by the values [n, K], which should be those of all
-    examples."""
-    if kind != UNKNOWN:
+    """``LOGITS`` or ``PROBABILITIES``: what is ``UNSETTLED`` is decided by the values [n, K], which should be those of
+    all examples."""
+    if kind not in UNSETTLED:
         return kind
-    within = values.shape[1] == 1 and values.min() >= 0 and values.max() <= 1
+    within = (values.shape[1] == 1 or kind == LIKELY) and values.min() >= 0 and values.max() <= 1 + TOLERANCE
     return PROBABILITIES if within or are_probabilities(values) else LOGITS
 
 
@@ -147,9 +155,12 @@ def class_scores(kind: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def class_probabilities(kind: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Float32 [n, C] with C at least 2, of values [n, K] that are settled."""
+    """Float32 [n, C] with C at least 2, of values [n, K] that are settled. What is nearly a probability is divided by
+    its sum, as Keras' cross-entropies do."""
     if kind == PROBABILITIES:
-        return of_two_classes(values)
+        given = np.maximum(of_two_classes(values), np.finfo(np.float32).tiny)
+        sums = given.sum(axis=1, keepdims=True, dtype=np.float64)
+        return np.where(np.abs(sums - 1) <= 1e-6, of_two_classes(values), given / sums).astype(np.float32)
     logits = as_columns(values).astype(np.float64)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -163,9 +174,9 @@ def of_two_classes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([1 - second, second], axis=1)
 
 
-def settled_scores(columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
-    """``class_scores`` and what they are, of ``UNKNOWN`` values of all examples of which ``as_columns`` was made."""
+def settled_scores(kind: str, columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
+    """``class_scores`` and what they are, of ``UNSETTLED`` values of all examples of which ``as_columns`` was made."""
     is_score = columns.shape[1] == 2 and not columns[:, 0].any()
     values = columns[:, 1:] if is_score else columns
-    kind = settled(UNKNOWN, values)
+    kind = settled(kind, values)
     return class_scores(kind, values), kind

@@ -160,6 +160,7 @@ def predict_part(
             check_shape(network, block, source)
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
             found, kind = outputs_for(forward, as_input(block, divisor), source)
+            refuse_not_finite(found, examples.ids[part], source)
             values.append(found)
     place = np.concatenate(rows)
     given = np.concatenate(values) if values else np.empty((0, 0), np.float32)
@@ -201,6 +202,16 @@ def outputs_of(network: Any, by_loss: str, classes: int | None) -> Outputs:
     return scores
 
 
+def refuse_not_finite(values: NDArray[np.float32], ids: NDArray[Any], source: str) -> None:
+    """RequestError where a model gives NaN or infinity, which is no answer."""
+    broken = ids[~np.isfinite(values).all(axis=1)]
+    if len(broken):
+        some = ", ".join(map(str, broken[:3])) + (", …" if len(broken) > 3 else "")
+        raise RequestError(
+            f"--data: {source}: the model gives NaN or infinity for {some}; look for extreme values there"
+        )
+
+
 def len_of(x: Any) -> int:
     import tensorflow as tf
 
@@ -208,8 +219,13 @@ def len_of(x: Any) -> int:
 
 
 def check_shape(network: Any, x: Any, source: str) -> None:
-    """Refuse examples of another shape than the model's input. RequestError."""
+    """Refuse examples of another shape than the model's input, or of several where it has one. RequestError."""
     expected = getattr(network, "input_shape", None)
+    if isinstance(x, tuple | list) and len(x) > 1 and len(getattr(network, "inputs", None) or x) == 1:
+        raise RequestError(
+            f"--data: {source}: gives {len(x)} arrays, and the model takes one; ids beside it are whole numbers or "
+            "texts, one for each example: (x, ids)"
+        )
     if not isinstance(x, np.ndarray) or not isinstance(expected, tuple):
         return
     fits = len(expected) == x.ndim and all(a in (None, b) for a, b in zip(expected[1:], x.shape[1:], strict=True))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
 
 Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
+ENDLESS = -1  # the cardinality of a dataset: tf.data.INFINITE_CARDINALITY, for which TensorFlow need not be imported
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 DRAWS = " (what a function draws, from a generator that it makes with a seed: np.random.default_rng(0))"
 
@@ -47,9 +48,17 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
         refuse_unlike(data, about)
     if data.test is None:
         raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
-    if other is None and not is_stream(data):
+    if is_stream(data):
+        refuse_endless(data)
+    elif other is None:
         refuse_other_data(data, config.data, result)
     return data
+
+
+def refuse_endless(data: SplitData) -> None:
+    """Raise RequestError for a test stream that has no end."""
+    if int(data.test.cardinality()) == ENDLESS:
+        raise RequestError("data.source: the test dataset has no end (repeat()?); give every example once")
 
 
 def is_stream(data: SplitData) -> bool:

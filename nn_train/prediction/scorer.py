@@ -22,6 +22,7 @@ from nn_train.prediction.mistaken_images import Images, MistakenImages
 from nn_train.prediction.outputs import (
     NUMBERS,
     UNKNOWN,
+    UNSETTLED,
     as_columns,
     class_scores,
     kind_by_loss,
@@ -40,6 +41,8 @@ NO_SCORES = (
     "an output for each class"
 )
 
+NOT_FINITE = "model.name: the model gives NaN or infinity for a test example; look for extreme values in the data"
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -48,7 +51,7 @@ class Scored:
     Attributes:
         shard: its rows.
         num_examples: size of the whole test set.
-        output: what the logits of the shard are, see ``outputs.settled``; ``unknown`` where all rows are to decide it.
+        output: what the logits of the shard are, see ``outputs.kind_of_outputs``.
         images: by example id, those of the most confident mistakes, where the examples are images.
         order: digest of the labels of all test examples where they are a stream, in their order.
     """
@@ -105,8 +108,7 @@ class ClassScorer:
         result: of the run.
 
     Attributes:
-        output: what its outputs are, see ``outputs.settled``; ``unknown`` before the first are seen, and where these do
-            not tell.
+        output: what its outputs are, see ``outputs.kind_of_outputs``; ``unknown`` before the first are seen.
     """
 
     def __init__(self, content: bytes, name: str, result: dict[str, Any]) -> None:
@@ -118,11 +120,13 @@ class ClassScorer:
         """Of a block what is kept, which are its outputs where all rows are to decide what they are, and the scores of
         its classes as far as this block tells; float32 [rows, C] both. RequestError where they are no scores."""
         values = np.asarray(self.network(inputs), dtype=np.float32).reshape(rows, -1)
+        if not np.isfinite(values).all():
+            raise RequestError(NOT_FINITE)
         self.output = kind_of_outputs(self.by_layer, self.by_loss, values.shape[1], num_classes)
         if self.output == NUMBERS:
             raise RequestError(NO_SCORES)
         scores = class_scores(settled(self.output, values), values)
-        return (as_columns(values) if self.output == UNKNOWN else scores), scores
+        return (as_columns(values) if self.output in UNSETTLED else scores), scores
 
 
 def joined(shards: Sequence[Shard]) -> Shard:

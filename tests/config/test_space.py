@@ -273,6 +273,10 @@ def test_the_section_search_is_no_part_of_a_run():
         ({"metric": "val_auc", "mode": "min"}, True),
         ({"metric": "val_kl_divergence"}, True),
         ({"metric": "val_false_positives"}, True),
+        ({"metric": "val_mae"}, True),
+        ({"metric": "val_MSE"}, True),
+        ({"metric": "val_out_a_mape"}, True),
+        ({"metric": "val_mean_io_u"}, False),
     ],
 )
 def test_the_direction_follows_from_the_metric_unless_given(search, lower):

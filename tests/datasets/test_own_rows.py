@@ -108,6 +108,7 @@ REFUSED = {
     "unlike shapes": ([ONE, (np.ones(3), 1)], None, "the examples 0, 1, … are not alike: .*same shape"),
     "infinity": ([ONE, (np.array([1, np.inf]), 1)], None, "examples 0, 1: x holds NaN or infinity, first at index"),
     "a negative label": ([ONE, (np.ones(2), -1)], None, "examples 0, 1: y holds label -1"),
+    "half a label": ([ONE, (np.ones(2), 0.5)], None, "examples 0, 1: targets are float64, and the first of all is a"),
     "a class without a name": ([ONE, (np.ones(2), 2)], ["a", "b"], "a label is 2, and 2 classes have names"),
     "weights of some": ([(*ONE, 1.0), ONE], None, "some examples have a weight, and others none"),
     "a negative weight": ([(*ONE, 1.0), (*ONE, -1.0)], None, "expected a number of at least 0"),

@@ -177,10 +177,14 @@ def test_a_source_that_is_not_there_is_refused(source, said):
 
 
 def test_arrays_of_the_users_own(monkeypatch):
-    import user_data  # noqa: F401 - must be importable, as from a job's working directory
+    import user_data  # as from a job's working directory
 
     data = load_data(DataConfig(source="user_data:arrays"))
-    assert (data.train.size, data.validation.size, data.num_classes) == (91, 10, 3)
+    assert (data.train.size, data.validation.size, data.num_classes, data.label_columns) == (91, 10, 3, False)
+    (x, y), test = user_data.arrays()
+    monkeypatch.setattr(user_data, "arrays", lambda: ((x, y[:, None]), test))
+    data = load_data(DataConfig(source="user_data:arrays"))
+    assert (data.train.y.shape, data.label_columns) == ((91,), True)
     data = load_data(DataConfig(source="user_data:two_inputs"))
     assert set(data.train.x) == {"left", "right"}
     data = load_data(DataConfig(source="user_data:weighted_with_validation"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from nn_train.config import config_from_dict
@@ -144,3 +146,34 @@ def test_arguments_that_keras_refuses_are_told_in_one_line():
     settings = config_from_dict({"optimizer": {"args": {"clipnorm": 1, "clipvalue": 1}}}).optimizer
     with pytest.raises(RequestError, match=r"^optimizer.args: Keras refuses them for Adam: Only one of .*$"):
         make_optimizer(settings, None)
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "differs"),
+    [("binary_crossentropy", "accuracy", ""), ("own", "accuracy", "loss"), ("binary_crossentropy", "own", "own")],
+)
+def test_labels_in_a_column_are_refused_where_a_loss_or_metric_computes_each_with_all_others(loss, metric, differs):
+    import keras
+    import tensorflow as tf
+    from keras import ops
+
+    from nn_train.engine.flat_labels import refuse_flat_labels
+
+    class Own(keras.losses.Loss):
+        def call(self, y, p):
+            return ops.mean(ops.square(ops.cast(y, p.dtype) - p), axis=-1)
+
+    def own(y, p):
+        return ops.mean(ops.square(ops.cast(y, p.dtype) - p), axis=-1)
+
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", Own() if loss == "own" else loss, metrics=[own if metric == "own" else metric])
+    x, y = tf.random.normal([5, 6]), tf.constant([0, 1, 1, 0, 1])
+    model._symbolic_build(data_batch=(x, y))
+    replicas = SimpleNamespace(strategy=tf.distribute.get_strategy())
+    if not differs:
+        refuse_flat_labels(model, (x, y, None), replicas)
+        return
+    with pytest.raises(RequestError, match=rf"labels \[N, 1\] are given to the model as \[N\], and its {differs} is"):
+        refuse_flat_labels(model, (x, y, None), replicas)

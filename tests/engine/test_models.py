@@ -28,3 +28,13 @@ def test_a_built_in_model_opens_where_this_package_is_not_installed(tmp_path, se
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_a_built_in_model_needs_two_classes(name):
+    from nn_train.config import config_from_dict
+    from nn_train.engine.models import build_model
+    from nn_train.errors import RequestError
+
+    with pytest.raises(RequestError, match=rf"^model.name: {name} needs two classes or more"):
+        build_model(config_from_dict({"model": {"name": name}}), (28, 28, 1), 1)

@@ -130,6 +130,23 @@ def test_what_adds_up_is_taken(name):
     assert is_taken(model, **how)
 
 
+def test_rows_are_tried_from_all_over_data_that_are_sorted():
+    import tensorflow as tf
+
+    from nn_train.datasets import Examples, SplitData
+    from nn_train.engine.preparation import sample_rows
+    from nn_train.engine.spreadable import some_of
+
+    classes = np.repeat(np.arange(4, dtype=np.int32), 25)
+    examples = Examples(x=np.arange(100, dtype=np.float32)[:, None], y=classes)
+    rows = sample_rows(SplitData(train=examples, validation=None, test=None), 32)
+    assert np.asarray(rows[0])[[0, -1], 0].tolist() == [0, 99]
+    assert np.bincount(rows[1]).tolist() == [8, 8, 8, 8]
+    few = some_of((*rows[:2], tf.constant(np.arange(32.0))), 5)
+    assert np.asarray(few[1]).tolist() == [0, 0, 1, 2, 3]
+    assert len(few[2]) == 5
+
+
 def test_of_too_few_rows_nothing_is_known():
     assert not is_taken(model_with(), rows=4)
 
@@ -177,6 +194,10 @@ def inexact():
         "maximum": (model_with(metrics=[Largest()]), {}),
         "one number": (model_with(metrics=[sharpest]), {}),
         # It draws: of its losses nothing can be compared.
+        "ignored class": (
+            model_with(keras.losses.SparseCategoricalCrossentropy(ignore_class=9)),
+            {},
+        ),  # not in the rows
         "reduction": (model_with(keras.losses.SparseCategoricalCrossentropy(reduction="sum"), drops=True), {}),
     }
 
@@ -193,6 +214,7 @@ def inexact():
         "shut until raised",
         "maximum",
         "one number",
+        "ignored class",
         "reduction",
     ],
 )

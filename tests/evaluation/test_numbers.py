@@ -81,6 +81,8 @@ def test_a_class_that_is_absent_or_never_predicted_is_undefined() -> None:
     assert absent["precision"].reason == "the class was never predicted"
     assert absent["f1"].value is None
     assert (missed["precision"].value, missed["recall"].value, missed["f1"].value) == (0.0, 0.0, 0.0)
+    of_none = class_numbers(np.array([[5, 1], [0, 0]]), 1)  # predicted, and there is no example: it counts, as 0
+    assert (of_none["recall"].value, of_none["precision"].value, of_none["f1"].value) == (None, 0.0, 0.0)
 
 
 def test_averages_leave_out_what_is_undefined_and_say_so() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nn_train.prediction.outputs import (
+    LIKELY,
     LINEAR,
     LOGITS,
     NUMBERS,
@@ -74,6 +75,10 @@ def test_a_loss_says_what_it_takes_the_outputs_for(tmp_path, make, kind):
         (LOGITS, LOGITS, 1, 3, NUMBERS),  # one number for three classes
         (LINEAR, NUMBERS, 3, 3, LOGITS),
         (UNKNOWN, NUMBERS, 3, 3, UNKNOWN),
+        (UNKNOWN, LOGITS, 3, 3, LOGITS),
+        (UNKNOWN, PROBABILITIES, 3, 3, LIKELY),
+        (PROBABILITIES, PROBABILITIES, 3, 3, PROBABILITIES),
+        (PROBABILITIES, UNKNOWN, 1, 2, PROBABILITIES),  # a sigmoid that is used elsewhere too
     ],
 )
 def test_of_one_number_the_loss_decides_where_the_last_layer_does_not(by_layer, by_loss, columns, classes, kind):
@@ -93,13 +98,120 @@ def test_of_one_number_the_loss_decides_where_the_last_layer_does_not(by_layer, 
 def test_where_nothing_tells_the_numbers_of_all_examples_do(values, kind):
     values = np.array(values, np.float32)
     assert settled(UNKNOWN, values) == kind
-    scores, told = settled_scores(as_columns(values))
+    scores, told = settled_scores(UNKNOWN, as_columns(values))
     assert told == kind
     of_each = {LOGITS: lambda z: 1 / (1 + np.exp(-z)), PROBABILITIES: lambda p: p}[kind]
     if values.shape[1] == 1:
         np.testing.assert_allclose(class_probabilities(kind, values)[:, 1], of_each(values[:, 0]), rtol=1e-6)
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(class_probabilities(kind, values), shares, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([[0.2, 0.9], [0, 0]], PROBABILITIES), ([[0.2, 1.1], [0, 0]], LOGITS), ([[0.2, 0.9], [-0.1, 0]], LOGITS)],
+)
+def test_what_a_loss_takes_for_probabilities_is_so_within_0_and_1(values, kind):
+    values = np.array(values, np.float32)
+    scores, told = settled_scores(LIKELY, as_columns(values))
+    assert told == kind
+    given = class_probabilities(kind, values)
+    np.testing.assert_allclose(given.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), given, rtol=1e-5)
+    if kind == PROBABILITIES:
+        np.testing.assert_allclose(given, [[2 / 11, 9 / 11], [0.5, 0.5]], rtol=1e-6)
+
+
+def of_three(ending):
+    """A model of six features with three probabilities, whose sum is not always one; trained with Keras' loss."""
+    import keras
+    from keras import layers, ops
+
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((6,))
+    if ending == "sigmoids":
+        outputs = layers.Dense(3, "sigmoid")(inputs)
+    elif ending == "clipped":
+        outputs = ops.clip(layers.Dense(3, "softmax")(inputs), 0.2, 0.6)
+    else:  # the last layer is called twice
+        head = layers.Dense(3, "softmax") if ending == "shared" else layers.Softmax()
+        first = head(layers.Dense(3)(inputs) if ending == "softmax shared" else inputs)
+        outputs = head(layers.Dense(3 if ending == "softmax shared" else 6)(layers.Concatenate()([inputs, first])))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("ending", ["sigmoids", "clipped", "shared", "softmax shared"])
+def test_several_probabilities_are_told_as_the_loss_takes_them(tmp_path, ending):
+    import user_data
+
+    from nn_train.prediction.predict_run import joined, predict_part
+    from nn_train.prediction.scorer import score
+
+    model = of_three(ending)
+    model.save(tmp_path / "model.keras")
+    content = (tmp_path / "model.keras").read_bytes()
+    _, (x, _) = user_data.arrays()
+    expected = np.array(model(x))
+    expected = expected / expected.sum(axis=1, keepdims=True)
+    scored = score(content, {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
+    logits, _ = (
+        settled_scores(scored.output, scored.shard.logits) if scored.output == LIKELY else (scored.shard.logits, 0)
+    )
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), expected, rtol=1e-4)
+    np.savez(tmp_path / "new.npz", x=x)
+    about = {"num_classes": 3}
+    told = joined([predict_part(content, {}, {"data": about}, str(tmp_path / "new.npz"), 0, 1)], about)
+    np.testing.assert_allclose(told.values, expected, rtol=1e-4)
+
+
+@pytest.mark.tf
+def test_what_is_no_answer_is_refused_and_so_are_examples_beside_the_only_input(tmp_path, monkeypatch):
+    import keras
+    import user_data
+
+    from nn_train.errors import RequestError
+    from nn_train.prediction.predict_run import predict_part
+    from nn_train.prediction.scorer import score
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    model.save(tmp_path / "model.keras")
+    content, about = (tmp_path / "model.keras").read_bytes(), {"data": {"num_classes": 3}}
+    large = np.full((4, 6), 3e38, np.float32)
+    large[[0, 2]] = 1
+    np.savez(tmp_path / "new.npz", x=large, id=np.array(list("abcd")))
+    with pytest.raises(RequestError, match=r"^--data: .*: the model gives NaN or infinity for b, d; look for extreme"):
+        predict_part(content, {}, about, str(tmp_path / "new.npz"), 0, 1)
+    train, (x, y) = user_data.arrays()
+    np.savez(tmp_path / "all.npz", x_train=train[0], y_train=train[1], x_test=x + 3e38, y_test=y)
+    with pytest.raises(RequestError, match=r"^model.name: the model gives NaN or infinity for a test example"):
+        score(content, {"data": {"source": str(tmp_path / "all.npz")}}, {}, 0, 1)
+    code = "import numpy as np\ndef load(): return np.ones((3, 6)), np.ones(3)\n"
+    (tmp_path / "beside.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RequestError, match=r"^--data: beside:load: gives 2 arrays, and the model takes one; ids"):
+        predict_part(content, {}, about, "beside:load", 0, 1)
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_streams_without_an_end_are_refused(part):
+    import tensorflow as tf
+
+    from nn_train.config import config_from_dict
+    from nn_train.datasets import SplitData
+    from nn_train.engine.preparation import check_data
+    from nn_train.errors import RequestError
+    from nn_train.prediction import scored_examples
+
+    stream = tf.data.Dataset.from_tensor_slices((np.ones((5, 6), np.float32), np.zeros(5, np.int32)))
+    config = config_from_dict({"data": {"source": "user_data:arrays"}})
+    data = SplitData(**{"train": stream, "validation": stream, "test": stream, part: stream.repeat()})
+    check = {"validation": lambda: check_data(config, data), "test": lambda: scored_examples.refuse_endless(data)}
+    with pytest.raises(RequestError, match=rf"^data.source: the {part} dataset has no end \(repeat\(\)\?\)"):
+        check[part]()
 
 
 def binary(ending):

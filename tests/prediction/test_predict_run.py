@@ -51,10 +51,12 @@ def test_of_an_npy_the_rows_of_a_block_are_read_and_named_where_they_are_none(tm
 def test_a_function_gives_examples_and_perhaps_ids(tmp_path, monkeypatch):
     code = "import numpy as np\nx = np.ones((3, 2))\ndef plain(): return x\ndef named(): return x, ['a', 'b', 'c']\n"
     code += "def several(): return x, 2 * x\ndef by_name(): return {'left': x, 'right': x}\n"
+    code += "def of_a_table(): return x, np.array(['a', 'b', 'c'], dtype=object)\n"
     (tmp_path / "new_things.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     assert read_new("new_things:plain").ids.tolist() == [0, 1, 2]
     assert read_new("new_things:named").ids.tolist() == ["a", "b", "c"]
+    assert read_new("new_things:of_a_table").ids.tolist() == ["a", "b", "c"]
     assert isinstance(read_new("new_things:several").x, tuple)
     examples = read_new("new_things:by_name")
     (part,) = examples.blocks(5)

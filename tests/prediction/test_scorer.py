@@ -75,7 +75,7 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
     assert scores.output == UNKNOWN  # until all rows are there
     assert scores.num_examples == 40
-    logits, output = settled_scores(scores.shard.logits)
+    logits, output = settled_scores(UNKNOWN, scores.shard.logits)
     assert output == "log_probabilities"
     np.testing.assert_allclose(np.exp(logits), probabilities, rtol=1e-4)
     np.testing.assert_array_equal(scores.shard.y_true, y)

@@ -60,6 +60,7 @@ SHUFFLES = {gen_random_ops: ("random_shuffle",), gen_stateless_random_ops_v2: ("
 HOW = {"shape", "key", "counter", "alg", "seed", "seed2", "dtype", "name", "resource", "algorithm"}
 FUNCTION = type(tf.function(lambda: None))
 DRAWN = 0.9  # instead of a number by chance: what even a high rate of a dropout keeps
+FALL = 1e-6  # by so much more for each row that follows: who sorts the rows by what was drawn turns them round
 
 
 class Draws:
@@ -219,7 +220,7 @@ def run_in_place(function: Any, *args: object, **named: Any) -> Any:
 
 @contextlib.contextmanager
 def without_chance() -> Iterator[None]:
-    """Meanwhile nothing is dropped, what is drawn is always the same number, and what is shuffled is turned round.
+    """Meanwhile nothing is dropped, what is drawn is always nearly the same number, and what is shuffled turned round.
 
     TensorFlow's generators of random numbers do not go on.
     """
@@ -233,8 +234,9 @@ def without_chance() -> Iterator[None]:
             if "resource" in given:  # which would go on
                 return tf.zeros(given["shape"], given.get("dtype", tf.int64))
             drawn = draw(*args, **named)
-            least = given.get("minval", 0)
-            return tf.ones_like(drawn) * tf.cast(DRAWN if drawn.dtype.is_floating else least, drawn.dtype)
+            if not drawn.dtype.is_floating:
+                return tf.ones_like(drawn) * tf.cast(given.get("minval", 0), drawn.dtype)
+            return tf.ones_like(drawn) * tf.cast(DRAWN, drawn.dtype) + falling(drawn)
 
         return of_shape
 
@@ -252,6 +254,14 @@ def without_chance() -> Iterator[None]:
         all_replaced(SHUFFLES, lambda _: turned_round),
     ):
         yield
+
+
+def falling(drawn: tf.Tensor) -> Any:
+    """A little less for each row of ``drawn`` [n, …]."""
+    if not drawn.shape.rank:
+        return tf.zeros_like(drawn)
+    count, rest = tf.shape(drawn)[0], [1] * (drawn.shape.rank - 1)
+    return tf.cast(FALL * tf.reshape(tf.range(count, 0, -1, dtype=tf.float32), [count, *rest]), drawn.dtype)
 
 
 def first_is_known(shape: tf.Tensor) -> bool:

@@ -43,17 +43,22 @@ def check_step(model: keras.Model, name: str, data: Nest, workers: Replicas) -> 
     rows = few_rows(data, each=workers.size)
     if not is_overridden(model, name) or rows is None:
         return
-    step, objection, alone = getattr(model, name), "", None
+    step, objection = getattr(model, name), ""
+    alone: Numbers | None = None
+    again: Numbers = {}
     with unchanged(model), without_chance():
         with contextlib.suppress(Exception):  # what is wrong with it, it will say
             outcome(model, step, Rows(rows, workers).own)
-            alone, again = outcome(model, step, rows), outcome(model, step, rows)
-            if difference(model, alone, again):
-                alone = None  # it draws random numbers, and nothing can be compared
+            again, alone = outcome(model, step, rows), outcome(model, step, rows)
+        if alone is not None and difference(model, again, alone):
+            alone = None  # it draws random numbers, and nothing can be compared
         if float(sums([tf.constant(float(alone is None))], workers)[0]) > 0 or alone is None:
             return
+        spread: Numbers | None = None
         with contextlib.suppress(Exception):
-            objection = difference(model, alone, outcome(model, spread_step(model, name, workers), rows))
+            spread = outcome(model, spread_step(model, name, workers), rows)
+        if spread is not None:
+            objection = difference(model, alone, spread)
     if float(sums([tf.constant(float(bool(objection)))], workers)[0]) > 0:
         found = objection or "another worker says what"
         raise RequestError(
@@ -83,6 +88,7 @@ def outcome(model: keras.Model, step: Step, rows: Nest) -> Numbers:
         found[f"change {number + 1} by itself, of {variable.path}"] = value.astype(np.float64) - before[number]
     kept = [place for place, variable in enumerate(variables) if variable.name != SEED]
     put([variables[place] for place in kept], [before[place] for place in kept])
-    if isinstance(returned, dict):
-        found |= {f"{key}, which it returns": np.asarray(value) for key, value in returned.items()}
+    if isinstance(returned, dict):  # with dicts in it, where it asks each metric of the model for its result
+        told = [(path, value) for path, value in keras.tree.flatten_with_path(returned) if value is not None]
+        found |= {f"{' '.join(map(str, path))}, which it returns": np.asarray(value) for path, value in told}
     return found

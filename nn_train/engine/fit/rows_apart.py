@@ -11,7 +11,7 @@ put together of those of the rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import keras
@@ -126,6 +126,15 @@ def objection(model: keras.Model, rows: Nest, loss_of: Loss) -> str:
     """What ``RowsApart`` says of an even number of rows."""
     count = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(rows) if leaf is not None)
     of = Subject(model, loss_of, kept_by_layers(model)[1], [*all_variables(model), *model.metrics_variables])
+    try:
+        outcome(of, rows, training=True)
+    except Exception:  # some layers run in a graph alone
+        of = replace(of, in_graph=True)
+    return objection_of(of, rows, count)
+
+
+def objection_of(of: Subject, rows: Nest, count: int) -> str:
+    model = of.model
     for factor, training in ((1.0, False), (1.0, True), (ENLARGED, True)):
         x, *others = data_adapter_utils.unpack_x_y_sample_weight(rows)
         tried = (keras.tree.map_structure(lambda leaf, by=factor: times(leaf, by), x), *others)
@@ -161,12 +170,21 @@ def doubled(rows: Nest, first: int) -> Any:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is tried: what must be a mean over the rows, what layers keep, and all that a call may change."""
+    """A model that is tried: what must be a mean over the rows, what layers keep, all that a call may change, and
+    whether it is called in a graph."""
 
     model: keras.Model
     loss_of: Loss
     kept: list[Any]
     variables: list[Any]
+    in_graph: bool = False
+
+    def call(self, x: Nest, training: bool) -> Nest:
+        if self.in_graph:
+            graph = tf.function(lambda x: call(self.model, x, training), autograph=False)
+            forms = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), x)
+            return graph.get_concrete_function(forms)(x)  # a call of ``graph`` would be run in place (``draws.py``)
+        return call(self.model, x, training)
 
 
 def outcome(of: Subject, batch: Nest, training: bool, differentiated: bool = False) -> Outcome:
@@ -174,7 +192,7 @@ def outcome(of: Subject, batch: Nest, training: bool, differentiated: bool = Fal
     rows = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(batch) if leaf is not None)
     with at_rest(model, of.variables):
         with tf.GradientTape() as tape:
-            predicted = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training)
+            predicted = of.call(data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training)
             outputs = [of_rows(leaf, rows) for leaf in keras.tree.flatten(predicted) if has_rows(leaf, rows)]
             total = sum((tf.reduce_mean(tf.square(tf.cast(leaf, tf.float32))) for leaf in outputs), tf.constant(0.0))
         gradients = gradients_of(model, tape, total) if differentiated else {}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from nn_train.datasets import SplitData
 from nn_train.engine.local_peers import OPERATION
-from nn_train.engine.preparation import PreparedModel, first_rows
+from nn_train.engine.preparation import PreparedModel, sample_rows
 from nn_train.engine.steps import call
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.facts import Facts
@@ -65,7 +65,7 @@ def graph_of(prepared: PreparedModel, data: SplitData) -> tf.Graph:
 
 def training_call(model: keras.Model, data: SplitData) -> Any:
     """A ``tf.function`` that calls a model, as its steps do."""
-    x = first_rows(data, 1)[0]
+    x = sample_rows(data, 1)[0]
     specs = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in tf.nest.flatten(x)]
 
     def on_leaves(*leaves: tf.Tensor) -> Any:

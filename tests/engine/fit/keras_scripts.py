@@ -30,6 +30,7 @@ from own_models import (  # noqa: E402
     WIDTH,
     Adversaries,
     Chooses,
+    ClipsInStep,
     Compares,
     ComparesLater,
     ComparesWhileTraining,
@@ -476,6 +477,7 @@ def refused():
         "summed": stepping(summed_loss),
         "compared": stepping(contrast),
         "clipped": stepping(mean_loss, change=clip),
+        "clipped as in guides": own(ClipsInStep, metrics=["accuracy"]),
     }
     shorter = slice(0, ROWS - 8 * join().rank)
     return {name: error_of(model) for name, model in models.items()} | {

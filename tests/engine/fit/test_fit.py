@@ -128,6 +128,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["summed"].startswith(f"{begins}, tried on a few rows: gradient 1, of dense")
     assert first["compared"].startswith(begins)
     assert first["clipped"].startswith(begins)
+    assert first["clipped as in guides"].startswith(begins)
     assert not [message for message in first.values() if "has changed" in message]
 
 

@@ -48,6 +48,17 @@ def layers_of():
     def with_turned_gradient(x):
         return tf.identity(x), lambda gradient: -gradient
 
+    def pairs_by_chance(x):
+        return x + ops.take(x, ops.argsort(keras.random.uniform((ops.shape(x)[0],))), axis=0)
+
+    def above_the_mean_of_chance(x):
+        drawn = keras.random.uniform((ops.shape(x)[0], 1))
+        return ops.where(drawn >= ops.mean(drawn), x, 0.0)
+
+    def in_a_graph_alone(x):
+        assert not tf.executing_eagerly()
+        return centred(x)
+
     def only(condition, x):
         return ops.where(condition, centred(x), x)
 
@@ -71,6 +82,9 @@ def layers_of():
         "turned gradient": (lambda x, trains: with_turned_gradient(x), ""),
         "many": (lambda x, trains: only(ops.shape(x)[0] > 30, x), f"{OUTPUTS} on the other"),
         "by their number": (lambda x, trains: x * ops.cast(ops.shape(x)[0], x.dtype), f"{OUTPUTS} on the other"),
+        "pairs by chance": (lambda x, trains: pairs_by_chance(x) if trains else x, f"{OUTPUTS}, while it trains, on"),
+        "above": (lambda x, trains: above_the_mean_of_chance(x) if trains else x, f"{OUTPUTS}, while it trains, on"),
+        "in a graph": (lambda x, trains: in_a_graph_alone(x), f"{OUTPUTS} on the other"),
         "extreme": (lambda x, trains: only(ops.max(x) > 6, x), f"{OUTPUTS}, while it trains, on"),
     }
 
@@ -133,6 +147,9 @@ def begins(text, expected):
         "turned gradient",
         "many",
         "by their number",
+        "pairs by chance",
+        "above",
+        "in a graph",
         "extreme",
     ],
 )
