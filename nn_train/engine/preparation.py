@@ -37,6 +37,8 @@ from nn_train.engine.tensors import Nest, as_input
 from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
 from nn_train.errors import RequestError
 
+PLACES = 4  # of data that are read by their numbers, from which rows are tried
+
 
 @dataclass(frozen=True)
 class PreparedModel:
@@ -159,9 +161,13 @@ def check_data(config: Config, data: SplitData) -> None:
 
 def sample_rows(data: SplitData, count: int) -> Batch:
     """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``. The
-    first one, and others from all over the data, which may be sorted; of a stream the first ones."""
+    first one, and others from all over the data, which may be sorted: where these are read by their numbers, as with
+    their batch, from ``PLACES``. Of a stream the first ones."""
     if not data.is_stream:
-        first = data.train.take(evenly(data.train.size, count))
+        size, run = data.train.size, 1 if data.in_memory else -(-count // PLACES)
+        begins = evenly(max(size - run, 0) + 1, -(-count // run))
+        rows = np.unique((begins[:, np.newaxis] + np.arange(run)).clip(max=size - 1))[:count]
+        first = data.train.take(rows)
         x, y, weight = (*first.parts, None)[:3]
     else:
         batch = next(iter(data.train.batch(count)), None)

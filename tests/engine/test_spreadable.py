@@ -134,6 +134,7 @@ def test_rows_are_tried_from_all_over_data_that_are_sorted():
     import tensorflow as tf
 
     from nn_train.datasets import Examples, SplitData
+    from nn_train.datasets.rows import IndexedExamples
     from nn_train.engine.preparation import sample_rows
     from nn_train.engine.spreadable import some_of
 
@@ -142,6 +143,19 @@ def test_rows_are_tried_from_all_over_data_that_are_sorted():
     rows = sample_rows(SplitData(train=examples, validation=None, test=None), 32)
     assert np.asarray(rows[0])[[0, -1], 0].tolist() == [0, 99]
     assert np.bincount(rows[1]).tolist() == [8, 8, 8, 8]
+
+    class Rows:
+        def __len__(self):
+            return 100
+
+        def take(self, index):
+            return examples.x[index], classes[index]
+
+        def fingerprint(self):
+            return {}
+
+    by_number = sample_rows(SplitData(train=IndexedExamples(Rows()), validation=None, test=None), 32)
+    assert np.asarray(by_number[0])[:, 0].tolist() == [*range(8), *range(30, 38), *range(61, 69), *range(92, 100)]
     few = some_of((*rows[:2], tf.constant(np.arange(32.0))), 5)
     assert np.asarray(few[1]).tolist() == [0, 0, 1, 2, 3]
     assert len(few[2]) == 5
