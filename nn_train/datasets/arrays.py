@@ -199,9 +199,37 @@ def check_trees(trees: tuple[Any, ...], part: str, source: str) -> None:
                 f"data.source: {source}: the {part} labels are {array.dtype}; give whole numbers from 0, and at the "
                 "end the names of the classes"
             )
+        if array.dtype.kind not in "biufUS" and not is_texts(array):
+            raise RequestError(f"data.source: {source}: the {part} part holds {array.dtype}; expected numbers or texts")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
+    if any((weight < 0).any() for weight in leaves(trees[2:])):
+        raise RequestError(f"data.source: {source}: a sample weight of the {part} part is negative")
     check_lengths(trees[0], trees[1:], part, source)
+
+
+def is_texts(array: np.ndarray) -> bool:
+    """Whether an array of objects holds texts, as a column of a table does."""
+    return array.dtype.kind == "O" and all(isinstance(one, str | bytes) for one in array.flat)
+
+
+def check_alike(named: Mapping[str, tuple[Any, ...]], source: str) -> None:
+    """RequestError where the inputs of a part are not made as those of training; their lengths may be others."""
+    expected = named["train"][0]
+    for part, (x, *_) in named.items():
+        if outline(x, of_shapes=False) != outline(expected, of_shapes=False):
+            raise RequestError(
+                f"data.source: {source}: x of the {part} part is {outline(x)}, of the train part {outline(expected)}"
+            )
+
+
+def outline(tree: Any, of_shapes: bool = True) -> str:
+    """Of a tree of arrays, with their shapes or with how many dimensions they have."""
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{key}: {outline(tree[key], of_shapes)}' for key in sorted(tree))}}}"
+    if isinstance(tree, tuple | list):
+        return f"({', '.join(outline(one, of_shapes) for one in tree)})"
+    return f"[{', '.join(['N', *(str(size) if of_shapes else '.' for size in tree.shape[1:])])}]"
 
 
 def classes_of(*targets: object) -> int | None:

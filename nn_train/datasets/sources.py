@@ -16,7 +16,15 @@ from nn_train.config import DataConfig
 from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.config.schema import BUILT_IN_DATA
-from nn_train.datasets.arrays import check_trees, checked_names, classes_of, from_arrays, names_of, with_validation
+from nn_train.datasets.arrays import (
+    check_alike,
+    check_trees,
+    checked_names,
+    classes_of,
+    from_arrays,
+    names_of,
+    with_validation,
+)
 from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.datasets.image_folder import from_image_folder, is_image_folder
 from nn_train.datasets.npy_folder import from_folder
@@ -221,6 +229,7 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
         return from_arrays(arrays, source, config, names)  # class labels: the same rules as for an .npz
     for part, trees in named.items():
         check_trees(trees, part, source)
+    check_alike(named, source)
     made = {part: Examples(*trees) for part, trees in named.items()}
     train, validation = with_validation(made["train"], made.get("val"), config)
     classes = classes_of(*labels)
