@@ -145,10 +145,13 @@ def as_images(x: np.ndarray) -> np.ndarray:
 
 def check_inputs(x: Form, name: str, source: str, field: str = "data.source") -> None:
     """RequestError where an array has no shape and dtype of examples."""
+    if x.dtype.kind not in "uif":
+        raise RequestError(
+            f"{field}: {source}: {name} has dtype {x.dtype}; expected numbers. A function of your own gives texts by "
+            "the name of the model's input: {'text': [...]}"
+        )
     if x.ndim < 2 or x.shape[0] == 0 or x.size == 0:
         raise RequestError(f"{field}: {source}: {name} has shape {x.shape}; expected [N, ...] with N > 0")
-    if x.dtype.kind not in "uif":
-        raise RequestError(f"{field}: {source}: {name} has dtype {x.dtype}; expected numbers")
 
 
 def check_numbers(x: np.ndarray, name: str, source: str, field: str = "data.source") -> None:
@@ -166,7 +169,10 @@ def check_numbers(x: np.ndarray, name: str, source: str, field: str = "data.sour
 def check_labels(y: Form, name: str, source: str) -> None:
     """RequestError where an array has no shape and dtype of labels."""
     if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] != 1):
-        raise RequestError(f"data.source: {source}: {name} has shape {y.shape}; expected one label an example: [N]")
+        raise RequestError(
+            f"data.source: {source}: {name} has shape {y.shape}; expected one label an example: [N]. From a function "
+            "of your own targets of other shapes are given as float32"
+        )
     if y.dtype.kind not in "ui":
         raise RequestError(f"data.source: {source}: {name} has dtype {y.dtype}; expected whole-number labels")
 
