@@ -461,6 +461,12 @@ def within_own_scope():
         return outcome_of(model, history, scores=model.evaluate(X, Y, batch_size=8, verbose=0))
 
 
+def stateful():
+    """Made for batches of eight."""
+    of_steps = [layers.Reshape((WIDTH, 1)), layers.LSTM(4, stateful=True), layers.Dense(CLASSES, activation="softmax")]
+    return compiled(keras.Sequential([keras.Input(batch_shape=(8, WIDTH)), *of_steps]))
+
+
 def refused():
     """What is said of models that several workers would train otherwise than one."""
     part = slice(join().rank, None, 2) if join().size > 1 else slice(None)  # as one deals out rows for Keras' own fit
@@ -481,6 +487,7 @@ def refused():
     }
     shorter = slice(0, ROWS - 8 * join().rank)
     return {name: error_of(model) for name, model in models.items()} | {
+        "stateful": error_of(stateful(), X[:32], Y[:32]),
         "data": error_of(compiled(mlp()), X[part], Y[part]),
         "rows of others": error_of(compiled(mlp()), X[:36][part], Y[:36][part]),  # as many for each
         "length": error_of(compiled(mlp()), X[shorter], Y[shorter], shuffle=False),
