@@ -9,8 +9,8 @@ from typing import Any
 from nn_train.config.options import Section, option
 from nn_train.errors import RequestError
 
-# In the names of metrics of which less is better; and words of them, which Keras takes for such, or everybody does.
-LOWER = ("loss", "error", "entropy", "divergence", "hinge", "poisson", "logcosh", "false_", "perplexity")
+# In the names of metrics of which less is better; and their last words, which Keras takes for such, or everybody does.
+LOWER = ("loss", "error", "crossentropy", "divergence", "hinge", "poisson", "logcosh", "false_", "perplexity")
 LOWER_WORDS = {"mse", "mae", "mape", "msle", "rmse", "rmsle", "nrmse", "smape", "mase", "crps", "kld", "kl", "nll"}
 LOWER_WORDS |= {"bce", "cce", "brier", "ece", "deviance", "fpr", "fnr", "eer", "wer", "cer"}
 
@@ -58,8 +58,9 @@ class SearchConfig(Section):
         """Whether the metric is minimised."""
         if self.mode is not None:
             return self.mode == "min"
-        name = self.metric.lower()
-        return any(part in name for part in LOWER) or not LOWER_WORDS.isdisjoint(name.split("_"))
+        words = [word for word in self.metric.lower().split("_") if not word.isdigit()]
+        is_lower = any(part in self.metric.lower() for part in LOWER) or (bool(words) and words[-1] in LOWER_WORDS)
+        return is_lower != ("neg" in words or "negative" in words)
 
 
 @dataclass(frozen=True, kw_only=True)

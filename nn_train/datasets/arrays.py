@@ -205,37 +205,47 @@ def check_trees(trees: tuple[Any, ...], part: str, source: str) -> None:
                 f"data.source: {source}: the {part} labels are {array.dtype}; give whole numbers from 0, and at the "
                 "end the names of the classes"
             )
-        if array.dtype.kind not in "biufUS" and not is_texts(array):
+        if array.dtype.kind in "mM" or array.dtype.names or (array.dtype.kind == "O" and not is_texts(array)):
             raise RequestError(f"data.source: {source}: the {part} part holds {array.dtype}; expected numbers or texts")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
-    if any((weight < 0).any() for weight in leaves(trees[2:])):
-        raise RequestError(f"data.source: {source}: a sample weight of the {part} part is negative")
     check_lengths(trees[0], trees[1:], part, source)
 
 
 def is_texts(array: np.ndarray) -> bool:
     """Whether an array of objects holds texts, as a column of a table does."""
-    return array.dtype.kind == "O" and all(isinstance(one, str | bytes) for one in array.flat)
+    return all(isinstance(one, str | bytes) for one in array.flat)
 
 
 def check_alike(named: Mapping[str, tuple[Any, ...]], source: str) -> None:
-    """RequestError where the inputs of a part are not made as those of training; their lengths may be others."""
+    """RequestError where the inputs of a part are not made as those of training. There may be more, by other names, and
+    their lengths may be others."""
     expected = named["train"][0]
     for part, (x, *_) in named.items():
-        if outline(x, of_shapes=False) != outline(expected, of_shapes=False):
+        if not is_alike(x, expected):
             raise RequestError(
                 f"data.source: {source}: x of the {part} part is {outline(x)}, of the train part {outline(expected)}"
             )
 
 
-def outline(tree: Any, of_shapes: bool = True) -> str:
-    """Of a tree of arrays, with their shapes or with how many dimensions they have."""
+def is_alike(tree: Any, expected: Any) -> bool:
+    """Whether there is an array for each one that is expected, of as many dimensions, but for a last one of 1."""
+    if isinstance(expected, dict):
+        return isinstance(tree, dict) and all(key in tree and is_alike(tree[key], expected[key]) for key in expected)
+    if isinstance(expected, tuple | list):
+        same = isinstance(tree, tuple | list) and len(tree) == len(expected)
+        return same and all(is_alike(one, other) for one, other in zip(tree, expected, strict=True))
+    ranks = [one.ndim - (one.shape[-1] == 1) for one in (tree, expected) if isinstance(one, np.ndarray)]
+    return len(ranks) == 2 and ranks[0] == ranks[1]
+
+
+def outline(tree: Any) -> str:
+    """Of a tree of arrays, with their shapes."""
     if isinstance(tree, dict):
-        return f"{{{', '.join(f'{key}: {outline(tree[key], of_shapes)}' for key in sorted(tree))}}}"
+        return f"{{{', '.join(f'{key}: {outline(branch)}' for key, branch in tree.items())}}}"
     if isinstance(tree, tuple | list):
-        return f"({', '.join(outline(one, of_shapes) for one in tree)})"
-    return f"[{', '.join(['N', *(str(size) if of_shapes else '.' for size in tree.shape[1:])])}]"
+        return f"({', '.join(map(outline, tree))})"
+    return f"[{', '.join(['N', *map(str, tree.shape[1:])])}]"
 
 
 def classes_of(*targets: object) -> int | None:

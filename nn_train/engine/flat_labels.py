@@ -31,10 +31,11 @@ def refuse_flat_labels(model: keras.Model, batch: Batch, replicas: Replicas) -> 
     if len(found) < 2 or found[0].keys() != found[1].keys():
         return
     for name, value in found[0].items():
-        if not agree(model, value, found[1][name]):
+        other = found[1][name]
+        if np.shape(value) != np.shape(other) or not agree(model, value, other):
             raise RequestError(
                 f"data.source: labels [N, 1] are given to the model as [N], and its {name} is then "
-                f"{np.array2string(value, precision=4)} and not {np.array2string(found[1][name], precision=4)}. Let it "
+                f"{np.array2string(value, precision=4)} and not {np.array2string(other, precision=4)}. Let it "
                 "take labels [N] (y[:, None] within), or give them as float32, which stay as they are"
             )
 

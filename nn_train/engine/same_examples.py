@@ -22,6 +22,7 @@ from nn_train.errors import RequestError
 
 LARGEST = 2**28  # bytes of arrays that are compared whole; of larger ones about as many, of evenly spread rows
 FEW = 8  # rows that are read by index
+COUNTED = 0x9E3779B97F4A7C1  # odd: no count of examples comes out as another
 END = -1  # in the place of a mark, where a stream has ended
 HALF = 2**16  # a number of twice so many bits is compared in halves
 DIFFERENT = (
@@ -82,7 +83,7 @@ def halves(mark: int) -> tuple[int, int]:
 
 def marked(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Each batch of a stream, and two marks, int64 [2], of what comes beside the inputs up to its end: of all of it in
-    its order, and of targets that are no floats in whatever order (FarmHash)."""
+    its order, and, in whatever order, of what is no float, and how many examples these are (FarmHash)."""
 
     def go_on(before: tf.Tensor, batch: Nest) -> tuple[tf.Tensor, Any]:
         beside = batch[1:] if isinstance(batch, tuple) else ()
@@ -93,6 +94,7 @@ def marked(batches: tf.data.Dataset) -> tf.data.Dataset:
         exact = [leaf for leaf in tf.nest.flatten(beside) if isinstance(leaf, tf.Tensor) and leaf.shape.rank]
         of_rows = [fingerprints(leaf) for leaf in exact if not leaf.dtype.is_floating]
         sums = [tf.reduce_sum(tf.bitcast(rows, tf.int64)) for rows in of_rows]
+        sums += [COUNTED * tf.shape(leaf, tf.int64)[0] for leaf in exact[:1]]
         mark = tf.stack([in_order, tf.add_n([before[1], *sums])])
         return mark, (batch, mark)
 

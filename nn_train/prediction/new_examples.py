@@ -61,19 +61,22 @@ class NewExamples:
         return " ".join(digest(array) for array in (self.ids, *leaves(self.x)))
 
 
-def read_new(source: str) -> NewExamples:
+def read_new(source: str, inputs: int = 1) -> NewExamples:
     """The examples of ``source``.
 
     Args:
         source: path or URI of an ``.npy``, or of an ``.npz`` with ``x`` and, if they have names, ``id``; or
             ``module:function`` that returns ``x``, or ``(x, ids)``.
 
+        inputs: how many the model takes. Texts in an array of objects are ids beside one input alone.
+
     Raises:
         RequestError: it cannot be read, or holds no examples.
     """
     if is_entry_point(source):
         given = call_entry_point("--data", source)
-        x, ids = (given[0], plain(given[1])) if is_pair(given) else (given, None)
+        ids = second_of(given, inputs)
+        x = given if ids is None else given[0]
     else:
         x, ids = opened(source) or parse(read_bytes(source, "--data"), source)
     arrays = list(leaves(x))
@@ -117,19 +120,14 @@ def opened(source: str) -> tuple[NpyFile, None] | None:
         return None
 
 
-def is_pair(given: object) -> bool:
-    """Whether a function gives ids beside the examples: whole numbers or texts of one dimension."""
-    if not isinstance(given, tuple) or len(given) != 2:
-        return False
-    ids = plain(given[1]) if isinstance(given[1], list | np.ndarray) else np.zeros(())
-    return ids.ndim == 1 and ids.dtype.kind in "iuU"
-
-
-def plain(ids: list[Any] | NDArray[Any]) -> NDArray[Any]:
-    """As an array; of texts also where they came as objects, as a column of a table does."""
-    array = np.asarray(ids)
-    is_texts = array.dtype.kind == "O" and all(isinstance(one, str) for one in array.ravel())
-    return array.astype(str) if is_texts else array
+def second_of(given: object, inputs: int) -> NDArray[Any] | None:
+    """The ids that a function gives beside the examples, whole numbers or texts of one dimension; None: no ids."""
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], list | np.ndarray):
+        return None
+    ids = np.asarray(given[1])
+    if ids.dtype.kind == "O" and inputs == 1 and all(isinstance(one, str) for one in ids.flat):
+        ids = ids.astype(str)  # as a column of a table
+    return ids if ids.ndim == 1 and ids.dtype.kind in "iuU" else None
 
 
 def parse(content: bytes, source: str) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -72,7 +72,7 @@ def kind_of_outputs(by_layer: str, by_loss: str, columns: int, classes: int | No
         classes: how many the run was trained on, where that is known.
     """
     if columns > 1:
-        of_loss = {LOGITS: LOGITS, PROBABILITIES: LIKELY}.get(by_loss, UNKNOWN)
+        of_loss = LIKELY if by_loss == PROBABILITIES else UNKNOWN  # with from_logits a softmax may have been forgotten
         return {UNKNOWN: of_loss, PROBABILITIES: PROBABILITIES}.get(by_layer, LOGITS)
     if classes is not None and classes > 2:
         return NUMBERS

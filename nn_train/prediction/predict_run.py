@@ -152,7 +152,7 @@ def predict_part(
     if classes is None and not loss.name.startswith("binary"):  # which judges each output by itself
         classes = len(about.get("class_names") or ()) or None
     forward = outputs_of(network, kind_by_loss(loss), classes)
-    examples = read_new(source)
+    examples = read_new(source, len(getattr(network, "inputs", None) or [None]))
     rows, values, kind = [np.empty(0, np.int64)], [], UNKNOWN
     for index, part in enumerate(examples.blocks(BLOCK)):
         if index % size == rank:
@@ -203,8 +203,8 @@ def outputs_of(network: Any, by_loss: str, classes: int | None) -> Outputs:
 
 
 def refuse_not_finite(values: NDArray[np.float32], ids: NDArray[Any], source: str) -> None:
-    """RequestError where a model gives NaN or infinity, which is no answer."""
-    broken = ids[~np.isfinite(values).all(axis=1)]
+    """RequestError where a model gives NaN or infinity, which is no answer. Of logits some may be -inf, for 0."""
+    broken = ids[(np.isnan(values) | np.isposinf(values)).any(axis=1) | np.isneginf(values).all(axis=1)]
     if len(broken):
         some = ", ".join(map(str, broken[:3])) + (", …" if len(broken) > 3 else "")
         raise RequestError(

@@ -120,7 +120,7 @@ class ClassScorer:
         """Of a block what is kept, which are its outputs where all rows are to decide what they are, and the scores of
         its classes as far as this block tells; float32 [rows, C] both. RequestError where they are no scores."""
         values = np.asarray(self.network(inputs), dtype=np.float32).reshape(rows, -1)
-        if not np.isfinite(values).all():
+        if (np.isnan(values) | np.isposinf(values)).any():
             raise RequestError(NOT_FINITE)
         self.output = kind_of_outputs(self.by_layer, self.by_loss, values.shape[1], num_classes)
         if self.output == NUMBERS:

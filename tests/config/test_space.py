@@ -275,7 +275,10 @@ def test_the_section_search_is_no_part_of_a_run():
         ({"metric": "val_false_positives"}, True),
         ({"metric": "val_mae"}, True),
         ({"metric": "val_MSE"}, True),
-        ({"metric": "val_out_a_mape"}, True),
+        ({"metric": "val_out_a_mape_1"}, True),
+        ({"metric": "val_neg_mae"}, False),
+        ({"metric": "val_negative_log_likelihood"}, True),
+        ({"metric": "val_wer_accuracy"}, False),  # of an output of this name
         ({"metric": "val_mean_io_u"}, False),
     ],
 )

@@ -208,12 +208,9 @@ UNLIKE_TREES = {
     ),
     "an array for several": ((TWO["left"], LABELS), r"x of the test part is \[N, 2\], of"),
     "other dimensions": (({**TWO, "right": np.ones((6, 12))}, LABELS), r"right: \[N, 12\]}, of the train part"),
-    "complex numbers": (
-        ({**TWO, "left": np.ones((6, 2), complex)}, LABELS),
-        "the test part holds complex128",
-    ),
+    "dates": (({**TWO, "left": np.zeros((6, 2), "M8[s]")}, LABELS), "the test part holds datetime64.s.; expected"),
     "objects": (({**TWO, "left": np.array([{}] * 6)}, LABELS), "the test part holds object; expected numbers or texts"),
-    "": (({**TWO, "right": np.ones((6, 9, 4))}, LABELS), ""),  # such as longer sequences
+    "": (({**TWO, "right": np.ones((6, 9, 4)), "more": np.ones((6, 1))}, LABELS), ""),  # such as longer sequences
 }
 
 
@@ -226,14 +223,6 @@ def test_parts_of_several_inputs_are_made_alike(monkeypatch, test, said):
         assert load_data(DataConfig(source="user_data:two_inputs")).test.size == 6
         return
     with pytest.raises(RequestError, match=f"^data.source: user_data:two_inputs: .*{said}"):
-        load_data(DataConfig(source="user_data:two_inputs"))
-
-
-def test_weights_of_several_inputs_are_not_negative(monkeypatch):
-    import user_data
-
-    monkeypatch.setattr(user_data, "two_inputs", lambda: ((TWO, LABELS, np.full(6, -1.0)), (TWO, LABELS)))
-    with pytest.raises(RequestError, match="a sample weight of the train part is negative"):
         load_data(DataConfig(source="user_data:two_inputs"))
 
 

@@ -57,6 +57,7 @@ def test_a_function_gives_examples_and_perhaps_ids(tmp_path, monkeypatch):
     assert read_new("new_things:plain").ids.tolist() == [0, 1, 2]
     assert read_new("new_things:named").ids.tolist() == ["a", "b", "c"]
     assert read_new("new_things:of_a_table").ids.tolist() == ["a", "b", "c"]
+    assert isinstance(read_new("new_things:of_a_table", inputs=2).x, tuple)
     assert isinstance(read_new("new_things:several").x, tuple)
     examples = read_new("new_things:by_name")
     (part,) = examples.blocks(5)

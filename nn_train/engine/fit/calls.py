@@ -17,13 +17,10 @@ from nn_train.engine.fit.functions import step_function
 from nn_train.engine.fit.own_scope import make_plain, outside_of_scopes, strategy_around
 from nn_train.engine.fit.random_state import take_over_random_states
 from nn_train.engine.fit.replacing import replaced
-from nn_train.engine.fit.rows import OTHER_ROWS
-from nn_train.engine.fit.rows_apart import ALONE
 from nn_train.engine.fit.steps import spread_predictions, spread_step
 from nn_train.engine.fit.under_way import UnderWay, under_way_of
 from nn_train.engine.fit.workers import join, told_by_chief
 from nn_train.engine.strategy import Replicas
-from nn_train.errors import RequestError
 
 KERAS = {name: getattr(keras.Model, name) for name in ("fit", "evaluate", "predict")}  # as Keras has them
 KINDS = ("train", "test", "predict")
@@ -124,22 +121,8 @@ def call_spread(
         listened = told_by_chief(listens_to_steps(given, bound.arguments), workers)
         if not workers.is_chief:
             bound.arguments["verbose"] = 0
-        with contextlib.nullcontext() if listened else many_at_once(model), rows_named():
+        with contextlib.nullcontext() if listened else many_at_once(model):
             return KERAS[name](*bound.args, **bound.kwargs)
-
-
-@contextlib.contextmanager
-def rows_named() -> Iterator[None]:
-    """What ends a step whose outputs are not those of this worker's rows is told as what it is."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if OTHER_ROWS not in str(error):
-            raise
-        raise RequestError(
-            f"{OTHER_ROWS}, as those of a layer with stateful=True, which is made for the rows of all workers; let the "
-            f"model take any number of rows, {ALONE}"
-        ) from error
 
 
 def listens_to_steps(given: object, arguments: dict[str, Any]) -> bool:

@@ -45,6 +45,12 @@ def check_model(model: keras.Model, data: Nest) -> bool:
     Returns:
         Whether something could be learnt. A model that cannot be called by itself is taken as it is.
     """
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False) is True:
+            raise RequestError(
+                f"{layer.path}: stateful=True keeps a state for each row of a batch, of which each worker sees its own "
+                f"rows alone; leave it out, {ALONE}"
+            )
     whole = few_rows(data)
     if whole is None:
         return False

@@ -60,7 +60,8 @@ SHUFFLES = {gen_random_ops: ("random_shuffle",), gen_stateless_random_ops_v2: ("
 HOW = {"shape", "key", "counter", "alg", "seed", "seed2", "dtype", "name", "resource", "algorithm"}
 FUNCTION = type(tf.function(lambda: None))
 DRAWN = 0.9  # instead of a number by chance: what even a high rate of a dropout keeps
-FALL = 1e-6  # by so much more for each row that follows: who sorts the rows by what was drawn turns them round
+FALLING = 64  # rows
+FALL = 1e-6  # so much less for each row that follows: who sorts the rows by what was drawn turns them round
 
 
 class Draws:
@@ -257,11 +258,12 @@ def without_chance() -> Iterator[None]:
 
 
 def falling(drawn: tf.Tensor) -> Any:
-    """A little less for each row of ``drawn`` [n, …]."""
+    """A little less for each row of ``drawn`` [n, …], of which a trial has few; weights may be drawn in parts."""
     if not drawn.shape.rank:
         return tf.zeros_like(drawn)
     count, rest = tf.shape(drawn)[0], [1] * (drawn.shape.rank - 1)
-    return tf.cast(FALL * tf.reshape(tf.range(count, 0, -1, dtype=tf.float32), [count, *rest]), drawn.dtype)
+    left = tf.cast(tf.maximum(FALLING - tf.range(count), 0), tf.float32)
+    return tf.cast(FALL * tf.reshape(left, [count, *rest]), drawn.dtype)
 
 
 def first_is_known(shape: tf.Tensor) -> bool:

@@ -89,6 +89,7 @@ def outcome(model: keras.Model, step: Step, rows: Nest) -> Numbers:
     kept = [place for place, variable in enumerate(variables) if variable.name != SEED]
     put([variables[place] for place in kept], [before[place] for place in kept])
     if isinstance(returned, dict):  # with dicts in it, where it asks each metric of the model for its result
-        told = [(path, value) for path, value in keras.tree.flatten_with_path(returned) if value is not None]
-        found |= {f"{' '.join(map(str, path))}, which it returns": np.asarray(value) for path, value in told}
+        for path, value in keras.tree.flatten_with_path(returned):
+            with contextlib.suppress(TypeError, ValueError):  # where it is no number
+                found[f"{' '.join(map(str, path))}, which it returns"] = np.asarray(np.asarray(value), np.float64)
     return found

@@ -14,8 +14,6 @@ from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
-OTHER_ROWS = "a tensor of this step has another number of rows than the batch"
-
 
 class Rows:
     """A global batch of ``n`` rows, of which this worker has ``count``.
@@ -87,7 +85,7 @@ class Rows:
         size, rank = self.workers.size, self.workers.rank
         given = tf.debugging.Assert(
             tf.equal(tf.shape(own)[0], self.stop - self.first),
-            [OTHER_ROWS, tf.shape(own), self.stop - self.first],
+            ["a tensor of this step has another number of rows than the batch", tf.shape(own), self.stop - self.first],
         )
         with tf.control_dependencies([given] if given is not None else []):
             used = own[: self.count]
