@@ -229,14 +229,16 @@ def check_alike(named: Mapping[str, tuple[Any, ...]], source: str) -> None:
 
 
 def is_alike(tree: Any, expected: Any) -> bool:
-    """Whether there is an array for each one that is expected, of as many dimensions, but for a last one of 1."""
+    """Whether there is an array for each one that is expected, of as many dimensions; one more may be there if it is 1."""
     if isinstance(expected, dict):
         return isinstance(tree, dict) and all(key in tree and is_alike(tree[key], expected[key]) for key in expected)
     if isinstance(expected, tuple | list):
         same = isinstance(tree, tuple | list) and len(tree) == len(expected)
         return same and all(is_alike(one, other) for one, other in zip(tree, expected, strict=True))
-    ranks = [one.ndim - (one.shape[-1] == 1) for one in (tree, expected) if isinstance(one, np.ndarray)]
-    return len(ranks) == 2 and ranks[0] == ranks[1]
+    if not isinstance(tree, np.ndarray) or not isinstance(expected, np.ndarray):
+        return False
+    shorter, longer = sorted((tree, expected), key=lambda array: array.ndim)
+    return shorter.ndim == longer.ndim or (shorter.ndim == longer.ndim - 1 and longer.shape[-1] == 1)
 
 
 def outline(tree: Any) -> str:

@@ -156,7 +156,7 @@ def class_scores(kind: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def class_probabilities(kind: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Float32 [n, C] with C at least 2, of values [n, K] that are settled. What is nearly a probability is divided by
-    its sum, as Keras' cross-entropies do."""
+    its sum, as Keras' categorical cross-entropies do."""
     if kind == PROBABILITIES:
         given = np.maximum(of_two_classes(values), np.finfo(np.float32).tiny)
         sums = given.sum(axis=1, keepdims=True, dtype=np.float64)

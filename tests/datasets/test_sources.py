@@ -210,7 +210,11 @@ UNLIKE_TREES = {
     "other dimensions": (({**TWO, "right": np.ones((6, 12))}, LABELS), r"right: \[N, 12\]}, of the train part"),
     "dates": (({**TWO, "left": np.zeros((6, 2), "M8[s]")}, LABELS), "the test part holds datetime64.s.; expected"),
     "objects": (({**TWO, "left": np.array([{}] * 6)}, LABELS), "the test part holds object; expected numbers or texts"),
-    "": (({**TWO, "right": np.ones((6, 9, 4)), "more": np.ones((6, 1))}, LABELS), ""),  # such as longer sequences
+    "a dimension more": (({**TWO, "right": np.ones((6, 3, 4, 2))}, LABELS), r"right: \[N, 3, 4, 2\]}, of the train part"),
+    "longer sequences": (({**TWO, "right": np.ones((6, 9, 4)), "more": np.ones((6, 1))}, LABELS), ""),
+    "of one number": (({**TWO, "left": np.ones((6, 1))}, LABELS), ""),
+    "a last dimension of 1": (({**TWO, "right": np.ones((6, 3, 4, 1))}, LABELS), ""),
+    "one example": (({"left": np.ones((1, 1)), "right": np.ones((1, 3, 4))}, LABELS[:1]), ""),
 }
 
 
@@ -220,10 +224,18 @@ def test_parts_of_several_inputs_are_made_alike(monkeypatch, test, said):
 
     monkeypatch.setattr(user_data, "two_inputs", lambda: ((TWO, LABELS), test))
     if not said:
-        assert load_data(DataConfig(source="user_data:two_inputs")).test.size == 6
+        assert load_data(DataConfig(source="user_data:two_inputs")).test.size == len(test[1])
         return
     with pytest.raises(RequestError, match=f"^data.source: user_data:two_inputs: .*{said}"):
         load_data(DataConfig(source="user_data:two_inputs"))
+
+
+def test_a_part_of_one_example_may_have_inputs_without_a_second_dimension(monkeypatch):
+    import user_data
+
+    parts = tuple(({"age": np.ones(n), "right": np.ones((n, 2))}, np.ones(n, np.float32)) for n in (6, 1))
+    monkeypatch.setattr(user_data, "two_inputs", lambda: parts)
+    assert load_data(DataConfig(source="user_data:two_inputs")).test.size == 1
 
 
 def test_holding_out_copies_matching_rows():
