@@ -207,8 +207,7 @@ def check_trees(trees: tuple[Any, ...], part: str, source: str) -> None:
             )
         if array.dtype.kind in "mM" or array.dtype.names or (array.dtype.kind == "O" and not is_texts(array)):
             raise RequestError(f"data.source: {source}: the {part} part holds {array.dtype}; expected numbers or texts")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise RequestError(f"data.source: {source}: the {part} arrays hold NaN or infinity")
+        check_numbers(array, f"the {part} part", source)
     check_lengths(trees[0], trees[1:], part, source)
 
 

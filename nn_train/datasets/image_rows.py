@@ -47,9 +47,18 @@ class ImageShape:
     def problem(self, content: bytes) -> str:
         """What is wrong with an image; empty where nothing is."""
         try:
-            found = decode_one(content, self.asked[2] if len(self.asked) == 3 else 0).shape
+            found = decode_one(content).shape
+            wanted = self.asked[2] if len(self.asked) == 3 else found[2]
         except ValueError as error:
             return f"cannot be decoded: {error}"
+        try:
+            found = decode_one(content, wanted).shape
+        except ValueError:  # TensorFlow decodes BMP and GIF to no other number of channels
+            shown = ",".join(map(str, self.asked))
+            return (
+                f"has {found[2]} channels, and its format cannot be read with {wanted} (data.image_size {shown}); make "
+                "it a PNG or JPEG, or ask for its own"
+            )
         checked = slice(2 if self.asked else 0, 3)
         if found[checked] == self.whole[checked]:
             return ""

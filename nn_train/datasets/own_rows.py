@@ -54,6 +54,12 @@ class OwnRows:
         if not len(source):
             raise RequestError(f"data.source: {where} has no example")
         x, y = source.read([0])[:2]
+        for leaf in (np.asarray(leaf) for leaf in leaves(y)):
+            if leaf.dtype.kind not in "uifb":
+                raise RequestError(
+                    f"data.source: {where}, example 0: its target is {leaf.dtype}; expected numbers, as labels whole "
+                    "ones from 0"
+                )
         self.has_labels = all(isinstance(leaf, np.ndarray) for leaf in (x, y)) and y.dtype.kind in "ui" and y.ndim == 1
         self.has_bytes = self.has_labels and x.dtype == np.uint8
 

@@ -190,6 +190,15 @@ def test_an_image_that_cannot_be_used_is_named_with_its_row(flowers, case):
 
 
 @pytest.mark.tf
+@pytest.mark.parametrize("name", ["c.bmp", "c.gif"])
+def test_a_format_that_has_colours_only_is_named_where_grey_is_asked_for(flowers, name):
+    write(flowers / "train" / "rose" / name, (20, 30, 3), seed=9)
+    train = image_folder(flowers, (5, 7, 1))[0]["train"]
+    with pytest.raises(RequestError, match=rf"rose/{name} .* has 3 channels, and its format .*data.image_size 5,7,1"):
+        train.take(np.arange(5))
+
+
+@pytest.mark.tf
 def test_a_first_image_that_is_damaged_is_named(flowers):
     cut(flowers / "train" / "aster" / "1.png")
     with pytest.raises(RequestError, match=r"aster/1\.png.* cannot be decoded"):

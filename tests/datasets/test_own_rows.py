@@ -126,6 +126,12 @@ def read_all(load, part, names):
     data.train.take(np.arange(data.train.size))
 
 
+@pytest.mark.parametrize("target", ["ash", b"ash", None, {"kind": "ash", "height": 1.0}])
+def test_targets_that_are_no_numbers_are_refused(load, target):
+    with pytest.raises(RequestError, match=r"^data.source: .*, example 0: its target is (<U3|.S3|object); expected num"):
+        load(*[Given([({"height": np.ones(2)}, target)] * 3)] * 2)
+
+
 def test_bytes_in_one_part_only_are_refused(load):
     with pytest.raises(RequestError, match="uint8, which is divided by 255, in one part and not in another"):
         load(Given([(np.ones(2, np.uint8), 0)]), Given([ONE]))
