@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_BAD_REQUEST = 2
@@ -30,3 +32,10 @@ class StorageError(TrainingError):
 def first_line(error: Exception) -> str:
     """What happened, without the lines for programmers that pyarrow adds."""
     return str(getattr(error, "strerror", None) or error).split("\n")[0]
+
+
+def without_operation(message: str) -> str:
+    """The first sentence of an error of TensorFlow's, without its name for the operation and the layer Keras names."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\dm", "", message).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return said[0].split("}} ", 1)[-1].split(" [Op:")[0].strip() if said else ""

@@ -228,7 +228,7 @@ def check_alike(named: Mapping[str, tuple[Any, ...]], source: str) -> None:
 
 
 def is_alike(tree: Any, expected: Any) -> bool:
-    """Whether there is an array for each one that is expected, of as many dimensions; one more may be there if it is 1."""
+    """Whether there is an array for each one that is expected, of as many dimensions; one of 1 may be the last."""
     if isinstance(expected, dict):
         return isinstance(tree, dict) and all(key in tree and is_alike(tree[key], expected[key]) for key in expected)
     if isinstance(expected, tuple | list):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_train.errors import without_operation
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -77,9 +79,3 @@ def decode_one(content: bytes, channels: int = 0) -> Images:
             return tf.io.decode_image(content, channels=channels, expand_animations=False).numpy()
     except tf.errors.OpError as error:
         raise ValueError(without_operation(error.message)) from error
-
-
-def without_operation(message: str) -> str:
-    """The first sentence of an error of TensorFlow's, without its name for the operation."""
-    text = message.split("\n")[0]
-    return text.split("}} ", 1)[-1].split(" [Op:")[0].strip()

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.datasets.decoding import without_operation
 from nn_train.datasets.record_index import FRAME, HEAD, RecordFile, index_of, masked
-from nn_train.errors import RequestError, StorageError, TrainingError, first_line
+from nn_train.errors import RequestError, StorageError, TrainingError, first_line, without_operation
 from nn_train.storage.retry import patiently
 
 

@@ -128,7 +128,9 @@ def read_all(load, part, names):
 
 @pytest.mark.parametrize("target", ["ash", b"ash", None, {"kind": "ash", "height": 1.0}])
 def test_targets_that_are_no_numbers_are_refused(load, target):
-    with pytest.raises(RequestError, match=r"^data.source: .*, example 0: its target is (<U3|.S3|object); expected num"):
+    with pytest.raises(
+        RequestError, match=r"^data.source: .*, example 0: its target is (<U3|.S3|object); expected num"
+    ):
         load(*[Given([({"height": np.ones(2)}, target)] * 3)] * 2)
 
 

@@ -210,7 +210,10 @@ UNLIKE_TREES = {
     "other dimensions": (({**TWO, "right": np.ones((6, 12))}, LABELS), r"right: \[N, 12\]}, of the train part"),
     "dates": (({**TWO, "left": np.zeros((6, 2), "M8[s]")}, LABELS), "the test part holds datetime64.s.; expected"),
     "objects": (({**TWO, "left": np.array([{}] * 6)}, LABELS), "the test part holds object; expected numbers or texts"),
-    "a dimension more": (({**TWO, "right": np.ones((6, 3, 4, 2))}, LABELS), r"right: \[N, 3, 4, 2\]}, of the train part"),
+    "a dimension more": (
+        ({**TWO, "right": np.ones((6, 3, 4, 2))}, LABELS),
+        r"right: \[N, 3, 4, 2\]}, of the train part",
+    ),
     "longer sequences": (({**TWO, "right": np.ones((6, 9, 4)), "more": np.ones((6, 1))}, LABELS), ""),
     "of one number": (({**TWO, "left": np.ones((6, 1))}, LABELS), ""),
     "a last dimension of 1": (({**TWO, "right": np.ones((6, 3, 4, 1))}, LABELS), ""),

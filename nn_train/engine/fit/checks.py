@@ -32,7 +32,7 @@ from nn_train.engine.fit.trials import (
 )
 from nn_train.engine.steps import call
 from nn_train.engine.tensors import Nest
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, without_operation
 
 
 def check_model(model: keras.Model, data: Nest) -> bool:
@@ -60,6 +60,7 @@ def check_model(model: keras.Model, data: Nest) -> bool:
     for training in (False, True):
         trials.append(partial(check_outputs, model, whole, parts, training))
         trials.append(partial(check_loss, model, whole, parts, [1, rows - 1], training))
+    failed = False
     with unchanged(model), opened(model):
         for trial in trials:
             try:
@@ -67,11 +68,34 @@ def check_model(model: keras.Model, data: Nest) -> bool:
             except RequestError:
                 raise
             except Exception:
-                continue  # what is wrong with it, if anything, its step will say
+                failed = True
+        if failed:
+            check_some_rows(model, data, parts[1])  # what else is wrong with it, its step will say
         found = RowsApart(model, data, own_loss).objection()
     if found:
         raise RequestError(found)
     return True
+
+
+def check_some_rows(model: keras.Model, data: Nest, some: Nest) -> None:
+    """A model that can be called on a whole batch must take some of its rows too, of which there are at least two."""
+    rows = [next(int(leaf.shape[0]) for leaf in keras.tree.flatten(one) if is_dense(leaf)) for one in (data, some)]
+    if rows[1] < 2:
+        return
+    errors: list[Exception | None] = []
+    for batch in (data, some):
+        try:
+            with at_rest(model):
+                call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=False)
+            errors.append(None)
+        except Exception as error:
+            errors.append(error)
+    of_whole, of_some = errors
+    if of_whole is None and of_some is not None:
+        raise RequestError(
+            f"the model can be called on a batch of {rows[0]} rows, and not on {rows[1]} of these, as several workers "
+            f"each do ({without_operation(str(of_some))}); let each row stand alone, {ALONE}"
+        ) from of_some
 
 
 def check_state(model: keras.Model, parts: list[Any]) -> None:

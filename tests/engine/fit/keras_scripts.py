@@ -41,6 +41,7 @@ from own_models import (  # noqa: E402
     OwnLossStep,
     OwnMetrics,
     OwnStep,
+    Passes,
     Remembers,
     Shuffles,
     StepOf,
@@ -488,6 +489,7 @@ def refused():
     shorter = slice(0, ROWS - 8 * join().rank)
     return {name: error_of(model) for name, model in models.items()} | {
         "stateful": error_of(stateful(), X[:32], Y[:32]),
+        "all rows": error_of(compiled(mlp(Passes())), X[:32], Y[:32]),
         "data": error_of(compiled(mlp()), X[part], Y[part]),
         "rows of others": error_of(compiled(mlp()), X[:36][part], Y[:36][part]),  # as many for each
         "length": error_of(compiled(mlp()), X[shorter], Y[shorter], shuffle=False),

@@ -129,6 +129,9 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["compared"].startswith(begins)
     assert first["clipped"].startswith(begins)
     assert first["clipped as in guides"].startswith(begins)
+    assert first["all rows"].startswith(
+        "the model can be called on a batch of 8 rows, and not on 4 of these, as several"
+    )
     assert "/lstm: stateful=True keeps a state for each row of a batch, of which each worker" in first["stateful"]
     assert not [message for message in first.values() if "has changed" in message]
 
