@@ -9,10 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.fit.trials import Numbers, agree, at_rest, kept
+from nn_train.engine.fit.draws import without_chance
+from nn_train.engine.fit.own_steps import outcome
+from nn_train.engine.fit.steps import is_overridden
+from nn_train.engine.fit.trials import Numbers, agree, at_rest, difference, kept, unchanged
 from nn_train.engine.spreadable import loss_of_rows
 from nn_train.engine.steps import Batch, call
 from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
 
@@ -37,6 +41,30 @@ def refuse_flat_labels(model: keras.Model, batch: Batch, replicas: Replicas) -> 
                 f"data.source: labels [N, 1] are given to the model as [N], and its {name} is then "
                 f"{np.array2string(value, precision=4)} and not {np.array2string(other, precision=4)}. Let it "
                 "take labels [N] (y[:, None] within), or give them as float32, which stay as they are"
+            )
+
+
+def refuse_flat_labels_in_steps(model: keras.Model, batch: Nest) -> None:
+    """Raise RequestError where a step of the user's own makes something else of them.
+
+    Args:
+        model: of plain variables, which are the same afterwards.
+        batch: some rows as its steps get them, with labels [n].
+    """
+    x, labels, *weight = batch
+    in_columns = (x, labels[:, tf.newaxis], *weight)
+    for name in (name for name in ("train_step", "test_step") if is_overridden(model, name)):
+        found: list[Numbers] = []
+        with unchanged(model), without_chance(), contextlib.suppress(Exception):  # of which it tells itself
+            found += [outcome(model, getattr(model, name), rows) for rows in (batch, batch, batch, in_columns)]
+        # The first makes what is missing. Where two of the same differ numbers are drawn, and nothing can be compared.
+        if len(found) < 4 or difference(model, found[1], found[2]):
+            continue
+        if differs := difference(model, found[2], found[3], ("of these", "of [N, 1]")):
+            raise RequestError(
+                f"data.source: labels [N, 1] are given to the model as [N], of which its {name} makes something "
+                f"else: {differs}. Let it take labels [N] (y[:, None] within), or give them as float32, which "
+                "stay as they are"
             )
 
 

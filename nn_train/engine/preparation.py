@@ -23,7 +23,7 @@ from nn_train.engine.fit.checks import own_loss
 from nn_train.engine.fit.rows_apart import MOST, RowsApart
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.fit.trials import ROWS, at_rest, plain_variables, values_of
-from nn_train.engine.flat_labels import refuse_flat_labels
+from nn_train.engine.flat_labels import refuse_flat_labels, refuse_flat_labels_in_steps
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
@@ -123,7 +123,10 @@ def prepare_model(
     tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
     whole = by_batches or trains_its_own_way(model)
     if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
-        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
+        example = rows if rows[2] is not None else rows[:2]
+        steps = WholeSteps(model, replicas, example)
+        if data.label_columns and form.depth is None:
+            refuse_flat_labels_in_steps(model, example)
         apart = RowsApart(model, rows, own_loss) if is_foreign and replicas.size > 1 else None
         return PreparedModel(model, form.depth, steps, apart, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators

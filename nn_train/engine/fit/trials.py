@@ -176,10 +176,12 @@ def precision(model: keras.Model) -> float:
     return 3e-2 if least < 4 else 1e-2 if tf.config.list_logical_devices("GPU") else 1e-5
 
 
-def difference(model: keras.Model, one: Numbers, other: Numbers) -> str:
-    """What differs by more than roundings, in words; empty: nothing."""
+def difference(
+    model: keras.Model, one: Numbers, other: Numbers, places: tuple[str, str] = ("on one", "on several")
+) -> str:
+    """What differs by more than roundings, in words; empty: nothing. ``places``: where the numbers were found."""
     if one.keys() != other.keys():
-        return f"{min(one.keys() ^ other.keys())}, is there on the one and not on the others"
+        return f"{min(one.keys() ^ other.keys())}, is there {places[0]} and not {places[1]}, or the other way round"
     # Sums in another order differ by the largest of their parts, of which nearly nothing may be left.
     tolerance = max(1e-3, precision(model))
     noise = 1e-6 if tolerance == 1e-3 else tolerance  # of the largest: what is left of a gradient that is nought
@@ -190,5 +192,6 @@ def difference(model: keras.Model, one: Numbers, other: Numbers) -> str:
         ours, theirs = (np.asarray(value, np.float64) for value in (one[name], other[name]))
         atol = tolerance * np.max(np.abs(ours), initial=0) + noise * largest
         if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=atol, equal_nan=True):
-            return "{}, is {} on one and {} on several".format(name, *short(ours, theirs))
+            ours_said, theirs_said = short(ours, theirs)
+            return f"{name}, is {ours_said} {places[0]} and {theirs_said} {places[1]}"
     return ""
