@@ -18,6 +18,12 @@ from nn_train.storage.layout import DATA
 
 PIECE = 4096  # examples
 HELD_OUT = "held_out"  # the folder whose first file says what the validation targets of the first trial were
+STREAMS = "held_out_streams"  # the same of streams, whose targets are known after an epoch
+OTHERS = (
+    "data.source: the validation examples of this trial have other targets than those of the trials before, so that the "
+    "trials could not be compared; let the function hold out the same examples each time: shuffle with a seed, and with "
+    "reshuffle_each_iteration=False before take and skip"
+)
 
 
 def varies_data(fields: Collection[str]) -> bool:
@@ -62,6 +68,31 @@ def check_noted(data: SplitData, folder: ResultsFolder) -> None:
             "with, so that the trials could not be compared; let the function hold out the same examples each time: "
             "draw with a seed (np.random.default_rng(0))"
         )
+
+
+class StreamOfTrial:
+    """The validation targets of a trial whose examples are a stream: known once they have been read, in each process by
+    itself, where the function was called anew. ``folder``: of the search."""
+
+    def __init__(self, folder: ResultsFolder) -> None:
+        self.folder = folder
+        self.first: int | None = None
+        self.passes = 0
+
+    def look_at(self, mark: int | None) -> str:
+        """After each epoch of the trial in this process; ``mark`` is ``Loop.held_out``. Why the trial cannot be compared
+        with those before, else an empty text. Noted is what was the same in two passes: others are drawn as they go."""
+        if mark is None or self.passes == 2:
+            return ""
+        self.passes += 1
+        if self.passes == 2 and mark != self.first:
+            return ""
+        self.first = mark
+        noted = self.folder.names(STREAMS)
+        if not noted and self.passes == 2:
+            self.folder.write(f"{STREAMS}/{time.time_ns():020d}-{mark}", b"")
+            noted = self.folder.names(STREAMS)
+        return OTHERS if noted and min(noted).partition("-")[2] != str(mark) else ""
 
 
 def targets_of(data: SplitData) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nn_train.runs.checkpoints import Checkpoint
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.runs.given_callbacks import GivenCallbacks
+    from nn_train.search.held_out import StreamOfTrial
     from nn_train.search.warm.models import WarmModel, WarmModels
 
 BEST = "best.weights"
@@ -142,6 +143,7 @@ class TrialWorker:
         self.model: WarmModel
         self.training: TrialTraining | None = None
         self.printed: Printed
+        self.stream: StreamOfTrial | None = None  # of the chief, where the trials' streams should be the same
         self.rows: Iterator[dict[str, Any]] = iter(())
         self.again = False  # whether the last epoch of a process that was killed is to be told again
         self.refused = ""
@@ -188,6 +190,7 @@ class TrialWorker:
     ) -> None:
         """The model and the training of a trial."""
         from nn_train.runs.given_callbacks import given_callbacks
+        from nn_train.search.held_out import StreamOfTrial
 
         data = self.load(config, values, folder.parent.parent)
         # Where the model itself varies, a field that depends on it may be of another model.
@@ -201,6 +204,8 @@ class TrialWorker:
         training.resume(lambda: kept_checkpoint(folder, values))
         self.again = bool(training.history)
         self.training, self.rows = training, training.epochs()
+        is_compared = data.is_stream and self.rank == 0 and "seed" not in values  # by which a function may draw
+        self.stream = StreamOfTrial(folder.parent.parent) if is_compared else None
 
     def wear(self) -> str:
         """Why this process should be replaced: it holds much, or what no new one has. Empty if it need not."""
@@ -265,6 +270,8 @@ class TrialWorker:
         finally:
             self.hooks.watch.end()
             self.printed.keep()
+        if self.stream is not None and not ended and (cause := self.stream.look_at(training.loop.held_out)):
+            return Outcome(rows=training.history, done=True, cause=cause)
         return Outcome(rows=training.history, done=ended or training.complete)
 
     def state(self) -> bytes:

@@ -191,6 +191,37 @@ def test_a_process_that_reads_the_data_by_itself_has_the_validation_examples_of_
     worker.load(config, ["seed"], search)  # by which a function may draw
 
 
+@pytest.mark.parametrize(
+    ("trials", "refused"),
+    [
+        (([7, 7], [7, 7]), False),
+        (([7, 7], [8]), True),
+        (([7, 7], [8, 8]), True),
+        (([7, 9], [8, 7]), False),  # drawn as they go
+        (([7], [8]), False),  # whether they are, one pass does not tell
+        (([7], [8, 8], [7]), True),
+        (([7, 7, 9], [7, 9]), False),
+        (([None, None], [8, 8], [8]), False),  # ended early, or none held out
+    ],
+)
+def test_trials_whose_stream_holds_out_other_examples_are_not_compared(tmp_path, trials, refused):
+    from nn_train.search.held_out import StreamOfTrial
+
+    causes = []
+    for marks in trials:
+        worker = worker_of([{}] * len(marks))
+        worker.stream = StreamOfTrial(ResultsFolder(str(tmp_path)))
+        for mark in marks:
+            worker.training.loop = SimpleNamespace(held_out=mark)
+            outcome = worker.epoch()
+            causes.append(outcome.cause)
+            assert outcome.done == (outcome.cause != "")
+            if outcome.done:
+                break
+    assert not any(causes[:-1])
+    assert causes[-1].startswith("data.source: the validation examples of this trial have other targets") == refused
+
+
 def test_of_a_trial_that_is_refused_for_its_examples_nothing_stays(tmp_path):
     from nn_train.search.warm.models import WarmModels
 
