@@ -20,9 +20,9 @@ PIECE = 4096  # examples
 HELD_OUT = "held_out"  # the folder whose first file says what the validation targets of the first trial were
 STREAMS = "held_out_streams"  # the same of streams, whose targets are known after an epoch
 OTHERS = (
-    "data.source: the validation examples of this trial have other targets than those of the trials before, so that the "
-    "trials could not be compared; let the function hold out the same examples each time: shuffle with a seed, and with "
-    "reshuffle_each_iteration=False before take and skip"
+    "data.source: the validation examples of this trial have other targets than those of the trials before, so that "
+    "the trials could not be compared; let the function hold out the same examples each time: shuffle with a seed, and "
+    "with reshuffle_each_iteration=False before take and skip"
 )
 
 
@@ -80,8 +80,8 @@ class StreamOfTrial:
         self.passes = 0
 
     def look_at(self, mark: int | None) -> str:
-        """After each epoch of the trial in this process; ``mark`` is ``Loop.held_out``. Why the trial cannot be compared
-        with those before, else an empty text. Noted is what was the same in two passes: others are drawn as they go."""
+        """After each epoch of the trial in this process; ``mark`` is ``Loop.held_out``. Returns why the trial cannot be
+        compared with those before, else an empty text. Noted is what two passes had: others are drawn as they go."""
         if mark is None or self.passes == 2:
             return ""
         self.passes += 1
