@@ -556,10 +556,11 @@ def replaced_run(out: Path, replicas: Replicas) -> list[str]:
 def unreadable_trial(out: Path, replicas: Replicas) -> dict[str, Any]:
     """The same of a trial: what ``begin`` says and ``epoch`` gives; then how it goes on once all can read."""
     from nn_train.engine.collectives import same_on_all
+    from nn_train.search import trial_training
     from nn_train.search import trial_worker as trial
 
     trial.join_process = lambda *place: replicas
-    trial.CHECKPOINT_SECONDS = 0.0
+    trial_training.CHECKPOINT_SECONDS = 0.0
     job, values = make_job(out, "unreadable_trial", replicas.size, **RUNS["dropout"]), {"seed": 3}
     worker = trial.TrialWorker(replicas.rank, replicas.size)
     worker.join(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"], job.config.scaling)

@@ -10,7 +10,7 @@ from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import StorageError
 from nn_train.ray_cluster.parcels import unpack
 from nn_train.search.journal import Record, trial_folder
-from nn_train.search.trial_worker import BEST
+from nn_train.search.trial_training import BEST
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 

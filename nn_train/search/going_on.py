@@ -17,7 +17,7 @@ from nn_train.search.hyperband import replay as replay_brackets
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.phases import SEARCH, of_phase
 from nn_train.search.schedulers import Population, inside, replay
-from nn_train.search.trial_worker import STANDING
+from nn_train.search.trial_training import STANDING
 from nn_train.storage.folder import ResultsFolder
 
 REQUEST = "request.json"  # of the search: what the trials were to be, and how many had ended before

@@ -8,9 +8,7 @@ import gc
 import json
 import math
 import os
-import secrets
 import signal
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,32 +18,24 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.engine.lost_peers import is_lost_peer
 from nn_train.errors import RequestError, TrainingError
-from nn_train.runs.epochs import Training
-from nn_train.runs.history import best_epoch
 from nn_train.runs.printed import Printed
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import join_process
+from nn_train.search.trial_training import TrialTraining, kept_checkpoint
 from nn_train.storage.folder import ResultsFolder
-from nn_train.storage.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
     from nn_train.config.schema import DataConfig
     from nn_train.datasets import SplitData
     from nn_train.engine.chunks import PartialEpoch
-    from nn_train.engine.loop import Loop
-    from nn_train.runs.checkpoints import Checkpoint
     from nn_train.runs.chunk_hooks import TimedHooks
-    from nn_train.runs.given_callbacks import GivenCallbacks
     from nn_train.search.held_out import StreamOfTrial
     from nn_train.search.warm.models import WarmModel, WarmModels
 
-BEST = "best.weights"
-STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs
 GOES_ON = (
     "the function goes on from where it was (a generator or list of its module, a layer that it made before, an "
     "attribute of a library), so each trial gets a new process, which takes seconds; make such things within it"
 )
-CHECKPOINT_SECONDS = 30.0  # a lost trial repeats at most this much
 
 
 @dataclass(frozen=True)
@@ -61,70 +51,6 @@ class Outcome:
     rows: list[dict[str, Any]]
     done: bool
     cause: str = ""
-
-
-class TrialTraining(Training):
-    """A training of which the weights of the best epoch are kept, and now and then the whole state.
-
-    The file ``standing.json`` says which checkpoint counts. It is written last: whenever the process is killed,
-    numbers, epochs and weights belong together.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        data: SplitData,
-        loop: Loop,
-        given: GivenCallbacks,
-        folder: ResultsFolder,
-        values: dict[str, Any],
-        draws: dict[str, Any] | None,
-    ) -> None:
-        super().__init__(config, data, loop, given, folder.location)
-        self.folder, self.values, self.draws = folder, values, draws
-        self.kept_at = time.monotonic()
-
-    def keep_model(self) -> None:
-        from nn_train.runs import checkpoints
-
-        if best_epoch(self.history) == len(self.history):
-            self.folder.write(BEST, checkpoints.pack(self.model.weights, self.history))
-
-    def keep_state(self) -> None:
-        if time.monotonic() - self.kept_at > CHECKPOINT_SECONDS and not self.complete:
-            self.keep(self.state())
-
-    def state(self) -> bytes:
-        """The whole state between two epochs."""
-        from nn_train.runs import checkpoints
-
-        variables, memories = checkpoints.state_variables(self.model), self.callbacks.memories()
-        return checkpoints.pack(variables, self.history, memories=memories)
-
-    def keep(self, state: bytes) -> None:
-        """Go on from this ``state`` in another process, should this one be killed."""
-        earlier = self.folder.names(CHECKPOINTS)
-        # A trial that took over another's weights may be at an epoch where it was before.
-        name = f"epoch-{len(self.history):06d}-{secrets.token_hex(4)}.ckpt"
-        self.folder.write(f"{CHECKPOINTS}/{name}", state)
-        numbers = {"values": self.values, "draws": self.draws}
-        self.folder.write_json(STANDING, {"checkpoint": name, **numbers, "rows": self.history})
-        for one in earlier:
-            self.folder.delete(f"{CHECKPOINTS}/{one}")
-        self.kept_at = time.monotonic()
-
-
-def kept_checkpoint(folder: ResultsFolder, values: dict[str, Any]) -> Checkpoint | None:
-    """What a trial that sets ``values`` goes on from. None: nothing, it is damaged or of other values."""
-    from nn_train.runs import checkpoints
-
-    standing = folder.read_json(STANDING)
-    if standing is None or standing["values"] != values:
-        return None
-    try:
-        return checkpoints.unpack(folder.read(f"{CHECKPOINTS}/{standing['checkpoint']}"))
-    except FileNotFoundError:  # somebody deleted it
-        return None
 
 
 class TrialWorker:

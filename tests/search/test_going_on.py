@@ -12,7 +12,7 @@ from nn_train.config.space import drawn, parse_space
 from nn_train.search.going_on import RUNG, go_on
 from nn_train.search.journal import STOPPED, trial_folder
 from nn_train.search.schedulers import make_scheduler
-from nn_train.search.trial_worker import STANDING
+from nn_train.search.trial_training import STANDING
 from nn_train.storage.folder import ResultsFolder
 
 RATE = "optimizer.learning_rate"

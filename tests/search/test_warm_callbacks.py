@@ -25,7 +25,7 @@ def alone(config, replicas, folder):
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.given_callbacks import given_callbacks
-    from nn_train.search.trial_worker import TrialTraining
+    from nn_train.search.trial_training import TrialTraining
 
     data, given = load_data(config.data), given_callbacks(config, replicas, folder.location)
     loop = loop_of(prepare_model(config, data, replicas, by_batches=given.by_batches), config, data, replicas)
