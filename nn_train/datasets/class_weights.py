@@ -15,6 +15,8 @@ from nn_train.datasets.examples import SplitData
 from nn_train.datasets.rows import IndexedExamples, Rows
 from nn_train.errors import RequestError
 
+OF_YAML = ("True", "False")  # what is left of an unquoted yes or no
+
 
 def with_class_weights(data: SplitData, given: Mapping[str, float]) -> SplitData:
     """The same data with weights of the training examples, as ``class_weight`` of Keras' ``fit`` has it.
@@ -80,4 +82,6 @@ def place_of(label: str, names: list[str]) -> int:
     if label.isdecimal() and int(label) < len(names):
         return int(label)
     hint = nearest(label, names) or f"; there are {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+    if label in OF_YAML:
+        hint += "; YAML reads yes, no, on and off as true and false: put such a name into quotes"
     raise RequestError(f"train.class_weight: no class {label!r}{hint}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from nn_train.config import Config
 from nn_train.config.keras_metrics import FIELD, Metric, column_of, parts_of
-from nn_train.config.options import is_entry_point
+from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.config.space import Space, samples, with_values
 from nn_train.errors import RequestError
 
@@ -20,9 +20,8 @@ def check_metric(config: Config, space: Space) -> None:
             better; ``train.metrics`` varies, and not every choice counts it, or not in the same way.
     """
     metric = config.search.metric
-    held_out = config.data.validation_fraction > 0 or is_entry_point(config.data.source)
-    if metric.startswith("val_") and not held_out:
-        raise RequestError(f"search.metric: {metric} needs validation examples; set validation_fraction")
+    if config.data.validation_fraction == 0 and config.data.source in BUILT_IN_DATA:
+        refuse_without_validation(config)  # other sources may have a part for it, which is known once they are read
     choices = list(metrics_of_trials(config, space))
     named = {parts_of(one)[1].get("name") for chosen in choices for one in chosen}
     if config.search.mode is None and metric.removeprefix("val_") in named:
@@ -36,6 +35,13 @@ def check_metric(config: Config, space: Space) -> None:
             f"search.space.{FIELD}: trials are compared by search.metric, {metric}, which is not the same in all of "
             f"them ({ways}); name that metric in the same way in each choice, or compare by another"
         )
+
+
+def refuse_without_validation(config: Config) -> None:
+    """Of examples of which none are for validation: RequestError where these are what trials are compared by."""
+    metric = config.search.metric
+    if metric.startswith("val_"):
+        raise RequestError(f"search.metric: {metric} needs validation examples; set data.validation_fraction")
 
 
 def metrics_of_trials(config: Config, space: Space) -> Iterator[tuple[Metric, ...]]:

@@ -25,7 +25,8 @@ class Record:
         status: ``completed`` (it ran to its end), ``stopped`` (by the scheduler) or ``failed``.
         cause: why it was stopped or failed, in words.
         draws: what the algorithm drew; empty where the values were given.
-        values: field to value.
+        values: field to value; where they changed on the way, those of the best epoch.
+        mixed: whether epochs before the best one were trained with other values.
         rows: its epochs, as in metrics.jsonl.
         epochs: train.epochs at the time.
         started, finished: seconds since 1970.
@@ -37,6 +38,7 @@ class Record:
     cause: str = ""
     draws: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    mixed: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
     epochs: int = 0
     started: float = 0.0

@@ -13,6 +13,7 @@ from nn_train.config.wording import counted, duration
 from nn_train.events import Event, Line, PhaseStarted, TrialEnded, Waiting, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.phases import contenders
+from nn_train.search.results import MIXED
 
 QUIET_SECONDS = 10.0  # between two lines that tell nothing but how far it is
 SHOWN = 5
@@ -99,6 +100,8 @@ class Progress:
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             self.print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        if outcome.best.mixed:
+            self.print(f"{outcome.best.trial}: {MIXED}")
         for group in summary["confirmed"]:
             spread = f" ± {group['sd']:.4f}" if group["sd"] is not None else ""
             self.print(f"{group['trial']} with {len(group['values'])} other seeds: {group['mean']:.4f}{spread}")

@@ -20,6 +20,10 @@ from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
 BEST = "best.yaml"
+MIXED = (
+    "its numbers changed while it trained: these are those of its best epoch, and training anew with them alone need "
+    "not come to the same"
+)
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -53,6 +57,7 @@ def write_results(
         chosen = with_free_name(with_values(config, best.values), f"{config.job_name}_best"[:96])
         value = f"{config.search.metric} {best.value(config.search.metric):.6g} on the validation examples"
         header = f"# {best.trial} of the search {config.job_name}: {value}\n"
+        header += f"# {MIXED}\n" if best.mixed else ""
         folder.write(BEST, (header + dump_yaml(chosen)).encode())
     folder.write_json(layout.SEARCH, summary)
     return summary

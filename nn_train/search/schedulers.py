@@ -14,7 +14,7 @@ from ray.tune.schedulers import (
 )
 
 from nn_train.config import Config
-from nn_train.config.space import Domain
+from nn_train.config.space import LISTS, WHOLE, Domain
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import to_tune
 from nn_train.search.hyperband import HyperBand
@@ -110,7 +110,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
         return Population(
             **compared,
             perturbation_interval=grace,
-            hyperparam_mutations={"draws": {name: to_tune(domain) for name, domain in domains.items()}},
+            hyperparam_mutations={"draws": {name: mutations_of(domain) for name, domain in domains.items()}},
             custom_explore_fn=lambda point: {**point, "draws": inside(point["draws"], domains)},
             log_config=False,
         )
@@ -127,14 +127,25 @@ def check_population(domains: dict[str, Domain]) -> None:
             )
 
 
-def inside(draws: dict[str, Any], domains: dict[str, Domain]) -> dict[str, Any]:
-    """Perturbed draws brought back into their ranges."""
+def mutations_of(domain: Domain) -> Any:
+    """How Ray Tune changes a value: of a list to a neighbour in it, else by a factor. It may also draw anew."""
+    if domain.kind not in LISTS:
+        return to_tune(domain)
+    are_numbers = all(isinstance(value, int | float) for value in domain.values)
+    return sorted(domain.values) if are_numbers else list(domain.values)
 
-    def bring(value: object, domain: Domain) -> Any:
-        if domain.kind in ("choice", "grid"):
+
+def inside(draws: dict[str, Any], domains: dict[str, Domain]) -> dict[str, Any]:
+    """Perturbed draws brought back into the space: into their ranges, and onto their steps."""
+
+    def bring(value: Any, domain: Domain) -> Any:
+        if domain.kind in LISTS:
             return value
-        low, high = domain.values[:2]
-        return min(max(value, low), high)
+        if domain.kind == "quantized":  # the same multiples as Ray Tune draws, to the bit
+            low, high, step = domain.values
+            return min(max(round(value / step), round(low / step)), round(high / step)) * step
+        low, high = domain.values
+        return min(max(round(value) if domain.kind in WHOLE else value, low), high)
 
     return {name: bring(value, domains[name]) for name, value in draws.items()}
 

@@ -15,6 +15,7 @@ from nn_train.ray_cluster.parcels import unpack
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.runs.printed import LARGEST
 from nn_train.runs.tracebacks import own_traceback
+from nn_train.search.compared import refuse_without_validation
 from nn_train.search.first_processes import driver_reads
 
 LAST_LINES = 20  # of what a function had printed before it failed
@@ -25,12 +26,17 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
     What is known of the files that they are in. What a function of the user's printed.
 
     Without the test examples: no trial can look at them.
+
+    Raises:
+        RequestError: trials are compared by validation examples, and there are none.
     """
     if driver_reads(config):
         from nn_train.datasets import load_data
         from nn_train.datasets.known_again import known_by
 
         whole = load_data(config.data)
+        if whole.validation is None:
+            refuse_without_validation(config)
         shared = ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None
         return shared, known_by(whole, config.data), ""
     # The user's function may import TensorFlow, which has no place in this process.
@@ -68,6 +74,8 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[st
         lines = printed.getvalue().splitlines()[-LAST_LINES:]
         before = "\n".join(["\nIt had printed:", *lines]) if lines else ""
         raise TrainingError(f"data.source: {config.data.source} failed:\n{own_traceback(error)}{before}") from None
+    if data.validation is None:
+        refuse_without_validation(config)
     text = printed.getvalue()[-LARGEST:]
     # Not of files, whose times may be others on the machine where this runs the next time.
     known = {name: mark for name, mark in known_by(data, config.data).items() if name == VALIDATION}

@@ -27,11 +27,12 @@ from nn_train.runs.agreement import OTHER
 from nn_train.runs.history import best_epoch
 from nn_train.runs.watchdog import PATIENT
 from nn_train.search.journal import trial_folder
+from nn_train.search.trial_training import BEST
 from nn_train.search.trial_worker import Outcome, TrialWorker
 from nn_train.storage.folder import ResultsFolder
 
 WORST = 1e30  # what schedulers see of a trial that failed; it never reaches a file
-STATE, OF_TRIAL = "state.ckpt", "trial"  # the files of a checkpoint for Tune: the state, and whose it is
+STATE, OF_TRIAL = "state.ckpt", "trial"  # files of a checkpoint for Tune: the state, and whose it is
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,12 @@ class TrialRunner(tune.Trainable):
         self.refused = self.workers.begin(job, trial_folder(self.settings.folder, self.trial), self.values, draws)
 
     def step(self) -> dict[str, Any]:
-        """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it."""
+        """One epoch; the metric is the value at the best epoch so far, as ``jobs.train`` would report it, and the
+        values are those which that epoch was trained with."""
         outcome = Outcome(rows=[], done=True, cause=self.refused) if self.refused else self.workers.epoch()
         search = self.settings.base.search
         result: dict[str, Any] = {"done": outcome.done, "cause": outcome.cause, "epoch": len(outcome.rows)}
-        result |= {"rows": outcome.rows, "values": self.values}
+        result |= {"rows": outcome.rows, "values": self.values, "mixed": outcome.mixed, **outcome.numbers}
         value = None
         if outcome.rows:
             value = outcome.rows[best_epoch(outcome.rows) - 1].get(search.metric)
@@ -126,10 +128,14 @@ class TrialRunner(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, STATE).write_bytes(self.workers.state())
+        if self.settings.base.search.scheduler == "pbt":  # another trial may take over the best epoch as well
+            Path(checkpoint_dir, BEST).write_bytes(trial_folder(self.settings.folder, self.trial).read(BEST))
         Path(checkpoint_dir, OF_TRIAL).write_text(self.trial)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         of_other = Path(checkpoint_dir, OF_TRIAL).read_text() != self.trial
+        if of_other:
+            trial_folder(self.settings.folder, self.trial).write(BEST, Path(checkpoint_dir, BEST).read_bytes())
         self.workers.restore(Path(checkpoint_dir, STATE).read_bytes(), of_other)
 
 

@@ -147,13 +147,15 @@ class Watcher(Callback, tune.Stopper):
 
     def record(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> Record:
         """What is known of a trial by now."""
+        at_best = result if status != FAILED else {}  # which has failed with what it is trained with now
         return Record(
             trial=point["trial"],
             phase=self.phase,
             status=status,
             cause=cause,
-            draws=dict(point.get("draws") or {}),
-            values=result.get("values") or point.get("values") or resolve(self.space, point["draws"]),
+            draws=dict(at_best.get("draws") or point.get("draws") or {}),
+            values=at_best.get("values") or point.get("values") or resolve(self.space, point["draws"]),
+            mixed=at_best.get("mixed", False),
             rows=result.get("rows", []),
             epochs=self.config.train.epochs,
             started=self.started.get(point["trial"], time.time()),

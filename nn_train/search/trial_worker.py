@@ -10,7 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
@@ -46,11 +46,15 @@ class Outcome:
         rows: the rows of the trial so far.
         done: whether it has ended.
         cause: why it failed, else empty.
+        numbers: ``draws`` and ``values`` that its best epoch was trained with, where these are others than now.
+        mixed: whether epochs before the best one were trained with other values.
     """
 
     rows: list[dict[str, Any]]
     done: bool
     cause: str = ""
+    numbers: dict[str, Any] = field(default_factory=dict)
+    mixed: bool = False
 
 
 class TrialWorker:
@@ -186,7 +190,7 @@ class TrialWorker:
             return Outcome(rows=[], done=True, cause=self.refused)
         if self.again:
             self.again = False
-            return Outcome(rows=training.history, done=training.complete)
+            return Outcome(rows=training.history, **training.of_best(), done=training.complete)
         self.hooks.alive()
         try:
             with self.printed.listening():
@@ -198,7 +202,7 @@ class TrialWorker:
             self.printed.keep()
         if self.stream is not None and not ended and (cause := self.stream.look_at(training.loop.held_out)):
             return Outcome(rows=training.history, done=True, cause=cause)
-        return Outcome(rows=training.history, done=ended or training.complete)
+        return Outcome(rows=training.history, **training.of_best(), done=ended or training.complete)
 
     def state(self) -> bytes:
         """The whole state between two epochs, which is kept in the trial's folder as well."""
@@ -215,7 +219,7 @@ class TrialWorker:
         assert self.training is not None
         assert checkpoint is not None
         with self.model.rate_kept() if of_other else contextlib.nullcontext():
-            self.training.go_on_from(checkpoint)
+            (self.training.take_over if of_other else self.training.go_on_from)(checkpoint)
         self.again = False
         if of_other:
             self.model.turn(self.training.config)

@@ -46,6 +46,7 @@ def test_without_any_the_data_are_what_they_were():
     [
         ({}, "3", "no class '3'; there are 0, 1, 2"),
         ({"class_names": ("bird", "cat", "dog")}, "birt", "no class 'birt'; did you mean 'bird'"),
+        ({"num_classes": 2, "class_names": ("no", "yes")}, "True", "no class 'True'; there are no, yes; YAML reads"),
         ({"num_classes": None}, "0", "needs class labels; a stream"),
         ({"train": iter(())}, "0", "needs class labels; a stream"),
     ],

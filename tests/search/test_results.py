@@ -11,7 +11,7 @@ from trial_records import job, journal_of, record
 from nn_train.config import config_from_dict, read_config
 from nn_train.config.options import FrozenDict
 from nn_train.report.inputs.search_results import load_search
-from nn_train.search.results import choose, first_line, write_results
+from nn_train.search.results import MIXED, choose, first_line, write_results
 from nn_train.storage.folder import ResultsFolder
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line {}\nValueError: five units'
@@ -105,6 +105,14 @@ def test_best_yaml_is_a_job_for_jobs_train(tmp_path):
     assert (
         (tmp_path / "best.yaml").read_text().startswith("# t00000 of the search s: val_accuracy 0.9 on the validation")
     )
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_best_yaml_says_where_its_values_alone_have_not_made_the_best(tmp_path, mixed):
+    write(tmp_path, records=[record("t00000", 0.9, mixed=mixed)])
+    assert read_config(str(tmp_path / "best.yaml"), {}).optimizer.learning_rate == 0.01
+    comments = [line for line in (tmp_path / "best.yaml").read_text().splitlines() if line.startswith("#")]
+    assert comments[1:] == [f"# {MIXED}"] * mixed
 
 
 def test_best_yaml_has_a_name_under_which_there_is_no_run_of_another_config(tmp_path):

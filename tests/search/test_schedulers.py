@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
+
+import numpy as np
 import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
@@ -9,6 +13,7 @@ from trial_records import job
 
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
+from nn_train.search.algorithms import listed_draws
 from nn_train.search.rungs import rungs
 from nn_train.search.schedulers import inside, make_scheduler, replay
 
@@ -88,6 +93,7 @@ def test_population_based_training_refuses_what_makes_another_model(given, said)
         ({"uniform": [0.1, 0.5]}, 0.08, 0.1),
         ({"uniform": [0.1, 0.5]}, 0.3, 0.3),
         ({"quantized": [0.1, 0.5, 0.1]}, 0.6, 0.5),
+        ({"quantized": [0.1, 0.5, 0.1]}, 0.24, 0.2),
         ({"choice": [0.1, 0.3]}, 0.3, 0.3),
     ],
 )
@@ -149,3 +155,42 @@ def test_a_trial_that_takes_over_anothers_numbers_keeps_its_name():
     config, _ = scheduler._get_new_config(trial("t00001", 0.1), trial("t00002", 0.4))
     assert config["trial"] == "t00001"
     assert 0 <= config["draws"]["model.dropout"] <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("field", "spec", "allowed"),
+    [
+        ("train.batch_size", {"choice": [64, 16, 128]}, [64, 16, 128]),
+        ("model.dropout", {"choice": [None, 0.3]}, [None, 0.3]),
+        ("train.batch_size", {"grid": [16, 64]}, [16, 64]),
+        ("train.batch_size", {"integer": [3, 6]}, range(3, 7)),
+        ("train.batch_size", {"quantized": [16, 80, 16]}, range(16, 81, 16)),
+        ("optimizer.decay_steps", {"log_integer": [1, 6]}, range(1, 7)),
+        ("optimizer.learning_rate", {"quantized": [0.01, 0.1, 0.01]}, [step / 100 for step in range(1, 11)]),
+        ("optimizer.learning_rate", {"quantized": [0.3, 0.9, 0.3]}, [0.3, 0.6, 0.9]),
+    ],
+)
+def test_a_population_trains_only_with_values_of_its_space(field, spec, allowed):
+    algorithm = "grid" if "grid" in spec else "random"
+    given = domains({field: spec})
+    scheduler = make_scheduler(job(scheduler="pbt", algorithm=algorithm), given)
+    random.seed(0)
+    np.random.seed(0)  # which Ray Tune draws from
+    draws = listed_draws(dataclasses.replace(job().search, algorithm=algorithm), given, seed=0)[0]
+    seen = []
+    for _ in range(300):
+        one = Trial("t", config={"trial": "t00001", "draws": draws}, trial_id="t00001", stub=True)
+        draws = scheduler._get_new_config(one, one)[0]["draws"]
+        seen.append(draws[field])
+    assert (None in seen) == (None in allowed)
+    numbers, expected = ([value for value in values if value is not None] for values in (seen, allowed))
+    assert sorted(set(numbers)) == pytest.approx(sorted(expected), abs=1e-12)
+    assert {type(value) for value in numbers} == {type(value) for value in expected}
+
+
+def test_a_population_goes_to_the_next_number_of_a_choice(monkeypatch):
+    monkeypatch.setattr("random.random", lambda: 1.0)  # nothing is drawn anew
+    scheduler = make_scheduler(job(scheduler="pbt"), domains({"train.batch_size": {"choice": [64, 16, 128]}}))
+    one = Trial("t", config={"trial": "t", "draws": {"train.batch_size": 16}}, trial_id="t", stub=True)
+    found = {scheduler._get_new_config(one, one)[0]["draws"]["train.batch_size"] for _ in range(50)}
+    assert found == {16, 64}

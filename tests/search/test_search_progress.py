@@ -10,6 +10,7 @@ from trial_records import job, record
 from nn_train.events import Line, PhaseStarted, TrialEnded, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.progress import QUIET_SECONDS, Progress
+from nn_train.search.results import MIXED
 
 
 class Screen:
@@ -117,6 +118,14 @@ def test_the_end_is_a_table_of_the_best():
     assert screen.lines[4] == "2 completed, 1 failed in 1 min 1 s; all trials ended"
     assert any("nn_train.train('/r/s/best.yaml')" in line for line in screen.lines[5:])
     assert any(line.startswith("results in /r/s") for line in screen.lines[5:])
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_end_says_where_the_numbers_of_the_best_changed_while_it_trained(mixed):
+    screen = Screen()
+    best = record("t00000", 0.9, mixed=mixed)
+    screen.progress.finish(outcome([best, record("t00001", 0.5, mixed=True)]))
+    assert [line for line in screen.lines if "changed while it trained" in line] == [f"t00000: {MIXED}"] * mixed
 
 
 def test_the_table_shows_the_best_five_and_no_run_that_confirms():

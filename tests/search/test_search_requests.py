@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
+import numpy as np
 import pytest
 from trial_records import job, journal_of, record
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
 from nn_train.events import Warned
+from nn_train.ray_cluster.parcels import pack
 from nn_train.runs.own_code import own_code
 from nn_train.search.driver import check_folder, check_request, check_search, search
 from nn_train.search.results import write_results
+from nn_train.search.shared_examples import load_arrays, share_examples
 from nn_train.storage.folder import ResultsFolder
 
 TOP_3, TOP_5 = ({"TopKCategoricalAccuracy": {"k": k, "name": "top"}} for k in (3, 5))
@@ -83,6 +87,29 @@ def test_a_logger_that_cannot_work_is_refused(tmp_path, monkeypatch):
     run = dataclasses.replace(config.run, loggers=("mlflow",))
     with pytest.raises(RequestError, match=r"run\.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI"):
         check_request(dataclasses.replace(config, run=run))
+
+
+@pytest.mark.parametrize("source", ["of_mine.npz", "folder/of_mine", "user_data:arrays", "s3://bucket/of_mine"])
+def test_a_source_may_have_validation_examples_of_its_own(source):
+    data = {"source": source, "validation_fraction": 0}
+    search = {"space": {"seed": {"choice": [1, 2]}}, "metric": "val_accuracy"}
+    assert list(check_search(config_from_dict({"data": data, "search": search}))) == ["seed"]
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "loss"])
+@pytest.mark.parametrize("read", [share_examples, load_arrays])
+def test_where_a_source_has_none_no_trial_begins(tmp_path, monkeypatch, read, metric):
+    monkeypatch.setattr("ray.put", lambda data: data)
+    x, y = np.zeros((20, 3), np.float32), np.arange(20) % 2
+    parts = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    np.savez(tmp_path / "without.npz", **parts)
+    np.savez(tmp_path / "with.npz", **parts, x_val=x, y_val=y)
+    for name, refused in (("with", False), ("without", metric == "val_accuracy")):
+        data = {"source": str(tmp_path / f"{name}.npz"), "validation_fraction": 0}
+        config = config_from_dict({"data": data, "search": {"metric": metric}})
+        said = pytest.raises(RequestError, match=r"^search\.metric: val_accuracy needs validation examples; set data\.")
+        with said if refused else contextlib.nullcontext():
+            assert read(config, pack([]))[0].train.size == 20
 
 
 def test_a_metric_of_training_needs_no_validation_examples():

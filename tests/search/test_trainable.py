@@ -133,6 +133,16 @@ def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
     assert values == {"optimizer.learning_rate": 0.01}
 
 
+def test_a_result_holds_the_values_of_the_best_epoch_where_they_have_changed(tmp_path):
+    now, then = {"optimizer.learning_rate": 0.01}, {"optimizer.learning_rate": 0.5}
+    outcomes = [Outcome(rows=epochs((0.2, 0.7)), done=False, numbers=one) for one in ({}, {"values": then})]
+    one = runner(tmp_path, Workers(*outcomes, Outcome(rows=epochs((0.2, 0.7)), done=False, mixed=True)))
+    one.start({"trial": "t00000", "draws": now})
+    results = [one.step() for _ in range(3)]
+    assert [result["values"] for result in results] == [now, then, now]
+    assert [result["mixed"] for result in results] == [False, False, True]
+
+
 @pytest.mark.parametrize(("mode", "worst"), [("max", -1e30), ("min", 1e30)])
 def test_a_failed_trial_is_the_worst_and_ends(tmp_path, mode, worst):
     one = runner(tmp_path, Workers(Outcome(rows=epochs((0.2, 0.7)), done=True, cause="the loss is nan")), mode=mode)

@@ -152,12 +152,16 @@ def test_loggers_hear_no_more_of_a_trial_that_reached_the_target(tmp_path):
     assert stage.loggers.told == [("t00000", "running", 1), ("t00000", "stopped", 1)]
 
 
-def test_values_that_changed_on_the_way_are_those_taken_down(tmp_path):
-    stage = Stage(tmp_path)
+@pytest.mark.parametrize("cause", ["", "the loss is nan"])
+def test_numbers_that_changed_on_the_way_are_those_of_the_best_epoch_but_of_a_trial_that_failed(tmp_path, cause):
+    stage, changed = Stage(tmp_path), {"optimizer.learning_rate": 0.02}
     trial = stage.start("t00000")
-    trial.last_result = {"rows": rows(0.5), "cause": "", "ended": True, "values": {"optimizer.learning_rate": 0.02}}
+    at_best = {"values": changed, "draws": changed, "mixed": True}
+    trial.last_result = {"rows": rows(0.5), "cause": cause, "ended": True, **at_best}
     stage.watcher.on_trial_complete(0, [], trial)
-    assert stage.ended[0].values == {"optimizer.learning_rate": 0.02}
+    (one,) = stage.ended
+    assert one.values == one.draws == ({"optimizer.learning_rate": 0.01} if cause else changed)
+    assert one.mixed == (not cause)
 
 
 def test_tune_keeps_nothing_of_a_trial_that_has_ended(tmp_path):

@@ -48,7 +48,7 @@ def worker_of(rows=(), complete=False):
     """A worker whose trial has one epoch behind it, and ``rows`` to come."""
     worker = TrialWorker(0, 1)
     worker.hooks = SimpleNamespace(alive=lambda: None, watch=SimpleNamespace(end=lambda: None))
-    worker.training = SimpleNamespace(history=[{"epoch": 1}], complete=complete)
+    worker.training = SimpleNamespace(history=[{"epoch": 1}], complete=complete, of_best=dict)
     worker.rows = iter(rows)
     worker.printed = SimpleNamespace(listening=contextlib.nullcontext, keep=lambda: None)
     return worker
