@@ -173,6 +173,23 @@ class CountsCalls(layers.Layer):
         return x
 
 
+@keras.saving.register_keras_serializable("own_ways")
+class Weighs(layers.Layer):
+    """Has a metric of its own, of what it sees."""
+
+    def __init__(self, **named):
+        super().__init__(**named)
+        self.seen = keras.metrics.Sum("seen")
+
+    def call(self, x):
+        self.seen.update_state(keras.ops.sum(x))
+        return x
+
+
+def weighs():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(4, "tanh"), Weighs(), layers.Dense(3, "softmax")])
+
+
 def counts():
     model = keras.Sequential([keras.Input((6,)), CountsCalls(), layers.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])

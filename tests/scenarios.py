@@ -90,6 +90,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "train": {"epochs": 3},
     },
     "masked": {"data": {"source": "own_ways:tagged_tokens"}, "model": {"name": "own_ways:masked"}},
+    "weighs": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:weighs"}},
     "counts": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:counts"}},
     "doubtful": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:doubtful"}},
     "two_outputs": {"data": {"source": "own_ways:weighted_streams"}, "model": {"name": "own_ways:two_outputs"}},

@@ -33,6 +33,7 @@ SAME_MATHEMATICS = [
     "by_name",
     "augmented",
     "averages_by_class",
+    "weighs",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening", "doubtful"]
