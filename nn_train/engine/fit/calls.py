@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.engine.fit.arguments import check_arguments, refuse_own_functions
 from nn_train.engine.fit.callbacks import BATCHES, ChiefOnly, listens_to
 from nn_train.engine.fit.functions import step_function
 from nn_train.engine.fit.own_scope import make_plain, outside_of_scopes, strategy_around
@@ -25,6 +26,8 @@ from nn_train.engine.strategy import Replicas
 KERAS = {name: getattr(keras.Model, name) for name in ("fit", "evaluate", "predict")}  # as Keras has them
 KINDS = ("train", "test", "predict")
 KEPT = "_of_all_workers"  # of a model's attributes: what it was compiled with, and the functions for that
+COMPILED = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config", "run_eagerly")
+IN_PLACE: dict[str, Any] = {}  # what stands in the place of Keras' functions, by their names
 AT_ONCE = 32  # batches of a graph call where nobody is told of single ones
 chief_alone: list[keras.Model] = []  # whose callbacks run now
 
@@ -50,7 +53,21 @@ def install() -> None:
     Call it before TensorFlow does anything. Raises what ``scope`` raises.
     """
     take_over_random_states(join(strategy_around(None)))
-    keras.Model.fit, keras.Model.evaluate, keras.Model.predict = fit, evaluate, predict
+    for name, function in IN_PLACE.items():
+        setattr(keras.Model, name, function)
+
+
+def in_place(name: str) -> Any:
+    """What stands in the place of a function of Keras'."""
+
+    @functools.wraps(KERAS[name])
+    def function(self: keras.Model, *args: object, **named: Any) -> Any:
+        return call(name, self, args, named)
+
+    return function
+
+
+IN_PLACE.update({name: in_place(name) for name in KERAS})
 
 
 @functools.wraps(KERAS["fit"])
@@ -67,19 +84,33 @@ def fit(self: keras.Model, *args: object, **named: Any) -> Any:
         RequestError: what several workers would compute otherwise than one, before the first step, on all of them; or
             they see other batches than the chief.
     """
-    return call("fit", self, args, named)
+    return call_as_method("fit", self, args, named)
 
 
 @functools.wraps(KERAS["evaluate"])
 def evaluate(self: keras.Model, *args: object, **named: Any) -> Any:
     """``model.evaluate`` of Keras likewise."""
-    return call("evaluate", self, args, named)
+    return call_as_method("evaluate", self, args, named)
 
 
 @functools.wraps(KERAS["predict"])
 def predict(self: keras.Model, *args: object, **named: Any) -> Any:
     """``model.predict`` of Keras likewise: every worker gets the outputs for all rows."""
-    return call("predict", self, args, named)
+    return call_as_method("predict", self, args, named)
+
+
+def call_as_method(name: str, model: keras.Model, args: tuple[object, ...], named: dict[str, Any]) -> Any:
+    """Call a method of the model: where its class has one of its own, this one, for which Keras' is in place."""
+    if not isinstance(model, keras.Model) or not is_own(model, name):
+        return call(name, model, args, named)
+    with contextlib.ExitStack() as stack:
+        for one, function in IN_PLACE.items():
+            stack.enter_context(replaced(keras.Model, one, function))
+        return getattr(model, name)(*args, **named)
+
+
+def is_own(model: keras.Model, name: str) -> bool:
+    return getattr(type(model), name) not in (KERAS[name], IN_PLACE[name])
 
 
 def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[str, Any]) -> Any:
@@ -104,6 +135,8 @@ def call_spread(
 ) -> Any:
     bound = inspect.signature(KERAS[name]).bind(model, *args, **named)
     bound.apply_defaults()
+    check_arguments(name, bound.arguments, workers)
+    refuse_own_functions(model, name, bound.arguments)
     given = bound.arguments["callbacks"]
     with spread(model, workers) as under_way:
         take_over_random_states(workers)
@@ -165,14 +198,18 @@ def spread(model: keras.Model, workers: Replicas) -> Iterator[UnderWay]:
         "predict": lambda: spread_predictions(model, workers),
     }
     under_way = under_way_of[id(model)] = UnderWay(model, workers)
-    compiled = [
-        getattr(model, name, None) for name in ("optimizer", "_compile_loss", "_compile_metrics", "run_eagerly")
-    ]
+    compiled = [getattr(model, name, None) for name in COMPILED]
+    kinds_of_numbers = [layer.dtype_policy.name for layer in model._flatten_layers()]  # which ``quantize`` changes
     known = vars(model).setdefault(KEPT, [])
-    if not known or any(one is not other for one, other in zip(known[0], compiled, strict=True)):
-        known[:] = [compiled, {kind: step_function(model, kind, make(), workers) for kind, make in made.items()}]
+    if (
+        not known
+        or known[1] != kinds_of_numbers
+        or any(one is not other for one, other in zip(known[0], compiled, strict=True))
+    ):
+        functions = {kind: step_function(model, kind, make(), workers) for kind, make in made.items()}
+        known[:] = [compiled, kinds_of_numbers, functions]
     try:
-        with put_in_place(model, known[1]):
+        with put_in_place(model, known[2]):
             yield under_way
     finally:
         del under_way_of[id(model)]

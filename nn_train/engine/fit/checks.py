@@ -6,6 +6,7 @@ computed from this worker's rows alone, layers that look at other rows, and laye
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
+from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows_apart import ALONE, RowsApart, depends_on_rows
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.fit.trials import (
@@ -58,8 +60,10 @@ def check_model(model: keras.Model, data: Nest) -> bool:
     parts = [first_rows(whole, 0, 1), first_rows(whole, 1, rows)]
     trials: list[Callable[[], None]] = [partial(check_state, model, parts)]
     for training in (False, True):
-        trials.append(partial(check_outputs, model, whole, parts, training))
+        compute = partial(outputs_of_model, model, training)
+        trials.append(partial(check_outputs, model, whole, parts, compute, "the model", training))
         trials.append(partial(check_loss, model, whole, parts, [1, rows - 1], training))
+        trials.append(partial(check_metrics, model, whole, parts, [1, rows - 1], training))
     failed = False
     with unchanged(model), opened(model):
         for trial in trials:
@@ -142,12 +146,81 @@ def own_loss(model: keras.Model, batch: Nest, predicted: Nest, training: bool) -
     return float(model._compute_loss(x, y, predicted, sample_weight, training=training))
 
 
-def check_outputs(model: keras.Model, whole: Nest, parts: list[Any], training: bool) -> None:
-    """The outputs for a row must not depend on the other rows."""
+def check_metrics(model: keras.Model, whole: Nest, parts: list[Any], counts: list[int], training: bool) -> None:
+    """What layers update their metrics with must be of the rows, a mean over them, or a count, which adds up."""
+    of_whole, again, *of_parts = [updates_of(model, batch, training) for batch in (whole, whole, *parts)]
+    if any(len(one) != len(of_whole) for one in (again, *of_parts)):
+        return
+    if not all(np.array_equal(one[2], other[2]) for one, other in zip(of_whole, again, strict=True)):
+        return  # random
+    for (name, kind, value), *pieces in zip(of_whole, *of_parts, strict=True):
+        values = [piece[2] for piece in pieces]
+        if kind == "rows":
+            together = np.concatenate(values) if values[0].shape[1:] == values[1].shape[1:] else values[0]
+        else:
+            weighed = [one * count for one, count in zip(values, counts, strict=True)]
+            together = np.asarray(sum(weighed) / sum(counts) if kind == "mean" else sum(values))
+        if value.shape != together.shape or not agree(model, value, together):
+            seen, expected = short(value, together)
+            raise RequestError(
+                f"the metric {name}: a layer updates it with what is no mean over the rows: of {sum(counts)} it is "
+                f"{seen}, of 1 and {counts[1]} of them put together {expected}. Let it be updated with a number for "
+                f"each row, {ALONE}"
+            )
+
+
+def updates_of(model: keras.Model, batch: Nest, training: bool) -> list[tuple[str, str, np.ndarray]]:
+    """What the layers' metrics are updated with in a call: name, how ``Spread.of_all`` takes it, and what it is."""
+    found: list[tuple[str, str, np.ndarray]] = []
+
+    def note(metric: Any, *args: object, **named: Any) -> None:
+        for path, leaf in keras.tree.flatten_with_path((args, named)):
+            if isinstance(leaf, tf.Tensor):
+                is_mean = leaf.dtype.is_floating and path[-1] != "sample_weight"
+                kind = "rows" if is_dense(leaf) else "mean" if is_mean else "count"
+                found.append((metric.name, kind, np.asarray(leaf)))
+
+    with contextlib.ExitStack() as stack:
+        for metric in model.metrics:
+            stack.enter_context(replaced(metric, "update_state", partial(note, metric)))
+        outputs_of_model(model, training, batch)
+    return found
+
+
+def check_predictions(model: keras.Model, data: Nest) -> None:
+    """RequestError where the outputs of a ``predict_step`` of the user's for a row depend on the other rows."""
+    whole = few_rows(data)
+    if whole is None or not is_overridden(model, "predict_step"):
+        return
+    rows = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(whole) if leaf is not None)
+    with unchanged(model):
+        try:
+            parts = [first_rows(whole, 0, 1), first_rows(whole, 1, rows)]
+            check_outputs(model, whole, parts, model.predict_step, "predict_step", training=False)
+        except RequestError:
+            raise
+        except Exception:
+            return  # what is wrong with it, it will say
+
+
+def outputs_of_model(model: keras.Model, training: bool, batch: Nest) -> Any:
+    with at_rest(model):
+        return call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=training)
+
+
+def check_outputs(
+    model: keras.Model,
+    whole: Nest,
+    parts: list[Any],
+    compute: Callable[[Nest], Any],
+    whose: str,
+    training: bool,
+) -> None:
+    """The outputs for a row must not depend on the other rows, and there must be one for each."""
 
     def outputs_of(batch: Nest) -> list[np.ndarray]:
         with at_rest(model):
-            outputs = call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=training)
+            outputs = compute(batch)
         return [np.asarray(leaf) for leaf in keras.tree.flatten(outputs) if is_dense(leaf)]
 
     of_whole = outputs_of(whole)
@@ -158,6 +231,6 @@ def check_outputs(model: keras.Model, whole: Nest, parts: list[Any], training: b
         if one.shape != other.shape or not agree(model, one, other):
             when = ", while it trains," if training else ""
             raise RequestError(
-                f"the outputs of the model for a row depend{when} on the other rows of its batch, which other workers "
+                f"the outputs of {whose} for a row depend{when} on the other rows of its batch, which other workers "
                 f"have; let each row stand alone, {ALONE}"
             )

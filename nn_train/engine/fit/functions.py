@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
-from nn_train.engine.fit.checks import check_model, own_loss
+from nn_train.engine.fit.checks import check_model, check_predictions, own_loss
 from nn_train.engine.fit.graphs import Graphs, alike, joined
 from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.own_steps import check_step
@@ -18,6 +18,7 @@ from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
+from nn_train.errors import RequestError
 
 PORTION = 2**25  # bytes of batches that are read before they are trained with
 
@@ -39,14 +40,31 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
             build(model, data)
             make_plain(model)  # metrics that the user made in a scope are the model's only now
             if not model.run_eagerly:
-                graphs.trace(data, specs)  # makes what could not be built
+                trace(data, specs)
             under_way.begin()
         if not checked:
             checked = check_model(model, data)
-            if checked and kind != "predict":
+            if checked and kind == "predict":
+                check_predictions(model, data)
+            elif checked:
                 check_step(model, f"{kind}_step", data, workers)
         if kind == "train" and under_way.rows_apart is None:
             under_way.rows_apart = RowsApart(model, data, own_loss)
+
+    def trace(data: Nest, specs: list[Any] | None) -> None:
+        """Make what could not be built. Where the step does not go for some of the rows, the check may say why."""
+        try:
+            graphs.trace(data, specs)
+        except RequestError:
+            raise
+        except Exception as error:
+            try:
+                check_model(model, data)
+            except RequestError as objection:
+                raise objection from error
+            except Exception:
+                raise error from None  # the check finds no more in what is not built
+            raise
 
     def run(portion: list[Any], specs: list[Any] | None) -> Iterator[Any]:
         first(portion[0], specs)
@@ -98,6 +116,8 @@ def size_of(batch: Nest) -> int:
 
 def build(model: keras.Model, data: Nest) -> None:
     """Make what a compiled model needs before its first step, as far as that can be told without one."""
-    if model.compiled:
-        with contextlib.suppress(Exception):  # said again, and better, by the step
+    with contextlib.suppress(Exception):  # said again, and better, by the step
+        if model.compiled:
             model._symbolic_build(data_batch=data_adapter_utils.unpack_x_y_sample_weight(data))
+        elif not model.built:
+            model(data_adapter_utils.unpack_x_y_sample_weight(data)[0], training=False)

@@ -71,9 +71,14 @@ class Rows:
             return self.whole[id(own)][1]
         if not has_rows(own):
             return own
+        if own.dtype == tf.string:
+            raise RequestError(
+                "texts that are computed cannot be put together of several workers' rows; let the model give numbers "
+                "and look the texts up after it, or call it on one worker"
+            )
         if isinstance(own, tf.RaggedTensor):
             lengths = self.concatenated(own.row_lengths())
-            return tf.RaggedTensor.from_row_lengths(self.joined(own[: self.count].values), lengths)
+            return tf.RaggedTensor.from_row_lengths(self.joined_ragged(own[: self.count].values), lengths)
         whole = self.concatenated(own)
         mask = backend.get_keras_mask(own)
         if mask is not None:
@@ -119,6 +124,12 @@ class Rows:
         return tf.concat(
             [own if i == rank else tf.reshape(parts[:, i], shape)[: counts[i]] for i in range(size)], axis=0
         )
+
+    def joined_ragged(self, own: Nest) -> Any:
+        """``joined`` of what may be ragged itself. Collective."""
+        if not isinstance(own, tf.RaggedTensor):
+            return self.joined(own)
+        return tf.RaggedTensor.from_row_lengths(self.joined_ragged(own.values), self.joined(own.row_lengths()))
 
     def mean(self, own: tf.Tensor) -> tf.Tensor:
         """The mean over all rows of what is this worker's mean over its own; no gradient. Collective."""

@@ -72,12 +72,12 @@ class UnderWay:
 
 
 def without_optionals(data: Nest) -> Any:
-    """A batch with None where Keras' adapters say that nothing is given."""
+    """A batch with None where Keras' adapters, or the data, say that nothing is given."""
     return keras.tree.map_structure(lambda leaf: None if is_optional(leaf) else leaf, data)
 
 
 def is_optional(leaf: object) -> bool:
-    return isinstance(leaf, tf.experimental.Optional | tf.OptionalSpec)
+    return isinstance(leaf, tf.experimental.Optional | tf.OptionalSpec | tf.NoneTensorSpec)
 
 
 def leaves_of(data: Nest) -> list[Any]:

@@ -24,6 +24,14 @@ import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
+from overriding_models import (  # noqa: E402
+    ComparesInPredict,
+    DoublesInFit,
+    Late,
+    MakesItsFunction,
+    Penalty,
+    Updates,
+)
 from own_models import (  # noqa: E402
     CLASSES,
     DRAWN,
@@ -439,6 +447,61 @@ def installed():
     return outcome_of(model, history, scores=scores, outputs=model.predict(X, batch_size=8, verbose=0))
 
 
+def overridden():
+    """A ``fit`` and a ``predict`` of the class are the model's, and call Keras' own."""
+    import nn_train
+
+    model = own(DoublesInFit)
+    return run(model) | {"outputs": nn_train.predict(model, X, batch_size=8, verbose=0)}
+
+
+def compiled_again():
+    """With the same optimizer and no loss that would be another: what does not train any more is known all the same."""
+    optimizer = keras.optimizers.SGD(0.1)
+    model = keras.Sequential([keras.Input((WIDTH,)), layers.Dense(3), Penalty()])
+    found = []
+    for trainable in (True, False):
+        model.layers[0].trainable = trainable
+        model.compile(optimizer, jit_compile=False)
+        found.append(run(model, y=None))
+    return found
+
+
+def quantized():
+    import nn_train
+
+    model = mlp()
+    before = nn_train.predict(model, X, batch_size=8, verbose=0)
+    model.quantize("int8")
+    return {"before": before, "after": nn_train.predict(model, X, batch_size=8, verbose=0)}
+
+
+def none_given():
+    """An optional input, a target of an output that is not compared, and outputs of a model that nothing has built."""
+    import nn_train
+
+    first, second = keras.Input((WIDTH,), name="first"), keras.Input((WIDTH,), name="second", optional=True)
+    hidden = layers.Dense(4)(first)
+    model = keras.Model({"first": first, "second": second}, [layers.Dense(1)(hidden), layers.Dense(2)(hidden)])
+    model.compile("adam", [None, "mse"], jit_compile=False)
+    outcome = run(model, {"first": X, "second": None}, [None, ONE_HOT[:, :2]])
+    return outcome | {"shape": nn_train.predict(Late(), X, batch_size=8, verbose=0).shape}
+
+
+def ragged_twice():
+    """Outputs of which the rows, and what they consist of, have lengths of their own."""
+    import nn_train
+
+    lengths = np.arange(ROWS) % 4
+    inner = tf.RaggedTensor.from_row_lengths(
+        tf.range(float((lengths * (lengths + 1) // 2).sum())), np.concatenate([np.arange(1, n + 1) for n in lengths])
+    )
+    nested = tf.RaggedTensor.from_row_lengths(inner, lengths)
+    model = keras.Sequential([layers.Lambda(lambda x: 2 * x)])
+    found = nn_train.predict(model, tf.data.Dataset.from_tensor_slices(nested).batch(8), verbose=0)
+    return {"numbers": found.flat_values.numpy(), "lengths": [np.asarray(one) for one in found.nested_row_lengths()]}
+
+
 def own_scope():
     """The model, its optimizer and its metrics are in a strategy that the script makes itself."""
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
@@ -496,13 +559,26 @@ def refused():
         "validation": error_of(compiled(mlp()), validation_data=(X[shorter], Y[shorter])),
         "test": error_of(stepping(mean_loss, SumsInTest), validation_data=(X, Y)),
         "mirrored": error_of_mirrored(),
+        "metric of a layer": error_of(compiled(mlp(Updates(ops.sum, keras.metrics.Sum())))),
+        "metric of rows": error_of(compiled(mlp(Updates(lambda x: x - ops.mean(x, 0), keras.metrics.Mean())))),
+        "metric of a mean": error_of(compiled(mlp(Updates(ops.mean, keras.metrics.Mean())))),
+        "predict_step": error_of(own(ComparesInPredict), method="predict"),
+        "make_train_function": error_of(own(MakesItsFunction)),
+        "epochs": error_of(compiled(mlp()), epochs=1 + join().rank),
+        "three for each": error_of(mlp(layers.Lambda(lambda x: ops.concatenate([x, x, x], 0))), method="predict"),
+        "texts": error_of(keras.Sequential([layers.Lambda(lambda x: tf.strings.as_string(x))]), method="predict"),
     }
 
 
-def error_of(model, x=X, y=Y, **named):
+def error_of(model, x=X, y=Y, method="fit", **named):
+    import nn_train
+
     before = [np.asarray(v.value) for v in model.variables]
     try:
-        run(model, x, y, **named)
+        if method == "predict":
+            nn_train.predict(model, x, batch_size=8, verbose=0)
+        else:
+            run(model, x, y, **named)
     except RequestError as error:
         same = all(np.array_equal(a, b.value) for a, b in zip(before, model.variables, strict=True))
         return f"{error}{'' if same else ' (the model has changed)'}"
@@ -537,7 +613,8 @@ SCRIPTS = [
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
-    evaluated, entered, installed, refused, failing_callback, own_scope, within_own_scope,
+    evaluated, overridden, compiled_again, quantized, none_given, ragged_twice, entered, installed, refused,
+    failing_callback, own_scope, within_own_scope,
 ]  # fmt: skip
 
 

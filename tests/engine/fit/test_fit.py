@@ -13,7 +13,7 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"normalised", "installed", "refused", "own_scope"}
+QUICK = {"normalised", "installed", "refused", "own_scope", "overridden", "compiled_again"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback", "entered"}  # not compared with one worker
 
@@ -111,6 +111,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert later.startswith("the outputs of the model for a row depend on the other rows of its batch")
     assert changed.endswith(" (the model has changed)")
     assert first.pop("rows later") == second.pop("rows later")
+    assert first.pop("epochs")[:40] == second.pop("epochs")[:40] == "fit: the workers call it with different "
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
@@ -129,6 +130,13 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["compared"].startswith(begins)
     assert first["clipped"].startswith(begins)
     assert first["clipped as in guides"].startswith(begins)
+    for name in ("metric of a layer", "metric of rows"):
+        assert ": a layer updates it with what is no mean over the rows: of 5 it is " in first[name]
+    assert first["metric of a mean"] == "trained"
+    assert first["predict_step"].startswith("the outputs of predict_step for a row depend on the other rows of its")
+    assert first["make_train_function"].startswith("make_train_function: MakesItsFunction makes a function of its own")
+    assert first["three for each"].startswith("the outputs of the model for a row depend on the other rows")
+    assert first["texts"].startswith("texts that are computed cannot be put together")
     assert first["all rows"].startswith(
         "the model can be called on a batch of 8 rows, and not on 4 of these, as several"
     )
