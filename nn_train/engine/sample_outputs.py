@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from nn_train.engine.fit.replacing import replaced
+from nn_train.engine.fit.trials import metrics_of
 from nn_train.engine.steps import call
 
 ROWS = 2
@@ -35,7 +36,7 @@ def sample_outputs(model: keras.Model) -> list[float] | None:
 def outputs_for(model: keras.Model, inputs: Sequence[Any]) -> Any:
     """Float64 ``[n]`` with n up to ``FEW``. ValueError where one is not finite."""
     with contextlib.ExitStack() as stack:
-        for metric in model.metrics:  # a layer may update one, which would ask the other workers, and they are not here
+        for metric in metrics_of(model):  # a layer that updates one would ask the other workers, which are not here
             stack.enter_context(replaced(metric, "update_state", lambda *given, **named: None))
         outputs = call(model, inputs if len(inputs) > 1 else inputs[0], training=False)
     leaves = [keras.ops.convert_to_numpy(leaf).astype(np.float64).ravel() for leaf in keras.tree.flatten(outputs)]

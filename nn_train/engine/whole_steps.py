@@ -53,7 +53,7 @@ class WholeSteps:
         make_plain(model)
         self.model, self.replicas, self.example = model, replicas, example
         if replicas.size > 1:
-            check_model(model, example)
+            check_model(model, example, replicas.size)
             for name in ("train_step", "test_step"):
                 check_step(model, name, example, replicas)
         before = random_states()

@@ -7,6 +7,7 @@ or none, so that coordinators cannot hold what workers wait for.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +130,13 @@ class TrialRunner(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, STATE).write_bytes(self.workers.state())
         if self.settings.base.search.scheduler == "pbt":  # another trial may take over the best epoch as well
-            Path(checkpoint_dir, BEST).write_bytes(trial_folder(self.settings.folder, self.trial).read(BEST))
+            with contextlib.suppress(FileNotFoundError):  # somebody deleted it
+                Path(checkpoint_dir, BEST).write_bytes(trial_folder(self.settings.folder, self.trial).read(BEST))
         Path(checkpoint_dir, OF_TRIAL).write_text(self.trial)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         of_other = Path(checkpoint_dir, OF_TRIAL).read_text() != self.trial
-        if of_other:
+        if of_other and Path(checkpoint_dir, BEST).exists():
             trial_folder(self.settings.folder, self.trial).write(BEST, Path(checkpoint_dir, BEST).read_bytes())
         self.workers.restore(Path(checkpoint_dir, STATE).read_bytes(), of_other)
 

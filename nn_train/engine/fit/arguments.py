@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from nn_train.engine.fit.rows_apart import ALONE
 from nn_train.engine.fit.under_way import same_on_all
@@ -14,7 +15,6 @@ from nn_train.errors import RequestError
 
 OF_DATA = ("x", "y", "sample_weight", "validation_data")  # may be large: compared batch by batch
 MAY_DIFFER = ("self", "callbacks", "verbose")
-PLAIN = int | float | bool | str | list | tuple | dict
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any], workers: Replicas) -> None:
@@ -23,7 +23,7 @@ def check_arguments(name: str, arguments: Mapping[str, Any], workers: Replicas) 
     Compared are settings, and of data whether they are given. Collective.
     """
     told = {
-        argument: value if argument not in OF_DATA and isinstance(value, PLAIN | None) else "..."
+        argument: "..." if argument in OF_DATA else plain(value)
         for argument, value in arguments.items()
         if argument not in MAY_DIFFER and value is not None
     }
@@ -33,6 +33,16 @@ def check_arguments(name: str, arguments: Mapping[str, Any], workers: Replicas) 
             f"{name}({', '.join(f'{argument}={value}' for argument, value in told.items())}). Let all call the same, "
             "with the same data; only verbose and callbacks may differ"
         )
+
+
+def plain(value: Any) -> Any:
+    """A setting as it can be compared between processes; "..." for what is none."""
+    if isinstance(value, dict):
+        return dict(sorted(((str(key), plain(one)) for key, one in value.items())))
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, int | float | str | None) else "..."
 
 
 def refuse_own_functions(model: keras.Model, name: str, arguments: Mapping[str, Any]) -> None:

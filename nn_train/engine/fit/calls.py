@@ -30,6 +30,7 @@ COMPILED = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config",
 IN_PLACE: dict[str, Any] = {}  # what stands in the place of Keras' functions, by their names
 AT_ONCE = 32  # batches of a graph call where nobody is told of single ones
 chief_alone: list[keras.Model] = []  # whose callbacks run now
+own_under_way: set[tuple[int, str]] = set()  # models whose class has such a method, which runs now
 
 
 @contextlib.contextmanager
@@ -101,9 +102,12 @@ def predict(self: keras.Model, *args: object, **named: Any) -> Any:
 
 def call_as_method(name: str, model: keras.Model, args: tuple[object, ...], named: dict[str, Any]) -> Any:
     """Call a method of the model: where its class has one of its own, this one, for which Keras' is in place."""
-    if not isinstance(model, keras.Model) or not is_own(model, name):
+    under_way = id(model), name
+    if not isinstance(model, keras.Model) or under_way in own_under_way or not is_own(model, name):
         return call(name, model, args, named)
     with contextlib.ExitStack() as stack:
+        own_under_way.add(under_way)  # it may call ``nn_train.fit`` instead of Keras'
+        stack.callback(own_under_way.discard, under_way)
         for one, function in IN_PLACE.items():
             stack.enter_context(replaced(keras.Model, one, function))
         return getattr(model, name)(*args, **named)
@@ -133,7 +137,11 @@ def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[st
 def call_spread(
     name: str, model: keras.Model, workers: Replicas, args: tuple[object, ...], named: dict[str, Any]
 ) -> Any:
-    bound = inspect.signature(KERAS[name]).bind(model, *args, **named)
+    try:
+        bound = inspect.signature(KERAS[name]).bind(model, *args, **named)
+    except TypeError as error:
+        check_arguments(name, {"error": str(error)}, workers)  # the others would wait
+        raise
     bound.apply_defaults()
     check_arguments(name, bound.arguments, workers)
     refuse_own_functions(model, name, bound.arguments)

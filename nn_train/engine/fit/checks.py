@@ -26,6 +26,7 @@ from nn_train.engine.fit.trials import (
     first_rows,
     is_dense,
     kept_by_layers,
+    metrics_of,
     opened,
     put,
     short,
@@ -37,12 +38,13 @@ from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError, without_operation
 
 
-def check_model(model: keras.Model, data: Nest) -> bool:
+def check_model(model: keras.Model, data: Nest, workers: int) -> bool:
     """Raise RequestError for what cannot be put together from parts of a batch.
 
     Args:
         model: built.
         data: a batch as Keras hands it to a step. Of one row nothing can be learnt.
+        workers: how many share it.
 
     Returns:
         Whether something could be learnt. A model that cannot be called by itself is taken as it is.
@@ -74,20 +76,20 @@ def check_model(model: keras.Model, data: Nest) -> bool:
             except Exception:
                 failed = True
         if failed:
-            check_some_rows(model, data, parts[1])  # what else is wrong with it, its step will say
+            check_some_rows(model, data, workers)  # what else is wrong with it, its step will say
         found = RowsApart(model, data, own_loss).objection()
     if found:
         raise RequestError(found)
     return True
 
 
-def check_some_rows(model: keras.Model, data: Nest, some: Nest) -> None:
-    """A model that can be called on a whole batch must take some of its rows too, of which there are at least two."""
-    rows = [next(int(leaf.shape[0]) for leaf in keras.tree.flatten(one) if is_dense(leaf)) for one in (data, some)]
-    if rows[1] < 2:
+def check_some_rows(model: keras.Model, data: Nest, workers: int) -> None:
+    """A model that can be called on a whole batch must take a worker's rows too, where these are at least two."""
+    count = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if is_dense(leaf))
+    if count // workers < 2:
         return
     errors: list[Exception | None] = []
-    for batch in (data, some):
+    for batch in (data, first_rows(data, 0, count // workers)):
         try:
             with at_rest(model):
                 call(model, data_adapter_utils.unpack_x_y_sample_weight(batch)[0], training=False)
@@ -97,7 +99,7 @@ def check_some_rows(model: keras.Model, data: Nest, some: Nest) -> None:
     of_whole, of_some = errors
     if of_whole is None and of_some is not None:
         raise RequestError(
-            f"the model can be called on a batch of {rows[0]} rows, and not on {rows[1]} of these, as several workers "
+            f"the model can be called on a batch of {count} rows, and not on {count // workers} of these, as workers "
             f"each do ({without_operation(str(of_some))}); let each row stand alone, {ALONE}"
         ) from of_some
 
@@ -165,7 +167,7 @@ def check_metrics(model: keras.Model, whole: Nest, parts: list[Any], counts: lis
             raise RequestError(
                 f"the metric {name}: a layer updates it with what is no mean over the rows: of {sum(counts)} it is "
                 f"{seen}, of 1 and {counts[1]} of them put together {expected}. Let it be updated with a number for "
-                f"each row, {ALONE}"
+                f"each row, or with one of Python's where it is the same whatever the rows are, {ALONE}"
             )
 
 
@@ -181,7 +183,7 @@ def updates_of(model: keras.Model, batch: Nest, training: bool) -> list[tuple[st
                 found.append((metric.name, kind, np.asarray(leaf)))
 
     with contextlib.ExitStack() as stack:
-        for metric in model.metrics:
+        for metric in metrics_of(model):
             stack.enter_context(replaced(metric, "update_state", partial(note, metric)))
         outputs_of_model(model, training, batch)
     return found

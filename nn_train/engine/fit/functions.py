@@ -43,7 +43,7 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
                 trace(data, specs)
             under_way.begin()
         if not checked:
-            checked = check_model(model, data)
+            checked = check_model(model, data, workers.size)
             if checked and kind == "predict":
                 check_predictions(model, data)
             elif checked:
@@ -59,7 +59,7 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
             raise
         except Exception as error:
             try:
-                check_model(model, data)
+                check_model(model, data, workers.size)
             except RequestError as objection:
                 raise objection from error
             except Exception:

@@ -21,6 +21,7 @@ from nn_train.engine.fit.draws import Draws
 from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
+from nn_train.engine.fit.trials import metrics_of
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -48,7 +49,8 @@ def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
 
     def run(data: Nest) -> Any:
         rows = Rows(data, workers)
-        with Draws(rows).in_place():
+        norm, moments = keras.layers.BatchNormalization, Spread(model, rows, own_step=False).moments
+        with Draws(rows).in_place(), replaced(norm, "_moments", moments(norm._moments)):
             outputs = step(rows.own)
         return rows.all(outputs)
 
@@ -108,7 +110,7 @@ class Spread:
         if not self.own_loss:
             keras_own += getattr(getattr(model, "_compile_loss", None), "metrics", ())
         known = {id(metric) for metric in keras_own}
-        return [metric for metric in model.metrics if id(metric) not in known]
+        return [metric for metric in metrics_of(model) if id(metric) not in known]
 
     # The loss.
 

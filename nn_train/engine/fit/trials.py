@@ -25,7 +25,8 @@ OPEN = 0.1  # what a weight of nothing but zeros is in a trial
 @contextlib.contextmanager
 def unchanged(model: keras.Model) -> Iterator[None]:
     """After it the model's variables are what they were."""
-    with kept([*all_variables(model), *model.metrics_variables]):
+    of_metrics = [variable for metric in metrics_of(model) for variable in metric.variables]
+    with kept([*all_variables(model), *of_metrics]):
         yield
 
 
@@ -79,6 +80,13 @@ def kept(variables: list[Any]) -> Iterator[None]:
 def tensor_of(variable: Any) -> tf.Tensor:
     """Its value now, which stays when the variable is given another; nothing is copied before."""
     return tf.convert_to_tensor(variable if isinstance(variable, tf.Variable) else variable.value)
+
+
+def metrics_of(model: keras.Model) -> list[Any]:
+    """Its metrics, each once, also those of layers within layers and of models within the model, which Keras lists
+    several times or leaves out."""
+    of_layers = [metric for layer in model._flatten_layers() for metric in layer._metrics]
+    return list({id(metric): metric for metric in [*model.metrics, *of_layers]}.values())
 
 
 def all_variables(model: keras.Model) -> list[Any]:

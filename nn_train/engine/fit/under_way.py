@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from nn_train.engine.fit.callbacks import share_variables
 from nn_train.engine.fit.rows_apart import RowsApart
+from nn_train.engine.fit.trials import metrics_of
 from nn_train.engine.fit.workers import gather
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -121,7 +122,8 @@ def all_equal(workers: Replicas) -> Any:
 def state_of(model: keras.Model) -> list[Any]:
     """All variables that training changes: of the model, its optimizers and its metrics."""
     optimizers = [variable for one in optimizers_of(model) for variable in one.variables]
-    found = [*model.variables, *model.metrics_variables, *optimizers]
+    of_metrics = [variable for metric in metrics_of(model) for variable in metric.variables]
+    found = [*model.variables, *of_metrics, *optimizers]
     return list({id(variable): variable for variable in found}.values())
 
 

@@ -27,9 +27,12 @@ from keras import layers, ops  # noqa: E402
 from overriding_models import (  # noqa: E402
     ComparesInPredict,
     DoublesInFit,
+    FitsOnAll,
+    Holds,
     Late,
     MakesItsFunction,
     Penalty,
+    PredictsInTraining,
     Updates,
 )
 from own_models import (  # noqa: E402
@@ -452,7 +455,21 @@ def overridden():
     import nn_train
 
     model = own(DoublesInFit)
-    return run(model) | {"outputs": nn_train.predict(model, X, batch_size=8, verbose=0)}
+    found = [run(model) | {"outputs": nn_train.predict(model, X, batch_size=8, verbose=0)}, run(own(FitsOnAll))]
+    model = own(PredictsInTraining, layers.BatchNormalization(), layers.Dropout(0.3))
+    outputs = nn_train.predict(model, X, batch_size=8, verbose=0)
+    return [
+        *found,
+        {"outputs": outputs, "weights": [np.asarray(v.value) for v in model.weights if "seed" not in v.name]},
+    ]
+
+
+def inner_metrics():
+    """Of a layer within a layer, and of a model within the model."""
+    updates, seen = Updates(ops.mean, keras.metrics.Mean("seen")), Updates(ops.mean, keras.metrics.Mean("inner"))
+    inner = keras.Sequential([keras.Input((8,)), layers.Dense(4), seen])
+    outcome = run(compiled(mlp(Holds(Holds(updates)), inner), metrics=["accuracy"]))
+    return outcome | {"inner": [np.asarray(variable.value) for variable in seen.seen.variables]}
 
 
 def compiled_again():
@@ -613,8 +630,8 @@ SCRIPTS = [
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, even_batches, spatial, two_views, fitted_twice,
     listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
-    evaluated, overridden, compiled_again, quantized, none_given, ragged_twice, entered, installed, refused,
-    failing_callback, own_scope, within_own_scope,
+    evaluated, overridden, inner_metrics, compiled_again, quantized, none_given, ragged_twice, entered, installed,
+    refused, failing_callback, own_scope, within_own_scope,
 ]  # fmt: skip
 
 

@@ -26,6 +26,33 @@ class DoublesInFit(keras.Model):
         return super().predict(2 * x, **named)
 
 
+class FitsOnAll(keras.Model):
+    """Calls the function of all workers itself."""
+
+    def fit(self, x=None, y=None, **named):
+        import nn_train
+
+        return nn_train.fit(self, 2 * x, y, **named)
+
+
+class PredictsInTraining(keras.Model):
+    """As Monte Carlo dropout does."""
+
+    def predict_step(self, data):
+        return self(data[0] if isinstance(data, tuple) else data, training=True)
+
+
+class Holds(layers.Layer):
+    """A layer within a layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, x):
+        return self.layer(x)
+
+
 class ComparesInPredict(keras.Model):
     def predict_step(self, data):
         outputs = super().predict_step(data)

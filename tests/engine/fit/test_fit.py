@@ -13,7 +13,7 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"normalised", "installed", "refused", "own_scope", "overridden", "compiled_again"}
+QUICK = {"normalised", "installed", "refused", "own_scope", "overridden", "compiled_again", "inner_metrics"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback", "entered"}  # not compared with one worker
 
@@ -138,7 +138,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first["three for each"].startswith("the outputs of the model for a row depend on the other rows")
     assert first["texts"].startswith("texts that are computed cannot be put together")
     assert first["all rows"].startswith(
-        "the model can be called on a batch of 8 rows, and not on 4 of these, as several"
+        "the model can be called on a batch of 8 rows, and not on 4 of these, as workers"
     )
     assert "/lstm: stateful=True keeps a state for each row of a batch, of which each worker" in first["stateful"]
     assert not [message for message in first.values() if "has changed" in message]
