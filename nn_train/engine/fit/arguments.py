@@ -35,7 +35,7 @@ def check_arguments(name: str, arguments: Mapping[str, Any], workers: Replicas) 
         )
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """A setting as it can be compared between processes; "..." for what is none."""
     if isinstance(value, dict):
         return dict(sorted(((str(key), plain(one)) for key, one in value.items())))
