@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -30,6 +31,9 @@ from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.reports import leave_barrier_out
 from nn_train.training.scaling import RoomPolicy
+
+# An interrupt may come when Ray has made this coroutine, and not yet its task: its warning is no news to the user.
+warnings.filterwarnings("ignore", r"coroutine 'CheckpointManager\._notify", RuntimeWarning)
 
 
 class NoDatasets:
