@@ -7,10 +7,10 @@ import re
 import shutil
 from pathlib import Path
 
+from check_report import check_report
 from report_folders import HOSTILE, write_run, write_search
 from report_readers import Reader, contents, read_csv
 
-from benchmarks.check_report import check_report
 from nn_train.report import collect_runs, load_inputs
 from nn_train.report.inputs.search_results import load_search
 from nn_train.report.render import render

@@ -1,6 +1,6 @@
 """Computes every number of a report again from its ``predictions/``, with scikit-learn.
 
-    python -m benchmarks.check_report DIR
+    python tests/check_report.py DIR
 
 Shares no code with ``nn_train``: it reads the files that a report consists of and works each number out in
 its own way. Exit code 0: everything agrees to 1e-12. 1: something differs, or a number of the report was
@@ -348,7 +348,7 @@ def check_report(folder: Path) -> Check:
 def main(argv: list[str]) -> int:
     """Print what was checked and what differs."""
     if len(argv) != 1 or not (Path(argv[0]) / "metrics.json").exists():
-        print("usage: python -m benchmarks.check_report DIR (the folder of a report.html)", file=sys.stderr)
+        print("usage: python tests/check_report.py DIR (the folder of a report.html)", file=sys.stderr)
         return 2
     check = check_report(Path(argv[0]))
     for failure in check.failures[:20]:
