@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from process_tree import descendants
 
-from benchmarks.chaos import descendants
 from nn_train.jobs.pipeline import main
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import time
 
 import pytest
 from failing_runs import PATIENCE, run, settings, what_must_not_differ
+from process_tree import descendants
 
-from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import dump_yaml
 from nn_train.errors import RequestError, TrainingError
