@@ -52,12 +52,6 @@ RUNS: dict[str, dict[str, Any]] = {
     "input_norm": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:input_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
-    "own_loss": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:own_loss"}},
-    "embedding": {
-        "data": {"source": "user_data:tokens"},
-        "model": {"name": "user_code:embedding"},
-        "optimizer": {"name": "rmsprop"},
-    },
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
     "weighted": {"data": {"source": "user_data:weighted_with_validation"}, "model": {"name": "user_code:plain"}},
     "by_class": {

@@ -126,11 +126,6 @@ class OwnLoss(keras.Model):
         return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
 
 
-def own_loss():
-    inputs = keras.Input((6,))
-    return OwnLoss(inputs, keras.layers.Dense(3)(inputs))
-
-
 @keras.saving.register_keras_serializable("user_code")
 class Shifts(keras.layers.Layer):
     """By numbers that it keeps, of which thirds do not add up to the last bit; and by others of few bits."""

@@ -119,29 +119,6 @@ def test_at_rest_nothing_happens_by_chance_and_no_generator_goes_on():
     assert np.array_equal(generator.state, before)
 
 
-def test_another_thread_draws_as_ever_while_a_model_is_tried():
-    """As one does that reads examples."""
-    import threading
-
-    import keras
-    import tensorflow as tf
-
-    from nn_train.engine.fit.trials import at_rest
-
-    drawn, model = [], model_with()
-
-    def draw():
-        drawn.extend(
-            [tf.random.normal([3]), keras.random.uniform([3]), tf.nn.dropout(tf.ones([50]), 0.5), np.random.rand(3)]
-        )
-
-    with at_rest(model):
-        thread = threading.Thread(target=draw)
-        thread.start()
-        thread.join()
-    assert all(len(set(np.asarray(one).tolist())) > 1 for one in drawn)
-
-
 def test_weights_of_nothing_but_zeros_are_others_meanwhile():
     from nn_train.engine.fit.trials import opened
 

@@ -229,20 +229,6 @@ class KeepsBeside(layers.Layer):
         return x
 
 
-class Chooses(layers.Layer):
-    """One of three factors for each row, while it trains."""
-
-    def __init__(self):
-        super().__init__()
-        self.seeds = keras.random.SeedGenerator(1)
-
-    def call(self, x, training=False):
-        if not training:
-            return x
-        chosen = keras.random.categorical(x[:, :3], 1, seed=self.seeds)
-        return x * (1 + 0.1 * ops.cast(chosen, x.dtype))
-
-
 SEED = (3, 4)
 
 
