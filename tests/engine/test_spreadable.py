@@ -157,18 +157,6 @@ def test_what_trains_its_own_way_is_seen(name):
     assert name != "counts" or not is_taken(model)
 
 
-@pytest.mark.parametrize("name", ["train_step", "test_step", "compute_metrics", None])
-def test_a_model_with_one_method_of_its_own_trains_its_own_way(name):
-    import keras
-
-    from nn_train.engine.whole_steps import trains_its_own_way
-
-    own = {name: lambda self, *given, **named: {}} if name else {}
-    model = type("Own", (keras.Sequential,), own)([keras.Input((6,)), keras.layers.Dense(CLASSES)])
-    model.compile("adam", "mse")
-    assert trains_its_own_way(model) == (name is not None)
-
-
 def test_activity_penalties_do_not_add_up_exactly_where_keras_sums_them_over_the_rows():
     import keras
     import user_code
