@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.config import config_from_dict
+from nn_train.config import config_from_dict, keras_names
 from nn_train.errors import RequestError
 
 NEEDED = {
     "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5},
+    "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [0, 1]},
     "OneHotMeanIoU": {"num_classes": 3},
     "TopKCategoricalAccuracy": {"k": 2},
     "SparseTopKCategoricalAccuracy": {"k": 2},
 }
 OF_LABELS = ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy")
-NAMES = (*NEEDED, *OF_LABELS[:2], "AUC", "F1Score", "KLDivergence", "CategoricalCrossentropy", "MeanSquaredError")
+NAMES = [name for name in keras_names.exported("metrics") if name[0].isupper() and keras_names.offers("metrics", name)]
 
 
 def job(metrics, loss="cross_entropy"):
@@ -71,7 +75,7 @@ def test_a_named_metric_is_that_of_keras_in_its_own_form_of_labels(examples, nam
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "F1Score"])
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "TopKCategoricalAccuracy", "F1Score", "OneHotMeanIoU"])
 def test_of_logits_it_is_the_same(examples, name):
     import numpy as np
 
@@ -86,10 +90,13 @@ def test_of_logits_it_is_the_same(examples, name):
     ("metric", "refused"),
     [
         ("AUC", True),
+        ("Precision", True),
+        ("KLDivergence", True),
         ({"F1Score": {"threshold": 0.5}}, True),
         ("BinaryCrossentropy", True),
         ({"AUC": {"from_logits": True}}, False),
         ("F1Score", False),
+        ("MeanSquaredError", False),
     ],
 )
 def test_logits_are_no_probabilities(examples, metric, refused):

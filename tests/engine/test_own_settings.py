@@ -31,6 +31,10 @@ def reads_all(config):
     assert dataclasses.asdict(config.model)["dropout"] == 0.3
 
 
+def reads_by_vars(config):
+    assert vars(config.model)["dropout"] == 0.3
+
+
 def reads_the_rate(config):
     assert config.optimizer.learning_rate == 0.1
     assert config.job_name
@@ -43,6 +47,7 @@ def reads_the_rate(config):
         ({"optimizer": {"learning_rate": 0.1}, "train": {"loss": "mse", "epochs": 2}}, False, reads_nothing),
         ({"model": {"dropout": 0.3}}, True, reads_dropout),
         ({"model": {"dropout": 0.3}}, False, reads_all),
+        ({"model": {"dropout": 0.3}}, False, reads_by_vars),
         # The callbacks may read it, later.
         ({"optimizer": {"learning_rate": 0.1}, "train": {"callbacks": "my:calls"}}, True, reads_nothing),
         ({"optimizer": {"learning_rate": 0.1}}, True, reads_the_rate),
@@ -59,9 +64,11 @@ def test_what_is_read_is_taken(sections, compiled, function):
     ("sections", "compiled", "function", "said"),
     [
         ({"model": {"dropout": 0.3}}, False, reads_nothing, "model.dropout: would change nothing"),
+        ({"model": {"dropout": 0.3, "l2": 0.1}}, False, reads_dropout, "model.l2: would change nothing"),
         ({"optimizer": {"learning_rate": 0.1, "name": "sgd"}}, True, reads_the_rate, "optimizer.name: would change"),
         ({"optimizer": {"learning_rate": 0.1}}, True, reads_nothing, "my:build compiles its model and does not read"),
         ({"optimizer": {"args": {"beta_1": 0.8}}}, True, reads_nothing, "optimizer.args: would change nothing"),
+        ({"train": {"loss": "mse"}}, True, reads_nothing, "read config.train.loss"),
         ({"train": {"metrics": ["AUC"]}}, True, reads_nothing, "read config.train.metrics"),
     ],
 )

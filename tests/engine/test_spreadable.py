@@ -74,18 +74,60 @@ def is_taken(model, one_hot=False, weighted=False, large=False, rows=5):
     return taken
 
 
-def test_what_adds_up_is_taken():
+def without_a_loss():
     import keras
 
-    ones = [keras.metrics.F1Score(name="f1"), keras.metrics.AUC(), "categorical_accuracy"]
-    exact = {
+    class Own(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred))
+
+    inputs = keras.Input((6,))
+    model = Own(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs))
+    model.compile("adam")
+    return model
+
+
+def exact():
+    import keras
+
+    ones = [keras.metrics.F1Score(name="f1"), keras.metrics.AUC(), keras.metrics.KLDivergence(), "categorical_accuracy"]
+    return {
+        "built in": (model_with(), {}),
         "weighted": (model_with(weighted_metrics=["accuracy"]), {"weighted": True}),
         "one-hot": (model_with("categorical_crossentropy", ones), {"one_hot": True}),
         "mean added": (model_with(added=lambda x: keras.ops.mean(x)), {}),
+        "own loss": (model_with(lambda y, p: keras.ops.mean(keras.ops.square(y - p), -1), ()), {"one_hot": True}),
+        # Of a softmax it is a mean: its denominator is the number of examples.
+        "dice": (model_with("dice", ()), {"one_hot": True}),
         "R2": (model_with("mse", [keras.metrics.R2Score()], last="linear"), {"large": True}),
-        "draws": (model_with(drops=True, norm=True), {}),
+        "draws": (model_with(drops=True), {}),
+        "normalised": (model_with(norm=True), {}),
+        "noise while training": (model_with(training=lambda x: x + keras.random.normal(keras.ops.shape(x))), {}),
+        "no loss": (without_a_loss(), {}),
+        "own metric": (model_with(metrics=[lambda y, p: keras.ops.max(p, -1)]), {}),
     }
-    assert [name for name, (model, how) in exact.items() if not is_taken(model, **how)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "built in",
+        "weighted",
+        "one-hot",
+        "mean added",
+        "own loss",
+        "own metric",
+        "dice",
+        "R2",
+        "draws",
+        "no loss",
+        "normalised",
+        "noise while training",
+    ],
+)
+def test_what_adds_up_is_taken(name):
+    model, how = exact()[name]
+    assert is_taken(model, **how)
 
 
 def test_rows_are_tried_from_all_over_data_that_are_sorted():
@@ -123,27 +165,76 @@ def test_of_too_few_rows_nothing_is_known():
     assert not is_taken(model_with(), rows=4)
 
 
-def test_what_does_not_add_up_is_not():
+def inexact():
     import keras
+    import tensorflow as tf
     from keras import ops
+
+    class Largest(keras.metrics.Metric):
+        def __init__(self):
+            super().__init__(name="largest")
+            self.value = self.add_variable((), "zeros", name="value")
+
+        def update_state(self, y, p, sample_weight=None):
+            self.value.assign(ops.maximum(self.value, ops.max(p)))
+
+        def result(self):
+            return self.value
+
+    class Shut(keras.layers.Layer):
+        """How alike the rows are, times a factor that begins with zero."""
+
+        def __init__(self, trainable):
+            super().__init__()
+            self.factor = self.add_weight(shape=(), initializer="zeros", trainable=trainable)
+
+        def call(self, x):
+            return self.factor * ops.mean(ops.matmul(x, ops.transpose(x)))
 
     def rmse(y, p):
         return ops.sqrt(ops.mean(ops.square(y - p)))
 
-    def largest(y, p):
+    def sharpest(y, p):
         return ops.max(p)
 
-    of_known_classes = keras.losses.SparseCategoricalCrossentropy(ignore_class=9)  # which is not in the rows
-    summed = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
-    inexact = {
+    return {
         "rmse": (model_with(rmse, ()), {"one_hot": True}),
+        "dice": (model_with("dice", (), last="sigmoid"), {"one_hot": True}),
         "sum added": (model_with(added=lambda x: ops.sum(x)), {}),
         "mean while training": (model_with(training=lambda x: x - ops.mean(x, axis=0)), {}),
-        "one number": (model_with(metrics=[largest]), {}),
-        "ignored class": (model_with(of_known_classes), {}),
-        "reduction": (model_with(summed, drops=True), {}),  # it draws: of its losses nothing can be compared
+        "shuffled while training": (model_with(training=lambda x: x + tf.random.shuffle(x)), {}),
+        "shut mean": (model_with(added=Shut(True)), {}),
+        "shut until raised": (model_with(added=Shut(False)), {}),
+        "maximum": (model_with(metrics=[Largest()]), {}),
+        "one number": (model_with(metrics=[sharpest]), {}),
+        # It draws: of its losses nothing can be compared.
+        "ignored class": (
+            model_with(keras.losses.SparseCategoricalCrossentropy(ignore_class=9)),
+            {},
+        ),  # not in the rows
+        "reduction": (model_with(keras.losses.SparseCategoricalCrossentropy(reduction="sum"), drops=True), {}),
     }
-    assert [name for name, (model, how) in inexact.items() if is_taken(model, **how)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rmse",
+        "dice",
+        "sum added",
+        "mean while training",
+        "shuffled while training",
+        "shut mean",
+        "shut until raised",
+        "maximum",
+        "one number",
+        "ignored class",
+        "reduction",
+    ],
+)
+def test_what_does_not_add_up_is_not(name):
+    model, how = inexact()[name]
+    assert not is_taken(model, **how)
 
 
 @pytest.mark.parametrize("name", ["counts", "own_steps", "averages"])
@@ -155,6 +246,18 @@ def test_what_trains_its_own_way_is_seen(name):
     model = getattr(own_ways, name)()
     assert trains_its_own_way(model) == (name != "counts")
     assert name != "counts" or not is_taken(model)
+
+
+@pytest.mark.parametrize("name", ["train_step", "test_step", "compute_metrics", None])
+def test_a_model_with_one_method_of_its_own_trains_its_own_way(name):
+    import keras
+
+    from nn_train.engine.whole_steps import trains_its_own_way
+
+    own = {name: lambda self, *given, **named: {}} if name else {}
+    model = type("Own", (keras.Sequential,), own)([keras.Input((6,)), keras.layers.Dense(CLASSES)])
+    model.compile("adam", "mse")
+    assert trains_its_own_way(model) == (name is not None)
 
 
 def test_activity_penalties_do_not_add_up_exactly_where_keras_sums_them_over_the_rows():

@@ -30,6 +30,7 @@ from overriding_models import (  # noqa: E402
     FitsOnAll,
     Holds,
     Late,
+    MakesItsFunction,
     Penalty,
     PredictsInTraining,
     Updates,
@@ -39,9 +40,13 @@ from own_models import (  # noqa: E402
     DRAWN,
     WIDTH,
     Adversaries,
+    Chooses,
+    ClipsInStep,
     Compares,
     ComparesLater,
+    ComparesWhileTraining,
     Draws,
+    KeepsBeside,
     Largest,
     OwnLoss,
     OwnLossStep,
@@ -54,8 +59,10 @@ from own_models import (  # noqa: E402
     SumOfRows,
     SumsInTest,
     SumsUp,
+    SumsUpWhileTraining,
     Views,
     clip,
+    contrast,
     mean_loss,
     summed_loss,
 )
@@ -194,6 +201,10 @@ def normalised_with_mask():
         ]
     )
     return run(compiled(model), x=TOKENS, y=Y)
+
+
+def chosen():
+    return run(compiled(mlp(Chooses())))
 
 
 def drawn():
@@ -456,27 +467,37 @@ def refused():
     part = slice(join().rank, None, 2) if join().size > 1 else slice(None)  # as one deals out rows for Keras' own fit
     models = {
         "add_loss": compiled(mlp(SumsUp())),
+        "add_loss in training": compiled(mlp(SumsUpWhileTraining())),
         "state": compiled(mlp(Remembers())),
+        "state beside": compiled(mlp(KeepsBeside())),
         "rows": compiled(mlp(Compares())),
         "rows later": compiled(mlp(ComparesLater())),
+        "rows in training": compiled(mlp(ComparesWhileTraining())),
         "shuffled rows": compiled(mlp(Shuffles())),
         "compute_loss": own(SumOfRows),
         "summed": stepping(summed_loss),
+        "compared": stepping(contrast),
         "clipped": stepping(mean_loss, change=clip),
+        "clipped as in guides": own(ClipsInStep, metrics=["accuracy"]),
     }
     shorter = slice(0, ROWS - 8 * join().rank)
     return {name: error_of(model) for name, model in models.items()} | {
         "stateful": error_of(stateful(), X[:32], Y[:32]),
         "all rows": error_of(compiled(mlp(Passes())), X[:32], Y[:32]),
         "data": error_of(compiled(mlp()), X[part], Y[part]),
+        "rows of others": error_of(compiled(mlp()), X[:36][part], Y[:36][part]),  # as many for each
         "length": error_of(compiled(mlp()), X[shorter], Y[shorter], shuffle=False),
         "validation": error_of(compiled(mlp()), validation_data=(X[shorter], Y[shorter])),
         "test": error_of(stepping(mean_loss, SumsInTest), validation_data=(X, Y)),
         "mirrored": error_of_mirrored(),
         "metric of a layer": error_of(compiled(mlp(Updates(ops.sum, keras.metrics.Sum())))),
+        "metric of rows": error_of(compiled(mlp(Updates(lambda x: x - ops.mean(x, 0), keras.metrics.Mean())))),
         "metric of a mean": error_of(compiled(mlp(Updates(ops.mean, keras.metrics.Mean())))),
         "predict_step": error_of(own(ComparesInPredict), method="predict"),
+        "make_train_function": error_of(own(MakesItsFunction)),
         "epochs": error_of(compiled(mlp()), epochs=1 + join().rank),
+        "three for each": error_of(mlp(layers.Lambda(lambda x: ops.concatenate([x, x, x], 0))), method="predict"),
+        "texts": error_of(keras.Sequential([layers.Lambda(lambda x: tf.strings.as_string(x))]), method="predict"),
     }
 
 
@@ -520,7 +541,7 @@ def failing_callback():
 SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
     accumulated, rmse, two_outputs, penalised, normalised,
-    normalised_with_mask, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
+    normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, two_views, fitted_twice,
     listening, stopped, several_steps, eager, generator, dataset, unbuilt_and_unseeded,
     evaluated, overridden, inner_metrics, compiled_again, none_given, entered, installed,

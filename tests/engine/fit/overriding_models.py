@@ -59,6 +59,21 @@ class ComparesInPredict(keras.Model):
         return outputs - ops.mean(outputs, axis=0, keepdims=True)
 
 
+class MakesItsFunction(keras.Model):
+    """Halves the learning rate after each step."""
+
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        step = self.train_function
+
+        def function(iterator):
+            logs = step(iterator)
+            self.optimizer.learning_rate.assign(self.optimizer.learning_rate / 2)
+            return logs
+
+        self.train_function = function
+
+
 class Late(keras.Model):
     """Has its weights when it is called first."""
 

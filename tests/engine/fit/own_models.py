@@ -41,6 +41,25 @@ class OwnStep(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
+class ClipsInStep(keras.Model):
+    """As a guide writes it, but that it clips gradients before the optimizer has them."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=predicted)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        clipped = [tf.clip_by_norm(gradient, 0.1) for gradient in gradients]
+        self.optimizer.apply_gradients(zip(clipped, self.trainable_variables, strict=True))
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, predicted)
+        return {metric.name: metric.result() for metric in self.metrics}  # of compiled ones a dict
+
+
 class OwnLossStep(keras.Model):
     """With a loss and a metric of its own, and an evaluation too."""
 
@@ -175,6 +194,11 @@ class ComparesLater(layers.Layer):
         return self.factor * ops.where(self.factor == 1.0, x, x - ops.mean(x, axis=0))
 
 
+class ComparesWhileTraining(layers.Layer):
+    def call(self, x, training=False):
+        return x - ops.mean(x, axis=0, keepdims=True) if training else x
+
+
 class Shuffles(layers.Layer):
     """Adds to each row a part of another one, while it trains."""
 
@@ -184,6 +208,39 @@ class Shuffles(layers.Layer):
 
     def call(self, x, training=False):
         return 0.8 * x + 0.2 * keras.random.shuffle(x, seed=self.seeds) if training else x
+
+
+class SumsUpWhileTraining(layers.Layer):
+    def call(self, x, training=False):
+        if training:
+            self.add_loss(0.01 * ops.sum(ops.square(x)))
+        return x
+
+
+class KeepsBeside(layers.Layer):
+    """In a variable of which Keras does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+    def call(self, x):
+        self.largest.assign(tf.maximum(self.largest, tf.cast(tf.reduce_max(x), tf.float32)))
+        return x
+
+
+class Chooses(layers.Layer):
+    """One of three factors for each row, while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        chosen = keras.random.categorical(x[:, :3], 1, seed=self.seeds)
+        return x * (1 + 0.1 * ops.cast(chosen, x.dtype))
 
 
 SEED = (3, 4)
@@ -264,6 +321,11 @@ def mean_loss(y, predicted):
 
 def summed_loss(y, predicted):
     return ops.sum(keras.losses.sparse_categorical_crossentropy(y, predicted))
+
+
+def contrast(y, predicted):
+    """How alike the rows are."""
+    return ops.mean(ops.matmul(predicted, ops.transpose(predicted)))
 
 
 def clip(gradients):

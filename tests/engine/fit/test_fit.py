@@ -115,18 +115,28 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
     assert first == second
     assert set(alone.values()) == {"trained"}
     assert first["add_loss"].startswith("add_loss: no mean over the rows: of 5 it is ")
+    assert first["add_loss in training"].startswith("add_loss: no mean over the rows: of 5 it is ")
     assert first["compute_loss"].startswith("compute_loss: no mean over the rows: of 5 it is ")
     assert "/largest depends on the rows that its layer sees: after one row it is " in first["state"]
+    assert first["state beside"].startswith("keeps_beside.largest depends on the rows that its layer sees: after one")
     assert first["mirrored"].startswith("tf.distribute.MirroredStrategy is for one process, and this one has joined")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
+    assert first["rows of others"] == first["data"]
     assert first["rows"].startswith("the outputs of the model for a row depend on the other rows of its batch")
-    assert first["shuffled rows"].startswith("the outputs of the model for a row depend, while it trains, on the other")
+    for name in ("rows in training", "shuffled rows"):
+        assert first[name].startswith("the outputs of the model for a row depend, while it trains, on the other rows")
     begins = "train_step: several workers, of which each computes its rows of a batch, would not come to what one does"
     assert first["summed"].startswith(f"{begins}, tried on a few rows: gradient 1, of dense")
+    assert first["compared"].startswith(begins)
     assert first["clipped"].startswith(begins)
-    assert ": a layer updates it with what is no mean over the rows: of 5 it is " in first["metric of a layer"]
+    assert first["clipped as in guides"].startswith(begins)
+    for name in ("metric of a layer", "metric of rows"):
+        assert ": a layer updates it with what is no mean over the rows: of 5 it is " in first[name]
     assert first["metric of a mean"] == "trained"
     assert first["predict_step"].startswith("the outputs of predict_step for a row depend on the other rows of its")
+    assert first["make_train_function"].startswith("make_train_function: MakesItsFunction makes a function of its own")
+    assert first["three for each"].startswith("the outputs of the model for a row depend on the other rows")
+    assert first["texts"].startswith("texts that are computed cannot be put together")
     assert first["all rows"].startswith(
         "the model can be called on a batch of 8 rows, and not on 4 of these, as workers"
     )
