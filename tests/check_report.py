@@ -16,6 +16,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +237,8 @@ def read_curves(path: Path) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         next(reader)
-        key: tuple[str, str] = ("", "")
-        points: list[list[float]] = []
-        for run, label, *rest in reader:
-            if (run, label) != key and points:
-                yield key, np.array(points)
-                points = []
-            key = (run, label)
-            points.append([float(field) for field in rest])
-        if points:
-            yield key, np.array(points)
+        for (run, label), rows in groupby(reader, key=lambda row: row[:2]):
+            yield (run, label), np.array([row[2:] for row in rows], float)
 
 
 def check_groups(check: Check, content: dict[str, Any]) -> None:
