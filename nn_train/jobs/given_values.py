@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nn_train.config import Config, RunConfig, config_from_dict, config_to_dict
-from nn_train.config.given import name_of, word_of
-from nn_train.config.given_digest import HERE
+from nn_train.config.entry_points import name_of, word_of
+from nn_train.config.function_digest import HERE
 from nn_train.config.parse import STAGES, TOP_FIELDS, coerce, load_yaml, unknown_field
 from nn_train.config.schema import SECTIONS, default_name
 from nn_train.datasets.arrays import names_of

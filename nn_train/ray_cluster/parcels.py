@@ -12,10 +12,10 @@ from typing import Any
 from ray import cloudpickle
 
 from nn_train.config import Config
-from nn_train.config.given import KEPT, kept
-from nn_train.config.given_digest import HERE
+from nn_train.config.entry_points import KEPT, kept
+from nn_train.config.function_digest import HERE
 from nn_train.config.options import is_entry_point
-from nn_train.config.python_source import own_paths
+from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError, first_line
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
-from nn_train.config.argument_kinds import check_kinds_of_space
 from nn_train.config.space import Space, drawn, parse_space
+from nn_train.engine.keras_names import check_keras_names
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, Waiting, Warned, unheard
 from nn_train.runs.own_code import changed, note_code, own_code, own_modules
@@ -159,9 +159,8 @@ def check_search(config: Config) -> Space:
     """The space; RequestError for a search that cannot choose."""
     if not config.search.space:
         raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
-    space = parse_space(config.search.space, config)
+    space = parse_space(config.search.space, config, check_keras_names)
     check_metric(config, space)
-    check_kinds_of_space(config, space)
     return space
 
 

@@ -43,7 +43,7 @@ def train_function(settings: dict[str, Any]) -> None:
     unpickled in the controller without importing what defines it.
     """
     if settings["verbose"]:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"  # whatever a driver that imports TensorFlow has set
     here = get_train_context()  # ray.train.get_context would import Ray Tune, to know whether that is where it is
     rank, size = here.get_world_rank(), here.get_world_size()
     errors = here.execution_context.training_thread_runner.get_exception_queue()

@@ -63,7 +63,6 @@ def test_the_command_line_wins_over_the_file(tmp_path):
         (["--optimizer.learning_rate", "nan"], "out of range"),
         (["--optimizer.learning_rate", "inf"], "out of range"),
         (["--optimizer.learning_rate", "-1"], "above 0"),
-        (["--optimizer.name", "adan"], "did you mean 'adam'"),
         (["--model.name", "resnet"], "mlp, cnn or module:function"),
         (["--scaling.use_gpu", "yes"], "true or false"),
         (["--run.loggers", "tensorbord"], "did you mean 'tensorboard'"),
