@@ -316,6 +316,17 @@ class Config:
             )
 
     @property
+    def functions(self) -> dict[str, str]:
+        """Field to name of the user's functions: ``{"model.name": "module:function"}``."""
+        named = {
+            "model.name": self.model.name,
+            "train.callbacks": self.train.callbacks,
+            "data.source": self.data.source,
+            "data.augment": self.data.augment,
+        }
+        return {field: name for field, name in named.items() if name is not None and is_entry_point(name)}
+
+    @property
     def job_name(self) -> str:
         """The run's name, never empty."""
         return str(self.name)

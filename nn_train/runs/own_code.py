@@ -11,42 +11,29 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.config.entry_points import kept
 from nn_train.config.function_digest import HERE, digest_of
-from nn_train.config.options import is_entry_point
 from nn_train.config.user_code import files_of
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
 
 def own_code(config: Config) -> dict[str, Any]:
-    """Return what ``result.json`` says of the code: ``modules``, as ``own_modules`` gives them, the ``folders`` that
-    they are looked up from, and the ``commit`` of the Git repository that the first is in, or None."""
-    files = files_of(name.partition(":")[0] for name in functions_of(config))
-    folders = sorted({str(folder_of(module, file)) for module, file in files.items()})
-    commit = commit_of(next(iter(files.values())).parent) if files else None
-    return {"modules": own_modules(config), "folders": folders, "commit": commit}
+    """Return what ``result.json`` says of the user's code.
 
-
-def functions_of(config: Config) -> list[str]:
-    """Return the user's functions that a config names."""
-    named = (config.model.name, config.data.source, config.data.augment, config.train.callbacks)
-    return [name for name in named if name is not None and is_entry_point(name)]
-
-
-def folder_of(module: str, file: Path) -> Path:
-    """Return from where a module is looked up: ``/home/me`` for ``parts.block`` in ``/home/me/parts/block.py``."""
-    above = len(module.split(".")) - (file.name != "__init__.py")
-    return file.absolute().parents[above]
-
-
-def own_modules(config: Config) -> dict[str, str]:
-    """Return the SHA-256 of the modules of a job's functions and of the user's modules that these import, by name; of
-    functions that are kept in this process that of their code."""
-    functions = functions_of(config)
+    Returns:
+        ``modules``: SHA-256 of the modules of the job's functions and of the user's modules that these import, by name;
+        of functions that are kept in this process that of their code. ``folders`` from which the modules are looked up.
+        ``commit`` of the Git repository that the first one is in, or None.
+    """
+    functions = config.functions.values()
     here = {name: kept(name) for name in functions if name.startswith(f"{HERE}:")}
-    found = {name: digest_of(function) for name, function in here.items() if function is not None}
     files = files_of(name.partition(":")[0] for name in functions if name not in here)
-    found |= {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
-    return dict(sorted(found.items()))
+    modules = {name: digest_of(function) for name, function in here.items() if function is not None}
+    modules |= {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    # ``/home/me`` for ``parts.block`` in ``/home/me/parts/block.py``
+    depths = {name: len(name.split(".")) - (file.name != "__init__.py") for name, file in files.items()}
+    folders = sorted({str(file.absolute().parents[depths[name]]) for name, file in files.items()})
+    commit = commit_of(next(iter(files.values())).parent) if files else None
+    return {"modules": dict(sorted(modules.items())), "folders": folders, "commit": commit}
 
 
 def commit_of(folder: Path) -> str | None:

@@ -10,14 +10,13 @@ from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.entry_points import check_function
-from nn_train.config.options import is_entry_point
 from nn_train.config.parse import parse_yaml
 from nn_train.config.schema import METRICS, letters
 from nn_train.engine.import_tensorflow import import_quietly, set_environment
 from nn_train.engine.keras_names import check_keras_names
 from nn_train.errors import RequestError, first_line
 from nn_train.events import Handler, Line, unheard
-from nn_train.runs.own_code import changed, own_modules
+from nn_train.runs.own_code import changed, own_code
 from nn_train.runs.record import read_finished
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -51,7 +50,7 @@ def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None
         )
     record = read_finished(folder)
     if record is not None and "code" in record:
-        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_modules(config)))
+        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_code(config)["modules"]))
     return record
 
 
@@ -115,23 +114,15 @@ def check_early(config: Config, varied: Collection[str] = (), on_event: Handler 
 
 def check_functions(config: Config, varied: Collection[str]) -> None:
     """Import the user's functions in this process, and refuse other arguments than they take."""
-    of_model, of_data = (
-        {*given, *(field.rpartition(".")[2] for field in varied if field.startswith(f"{owner}."))}
-        for owner, given in (("model.args", config.model.args), ("data.args", config.data.args))
-    )
-    named: list[tuple[str, str | None, Collection[str] | None]] = [
-        ("model.name", config.model.name, of_model),
-        ("train.callbacks", config.train.callbacks, ()),
-        ("data.source", config.data.source, of_data),
-        ("data.augment", config.data.augment, None),
-    ]
-    for field, name, args in named:
-        if name is not None and is_entry_point(name):
-            set_environment()
-            if field in OF_KERAS:
-                with contextlib.suppress(ImportError):  # then only the workers have it
-                    import_quietly()  # quicker than as the user's module would
-            check_function(field, name, args)
+    for field, name in config.functions.items():
+        owner = f"{field.partition('.')[0]}.args"
+        of_search = [varies.rpartition(".")[2] for varies in varied if varies.startswith(f"{owner}.")]
+        given = {"model.name": config.model.args, "data.source": config.data.args}.get(field, {})
+        set_environment()
+        if field in OF_KERAS:
+            with contextlib.suppress(ImportError):  # then only the workers have it
+                import_quietly()  # quicker than as the user's module would
+        check_function(field, name, None if field == "data.augment" else [*given, *of_search])
 
 
 def check_storage(storage_path: str) -> None:

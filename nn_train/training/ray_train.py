@@ -21,7 +21,7 @@ from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
 from nn_train.events import Handler
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack, unpack
+from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
@@ -71,7 +71,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     config = jobs[0].config
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
-    parcel = pack([name for job in jobs for name in names_in(job.config)])
+    parcel = pack([name for job in jobs for name in job.config.functions.values()])
     scratch = scratch_folder()
     BEGUN.clear()
     with event_listener(on_event) as address:

@@ -21,7 +21,7 @@ from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError
 from nn_train.jobs.given_values import Returns, config_of, source_of
 from nn_train.ray_cluster.parcels import pack, unpack
-from nn_train.runs.own_code import own_modules
+from nn_train.runs.own_code import own_code
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 TIMEOUT = 300  # seconds
@@ -173,7 +173,7 @@ def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, dat
 def test_a_parcel_has_what_is_kept_and_where_modules_are(monkeypatch, tmp_path):
     factor = 3
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), str(tmp_path / "gone")])
-    names = [name_of(lambda x: factor * x, "model"), "user_data:arrays", "mnist", None, source_of([1, 2])]
+    names = [name_of(lambda x: factor * x, "model"), "user_data:arrays", "mnist", source_of([1, 2])]
     parcel = pack(names)
     KEPT.clear()
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" in path])
@@ -262,7 +262,7 @@ def test_another_function_or_content_is_noticed_and_the_same_is_the_same(make):
     seen = []
     for number in (1, 1, 2):
         KEPT["__main__:build"] = make(number)
-        seen.append(own_modules(config)["__main__:build"])
+        seen.append(own_code(config)["modules"]["__main__:build"])
     assert seen[0] == seen[1] != seen[2]
 
 
