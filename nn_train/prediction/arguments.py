@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,21 @@ def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
         run=place("--run", given["run"]),
         data=place("--data", given["data"]),
         output=str(local_path(given["output"])),
-        scaling=scaling_of(given),
+        scaling=scaling_in(given),
         verbose=given["verbose"],
     )
 
 
-def scaling_of(given: dict[str, Any]) -> ScalingConfig:
-    values = {name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
-    section: ScalingConfig = read_section("scaling", {"num_workers": "1", **values})
+def scaling_of(given: ScalingConfig | Mapping[str, Any] | None) -> ScalingConfig:
+    """The section that says on how many workers; one, where it does not. Raises RequestError."""
+    if isinstance(given, ScalingConfig):
+        return given
+    section: ScalingConfig = read_section("scaling", {"num_workers": 1, **(given or {})})
     return section
+
+
+def scaling_in(words: Mapping[str, Any]) -> ScalingConfig:
+    return scaling_of({name: words[f"scaling.{name}"] for name in SCALING if words[f"scaling.{name}"]})
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:
@@ -124,7 +130,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
         source=other_source(given["data.source"], given["runs"]),
-        scaling=scaling_of(given),
+        scaling=scaling_in(given),
         verbose=given["verbose"],
     )
 

@@ -19,7 +19,7 @@ from nn_train.config import Config, config_from_dict
 from nn_train.config.entry_points import KEPT, check_function, kept, name_of
 from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError
-from nn_train.jobs.given_values import Returns, config_of, source_of
+from nn_train.jobs.inline_objects import Returns, config_of, source_of
 from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.runs.own_code import own_code
 
