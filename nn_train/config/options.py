@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -17,6 +19,12 @@ OWNERS = {
     "data.args": ("data.source", ("config",)),
 }
 ARGUMENTS = (*OWNERS, "optimizer.args")  # mappings of which each entry is a field: ``model.args.depth``
+BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "maximum": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
 EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # a number for everybody but YAML 1.1
 
 
@@ -76,39 +84,24 @@ def check_value(spec: dataclasses.Field[Any], value: object, path: str) -> None:
         return
     rules = spec.metadata
     choices = rules["choices"]
-    values = value if isinstance(value, tuple) else (value,)
-    for one in values:
+    for one in value if isinstance(value, tuple) else (value,):
         named = one in choices or (rules["entry_point"] and is_entry_point(one))
         if choices and not named and not (rules["keras"] and one.isidentifier()):
             allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
             allowed += f" or a name of {rules['keras']}" if rules["keras"] else ""
             raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
-    if isinstance(value, float) and not math.isfinite(value):
+    is_broken = isinstance(value, float) and not math.isfinite(value)
+    if is_broken or not all(rules[key] is None or fits(value, rules[key]) for key, (_, fits) in BOUNDS.items()):
         raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules) or 'finite numbers'}")
-    low = rules["minimum"] if rules["minimum"] is not None else rules["above"]
-    high = rules["maximum"] if rules["maximum"] is not None else rules["below"]
-    if low is None and high is None:
-        return
-    fits = (
-        (rules["minimum"] is None or value >= rules["minimum"])
-        and (rules["above"] is None or value > rules["above"])
-        and (rules["maximum"] is None or value <= rules["maximum"])
-        and (rules["below"] is None or value < rules["below"])
-    )
-    if not fits:
-        raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules)}")
 
 
 def range_text(rules: Mapping[str, Any]) -> str:
     """The range of a field in words, such as ``above 0, at most 1``; empty where there is none."""
-    words = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"), ("below", "below"))
-    return ", ".join(f"{word} {rules[key]:g}" for key, word in words if rules[key] is not None)
+    return ", ".join(f"{word} {rules[key]:g}" for key, (word, _) in BOUNDS.items() if rules[key] is not None)
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
     """``; did you mean 'x'?`` for a misspelling, else the empty string."""
-    import difflib
-
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
