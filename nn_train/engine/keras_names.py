@@ -112,6 +112,9 @@ def metric_parts(metric: Metric) -> tuple[Any, Mapping[str, Any]]:
 
 def column_of(metric: Metric) -> str:
     """Return its name in the rows: what the job calls it, else what Keras does."""
-    made, args = metric_parts(metric)
-    own = args.get("name") or parameters(made)["name"].default
+    named = parts_of(metric)[1].get("name")
+    if named is not None:
+        return str(named)
+    made, _ = metric_parts(metric)
+    own = parameters(made)["name"].default
     return str(own or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", made.__name__).lower())

@@ -50,6 +50,7 @@ def test_a_search_that_cannot_choose_is_refused(sections, said):
         check_search(config_from_dict(sections))
 
 
+@pytest.mark.tf
 @pytest.mark.parametrize(
     ("metric", "space", "ways"),
     [
