@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     import keras
@@ -192,7 +192,8 @@ def evaluate_finished(
     from nn_train.prediction.arguments import local_path, other_source, scaling_of
     from nn_train.prediction.driver import evaluate_runs
 
-    folders = [folder_of(run) for run in (runs if isinstance(runs, list | tuple) else [runs])]
+    named = list(runs) if isinstance(runs, list | tuple) else [cast("Run", runs)]
+    folders = [folder_of(run) for run in named]
     source = None if data is None else other_source(source_of(data), folders)
     place = local_path(os.fspath(output))
     return evaluate_runs(folders, place, scaling_of(scaling), say, verbose, source=source)
