@@ -10,6 +10,15 @@ import sys
 from nn_train.config.later import left_out
 
 
+def set_environment() -> None:
+    """Set what TensorFlow reads when it is imported, by us or by a module of the user's."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras in the user's code must be Keras 3 as well
+    # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
+    # 1.5 times as fast (5.8 to 3.7 s for 100 steps of 128 on one core of an AMD EPYC).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def import_tensorflow() -> None:
     """Set the environment that this package needs, and import TensorFlow and Keras. Call it before anything does so.
 
@@ -17,11 +26,7 @@ def import_tensorflow() -> None:
     are left. Keras imports Matplotlib and scikit-learn where they are installed, which takes 1.5 s and 140 MB; and the
     garbage collector goes again and again through all that was imported, 0.5 s.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras in the user's code must be Keras 3 as well
-    # TensorFlow turns oneDNN on by itself only for processors with AVX-512; with AVX2 it still made the CNN
-    # 1.5 times as fast (5.8 to 3.7 s for 100 steps of 128 on one core of an AMD EPYC).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    set_environment()
     if "keras" in sys.modules:
         return
     gc.disable()
@@ -32,3 +37,15 @@ def import_tensorflow() -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def import_quietly() -> None:
+    """Do the same in the driver, without what TensorFlow's libraries write to the terminal while they are loaded."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as silent:
+            os.dup2(silent.fileno(), 2)
+        import_tensorflow()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -21,7 +21,7 @@ from nn_train.config.space import Space, drawn
 from nn_train.errors import StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack
+from nn_train.ray_cluster.parcels import pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
 from nn_train.ray_cluster.preload import preload_for
 from nn_train.ray_cluster.session import ray_session
@@ -111,7 +111,7 @@ class Session:
         try:
             check_placeable(dataclasses.replace(scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, scaling)
-            self.parcel = ray.put(pack(names_in(self.config)))
+            self.parcel = ray.put(pack(self.config.functions.values()))
             if not varies_data(self.space):
                 self.data, self.files, self.printed = share_examples(self.config, self.parcel)
         except BaseException:

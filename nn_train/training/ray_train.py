@@ -21,7 +21,7 @@ from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
 from nn_train.events import Handler
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack, unpack
+from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
@@ -43,7 +43,7 @@ def train_function(settings: dict[str, Any]) -> None:
     unpickled in the controller without importing what defines it.
     """
     if settings["verbose"]:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"  # whatever a driver that imports TensorFlow has set
     here = get_train_context()  # ray.train.get_context would import Ray Tune, to know whether that is where it is
     rank, size = here.get_world_rank(), here.get_world_size()
     errors = here.execution_context.training_thread_runner.get_exception_queue()
@@ -71,7 +71,7 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     config = jobs[0].config
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
-    parcel = pack([name for job in jobs for name in names_in(job.config)])
+    parcel = pack([name for job in jobs for name in job.config.functions.values()])
     scratch = scratch_folder()
     BEGUN.clear()
     with event_listener(on_event) as address:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from process_tree import descendants
 
 from nn_train.jobs.pipeline import main
 

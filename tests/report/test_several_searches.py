@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-from check_report import check_report
 from report_folders import HOSTILE, write_run, write_search
 from report_readers import Reader, read_csv
 
