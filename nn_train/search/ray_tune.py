@@ -23,14 +23,13 @@ from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
 from nn_train.ray_cluster.parcels import names_in, pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
-from nn_train.ray_cluster.session import ray_session
+from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.own_code import code_of
 from nn_train.runs.reading import note_data
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
-from nn_train.search.first_processes import preload_for_trials
 from nn_train.search.going_on import go_on
 from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
@@ -103,7 +102,7 @@ class Session:
         if not self.verbose:
             for name in ("ray.tune", "ray.train", "optuna"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        self.context.enter_context(ray_session(self.verbose, preload=preload_for_trials(self.config)))
+        self.context.enter_context(ray_session(self.verbose, preload=preload_for(self.config.scaling, "ray.tune")))
         try:
             check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, self.config.scaling)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 import warnings
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any
 
 from ray.exceptions import RayError
@@ -20,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.events import Handler
-from nn_train.ray_cluster.replaced import replaced
+from nn_train.ray_cluster.replaced import environment, replaced
 from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.scaling import RoomPolicy
@@ -34,24 +33,10 @@ warnings.filterwarnings("ignore", r"coroutine 'CheckpointManager\._notify", Runt
 # folder.
 UNWANTED = {"PlacementGroupCleanerCallback", "DatasetsCallback", "WorkingDirectorySetupCallback"}
 METRICS = {"ControllerMetricsCallback", "WorkerMetricsCallback"}  # for people who watch a cluster
+# Ray Train's settings are set for a moment alone: it would hand them to the workers, and a worker that has an
+# environment of its own cannot be one of the processes that Ray has started in advance.
 WITHIN = 0.95  # of the time-out: Ray notices it at the next look
 RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources are free
-
-
-@contextlib.contextmanager
-def settings(**values: object) -> Iterator[None]:
-    """Set variables of the environment that Ray Train reads, unless the user has set them.
-
-    They are gone afterwards: Ray Train would hand them to the workers, and a worker with an environment of its own
-    cannot be one of the processes that Ray has started in advance.
-    """
-    given = {name: str(value) for name, value in values.items() if name not in os.environ}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name in given:
-            del os.environ[name]
 
 
 class Workers(WorkerGroup):
@@ -59,7 +44,7 @@ class Workers(WorkerGroup):
 
     def __init__(self, train_run_context: Any, *arguments: object, **named: object) -> None:
         self.timeout = train_run_context.train_loop_config["jobs"][0].config.run.hang_timeout
-        with settings(RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S=WITHIN * self.timeout):
+        with environment(RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S=str(WITHIN * self.timeout)):
             super().__init__(train_run_context, *arguments, **named)
 
     def _create_workers(self, number: int, placement_group: PlacementGroup, *arguments: object, **named: object) -> Any:
@@ -89,10 +74,10 @@ class Controller(TrainController):
     worker_group_cls = Workers
 
     def __init__(self, **arguments: Any) -> None:
-        with settings(
-            RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=0.2,  # 2 s by default: felt at the end of every run
-            RAY_TRAIN_ENABLE_PREEMPTION_WATCHER=0,  # a process of its own for what RoomPolicy does
-            RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING=0,  # it would set up the driver's logging
+        with environment(
+            RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",  # 2 s by default: felt at the end of every run
+            RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # a process of its own for what RoomPolicy does
+            RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING="0",  # it would set up the driver's logging
         ):
             super().__init__(**arguments)
 
