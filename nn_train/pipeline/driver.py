@@ -147,8 +147,7 @@ def run_stages(
 
 def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
     """The stages in their order, and what is left to do in each."""
-    from nn_train.search.planning import make_plan
-    from nn_train.search.rungs import rungs
+    from nn_train.search.planning import make_plan, rungs
 
     stages, trainings = [], []
     for model in models:
