@@ -56,7 +56,6 @@ def from_arrays(
         num_classes=classes if names is None else len(names),
         class_names=names,
         sha256={key: digest(array) for key, array in arrays.items()},
-        label_columns=arrays["y_train"].ndim == 2,
     )
 
 

@@ -58,8 +58,9 @@ class SplitData:
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.
-        fingerprint: of files that are read by rows what must not change, by their names.
-        label_columns: whether the source has the labels as [N, 1], which are [N] here.
+        fingerprint: what must not change, by its name: of files that are read by rows, and of each part that a user's
+            function gives.
+        first: the first examples of a stream by the name of their part, read once: each pass may shuffle anew.
     """
 
     train: Any
@@ -70,7 +71,7 @@ class SplitData:
     class_names: tuple[str, ...] | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     fingerprint: dict[str, str] = field(default_factory=dict)
-    label_columns: bool = False
+    first: dict[str, Any] = field(default_factory=dict)
 
     @property
     def in_memory(self) -> bool:

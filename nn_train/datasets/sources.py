@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import warnings
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from nn_train.datasets.arrays import (
     with_validation,
 )
 from nn_train.datasets.examples import Examples, SplitData, digest
+from nn_train.datasets.fingerprints import PARTS, fingerprints, look_at_stream
 from nn_train.datasets.image_folder import from_image_folder, is_image_folder
 from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
@@ -202,8 +204,16 @@ def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -
 
 
 def from_entry_point(source: str, config: DataConfig) -> SplitData:
-    """What the user's own ``load()`` gives: arrays in Keras' convention, ``tf.data`` datasets, or objects by index."""
-    given = call_entry_point("data.source", source, config.args, config=config)
+    """Return what the user's ``load()`` gives, with its fingerprints."""
+    data = parts_of(call_entry_point("data.source", source, config.args, config=config), source, config)
+    if data.is_stream:
+        first = {name: look_at_stream(part) for name, part in zip(PARTS, (data.train, data.validation), strict=False)}
+        data = dataclasses.replace(data, first=first)
+    return dataclasses.replace(data, fingerprint={**data.fingerprint, **fingerprints(data)})
+
+
+def parts_of(given: object, source: str, config: DataConfig) -> SplitData:
+    """Return arrays in Keras' convention, ``tf.data`` datasets or objects by index as examples. RequestError."""
     parts = tuple(given) if isinstance(given, tuple | list) else ()
     names: Any = None
     if parts and are_names(parts[-1]):
