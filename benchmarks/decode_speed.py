@@ -30,8 +30,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_train.datasets import IndexedExamples
-from nn_train.datasets.image_folder import image_folder
-from nn_train.datasets.image_rows import ImageRows
+from nn_train.datasets.image_folder import ImageRows, image_folder
 from nn_train.engine.fetched import Fetcher
 
 BATCH = 64

@@ -18,7 +18,7 @@ import numpy as np
 import user_data
 
 from nn_train.config import config_from_dict
-from nn_train.datasets.once import load_once
+from nn_train.datasets.cache import load_once
 from nn_train.engine.joining import join_strategy
 from nn_train.engine.strategy import Replicas, configure_tensorflow
 from nn_train.events import EpochEnded, Started

@@ -18,13 +18,12 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets.arrays import (
-    check_alike,
     check_trees,
     checked_names,
     classes_of,
     from_arrays,
     names_of,
-    with_validation,
+    split_data,
 )
 from nn_train.datasets.examples import Examples, SplitData, digest
 from nn_train.datasets.fingerprints import PARTS, fingerprints, look_at_stream
@@ -239,21 +238,9 @@ def parts_of(given: object, source: str, config: DataConfig) -> SplitData:
         return from_arrays(arrays, source, config, names)  # class labels: the same rules as for an .npz
     for part, trees in named.items():
         check_trees(trees, part, source)
-    check_alike(named, source)
     made = {part: Examples(*trees) for part, trees in named.items()}
-    train, validation = with_validation(made["train"], made.get("val"), config)
-    classes = classes_of(*labels)
-    if names is not None:
-        names = checked_names(names, classes or 0, source)
-        classes = None if classes is None else len(names)
-    return SplitData(
-        train=train,
-        validation=validation,
-        test=made["test"],
-        num_classes=classes,
-        class_names=names,
-        sha256={name: digest(tree) for name, tree in arrays.items() if isinstance(tree, np.ndarray)},
-    )
+    whole = {name: digest(tree) for name, tree in arrays.items() if isinstance(tree, np.ndarray)}
+    return dataclasses.replace(split_data(made, source, config, None, classes_of(*labels), names), sha256=whole)
 
 
 def are_names(part: object) -> bool:

@@ -35,7 +35,7 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
         RequestError: there is no test set, or another one than when the run was trained.
     """
     from nn_train.datasets import load_test
-    from nn_train.datasets.once import load_for_run, seed_function
+    from nn_train.datasets.cache import load_for_run, seed_function
 
     about = result.get("data") or {}
     other = about.get("tested_on")

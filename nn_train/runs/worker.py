@@ -140,8 +140,8 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     import keras
 
     from nn_train.datasets.augmentation import with_augmentation
+    from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.once import load_for_run
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.given_callbacks import given_callbacks

@@ -61,8 +61,8 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[st
     are, by what they are known again, and what was printed meanwhile, which the error of a function that fails holds as
     well."""
     unpack(parcel)
+    from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.fingerprints import PARTS
-    from nn_train.datasets.once import load_for_run
 
     printed = io.StringIO()
     try:

@@ -148,9 +148,9 @@ class TrialWorker:
         """
         from nn_train.datasets import load_data
         from nn_train.datasets.augmentation import with_augmentation
+        from nn_train.datasets.cache import seed_function
         from nn_train.datasets.class_weights import with_class_weights
         from nn_train.datasets.fingerprints import check_trial, varies_data
-        from nn_train.datasets.once import seed_function
         from nn_train.search.warm.functions import state_of
 
         may_draw = is_entry_point(config.data.source)

@@ -145,7 +145,7 @@ def test_examples_that_a_function_drew_are_those_of_the_training(tmp_path):
     import keras
 
     from nn_train.config import config_from_dict
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.cache import load_for_run
     from nn_train.prediction.scorer import score
 
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
@@ -162,7 +162,7 @@ def test_a_function_that_gives_others_than_in_the_training_is_refused(tmp_path, 
     import keras
 
     from nn_train.config import config_from_dict
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.cache import load_for_run
     from nn_train.errors import RequestError
     from nn_train.prediction.scorer import score
 

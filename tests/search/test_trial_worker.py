@@ -113,7 +113,7 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
 @pytest.mark.parametrize("source", ["user_code:streams", "user_data:split_at_random"])
 def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_path, source):
     """Whatever was drawn before, also where other trials had them: a stream's shuffle goes on from pass to pass."""
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.cache import load_for_run
     from nn_train.search.warm.models import WarmModels
 
     def rows(data):
