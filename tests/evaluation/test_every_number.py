@@ -105,3 +105,26 @@ def test_an_undefined_curve_has_no_points_and_says_of_what(curves: Callable[[Pre
             assert [len(part) for part in (curve.thresholds, curve.tp, curve.fp)] == [0, 0, 0]
             assert (curve.positives, curve.negatives) == ((4, 0) if label == 1 else (0, 4))
             assert curve.roc_auc.reason
+
+
+@pytest.mark.parametrize("curves", [exact_curves, histogram_curves])
+def test_scores_that_are_all_alike_or_of_one_kind_have_no_curve(
+    curves: Callable[[Predictions], Iterator[Curve]],
+) -> None:
+    constant = Predictions(np.arange(2), np.array([0, 1]), np.ones((2, 2), np.float32))
+    one_kind = Predictions(np.arange(2), np.array([1, 1]), np.float32([[0, 1], [0, 2]]))
+    for predictions in (constant, one_kind):
+        assert [curve.roc_auc.value for curve in list(curves(predictions))[:2]] == [None, None]
+
+
+def test_the_parts_of_an_evaluation_are_those_of_its_rows() -> None:
+    found = evaluate(Predictions(np.arange(2), np.array([1, 1]), np.float32([[5, 0], [0, 1]])))
+    assert found.confusion.tolist() == [[0, 0], [1, 1]]
+    assert found.scores.correct.tolist() == [False, True]
+    assert found.coverage.aurc.value == pytest.approx((1 + 1 / 2) / 2)  # the surer one is wrong
+    less, more = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-5))
+    assert [(one.lowest, one.highest) for one in found.calibration.scheme("quantile")] == [
+        (pytest.approx(less),) * 2,
+        (pytest.approx(more),) * 2,
+    ]
+    assert found.calibration.ece_quantile.value == pytest.approx((1 - less + more) / 2)

@@ -1,11 +1,15 @@
-"""What is written to a folder line by line, and what makes it one that must be there."""
+"""What is written to a folder line by line, what makes it one that must be there, and who is looked at."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.processes import is_alive, machine, started
 
 
 def test_lines_and_files_are_written_as_they_are(tmp_path):
@@ -32,3 +36,14 @@ def test_a_folder_with_a_config_is_not_made_anew_when_it_is_gone(tmp_path):
     folder.write(layout.CONFIG, b"")
     assert folder.exists(layout.CONFIG)
     assert folder.needs == f"{tmp_path}/run/{layout.CONFIG}"
+
+
+def test_a_process_that_is_looked_at_does_not_notice():
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as process:
+        process.stdout.readline()
+        known = {"machine": machine(), "pid": process.pid, "started": started(process.pid)}
+        assert is_alive(known)
+        assert [is_alive({**known, part: None}) for part in known] == [None, None, None]
+        process.communicate(b"\n")
+        assert process.returncode == 0
+    assert is_alive(known) is False
