@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,6 @@ from nn_train.engine.flat_labels import refuse_flat_labels, refuse_flat_labels_i
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
-from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.same_examples import check_same_examples
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.spreadable import adds_up, part_of, rows_apart
@@ -58,8 +56,8 @@ class PreparedModel:
     compiled_by_user: bool
 
 
-def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
-    """The model before anything is compiled here, and the fields of the config that its function has read.
+def build_new(config: Config, data: SplitData) -> keras.Model:
+    """The model before anything is compiled here.
 
     Raises:
         RequestError: it does not take the examples.
@@ -69,24 +67,20 @@ def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
     return build_for(config, data, sample_rows(data, 1))
 
 
-def build_for(config: Config, data: SplitData, rows: Batch) -> tuple[keras.Model, set[str]]:
+def build_for(config: Config, data: SplitData, rows: Batch) -> keras.Model:
     """The model for examples such as ``rows``."""
     reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
-    given, read = watched(config)
-    model = build_model(given, map_shapes(rows[0]), data.num_classes)
+    model = build_model(config, map_shapes(rows[0]), data.num_classes)
     if not model.built:
         build_by_calling(model, part_of(rows, 0, 1)[0])
-    return model, read
+    return model
 
 
-def prepare_model(
-    config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = (), by_batches: bool = False
-) -> PreparedModel:
+def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batches: bool = False) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
 
     Args:
         config, data, replicas: of the training.
-        varied: the fields that a search varies: a function of the user's must read them.
         by_batches: whether somebody is to be told of each batch.
 
     Raises:
@@ -101,7 +95,7 @@ def prepare_model(
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
     with replicas.strategy.scope():
-        model, read = build_for(config, data, rows)
+        model = build_for(config, data, rows)
         compiled_by_user = model.compiled
         form = label_form(config, model, rows[1])
         check_outputs(model, data.num_classes, form.one_hot)
@@ -113,11 +107,6 @@ def prepare_model(
         refuse_kept_beside(model, rows[0])
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
-            # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
-            is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
-            of_loss = () if is_mse else ("train.loss",)
-            decided = ("optimizer", "train.metrics", *of_loss) if compiled_by_user else ()
-            refuse_unread(config, read, decided, varied)
             refuse_unsavable(model)
     # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
     tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))

@@ -25,7 +25,6 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CONFIG, SEARCH
 from nn_train.storage.lease import hold
 from nn_train.training import TrainResult, train_all
-from nn_train.training.driver import RAY_TRAIN
 
 RAY_TUNE = "nn_train.search.ray_tune"
 RECORD = "pipeline.json"
@@ -116,11 +115,10 @@ def run_stages(
 ) -> tuple[list[TrainResult], list[SearchOutcome]]:
     """Everything, on one Ray: all searches, then all trainings on workers that start once, then the report."""
     from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
-    from nn_train.ray_cluster.preload import preload_for
-    from nn_train.ray_cluster.session import ray_session
+    from nn_train.ray_cluster.session import preload_for, ray_session
 
     scaling = models[0].base.scaling
-    with ray_session(verbose, [RAY_TUNE], preload_for(scaling, scaling.num_workers, RAY_TRAIN)):
+    with ray_session(verbose, [RAY_TUNE], preload_for(scaling, "ray.train", "ray.tune")):
         for model in models:
             for job in (model.search, model.base):
                 if job is not None:

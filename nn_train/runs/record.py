@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
 from nn_train.config.entry_points import function_of
-from nn_train.config.options import is_entry_point
-from nn_train.config.own_arguments import OWNERS, with_defaults
+from nn_train.config.options import OWNERS, is_entry_point, is_plain
 from nn_train.datasets.known_again import noted_test
 from nn_train.runs.history import History, best_epoch
 from nn_train.storage.folder import ResultsFolder
@@ -100,6 +101,24 @@ def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
         for owner, (name, given) in args.items()
         if is_entry_point(name)
     }
+
+
+def with_defaults(function: Callable[..., Any], given: Mapping[str, Any], offered: Collection[str]) -> dict[str, Any]:
+    """Return ``given``, and the plain values that the function has by itself; those JSON knows."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is compiled
+        parameters = {}.values()
+    own = {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in offered}
+    return {name: value for name, value in {**own, **given}.items() if is_plain(value) and is_json(value)}
+
+
+def is_json(value: object) -> bool:
+    """Return False for numbers that are infinite or NaN, which JSON does not know."""
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except ValueError:
+        return False
 
 
 def names_of_classes(data: SplitData) -> list[str] | None:

@@ -18,8 +18,8 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
 
 from nn_train.config.entry_points import call_entry_point
+from nn_train.config.schema import SearchConfig
 from nn_train.config.space import Domain
-from nn_train.config.stages import SearchConfig
 from nn_train.errors import RequestError
 
 # A choice between lists: nothing of a study is stored by Optuna here.

@@ -22,10 +22,9 @@ from nn_train.config.space import Space, drawn
 from nn_train.errors import StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack
+from nn_train.ray_cluster.parcels import pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
-from nn_train.ray_cluster.preload import preload_for
-from nn_train.ray_cluster.session import ray_session
+from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.loggers import Loggers
 from nn_train.runs.own_code import code_of
@@ -59,7 +58,6 @@ from nn_train.search.tune_patches import patched_tune
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import LOGS
 
-TRAINABLE = "nn_train.search.trainable"
 TUNE_FILES = "tune"  # what Ray Tune insists on writing; removed at the end
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # three files for every trial; the journal has it all
@@ -105,14 +103,12 @@ class Session:
         if not self.verbose:
             for name in ("ray.tune", "ray.train", "optuna"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        scaling, search = self.config.scaling, self.config.search
-        trials = min(search.num_trials, search.max_concurrent or sys.maxsize)
-        preload = preload_for(scaling, trials * scaling.num_workers, TRAINABLE)
-        self.context.enter_context(ray_session(self.verbose, preload=preload))
+        scaling = self.config.scaling
+        self.context.enter_context(ray_session(self.verbose, preload=preload_for(scaling, "ray.tune")))
         try:
             check_placeable(dataclasses.replace(scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, scaling)
-            self.parcel = ray.put(pack(names_in(self.config)))
+            self.parcel = ray.put(pack(self.config.functions.values()))
             if not varies_data(self.space):
                 self.data, self.files, self.printed = share_examples(self.config, self.parcel)
         except BaseException:

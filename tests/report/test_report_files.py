@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from check_report import check_report
+from check_report import main as check_main
 from report_folders import CLASSES, HOSTILE, some_predictions
 from report_readers import Reader, contents, read_csv
 from sklearn.metrics import roc_curve
 
-from benchmarks.check_report import check_report
-from benchmarks.check_report import main as check_main
 from nn_train.evaluation.scores import log_odds
 from nn_train.report import load_inputs
 from nn_train.report.render import render

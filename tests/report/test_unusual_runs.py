@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from check_report import check_report
 from report_folders import evaluate_runs, for_each_run, some_images, some_pixels, some_predictions, write_run
 
-from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
 from nn_train.report import collect_runs, load_inputs

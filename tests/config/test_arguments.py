@@ -1,4 +1,4 @@
-"""Arguments of the user's own functions: from job files, command lines and search spaces, and what is refused."""
+"""Arguments of functions and of Keras' classes: from job files, command lines and search spaces."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from nn_train.config import config_from_dict, config_to_dict, dump_yaml, read_config
 from nn_train.config.cli import parse_arguments
-from nn_train.config.own_arguments import with_defaults
 from nn_train.config.space import parse_space, resolve, with_values
 from nn_train.errors import RequestError
+from nn_train.runs.record import with_defaults
 
 OWN = ["--model.name", "my:build"]
 
@@ -48,6 +48,27 @@ def test_they_are_merged_by_name_and_come_back_from_a_job_file(tmp_path):
     assert config.model != config_from_dict({"model": {"name": "my:build", "args": {"depth": 5}}}).model
 
 
+@pytest.mark.parametrize(
+    ("text", "metrics"),
+    [
+        ("none", []),
+        ("F1Score, mae", ["F1Score", "MeanAbsoluteError"]),
+        ("accuracy,AUC", ["AUC"]),
+        ("{F1Score: {average: macro}}", [{"F1Score": {"average": "macro"}}]),
+        ("[AUC, {Auc: {name: pr, curve: PR}}]", ["AUC", {"Auc": {"name": "pr", "curve": "PR"}}]),
+        ("{AUC: {curve: none}, Poisson: }", ["AUC", "Poisson"]),
+    ],
+)
+def test_names_of_keras_are_read_and_come_back_from_a_job_file(tmp_path, text, metrics):
+    words = ["--train.metrics", text, "--optimizer.name", "Adam", "--optimizer.args", "{beta_1: 1e-1, rho: none}"]
+    config = parse_arguments(words).config
+    assert config_to_dict(config)["train"]["metrics"] == metrics
+    assert (config.optimizer.name, config.optimizer.args) == ("adam", {"beta_1": 0.1})
+    (tmp_path / "job.yaml").write_text(dump_yaml(config))
+    assert read_config(str(tmp_path / "job.yaml"), {}) == config
+    assert hash(config.train) == hash(config_from_dict(config_to_dict(config)).train)
+
+
 @pytest.mark.parametrize("none", ["none", "{}"])
 def test_none_takes_those_of_the_file_away(tmp_path, none):
     (tmp_path / "job.yaml").write_text("data: {source: 'mine:load', args: {limit: 5}}\n")
@@ -67,6 +88,13 @@ def test_none_takes_those_of_the_file_away(tmp_path, none):
         ([*OWN, "--model.args", "[4]"], "model.args: expected"),
         (["--data.args.part", "4"], "data.args.part: data.source mnist takes no arguments"),
         (["--train.args.depth", "4"], "train.args.depth: no such field"),
+        (["--optimizer.name", "my:build"], "'my:build' is not known; allowed: adam, .* or a name of keras.optimizers"),
+        (["--optimizer.args.learning_rate", "1"], "it is set by the field optimizer.learning_rate"),
+        (["--optimizer.args", "{beta_1: {a: 1}}"], "is not a number, a text"),
+        (["--optimizer.args.a-b", "1"], "no such field"),
+        (["--train.metrics", "{AUC: {name: a b}}"], "AUC.name: 'a b' is not made of letters, digits and _"),
+        (["--train.metrics", "[[AUC]]"], r"\['AUC'\] is neither the name of a metric nor {name: {argument: value}}"),
+        (["--train.metrics", "[AUC"], "train.metrics: not valid YAML"),
     ],
 )
 def test_what_cannot_be_one_is_refused(words, said):
@@ -150,7 +178,7 @@ def test_a_choice_between_lists_has_no_branches():
         parse_space(given, config_from_dict({"model": {"name": "my:build"}}))
 
 
-def test_defaults_of_a_function_are_known_where_json_can_have_them():
+def test_defaults_of_a_function_are_noted_where_json_can_have_them():
     def build(config, num_classes=3, units=16, sizes=(3, 3), limit=float("inf"), act=len, *, rate):
         raise AssertionError
 

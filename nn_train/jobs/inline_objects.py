@@ -6,14 +6,14 @@ import copy
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from nn_train.config import Config, RunConfig, config_from_dict, config_to_dict
-from nn_train.config.given import name_of, word_of
-from nn_train.config.given_digest import HERE
+from nn_train.config.entry_points import name_of, word_of
+from nn_train.config.function_digest import HERE
 from nn_train.config.parse import STAGES, TOP_FIELDS, coerce, load_yaml, unknown_field
 from nn_train.config.schema import SECTIONS, default_name
 from nn_train.datasets.arrays import names_of
@@ -26,9 +26,16 @@ RUN = RunConfig()
 GIVEN = "given"  # the folder for arrays, beside the runs
 # A section of which one field is the whole: ``model=build`` is ``model={"name": build}``.
 MAIN = {"model": "name", "data": "source", "optimizer": "name"}
-AUGMENT = ("data", "augment")
 # Where a config has the name of a function.
-NAMED = (("model", "name"), ("data", "source"), AUGMENT, ("train", "callbacks"), ("search", "algorithm"))
+NAMED = (("model", "name"), ("data", "source"), ("data", "augment"), ("train", "callbacks"), ("search", "algorithm"))
+WANTED = {
+    "name": "is neither a name nor a function that builds one, or a keras.Model",
+    "source": "cannot be taken; give a name, a path, a function, ((x_train, y_train), (x_test, y_test)), or a mapping "
+    "of arrays by the names in an .npz, with whole numbers as labels",
+    "augment": "is neither a name nor a function",
+    "callbacks": "is neither a name nor a function or a list of callbacks",
+    "algorithm": "is neither a name nor a function that gives a sampler of Optuna",
+}
 
 
 class Returns:
@@ -55,24 +62,22 @@ def config_of(config: object, sections: Mapping[str, Any]) -> Config:
         return config
     nested = nested_of(config)
     for name, value in sections.items():
-        if name in TOP_FIELDS:
-            nested[name] = value
-        elif name not in SECTIONS:
+        if name not in (*TOP_FIELDS, *SECTIONS):
             raise RequestError(unknown_field(name, [*TOP_FIELDS, *SECTIONS]))
-        else:
-            nested[name] = merged(nested.get(name) or {}, section_of(name, value))
-    to_write: list[Callable[[], None]] = []
+        nested[name] = merged(nested.get(name) or {}, section_of(name, value)) if name in SECTIONS else value
+    files: dict[str, bytes] = {}
+    storage = coerce("run.storage_path", (nested.get("run") or {}).get("storage_path", RUN.storage_path), str)
     for name, field in NAMED:
         given = (nested.get(name) or {}).get(field)
         if given is not None and not isinstance(given, str):
-            if (name, field) == AUGMENT and not callable(given):
-                raise RequestError(f"data.augment: {type(given).__name__} is neither a name nor a function")
-            nested[name] = {**nested[name], field: named(name, given, nested, to_write)}
+            nested[name] = {**nested[name], field: named(name, field, given, storage, files)}
     if nested.get("name") is None:
         nested["name"] = name_for(nested)
     made = config_from_dict(nested)
-    for write in to_write:
-        write()
+    folder = ResultsFolder(storage, GIVEN)
+    for file, content in files.items():  # once all is checked
+        if not folder.exists(file):
+            folder.write(file, content)
     return made
 
 
@@ -133,10 +138,12 @@ def plain(value: object) -> Any:
     return value
 
 
-def named(section: str, value: object, nested: Mapping[str, Any], to_write: list[Callable[[], None]]) -> str:
-    """The name by which a config has ``value``, which is none. What is to be written once all is checked goes to
-    ``to_write``."""
-    if section == "data" and isinstance(value, os.PathLike):
+def named(section: str, field: str, value: object, storage: str, files: dict[str, bytes]) -> str:
+    """The name by which a config has ``value``, which is none. What is to be written beside the runs goes to ``files``.
+
+    Arrays of classes are written, so that any process can evaluate them; all else is kept in this process.
+    """
+    if isinstance(value, os.PathLike) and section == "data":
         return os.fspath(value)
     keras = sys.modules.get("keras")  # who has a model has imported it
     if section == "model" and keras is not None and isinstance(value, keras.Model):
@@ -145,35 +152,16 @@ def named(section: str, value: object, nested: Mapping[str, Any], to_write: list
         return name_of(GivenModel(value), "model")
     if callable(value):
         return name_of(value, section)
-    if section == "data":
-        return named_data(value, nested, to_write)
-    if section == "train" and isinstance(value, list | tuple):
-        return name_of(Returns(list(value)), "callbacks")
-    wanted = {"model": "a function that builds one, or a keras.Model", "train": "a function or a list of callbacks"}
-    wanted["search"] = "a function that gives a sampler of Optuna"
-    raise RequestError(f"{section}: {type(value).__name__} is neither a name nor {wanted[section]}")
-
-
-def named_data(value: object, nested: Mapping[str, Any], to_write: list[Callable[[], None]]) -> str:
-    """Arrays of classes are written beside the runs, so that any process can evaluate them; all else is kept here."""
-    arrays = as_arrays(value)
-    if arrays is None:
-        if not isinstance(value, tuple | list):
-            raise RequestError(
-                f"data: {type(value).__name__} cannot be taken; give a name, a path, a function, ((x_train, y_train), "
-                "(x_test, y_test)), or a mapping of arrays by the names in an .npz, with whole numbers as labels"
-            )
-        return name_of(Returns(value), "data")
-    storage = coerce("run.storage_path", (nested.get("run") or {}).get("storage_path", RUN.storage_path), str)
-    content, folder = npz_bytes(arrays), ResultsFolder(storage, GIVEN)
-    file = f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
-
-    def write() -> None:
-        if not folder.exists(file):
-            folder.write(file, content)
-
-    to_write.append(write)
-    return folder.path(file)
+    arrays = as_arrays(value) if field == "source" else None
+    if arrays is not None:
+        content = npz_bytes(arrays)
+        file = f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
+        files[file] = content
+        return ResultsFolder(storage, GIVEN).path(file)
+    if field in ("source", "callbacks") and isinstance(value, list | tuple):
+        role, kept_value = ("data", value) if field == "source" else ("callbacks", list(value))
+        return name_of(Returns(kept_value), role)
+    raise RequestError(f"{section}: {type(value).__name__} {WANTED[field]}")
 
 
 def as_arrays(value: object) -> dict[str, np.ndarray] | None:
