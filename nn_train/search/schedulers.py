@@ -15,8 +15,8 @@ from ray.tune.schedulers import (
 )
 
 from nn_train.config import Config
+from nn_train.config.schema import SearchConfig
 from nn_train.config.space import LISTS, WHOLE, Domain
-from nn_train.config.stages import SearchConfig
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import is_listed, to_tune
 
