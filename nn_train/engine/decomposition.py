@@ -28,7 +28,6 @@ def decomposes(model: keras.Model, outputs: Nest) -> bool:
         and all(getattr(loss, "ignore_class", None) is None for loss in losses)
         and not {name_of(loss) for loss in losses} & OF_THE_BATCH
         and not sums_penalties(model)
-        and not any(layer._metrics for layer in model._flatten_layers(include_self=False))
         and all(getattr(output, "_keras_mask", None) is None for output in tf.nest.flatten(outputs))
     )
 

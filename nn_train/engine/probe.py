@@ -95,7 +95,10 @@ def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
     """
     rows = tf.nest.map_structure(lambda leaf: leaf if leaf is None else leaf[: EACH * replicas.size + 1], rows)
     count = count_of(rows)
+    if count < replicas.size:
+        return False
     whole, distributed = ReplicaSteps(model, alone(replicas), False), ReplicaSteps(model, replicas, False)
+    whole.statistics = distributed.statistics
     with unchanged([*model.weights, *seed_states(model)]), without_chance():
         errors = 0
         of_whole: Numbers = {}
@@ -107,7 +110,7 @@ def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
         except Exception:
             errors = 1
         ran, compared = sum_over_all([float(errors == 0), float(bool(of_whole))], replicas)
-        if ran < replicas.size or count < replicas.size:
+        if ran < replicas.size:
             return False
         if compared < replicas.size:
             return True
@@ -124,11 +127,10 @@ def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) ->
         before = [tf.identity(variable.value) for variable in steps.statistics]
         gradients, changes, loss = steps.sums(own, tf.constant(count), before)
         states = [tf.cast(variable.value, tf.float64) for variable in model.metrics_variables]
-        if steps.replicas.size > 1:
-            states = all_reduce_sum(states, replicas)
+        states = all_reduce_sum(states, steps.replicas)
         model.reset_metrics()
         dense = [tf.convert_to_tensor(one) if one is not None else tf.zeros([]) for one in gradients]
-        return dense, changes, loss, states
+        return tf.nest.map_structure(lambda one: tf.cast(one, tf.float64), (dense, changes, [loss], states))
 
     kinds = ("gradient", "", "", "")
     names = ("gradient", "moving statistic", "loss", "state of a metric")
