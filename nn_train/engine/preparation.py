@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,18 @@ from keras.src.utils.naming import reset_uids
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
-from nn_train.config.schema import BUILT_IN_DATA, BUILT_IN_LOSSES
+from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets import SplitData
+from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
+from nn_train.engine.collectives import equal_on_all
 from nn_train.engine.decomposition import decomposes, is_of_keras
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.labels import label_form, one_hot
+from nn_train.engine.model_state import unchanged
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
-from nn_train.engine.own_settings import refuse_unread, watched
 from nn_train.engine.probe import EACH, shards_add_up
-from nn_train.engine.same_examples import check_same_examples
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.steps import Batch, call, norms_of
 from nn_train.engine.strategy import Replicas
@@ -49,8 +50,8 @@ class PreparedModel:
     compiled_by_user: bool
 
 
-def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
-    """The model before anything is compiled here, and the fields of the config that its function has read.
+def build_new(config: Config, data: SplitData) -> keras.Model:
+    """The model before anything is compiled here.
 
     Raises:
         RequestError: it does not take the examples.
@@ -60,24 +61,20 @@ def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
     return build_for(config, data, sample_rows(data, 1))
 
 
-def build_for(config: Config, data: SplitData, rows: Batch) -> tuple[keras.Model, set[str]]:
+def build_for(config: Config, data: SplitData, rows: Batch) -> keras.Model:
     """The model for examples such as ``rows``."""
     reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
-    given, read = watched(config)
-    model = build_model(given, map_shapes(rows[0]), data.num_classes)
+    model = build_model(config, map_shapes(rows[0]), data.num_classes)
     if not model.built:
         build_by_calling(model, rows_of(rows[0], 0, 1))
-    return model, read
+    return model
 
 
-def prepare_model(
-    config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = (), by_batches: bool = False
-) -> PreparedModel:
+def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batches: bool = False) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
 
     Args:
         config, data, replicas: of the training.
-        varied: the fields that a search varies: a function of the user's must read them.
         by_batches: whether somebody is to be told of each batch.
 
     Raises:
@@ -91,7 +88,7 @@ def prepare_model(
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
     with replicas.strategy.scope():
-        model, read = build_for(config, data, rows)
+        model = build_for(config, data, rows)
         compiled_by_user = model.compiled
         form = label_form(config, model, rows[1])
         check_outputs(model, data.num_classes, form.one_hot)
@@ -100,11 +97,6 @@ def prepare_model(
         build_by_one_example(model, first_row(rows))
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
-            # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
-            is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
-            of_loss = () if is_mse else ("train.loss",)
-            decided = ("optimizer", "train.metrics", *of_loss) if compiled_by_user else ()
-            refuse_unread(config, read, decided, varied)
             refuse_unsavable(model)
     if by_batches or not takes_shards(model, config, data, rows, replicas):
         steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
@@ -122,10 +114,12 @@ def takes_shards(model: keras.Model, config: Config, data: SplitData, rows: Batc
     # One without rows would not take part when the others exchange the moments of a batch.
     if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
         return False
-    outputs = replicas.strategy.run(lambda: call(model, rows_of(rows[0], 0, 2), training=False))
-    if trains_its_own_way(model) or not decomposes(model, outputs):
+    if trains_its_own_way(model):
         return False
-    return replicas.size == 1 or is_of_keras(model) or shards_add_up(model, rows, replicas)
+    known = is_of_keras(model)
+    with unchanged([] if known else [*model.non_trainable_variables, *seed_states(model)]):
+        outputs = replicas.strategy.run(lambda: call(model, rows_of(rows[0], 0, 2), training=False))
+    return decomposes(model, outputs) and (known or replicas.size == 1 or shards_add_up(model, rows, replicas))
 
 
 def check_data(config: Config, data: SplitData) -> None:
@@ -135,8 +129,25 @@ def check_data(config: Config, data: SplitData) -> None:
     for name, part in {"training": data.train, "validation": data.validation}.items():
         if data.is_stream and int(part.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise RequestError(f"data.source: the {name} dataset has no end (repeat()?); give every example once")
-    if data.is_stream and next(iter(data.validation.batch(1)), None) is None:
+    if data.is_stream and first_of(data, PARTS[1], data.validation) is None:
         raise RequestError("data.source: the validation dataset gives no example")
+
+
+def first_of(data: SplitData, name: str, part: tf.data.Dataset) -> Any:
+    """Return the first examples of a part of a stream; None if it has none."""
+    return data.first[name] if name in data.first else look_at_stream(part)
+
+
+def check_same_examples(data: SplitData, replicas: Replicas) -> None:
+    """Raise RequestError, on all workers, where one has other examples than another. Collective."""
+    if replicas.size == 1:
+        return
+    for name, part in zip(PARTS[:2], (data.train, data.validation), strict=True):
+        own = "" if part is None else data.fingerprint.get(name) or fingerprint(part)
+        if not all(equal_on_all(replicas, *divmod(zlib.crc32(own.encode()), 2**16))):
+            raise RequestError(
+                f"data.source: the workers do not have the same {name}. {CONTRACT}; keep the same files on all machines"
+            )
 
 
 def sample_rows(data: SplitData, count: int) -> Batch:
@@ -144,10 +155,10 @@ def sample_rows(data: SplitData, count: int) -> Batch:
     if not data.is_stream:
         x, y, weight = (*data.train.take(np.arange(min(count, data.train.size))).parts, None)[:3]
     else:
-        batch = next(iter(data.train.batch(count)), None)
+        batch = first_of(data, PARTS[0], data.train)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
-        x, y, weight = (*batch, None)[:3]
+        x, y, weight = (*rows_of(batch, 0, count), None)[:3]
     y, weight = (as_seen(part, data) if part is not None else None for part in (y, weight))
     return as_input(x, data.divisor), y, weight
 

@@ -182,7 +182,7 @@ class WarmModels:
         if is_first:
             self.functions[name] = state_of("model.name", name)
         traced = traced_functions()
-        prepared = prepare_model(config, data, self.replicas, varied, by_batches=settings[-1])
+        prepared = prepare_model(config, data, self.replicas, by_batches=settings[-1])
         if is_first and not data.is_stream:
             look = self.second_look(config, data)
             if look is None:

@@ -79,7 +79,7 @@ def own_build(config: Config, data: SplitData, replicas: Replicas) -> Look:
         RequestError: the function gives no model that fits the data.
     """
     with kernels_kept() as drawn:
-        model, _ = build_new(config, data)  # outside of the strategy, which need not hold its variables
+        model = build_new(config, data)  # outside of the strategy, which need not hold its variables
     weights, common_seeds = values_of(model.weights), values_of(seed_states(model))
     separate_seeds(model, replicas)
     seeds = values_of(seed_states(model))

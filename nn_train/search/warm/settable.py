@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.config.schema import OptimizerConfig
+from nn_train.engine.keras_names import keras_class
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
-from nn_train.engine.optimizers import keras_class, learning_rate
+from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
 from nn_train.search.warm import schedule_numbers
 from nn_train.search.warm.layer_numbers import numbers_of, set_numbers
