@@ -18,7 +18,7 @@ from ray import tune
 
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
-from nn_train.errors import StorageError
+from nn_train.errors import RequestError, StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
 from nn_train.ray_cluster.parcels import names_in, pack
@@ -212,6 +212,8 @@ class Session:
         )
         with lighter(local_ray.is_running(), config.scaling.num_workers):
             tuner.fit()
+        if watcher.broken:
+            raise RequestError(watcher.broken)
         return watcher
 
     def optuna_search(self, names: list[str]) -> Any:

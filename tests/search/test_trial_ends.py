@@ -15,7 +15,7 @@ from nn_train.config.space import parse_space
 from nn_train.events import TrialEnded
 from nn_train.search.journal import Journal
 from nn_train.search.trial_ends import Watcher, why_lost
-from nn_train.search.trial_worker import GOES_ON
+from nn_train.search.warm.promise import PROMISE
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -83,11 +83,10 @@ class Stage:
         weights.write_text("")
         return trial
 
-    def report(self, trial, *values, ended=False, cause="", worn=""):
+    def report(self, trial, *values, ended=False, cause=""):
         """One result, as ``TrialRunner.step`` gives it."""
         value = values[-1] if values and not cause else -1e30
         trial.last_result = {"rows": rows(*values), "value": value, "cause": cause, "ended": ended, "done": ended}
-        trial.last_result["worn"] = worn
         self.watcher.on_trial_result(0, [], trial, trial.last_result)
 
     def run(self, name, *values, ended=True, cause=""):
@@ -98,12 +97,12 @@ class Stage:
         return trial
 
 
-def test_it_is_said_once_that_trials_do_not_share_processes_and_why(tmp_path):
-    stage = Stage(tmp_path)
-    why = f"model.name: {GOES_ON}"
-    for worn in ("", "many traced models", why, why):
-        stage.report(stage.start(f"t{worn[:4]}"), 0.5, worn=worn)
-    assert [said.text for said in stage.said] == [why]
+def test_a_broken_promise_ends_the_search_and_is_no_failure_of_the_trial(tmp_path):
+    stage, cause = Stage(tmp_path), f"{PROMISE}two models are not alike"
+    stage.run("t00000", cause=cause)
+    assert stage.watcher.broken == cause
+    assert stage.watcher.stop_all()
+    assert stage.ended == []
 
 
 @pytest.mark.parametrize(
