@@ -310,6 +310,11 @@ class SearchConfig(Section):
     max_failed_trials: int | None = option(None, "failed trials at which the search ends", minimum=1)
     max_concurrent: int | None = option(None, "trials at a time; none: as many as fit the cluster", minimum=1)
     keep_best: int = option(3, "models that are kept", minimum=0)
+    reuse_graph: bool = option(
+        False,
+        "trials of your model function share a traced graph: promises that the model depends on its arguments and the "
+        "config alone; see docs/tune.md",
+    )
     confirm: Mapping[str, Any] | None = option(
         None, "{top: 3, seeds: 3}: train the best again with other seeds and choose on the mean"
     )

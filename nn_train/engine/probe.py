@@ -55,7 +55,10 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
     distributed = (
         spread_predictions(model, workers) if kind == "predict" else spread_step(model, f"{kind}_step", workers)
     )
-    own, whole, again, error = None, None, None, ""
+    whole: Numbers = {}
+    again: Numbers = {}
+    own: Numbers = {}
+    error = ""
     with unchanged([*state_of(model), *generator_states()]), without_chance():
         with contextlib.suppress(Exception):  # what is wrong with it, it will say
             whole, again = outcome(model, step, rows), outcome(model, step, rows)
@@ -63,7 +66,7 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
             own = outcome(model, step, Rows(rows, workers).own)
         except Exception as raised:
             error = str(raised)
-        runs = [whole is not None, own is not None, again is not None and not difference(model, whole, again)]
+        runs = [bool(whole), bool(own), not difference(model, whole, again)]
         everywhere = np.asarray(sums([tf.constant([float(one) for one in runs])], workers)[0]) == workers.size
         if not everywhere[0]:
             return

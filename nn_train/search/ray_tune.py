@@ -20,7 +20,7 @@ from ray.tune.search import ConcurrencyLimiter
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
 from nn_train.datasets.fingerprints import note, varies_data
-from nn_train.errors import StorageError
+from nn_train.errors import RequestError, StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
 from nn_train.ray_cluster.parcels import pack
@@ -210,6 +210,8 @@ class Session:
         )
         with patched_tune(local_ray.is_running(), config.scaling.num_workers):
             tuner.fit()
+        if watcher.broken:
+            raise RequestError(watcher.broken)
         return watcher
 
     def optuna_search(self, names: list[str]) -> Any:
