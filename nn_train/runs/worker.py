@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.datasets.known_again import known_by
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
+from nn_train.errors import TrainingError
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
@@ -201,7 +203,7 @@ class Run(Training):
 
     def run_watched(self) -> None:
         """``run``, while another thread sees that it goes on."""
-        from nn_train.runs.loggers import Loggers
+        from nn_train.runs.loggers import KINDS, Loggers
 
         self.begin_together()
         self.there = True
@@ -216,14 +218,16 @@ class Run(Training):
         self.report(self.started(warnings))
         if self.replicas.is_chief:
             is_new = not self.history and self.partial is None
-            self.loggers = Loggers(self.config, self.folder, must_work=is_new)
+            makers = {name: partial(KINDS[name], self.config, self.folder) for name in self.config.run.loggers}
+            self.loggers = Loggers(makers, self.warnings.append, TrainingError if is_new else None)
         for row in self.epochs():
-            warnings, self.warnings = self.warnings, []
-            self.report(EpochEnded(row, self.config.train.epochs, warnings))
+            self.report(EpochEnded(row, self.config.train.epochs, [*self.warnings]))
+            self.warnings.clear()
             self.printed.keep()
             if not self.complete:
                 self.timed.drain_if_asked()
-        warnings = self.loggers.close() if self.loggers is not None else []
+        if self.loggers is not None:
+            self.loggers.close()
         result: dict[str, Any] = {}
         read = reading.record(len(self.history))
         if self.replicas.is_chief:
@@ -232,7 +236,7 @@ class Run(Training):
                 self.code = {**self.code, "outputs": outputs_of_saved(self.model, self.folder)}
             result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
-        self.report(Finished(result, warnings))
+        self.report(Finished(result, self.warnings))
 
     def begin_together(self) -> None:
         """The chief begins the folder; the others look into it when it has, and must see what it wrote. Collective."""
@@ -281,7 +285,7 @@ class Run(Training):
 
         self.folder.write_lines(layout.METRICS, self.history)
         if self.loggers is not None:
-            self.warnings += self.loggers.log(self.history[-1])
+            self.loggers.log(len(self.history), self.history[-1])
         checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
         if self.held_out is not None:
             self.held_out.keep()

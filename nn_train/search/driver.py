@@ -106,7 +106,6 @@ def check_request(config: Config, on_event: Handler = unheard) -> Space:
     space = check_search(config)
     check_folder(search_folder(config), config)
     check_early(config, space, on_event)
-    import nn_train.search.import_now  # noqa: F401
     from nn_train.ray_cluster.parcels import pack
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler

@@ -10,15 +10,20 @@ from typing import Any
 import ray
 
 from nn_train.config import Config
+from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.parcels import unpack
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.runs.printed import LARGEST
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.search.compared import refuse_without_validation
-from nn_train.search.first_processes import driver_reads
 
 LAST_LINES = 20  # of what a function had printed before it failed
+
+
+def driver_reads(config: Config) -> bool:
+    """Whether the driver reads the data. Keras and a function of the user's import TensorFlow: those have a process."""
+    return not is_entry_point(config.data.source) and config.data.source != "fashion_mnist"
 
 
 def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:

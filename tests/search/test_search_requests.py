@@ -114,12 +114,6 @@ def test_where_a_source_has_none_no_trial_begins(tmp_path, monkeypatch, read, me
             assert read(config, pack([]))[0].train.size == 20
 
 
-def test_a_metric_of_training_needs_no_validation_examples():
-    space = {"seed": {"choice": [1, 2]}}
-    without = {"data": {"validation_fraction": 0}, "search": {"space": space, "metric": "loss"}}
-    assert list(check_search(config_from_dict(without))) == ["seed"]
-
-
 def left_by(folder, config):
     """The folder after a search of ``config``."""
     folder = ResultsFolder(str(folder), "s")

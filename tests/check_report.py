@@ -1,6 +1,6 @@
 """Computes every number of a report again from its ``predictions/``, with scikit-learn.
 
-    python -m benchmarks.check_report DIR
+    python tests/check_report.py DIR
 
 Shares no code with ``nn_train``: it reads the files that a report consists of and works each number out in
 its own way. Exit code 0: everything agrees to 1e-12. 1: something differs, or a number of the report was
@@ -16,6 +16,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +237,8 @@ def read_curves(path: Path) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         next(reader)
-        key: tuple[str, str] = ("", "")
-        points: list[list[float]] = []
-        for run, label, *rest in reader:
-            if (run, label) != key and points:
-                yield key, np.array(points)
-                points = []
-            key = (run, label)
-            points.append([float(field) for field in rest])
-        if points:
-            yield key, np.array(points)
+        for (run, label), rows in groupby(reader, key=lambda row: row[:2]):
+            yield (run, label), np.array([row[2:] for row in rows], float)
 
 
 def check_groups(check: Check, content: dict[str, Any]) -> None:
@@ -348,7 +341,7 @@ def check_report(folder: Path) -> Check:
 def main(argv: list[str]) -> int:
     """Print what was checked and what differs."""
     if len(argv) != 1 or not (Path(argv[0]) / "metrics.json").exists():
-        print("usage: python -m benchmarks.check_report DIR (the folder of a report.html)", file=sys.stderr)
+        print("usage: python tests/check_report.py DIR (the folder of a report.html)", file=sys.stderr)
         return 2
     check = check_report(Path(argv[0]))
     for failure in check.failures[:20]:

@@ -13,11 +13,10 @@ from ray.tune.experiment import Trial
 from nn_train.config import Config
 from nn_train.config.space import Space, resolve
 from nn_train.events import Handler, TrialEnded, Warned
+from nn_train.runs.loggers import Loggers
 from nn_train.search.algorithms import is_listed
-from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record, forget_trial, trial_folder
-from nn_train.search.loggers import SearchLoggers
+from nn_train.search.journal import COMPLETED, FAILED, RUNNING, STOPPED, Journal, Record, forget_trial, trial_folder
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
-from nn_train.search.trial_metrics import RUNNING
 from nn_train.search.trial_worker import GOES_ON
 from nn_train.storage.folder import ResultsFolder
 
@@ -48,7 +47,7 @@ class Watcher(Callback, tune.Stopper):
         phase: str,
         deadline: float | None,
         on_event: Handler,
-        loggers: SearchLoggers,
+        loggers: Loggers,
         last_attempt: bool = True,
     ) -> None:
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
@@ -92,7 +91,7 @@ class Watcher(Callback, tune.Stopper):
             self.told = True
             self.on_event(Warned(result["worn"]))
         if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
-            self.loggers.log(self.record(trial.config, result, RUNNING, ""))
+            self.loggers.log(trial.config["trial"], self.record(trial.config, result, RUNNING, ""))
         if self.phase == CONFIRM:
             return  # which needs every seed, and all its epochs
         if not self.reason and not result["cause"] and reaches(result["value"], self.config):
@@ -110,7 +109,7 @@ class Watcher(Callback, tune.Stopper):
         elif result.get("ended"):
             self.record_end(trial.config, result, COMPLETED, "")
         elif not self.reason:
-            self.record_stopped(trial.config, result)
+            self.record_end(trial.config, result, STOPPED, f"{self.config.search.scheduler}: not among the best")
         # else: it was cut off when the search ended, and goes on when the search does
         forget_numbers(trial)
 
@@ -125,15 +124,11 @@ class Watcher(Callback, tune.Stopper):
             self.given_up.add(name)
             self.record_end(trial.config, trial.last_result or {}, FAILED, why_lost(trial))
 
-    def record_stopped(self, point: dict[str, Any], result: dict[str, Any]) -> None:
-        """Write the record of a trial that the scheduler has stopped."""
-        self.record_end(point, result, STOPPED, f"{self.config.search.scheduler}: not among the best")
-
     def record_end(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> None:
         """Write the record of a trial that has ended."""
         record = self.record(point, result, status, cause)
         self.started.pop(record.trial, None)
-        self.loggers.log(record)  # first: what is in the journal is not run, and logged, again
+        self.loggers.log(record.trial, record)  # first: what is in the journal is not run, and logged, again
         self.journal.add(record)
         self.recorded.add(record.trial)
         self.keep_models(record)
