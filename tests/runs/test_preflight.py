@@ -148,7 +148,7 @@ def test_a_function_is_imported_and_its_arguments_and_those_of_a_search_are_look
 def test_misspelt_fields_are_told_before_anything_large_is_imported(tmp_path, words):
     (tmp_path / "it_raises.py").write_text("raise SystemExit('is imported')")
     code = (
-        "import sys; from nn_train.jobs import train; code = train.main(sys.argv[1:]); "
+        "import sys; from nn_train.jobs.command import train; code = train(sys.argv[1:]); "
         "assert not {'ray', 'tensorflow', 'keras', 'it_raises'} & set(sys.modules), 'imported'; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
