@@ -44,7 +44,7 @@ SHORT_NAMES = {
 }
 METRICS = "train.metrics"
 ACCURACY = ("accuracy", "acc", "Accuracy")  # is counted anyway; Keras' class of that name compares with labels alone
-ARRAYS = re.compile(r"/given/[0-9a-f]{16}\.npz(\?|$)")  # as jobs/inline_objects.py writes those of a call
+ARRAYS = re.compile(r"/given/[0-9a-f]{16}\.npz(\?|$)")  # as jobs/given_values.py writes those of a call
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 
 

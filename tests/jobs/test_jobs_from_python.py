@@ -19,7 +19,7 @@ from nn_train.config import Config, config_from_dict
 from nn_train.config.entry_points import KEPT, check_function, kept, name_of
 from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError
-from nn_train.jobs.inline_objects import Returns, config_of, source_of
+from nn_train.jobs.given_values import Returns, config_of, source_of
 from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.runs.own_code import own_code
 
@@ -264,6 +264,10 @@ def test_another_function_or_content_is_noticed_and_the_same_is_the_same(make):
         KEPT["__main__:build"] = make(number)
         seen.append(own_code(config)["modules"]["__main__:build"])
     assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_name_is_that_of_earlier_versions_so_that_their_runs_resume():
+    assert name_of(Returns([1, 2]), "callbacks") == "__main__:callbacks_fb1b3e22"
 
 
 @pytest.mark.e2e
