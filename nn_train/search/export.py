@@ -84,8 +84,8 @@ def export_model(
     """One run, with ``code`` of the user's."""
     import tensorflow as tf
 
+    from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.once import load_for_run
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.sample_outputs import sample_outputs
     from nn_train.engine.strategy import Replicas

@@ -18,6 +18,7 @@ from ray import tune
 
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
+from nn_train.datasets.fingerprints import note, varies_data
 from nn_train.errors import StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
@@ -27,11 +28,9 @@ from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.loggers import Loggers
 from nn_train.runs.own_code import code_of
-from nn_train.runs.reading import note_data
 from nn_train.runs.record import command_line
 from nn_train.search.algorithms import OptunaSearcher, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
-from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import loggers_of_search
 from nn_train.search.phases import (
@@ -145,7 +144,7 @@ class Session:
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
         is_new = not self.journal.records and not self.folder.folders("trials")  # which go on from their checkpoints
-        note_data(self.folder, self.files, anew=is_new)
+        note(self.folder, self.files, anew=is_new)
         if self.printed:
             self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records

@@ -37,64 +37,47 @@ def test_what_only_the_workers_can_see_is_refused_by_all_of_them_and_nothing_is_
 
 
 UNLIKE = {
-    "drawn_order": "inputs",
-    "drawn_inputs": "inputs",
-    "other_number": "number of examples",
-    "drawn_validation": "inputs",
-    "drawn_rows": "inputs",
+    "drawn_order": "training examples",
+    "drawn_inputs": "training examples",
+    "other_number": "training examples",
+    "drawn_validation": "validation examples",
+    "drawn_rows": "training examples",
     "changed_rows": "",  # of which each is read by one worker alone
-    "drawn_stream": "targets in a stream",
-    "drawn_validation_stream": "targets in a stream",
-    "longer_validation_stream": "targets in a stream",
+    "drawn_stream": "training examples",
+    "drawn_validation_stream": "validation examples",
+    "longer_validation_stream": "workers do not have as many examples",
     "changed_stream": "",
 }
 
 
 @pytest.mark.parametrize("name", UNLIKE)
 def test_workers_that_have_other_examples_than_the_others_say_so(outcome, name):
-    expected = f"RequestError: data.source: the workers do not have the same {UNLIKE[name]}" if UNLIKE[name] else "none"
     for worker in outcome(2).returned("unlike"):
         runs = [run for run in worker if run in (f"{name}_plain", f"{name}_averages")]
         assert runs
         for run in runs:
             said, is_kept = worker[run]
-            assert said.startswith(expected)
+            assert UNLIKE[name] in said
+            assert said.startswith("RequestError: data.source: the workers do not have" if UNLIKE[name] else "none")
             assert is_kept == (said == "none")
 
 
 AGAIN = {
-    "drawn_validation": "the validation targets",
-    "drawn_order": "the validation targets",  # of which some are held out
-    "drawn_rows": "the validation targets",
-    "drawn_test": "the test targets",
-    "drawn_parts": "the validation targets and the test targets",
-    "drawn_inputs": "",
+    "drawn_parts": "training examples, validation examples, test examples",
+    "drawn_rows": "training examples, validation examples",
+    "split_stream": "training examples, validation examples",
     "changed_rows": "",
-    "drawn_test_rows": "",  # which no training reads
     "nothing_trained": "",  # it was interrupted before its first epoch
 }
 
 
 @pytest.mark.parametrize("name", AGAIN)
-def test_a_run_does_not_go_on_with_other_examples_held_out(outcome, name):
+def test_a_run_does_not_resume_with_other_examples(outcome, name):
     ((first, again, noted),) = [worker[name] for worker in outcome(1).returned("drawn_again")]
     assert first == "InterruptedTrainingError: "
-    refusal = f"RequestError: data.source: {AGAIN[name]} are others than when it began, and some may have been"
+    refusal = f"RequestError: data.source: {AGAIN[name]} changed since the run began"
     assert again.startswith(refusal if AGAIN[name] else "none")
-    assert ("y_test" in noted) == (not AGAIN[name])  # for the evaluation
-
-
-@pytest.mark.parametrize("model", ["plain", "averages"])  # parts of batches, and whole ones
-def test_validation_streams_are_those_that_a_run_began_with(outcome, model):
-    for worker in outcome(2).returned("streams_again"):
-        interrupted, again, warned = worker[f"split_{model}"]
-        assert interrupted == "InterruptedTrainingError: "
-        assert again.startswith("RequestError: data.source: the validation targets are others than when it began")
-        assert warned == []
-        assert worker[f"reordered_{model}"] == ["InterruptedTrainingError: ", "none", []]
-        *ends, warned = worker[f"cut_{model}"]
-        assert ends == ["InterruptedTrainingError: ", "none"]
-        assert [warning.partition(" were ")[0] for warning in warned] == ["data.source: the validation targets"]
+    assert ("test examples" in noted) == (not AGAIN[name])  # for the evaluation
 
 
 def test_rows_that_stand_alone_no_longer_are_refused_by_all_workers(outcome):

@@ -86,13 +86,13 @@ def test_trials_are_not_compared_on_validation_examples_that_a_function_draws_ea
     """Not where the search goes on, and not where each process calls the function."""
     arrays, rows = ({"source": f"unlike_data:{name}"} for name in ("drawn_order", "drawn_rows"))
     search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))
-    with pytest.raises(RequestError, match=r"^data\.source: the validation targets are others than when it began"):
+    with pytest.raises(RequestError, match=r"^data\.source: training examples, validation examples changed"):
         search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 2}))
     assert len(rows_of(tmp_path)) == 1
     (tmp_path / "s" / "journal").rename(tmp_path / "journal")  # as if it had been killed before a trial had ended
     begun = ResultsFolder(str(tmp_path), "s")
     begun.write("trials/t00000/standing.json", b"{}")
-    with pytest.raises(RequestError, match="the validation targets are others than when it began"):
+    with pytest.raises(RequestError, match="validation examples changed since the run began"):
         search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))
     begun.inside("trials").clear()  # or before one had begun
     search(make(tmp_path, epochs=1, data=arrays, search={"num_trials": 1}))

@@ -11,7 +11,7 @@ import pytest
 import user_data
 
 from nn_train.config import config_from_dict
-from nn_train.datasets.once import load_for_run
+from nn_train.datasets.cache import load_for_run
 
 
 def test_a_file_is_read_once_for_several_runs_and_a_function_called_for_each(tmp_path):
@@ -40,7 +40,7 @@ def arrays():
 LOOK = """
 import sys
 from nn_train.config import config_from_dict
-from nn_train.datasets.once import load_for_run
+from nn_train.datasets.cache import load_for_run
 
 config = config_from_dict({"data": {"source": "drawing:arrays"}, "seed": 4})
 first = load_for_run(config)
