@@ -199,7 +199,7 @@ def test_what_cannot_be_sent_or_is_of_another_session_is_said():
 def test_arguments_of_a_kept_function_are_checked_too():
     KEPT["__main__:here"] = here
     check_function("model.name", "__main__:here", {"depth": 1})
-    with pytest.raises(RequestError, match="model.args: __main__:here needs depth"):
+    with pytest.raises(RequestError, match=r"model.args: __main__:here needs depth"):
         check_function("model.name", "__main__:here", {})
 
 
