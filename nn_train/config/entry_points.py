@@ -138,7 +138,8 @@ def taken_of(
     if missing and not hasattr(function, "__wrapped__"):  # who wraps it may give it more
         if f"{section}.args" in OWNERS:
             raise RequestError(f"{section}.args: {name} needs {missing[0]}; give --{section}.args.{missing[0]} VALUE")
-        raise RequestError(f"{field}: {name} needs {missing[0]}, and is given nothing; let it have a default")
+        if field.startswith("--"):
+            raise RequestError(f"{field}: {name} needs {missing[0]}, and is given nothing; let it have a default")
     return list(taken)
 
 

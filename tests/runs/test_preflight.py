@@ -125,11 +125,13 @@ def test_a_function_is_imported_and_its_arguments_and_those_of_a_search_are_look
     tmp_path, monkeypatch, function, said
 ):
     code = "def build(units, width): pass\ndef takes_less(units): pass\ndef needs_more(units, width, depth): pass\n"
+    code += "def callbacks(config): pass\n"
     (tmp_path / "its_functions.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     monkeypatch.delitem(sys.modules, "its_functions", raising=False)
-    config = config_from_dict({"model": {"name": f"its_functions:{function}", "args": {"units": 3}}})
+    model = {"name": f"its_functions:{function}", "args": {"units": 3}}
+    config = config_from_dict({"model": model, "train": {"callbacks": "its_functions:callbacks"}})
     if said is None:
         return check_early(config, ["model.args.width", "train.batch_size"])
     with pytest.raises(RequestError, match=said):
