@@ -23,7 +23,6 @@ from nn_train.engine.loops import loop_of
 from nn_train.engine.models import DEFAULT_DROPOUT
 from nn_train.engine.preparation import PreparedModel, prepare_model
 from nn_train.engine.seeds import kernels_kept, seed_states
-from nn_train.engine.spreadable import ROWS
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.functions import State, random_states_kept, state_of
@@ -165,7 +164,7 @@ class WarmModels:
         elif config.model.name not in DEFAULT_DROPOUT:
             settings = (*all_settings(config), settings[-1])
         size = config.train.batch_size  # of few rows it is not tried whether they add up
-        return settings, may_be_without_rows(data, size, self.replicas), size < ROWS
+        return settings, may_be_without_rows(data, size, self.replicas)
 
     def build(
         self,

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from nn_train.config import Config
 from nn_train.datasets import SplitData
-from nn_train.engine.fit.under_way import optimizers_of
+from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.preparation import build_new
 from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
