@@ -17,7 +17,7 @@ from clocks import Clock
 from storage.conftest import s3  # noqa: F401 - a fixture
 
 from nn_train.errors import RequestError, StorageError, TrainingError
-from nn_train.jobs.train import main
+from nn_train.jobs.command import train as main
 from nn_train.storage import lease
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.lease import Lease, hold
