@@ -1,7 +1,7 @@
 """The user's functions, named as ``module:function`` in a config: imported, or kept in this process.
 
 A config holds names. What a notebook, an interactive session or a function within another has defined gets one here,
-``__main__:NAME``. It is kept for this process, and goes to the workers with each job (``ray_cluster/parcels.py``).
+``__main__:NAME``. It is kept for this process, and goes to the workers with each job (``serialization.py``).
 """
 
 from __future__ import annotations

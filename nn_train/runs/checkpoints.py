@@ -26,7 +26,7 @@ from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.seeds import seed_states
 from nn_train.errors import RequestError
 from nn_train.runs.callback_state import Memory, from_json, to_json
-from nn_train.runs.history import History
+from nn_train.runs.record import History
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CHECKPOINTS
 

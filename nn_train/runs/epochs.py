@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config import Config
 from nn_train.errors import TrainingError
 from nn_train.runs.agreement import found_by_all
-from nn_train.runs.history import History, should_stop
+from nn_train.runs.record import History, should_stop
 
 if TYPE_CHECKING:
     import keras
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
     from nn_train.engine.chunks import ChunkHooks, PartialEpoch
     from nn_train.engine.loop import Loop
+    from nn_train.runs.callbacks import GivenCallbacks
     from nn_train.runs.checkpoints import Checkpoint
-    from nn_train.runs.given_callbacks import GivenCallbacks
 
 
 class Training(ABC):

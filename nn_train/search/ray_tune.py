@@ -23,8 +23,8 @@ from nn_train.datasets.fingerprints import note, varies_data
 from nn_train.errors import RequestError, StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
+from nn_train.ray_cluster.serialization import pack
 from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.loggers import Loggers

@@ -111,7 +111,7 @@ class TrialWorker:
         draws: dict[str, Any] | None,
     ) -> None:
         """The model and the training of a trial."""
-        from nn_train.runs.given_callbacks import given_callbacks
+        from nn_train.runs.callbacks import given_callbacks
 
         data = self.load(config, values, folder.parent.parent)
         # Where the model itself varies, a field that depends on it may be of another model.

@@ -15,8 +15,8 @@ from pyarrow import fs
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.atomic import PART, write_whole
 from nn_train.storage.layout import CONFIG
+from nn_train.storage.pieces import open_uri, read_object
 from nn_train.storage.retry import Result, may_pass, patiently
-from nn_train.storage.uris import open_uri, read_object
 
 GONE = "its folder was there before and is gone: was it deleted, or its disk unmounted?"
 

@@ -20,7 +20,7 @@ from nn_train.config.entry_points import KEPT, check_function, kept, name_of
 from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError
 from nn_train.jobs.given_values import Returns, config_of, source_of
-from nn_train.ray_cluster.parcels import pack, unpack
+from nn_train.ray_cluster.serialization import pack, unpack
 from nn_train.runs.own_code import own_code
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")

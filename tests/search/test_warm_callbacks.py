@@ -26,7 +26,7 @@ def alone(config, replicas, folder):
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.runs.given_callbacks import given_callbacks
+    from nn_train.runs.callbacks import given_callbacks
     from nn_train.search.trial_training import TrialTraining
 
     data, given = load_data(config.data), given_callbacks(config, replicas, folder.location)
