@@ -20,13 +20,12 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from nn_train.engine.collectives import all_reduce_sum, sum_over_all
 from nn_train.engine.decomposition import is_of_keras, sums_penalties
 from nn_train.engine.fit.draws import without_chance
-from nn_train.engine.fit.random_state import global_generator
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows
 from nn_train.engine.fit.steps import is_overridden, spread_predictions, spread_step
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.model_state import optimizers_of, state_of, unchanged, values_of
-from nn_train.engine.seeds import seed_states
+from nn_train.engine.seeds import global_states, seed_states
 from nn_train.engine.steps import Batch, ReplicaSteps
 from nn_train.engine.strategy import Replicas, alone
 from nn_train.engine.tensors import Nest, rows_of
@@ -59,7 +58,7 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
     again: Numbers = {}
     own: Numbers = {}
     error = ""
-    with unchanged([*state_of(model), *generator_states()]), without_chance():
+    with unchanged([*state_of(model), *global_states()]), without_chance():
         with contextlib.suppress(Exception):  # what is wrong with it, it will say
             whole, again = outcome(model, step, rows), outcome(model, step, rows)
         try:
@@ -153,7 +152,7 @@ def own_rows(rows: Batch, replicas: Replicas) -> Batch:
 def refuse_where_whole_runs(model: keras.Model, kind: str, data: Nest, error: Exception) -> None:
     """Raise RequestError where a step that cannot be distributed runs on the whole batch."""
     try:
-        with unchanged([*state_of(model), *generator_states()]):
+        with unchanged([*state_of(model), *global_states()]):
             getattr(model, f"{kind}_step")(data)
     except Exception:
         return  # then the first error says what is wrong with it
@@ -215,11 +214,6 @@ def outcome(model: keras.Model, step: Callable[[Any], Any], rows: Nest) -> Numbe
 
 def dense(gradient: Any) -> np.ndarray:
     return np.asarray(tf.convert_to_tensor(gradient), np.float64)
-
-
-def generator_states() -> list[Any]:
-    generator = global_generator()
-    return [generator.state] if generator is not None else []
 
 
 def first_rows(data: Nest, most: int) -> Any:

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras.src.random.seed_generator import global_seed_generator
+from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
-from tensorflow.python.framework import op_callbacks, op_def_registry
 
 from nn_train.engine.strategy import Replicas
+
+GLOBAL_GENERATOR = "global_seed_generator"  # what Keras calls it
+
+
+def global_generator() -> keras.random.SeedGenerator | None:
+    """Keras' generator for what has none of its own; None before something has drawn from it."""
+    return global_state.get_global_attribute(GLOBAL_GENERATOR)
+
+
+def set_global_generator(generator: keras.random.SeedGenerator | None) -> None:
+    global_state.set_global_attribute(GLOBAL_GENERATOR, generator)
+
+
+def global_states() -> list[Any]:
+    """The variable of Keras' generator for everybody, if there is one."""
+    generator = global_generator()
+    return [generator.state] if generator is not None else []
 
 
 def seed_states(model: keras.Model) -> list[Any]:
     """The variables ``[seed, counter]`` of every Keras random generator that the model can draw from."""
     own = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    return [*own, global_seed_generator().state]
+    if global_generator() is None:
+        set_global_generator(keras.random.SeedGenerator())
+    return [*own, *global_states()]
 
 
 def random_states() -> tuple[Any, ...]:
@@ -44,33 +60,16 @@ def separate_seeds(model: keras.Model, replicas: Replicas) -> None:
         state.assign(np.array([mixed, counter], dtype=state.dtype))
 
 
-# Operations that keep something of their own, but draw nothing: they hold, read and write variables, or hold a table.
-OF_VARIABLES = re.compile(
-    r"VarHandleOp|(Read|Assign|Var)\w*VariableOp|VarIsInitializedOp|DestroyResourceOp|VariableShape"
-    r"|HashTableV2|AnonymousHashTable|InitializeTable\w*|LookupTable(Import|Export|Size|Find)V2"
-)
-
-
 @contextlib.contextmanager
-def kernels_kept() -> Iterator[list[str]]:
+def kernels_kept() -> Iterator[None]:
     """Within, ``keras.utils.set_random_seed`` leaves TensorFlow's compiled operations, which take 0.3 ms each to be
     made again, and a traced training 20 ms.
 
-    Gives the operations that were run meanwhile and have a state of their own: ``tf.random.normal`` and the like, and
-    functions with such, not Keras' layers. They would go on from where they were: what they gave is of no use.
+    ``tf.random.normal`` and the like, not Keras' initializers and layers, go on from where they were.
     """
-    clear, ran = pywrap_tfe.TFE_ContextClearCaches, []
-
-    def note(kind: bytes, *_: Any, graph: Any = None, **__: Any) -> None:
-        name = tf.compat.as_str(kind)
-        if graph is None and OF_VARIABLES.fullmatch(name) is None:  # else nothing is run yet
-            about = op_def_registry.get(name)
-            ran.extend([name] if about is None or about.is_stateful else [])  # none: a function that was traced
-
+    clear = pywrap_tfe.TFE_ContextClearCaches
     pywrap_tfe.TFE_ContextClearCaches = lambda context: None
-    op_callbacks.add_op_callback(note)
     try:
-        yield ran
+        yield
     finally:
-        op_callbacks.remove_op_callback(note)
         pywrap_tfe.TFE_ContextClearCaches = clear

@@ -8,6 +8,7 @@ penalties once. Keras' own weight for replicas, 1/R, is right for equal shards o
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,7 +92,7 @@ class ReplicaSteps:
         with tf.GradientTape() as tape, self.moments_of_all():
             predicted = call(model, x, training=True)
             with unscaled_losses():
-                loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
+                loss = loss_of(model, x, y, predicted, sample_weight, training=True)
             loss *= tf.cast(rows / global_rows, loss.dtype)
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
@@ -139,7 +140,7 @@ class ReplicaSteps:
         def forward() -> Any:
             predicted = call(model, x, training=False)
             with unscaled_losses():
-                loss = model._compute_loss(x, y, predicted, sample_weight, training=False)
+                loss = loss_of(model, x, y, predicted, sample_weight, training=False)
             model.compute_metrics(x, y, predicted, sample_weight)
             return tf.cast(loss, tf.float32) * tf.cast(rows, tf.float32)
 
@@ -163,7 +164,18 @@ def norms_of(model: keras.Model) -> list[Any]:
 
 def call(model: keras.Model, x: Nest, training: bool) -> Any:
     """The model's outputs; ``training`` is passed only to models that take it, as Keras does."""
-    return model(x, training=training) if model._call_has_training_arg else model(x)
+    return model(x, training=training) if takes_training(model.call) else model(x)
+
+
+def loss_of(model: keras.Model, x: Nest, y: Nest, predicted: Nest, sample_weight: Nest, training: bool) -> Any:
+    """The model's loss; ``training`` is passed only to a ``compute_loss`` that takes it, as Keras does."""
+    named = {"training": training} if takes_training(model.compute_loss) else {}
+    return model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=sample_weight, **named)
+
+
+def takes_training(function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(one.name == "training" or one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 @contextlib.contextmanager

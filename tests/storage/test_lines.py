@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from nn_train.storage.processes import is_alive, machine, started
 
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
-from nn_train.storage.processes import is_alive, machine, started
 
 
 def test_lines_and_files_are_written_as_they_are(tmp_path):

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.utils import is_default
 
 from nn_train.engine.fit.workers import sums, told_by_chief
 from nn_train.engine.strategy import Replicas
@@ -165,6 +164,12 @@ def portable(error: Exception | None) -> Exception | None:
 def listens_to(callback: keras.callbacks.Callback, kind: str) -> bool:
     """Whether a callback does something at the batches of training, evaluation or prediction."""
     return any(hears(callback, f"on_{kind}_{moment}") for moment in ("begin", "end"))
+
+
+def is_default(method: Any) -> bool:
+    """Return whether a hook is that of ``keras.callbacks.Callback``, which does nothing."""
+    function = getattr(method, "__func__", method)
+    return function is getattr(keras.callbacks.Callback, getattr(function, "__name__", ""), None)
 
 
 def hears(callback: keras.callbacks.Callback, hook: str) -> bool:

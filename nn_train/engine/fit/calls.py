@@ -15,7 +15,7 @@ import tensorflow as tf
 from nn_train.engine.fit.arguments import check_arguments, refuse_own_functions
 from nn_train.engine.fit.callbacks import BATCHES, ChiefOnly, listens_to
 from nn_train.engine.fit.functions import step_function
-from nn_train.engine.fit.own_scope import make_plain, outside_of_scopes, strategy_around
+from nn_train.engine.fit.own_scope import make_plain, refuse_within_scopes, strategy_around
 from nn_train.engine.fit.random_state import take_over_random_states
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.steps import spread_predictions, spread_step
@@ -37,15 +37,15 @@ own_under_way: set[tuple[int, str]] = set()  # models whose class has such a met
 def scope() -> Iterator[None]:
     """Join the workers that ``TF_CONFIG`` names, once, and build the model here: with the same weights on all.
 
-    Within the scope of a ``MultiWorkerMirroredStrategy`` of the user's own it is that one's workers. Without
-    ``TF_CONFIG``, or where it names one worker, nothing is done.
+    Without ``TF_CONFIG``, or where it names one worker, nothing is done.
 
     Raises:
-        RequestError: TensorFlow has worked before, so that it can join nobody any more.
+        RequestError: TensorFlow has worked before, so that it can join nobody any more; or a strategy's scope is
+            entered.
     """
-    take_over_random_states(join(strategy_around(None)))
-    with outside_of_scopes():
-        yield
+    refuse_within_scopes()
+    take_over_random_states(join())
+    yield
 
 
 def install() -> None:
@@ -126,12 +126,12 @@ def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[st
         )
     strategy = strategy_around(model)
     workers = join(strategy)
-    with outside_of_scopes():
-        if strategy is not None:
-            make_plain(model)
-        if workers.size == 1 or id(model) in under_way_of or chief_alone:
-            return KERAS[name](model, *args, **named)
-        return call_spread(name, model, workers, args, named)
+    if workers.size == 1 or id(model) in under_way_of or chief_alone:
+        return KERAS[name](model, *args, **named)
+    refuse_within_scopes()
+    if strategy is not None:
+        make_plain(model)
+    return call_spread(name, model, workers, args, named)
 
 
 def call_spread(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.distribute import distribute_lib
-from tensorflow.python.ops import resource_variable_ops
 
-from nn_train.engine.fit.random_state import global_generator
 from nn_train.engine.model_state import optimizers_of, state_of
+from nn_train.engine.seeds import global_states
+from nn_train.errors import RequestError
 
 
 def make_plain(model: keras.Model) -> None:
@@ -20,31 +17,24 @@ def make_plain(model: keras.Model) -> None:
 
     Those of a strategy are read and written by all workers together: a metric that is read there is the sum over them.
     """
-    generator = global_generator()
-    for variable in [*state_of(model), *([generator.state] if generator is not None else [])]:
+    for variable in [*state_of(model), *global_states()]:
         mirrored = variable._value
         if isinstance(mirrored, tf.distribute.DistributedValues):
             variable._value = mirrored.values[0]
             variable.mirrored = mirrored  # an optimizer knows the variable by it
     for optimizer in optimizers_of(model):
         for one in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
-            one._distribution_strategy = distribute_lib._get_default_strategy()
+            one._distribution_strategy = tf.distribute.get_strategy()  # the default one: no scope is entered
     model._distribute_strategy = None
 
 
-@contextlib.contextmanager
-def outside_of_scopes() -> Iterator[None]:
-    """Meanwhile variables are made, and functions run, as outside of any strategy's scope."""
-    if not tf.distribute.has_strategy():
-        yield
-        return
-    make = resource_variable_ops.default_variable_creator_v2
-    distribute_lib._push_per_thread_mode(distribute_lib._get_default_replica_mode())
-    try:
-        with tf.device(None), tf.variable_creator_scope(lambda _, **named: make(None, **named)):
-            yield
-    finally:
-        distribute_lib._pop_per_thread_mode()
+def refuse_within_scopes() -> None:
+    """Raise RequestError within the scope of a strategy, where variables and functions would be the strategy's."""
+    if tf.distribute.has_strategy():
+        raise RequestError(
+            "called within the scope of a tf.distribute strategy; build and compile the model there, or in "
+            "nn_train.scope() instead, and call fit, evaluate and predict outside of it"
+        )
 
 
 def strategy_around(model: keras.Model | None) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 
 from nn_train.engine.fit.workers import told_by_chief
+from nn_train.engine.seeds import global_generator, set_global_generator
 from nn_train.engine.strategy import Replicas
 
 
@@ -26,16 +26,10 @@ def take_over_random_states(workers: Replicas) -> None:
         take_over(state)
 
 
-def global_generator() -> Any:
-    """Keras' generator for what has none of its own; None before something has drawn from it."""
-    return global_state.get_global_attribute("global_seed_generator")
-
-
 def states() -> tuple[Any, ...]:
-    generator = global_generator()
-    keras_state = None if generator is None else np.asarray(generator.state.value)
-    now = context.context()
-    return random.getstate(), np.random.get_state(), context.global_seed(), now._rng.getstate(), keras_state
+    generator, now = global_generator(), context.context()
+    of_keras = None if generator is None else np.asarray(generator.state.value)
+    return random.getstate(), np.random.get_state(), context.global_seed(), now._rng.getstate(), of_keras
 
 
 def take_over(state: tuple[Any, ...]) -> None:
@@ -46,6 +40,6 @@ def take_over(state: tuple[Any, ...]) -> None:
     context.context()._rng.setstate(of_operations)
     generator = global_generator()
     if of_keras is None:
-        global_state.set_global_attribute("global_seed_generator", None)
+        set_global_generator(None)
     elif generator is not None:
         generator.state.assign(of_keras)

@@ -51,10 +51,8 @@ def users_build(config: Config, data: SplitData, replicas: Replicas) -> UsersBui
     Raises:
         RequestError: the function gives no model that fits the data.
     """
-    with kernels_kept() as drawn:
-        model, _ = build_new(config, data)
-    if drawn:  # by operations that have gone on from where they were: with new kernels they begin anew
-        model, _ = build_new(config, data)
+    with kernels_kept():
+        model = build_new(config, data)
     weights, common_seeds = values_of(model.weights), values_of(seed_states(model))
     separate_seeds(model, replicas)
     numbers, _ = users_numbers(model, model.compiled)

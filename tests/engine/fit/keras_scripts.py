@@ -486,6 +486,7 @@ def refused():
         "validation": error_of(compiled(mlp()), validation_data=(X[shorter], Y[shorter])),
         "test": error_of(stepping(mean_loss, SumsInTest), validation_data=(X, Y)),
         "mirrored": error_of_mirrored(),
+        "scope": error_in_scope(),
         "metric of a layer": error_of(compiled(mlp(Updates(ops.sum, keras.metrics.Sum())))),
         "metric of a mean": error_of(compiled(mlp(Updates(ops.mean, keras.metrics.Mean())))),
         "predict_step": error_of(own(ComparesInPredict), method="predict"),
@@ -509,6 +510,11 @@ def error_of(model, x=X, y=Y, method="fit", **named):
         same = all(np.array_equal(a, b.value) for a, b in zip(before, model.variables, strict=True))
         return f"{error}{'' if same else ' (the model has changed)'}"
     return "trained"
+
+
+def error_in_scope():
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        return error_of(compiled(mlp()))
 
 
 def error_of_mirrored():

@@ -122,6 +122,7 @@ def test_what_would_depend_on_the_number_of_workers_is_refused_by_all(results, n
         assert "seen on the first rows: gradient 1, of " in first[name]
     assert "seen on the first rows: sum/total, is " in first["metric of a layer"]
     assert first["metric of a mean"] == "trained"
+    assert first["scope"].startswith("called within the scope of a tf.distribute strategy; build and compile the model")
     assert first["mirrored"].startswith("tf.distribute.MirroredStrategy is for one process, and this one has joined")
     assert first["data"].startswith("the workers see different batches; give each of them all of the data")
     assert first["rows of others"] == first["data"]
