@@ -126,11 +126,12 @@ def call(name: str, model: keras.Model, args: tuple[object, ...], named: dict[st
         )
     strategy = strategy_around(model)
     workers = join(strategy)
-    if workers.size == 1 or id(model) in under_way_of or chief_alone:
-        return KERAS[name](model, *args, **named)
-    refuse_within_scopes()
+    if workers.size > 1:
+        refuse_within_scopes()
     if strategy is not None:
         make_plain(model)
+    if workers.size == 1 or id(model) in under_way_of or chief_alone:
+        return KERAS[name](model, *args, **named)
     return call_spread(name, model, workers, args, named)
 
 
