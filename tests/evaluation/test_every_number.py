@@ -128,3 +128,9 @@ def test_the_parts_of_an_evaluation_are_those_of_its_rows() -> None:
         (pytest.approx(more),) * 2,
     ]
     assert found.calibration.ece_quantile.value == pytest.approx((1 - less + more) / 2)
+
+
+def test_equal_scores_are_shared_out_by_their_ids() -> None:
+    labels = np.repeat([0, 1], 75)
+    found = evaluate(Predictions(np.arange(150), labels, np.tile(np.float32([1, 0]), (150, 1)))).calibration
+    assert [one.accuracy.value for one in found.scheme("quantile")] == [1.0] * 7 + [0.5] + [0.0] * 7
