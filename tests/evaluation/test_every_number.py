@@ -131,6 +131,9 @@ def test_the_parts_of_an_evaluation_are_those_of_its_rows() -> None:
 
 
 def test_equal_scores_are_shared_out_by_their_ids() -> None:
-    labels = np.repeat([0, 1], 75)
-    found = evaluate(Predictions(np.arange(150), labels, np.tile(np.float32([1, 0]), (150, 1)))).calibration
-    assert [one.accuracy.value for one in found.scheme("quantile")] == [1.0] * 7 + [0.5] + [0.0] * 7
+    """Every second row is surer than the others, and the first half is right."""
+    logits = np.tile(np.float32([[2, 0], [1, 0]]), (75, 1))
+    found = evaluate(Predictions(np.arange(150), np.repeat([0, 1], 75), logits)).calibration
+    in_order = np.array([1] * 37 + [0] * 38 + [1] * 38 + [0] * 37)
+    expected = in_order.reshape(15, 10).mean(axis=1)
+    assert [one.accuracy.value for one in found.scheme("quantile")] == pytest.approx(expected)
