@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.train_cases import EPOCHS, Case
+from benchmarks.train_cases import EPOCHS
 from benchmarks.train_speed import DDP, PAIRS, ROUNDS, TUTORIAL, Pair, compared, turns_of
 
 ADDRESSES = ["127.0.0.1:4001", "127.0.0.1:4002"]
@@ -37,12 +37,3 @@ def test_pytorch_runs_in_its_own_python_and_the_first_epoch_is_left_out(python):
     assert turns == [(10.0 * epoch + 0.5,) * 2 for epoch in range(2, EPOCHS + 1)]
     with pytest.raises(SystemExit, match=r"DDP.* failed:\nno gloo"):
         turns_of(Pair(DDP, DDP, 1), python("echo no gloo >&2; exit 1"))
-
-
-@pytest.mark.tf
-@pytest.mark.long
-def test_two_workers_take_turns_with_two_processes_apart():
-    workers, apart = (Case(engine, engine, "mlp", 2, 1, 6000) for engine in ("ours", "apart"))
-    turns = turns_of(Pair(workers, apart, 1), "")
-    assert len(turns) == EPOCHS - 1
-    assert all(spent > 0 for turn in turns for spent in turn)

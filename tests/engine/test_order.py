@@ -50,3 +50,9 @@ def test_a_billion_examples_need_no_memory_but_that_of_a_batch():
     assert len(np.unique(found)) == 512
     assert 0 <= found.min() <= found.max() < 10**9
     assert sum(value.nbytes for value in vars(order).values() if isinstance(value, np.ndarray)) < 100
+
+
+def test_a_run_of_another_version_resumes_in_the_order_that_it_began_with():
+    orders = [Order(seed=1, epoch=0, size=10**7), Order(seed=3, epoch=2, size=2**33)]
+    assert orders[0].rows(0, 5).tolist() == [1760467, 3737746, 2804534, 3111125, 1445400]
+    assert orders[1].rows(0, 3).tolist() == [902365618, 3794388445, 3547519744]

@@ -128,3 +128,12 @@ def test_the_parts_of_an_evaluation_are_those_of_its_rows() -> None:
         (pytest.approx(more),) * 2,
     ]
     assert found.calibration.ece_quantile.value == pytest.approx((1 - less + more) / 2)
+
+
+def test_equal_scores_are_shared_out_by_their_ids() -> None:
+    """Every second row is surer than the others, and the first half is right."""
+    logits = np.tile(np.float32([[2, 0], [1, 0]]), (75, 1))
+    found = evaluate(Predictions(np.arange(150), np.repeat([0, 1], 75), logits)).calibration
+    in_order = np.array([1] * 37 + [0] * 38 + [1] * 38 + [0] * 37)
+    expected = in_order.reshape(15, 10).mean(axis=1)
+    assert [one.accuracy.value for one in found.scheme("quantile")] == pytest.approx(expected)

@@ -24,6 +24,9 @@ def test_lines_and_files_are_written_as_they_are(tmp_path):
     source.write_bytes(b"bytes")
     folder.write_file("copy", source)
     assert folder.read("copy") == b"bytes"
+    folder.write("result.json", b'{"epochs": 3}')
+    assert (folder.read_json("result.json"), folder.read_json("other.json")) == ({"epochs": 3}, None)
+    assert [folder.is_empty(), ResultsFolder(str(tmp_path), "new").is_empty()] == [False, True]
     assert not folder.exists("other")
 
 
