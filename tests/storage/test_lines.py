@@ -6,17 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from nn_train.storage.processes import is_alive, machine, started
 
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
+from nn_train.storage.lease import is_alive, machine, started
 
 
 def test_lines_and_files_are_written_as_they_are(tmp_path):
     folder, source = ResultsFolder(str(tmp_path), "run"), tmp_path / "source"
-    for line in (b"one\n", b"two\n"):
-        folder.append("logs/worker.txt", line)
-    assert folder.read("logs/worker.txt") == b"one\ntwo\n"
     folder.write_lines("metrics.jsonl", [{"loss": 1}, {"loss": 0.5}])
     assert folder.read("metrics.jsonl") == b'{"loss": 1}\n{"loss": 0.5}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -112,7 +112,7 @@ class WarmModel:
     def rate_kept(self) -> Iterator[None]:
         """The learning rate is the same afterwards, also if within another trial's state was taken over."""
         optimizers = [plain(one) for one in optimizers_of(self.loop.model)]
-        kept = [(one, float(one.learning_rate)) for one in optimizers if has_constant_rate(one)]
+        kept = [(one, float(np.asarray(one.learning_rate.value))) for one in optimizers if has_constant_rate(one)]
         yield
         for optimizer, rate in kept:
             optimizer.learning_rate = rate
