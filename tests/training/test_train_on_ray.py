@@ -199,16 +199,6 @@ def test_a_local_ray_is_reached_from_this_machine_alone():
     assert addresses <= LOOPBACK
 
 
-def test_a_local_ray_takes_no_port_that_another_may_have():
-    """Its agent would wait 3.4 s for one that it insists on, and the job with it."""
-    import ray
-
-    written = Path(ray._private.worker._global_node.get_session_dir_path()).glob("dashboard_agent_listen_port_*")
-    taken = [int(file.read_text()) for file in written]
-    assert len(taken) == 1
-    assert taken[0] not in (-1, ray._private.ray_constants.DEFAULT_DASHBOARD_AGENT_LISTEN_PORT)
-
-
 def model_of(folder, name):
     """The architecture as it is saved, but for ids of Python's, and the weights."""
     import keras
@@ -251,11 +241,6 @@ def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path
     assert [result.trained for result in results] == [True] * 3
     assert all(len(history(tmp_path, config.job_name)) == 3 for config in configs)
     assert not any(result.trained for result in train_all(configs))
-
-
-def test_runs_of_other_workers_cannot_share_them(tmp_path):
-    with pytest.raises(RequestError, match="must have the same in both sections"):
-        train_all([make(tmp_path, "one"), make(tmp_path, "two", workers=1)])
 
 
 def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
