@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,7 +99,7 @@ class TrialRunner(tune.Trainable):
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
         try:
-            job = with_values(self.settings.base, self.values)
+            job = replace(with_values(self.settings.base, self.values), search=self.settings.base.search)
         except RequestError as error:  # each value is allowed, but not all of them together
             self.refused = str(error)
             return

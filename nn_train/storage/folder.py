@@ -134,16 +134,6 @@ class ResultsFolder:
                 raise OSError(errno.ESTALE, GONE) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
 
-    def append(self, name: str, content: bytes) -> None:
-        """Add to the end of a local file; a crash may leave a part of it. Object stores cannot do that."""
-
-        def add() -> None:
-            self._make_place(self._inside(name))
-            with open(self._inside(name), "ab") as file:
-                file.write(content)
-
-        self._tried("written", name, add)
-
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""
         self.write(name, source.read_bytes())

@@ -7,7 +7,7 @@ from ray_nodes import cluster_of, node_without
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
-from nn_train.jobs.train import main
+from nn_train.jobs.command import train as main
 
 CONTENT = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
 SPACE = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}, "num_trials": 1}}
@@ -74,24 +74,6 @@ def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers
     assert len(captured.err.splitlines()) == 1
     assert "starting" not in captured.out
     assert list(unshared.iterdir()) == []
-
-
-@on_nodes
-def test_nodes_on_one_machine_share_its_disk(unshared, tmp_path):
-    """Only the folder above is hidden from the second node."""
-    from nn_train.ray_cluster.shared_storage import check_shared
-    from nn_train.storage.folder import ResultsFolder
-
-    check_shared(ResultsFolder(str(tmp_path / "results"), "run"), make(tmp_path).scaling)
-    assert list(tmp_path.iterdir()) == []
-
-
-@on_nodes
-def test_a_node_without_room_for_a_worker_need_not_see_the_folder(unshared):
-    from nn_train.ray_cluster.shared_storage import check_shared
-    from nn_train.storage.folder import ResultsFolder
-
-    check_shared(ResultsFolder(str(unshared), "run"), make(unshared, scaling={"cpus_per_worker": 2}).scaling)
 
 
 def test_the_working_directory_of_a_submitted_job_is_no_place_for_results(tmp_path):

@@ -73,18 +73,6 @@ def test_every_plain_value_comes_back():
     assert [array.shape for array in ours[2].arrays] == [(2, epoch) for epoch in range(5)]
 
 
-def test_what_the_users_code_sets_is_not_overruled():
-    from user_callbacks import Counts
-
-    first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
-    first.on_train_begin(resumed=False)
-    end_epochs(first, [1.0])
-    second.recall(written(first.memories()))
-    second.on_train_begin(resumed=False)
-    assert second.callbacks.callbacks[0].start == 2
-    assert list(second.callbacks.callbacks[0].seen) == [0]
-
-
 def test_a_callback_that_says_its_state_is_asked():
     from user_callbacks import SaysItsState
 

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.tf
 
-PRESET, OWN = {"dropout": 0.2}, {"name": "own_trials:plain"}
+PRESET, OWN = {"dropout": 0.2}, {"name": "own_models:plain", "dropout": 0.2}
 
 
 def job(callbacks, model, rate):
@@ -16,7 +16,9 @@ def job(callbacks, model, rate):
 
     sections = {"data": {"source": "user_data:arrays"}, "model": model, "optimizer": {"learning_rate": rate}}
     train = {"batch_size": 16, "epochs": 2, "callbacks": f"user_callbacks:{callbacks}"}
-    return config_from_dict({"scaling": {"num_workers": 1}, "train": train, **sections})
+    return config_from_dict(
+        {"scaling": {"num_workers": 1}, "train": train, "search": {"reuse_graph": True}, **sections}
+    )
 
 
 def alone(config, replicas, folder):
@@ -62,7 +64,7 @@ def as_trial(worker, config, folder):
         ("drops_more_by_a_hook", PRESET, 3),
         ("of_keras", PRESET, 1),
         ("freezes", OWN, 3),
-        ("of_keras", OWN, 1),
+        ("of_keras", OWN, 2),  # one to compare
     ],
     ids=str,
 )

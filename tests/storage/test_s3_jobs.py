@@ -20,10 +20,8 @@ from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
 from nn_train.errors import StorageError
 from nn_train.events import EpochEnded, Finished, Started, Starting, WorkersLost
-from nn_train.jobs import evaluate as evaluate_job
-from nn_train.jobs import train as train_job
+from nn_train.jobs import command
 from nn_train.pipeline import run_pipeline
-from nn_train.prediction.driver import evaluate_runs
 from nn_train.storage.folder import ResultsFolder
 
 ROOT = Path(__file__).parents[2]
@@ -167,18 +165,6 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     assert [row["epoch"] for row in history(ResultsFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
 
 
-@on_ray
-@pytest.mark.long
-def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, pipeline, tmp_path):
-    made = s3.objects("results/all")
-    for name, content in made.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    evaluate_runs([tmp_path / "results/all" / name for name in RUNS], tmp_path / "report")
-    for name in ("metrics.json", *(f"predictions/{run}.npz" for run in RUNS)):
-        assert (tmp_path / "report" / name).read_bytes() == made[f"results/all/report/{name}"]
-
-
 def job(module, *words, folder, **more):
     """A job by its command line, on a Ray of its own; credentials and address come from the environment."""
     command = [sys.executable, "-m", f"jobs.{module}", *map(str, words)]
@@ -231,7 +217,7 @@ def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
 
 def run_here(module, words):
     """The exit code of a job that is refused: in this process."""
-    return (train_job if module == "train" else evaluate_job).main(words)
+    return (command.train if module == "train" else command.evaluate)(words)
 
 
 @pytest.mark.parametrize(

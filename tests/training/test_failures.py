@@ -144,10 +144,6 @@ def test_a_loss_is_told_in_words(failures, text):
     assert describe_losses(failures) == text
 
 
-def test_who_waits_is_not_told_as_lost():
-    assert workers_lost({0: polled(HungError("no end", (1, 2)))}, 1, 3).ranks == [1, 2]
-
-
 @pytest.mark.parametrize(("error", "advised"), [(OUT_OF_MEMORY, True), (MACHINE_LOST, False)])
 def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
     advice = workers_lost({0: polled(error)}, 1, 3).advice
@@ -164,11 +160,6 @@ def test_a_lost_controller_is_told_in_words(error):
     assert said.startswith("the process that watches the workers failed: ")
     assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
     assert "\n" not in said
-
-
-def test_of_several_errors_the_workers_own_is_shown():
-    mistake = TrainingError("worker 1 failed:\nTraceback …")
-    assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), "The run in /results/run goes on", 3) is mistake
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from process_tree import descendants
 from processes import LOOPBACK, listening
@@ -85,17 +84,6 @@ def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read
     assert about["read"]["workers"] == 2
     assert about["read"]["bytes"] > 3 * 91 * 6 * 4  # all rows, in each epoch
     assert about["read"]["seconds_waited"] >= 0
-
-
-def test_a_row_that_cannot_be_learned_from_ends_the_job_with_its_file_and_number(tmp_path):
-    import user_data
-
-    (x, y), test = user_data.arrays()
-    x[70, 2] = np.nan
-    user_data.save_folder(tmp_path / "data", ((x, y), test))
-    config = make(tmp_path, "run", data={"source": str(tmp_path / "data"), "validation_fraction": 0})
-    with pytest.raises(RequestError, match=r"^data.source: .*/x_train.npy: row 70 holds NaN or infinity, first at"):
-        train(config)
 
 
 def test_a_run_reports_and_leaves_its_files(finished):
