@@ -22,10 +22,10 @@ from nn_train.config.options import (
     user_arguments,
     word_of,
 )
-from nn_train.config.ports import parse_port_range
 from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
+LOWEST_PORT, HIGHEST_PORT = 1024, 65535  # below, only root may listen
 BUILT_IN_DATA = ("mnist", "fashion_mnist")
 BUILT_IN_LOSSES = ("cross_entropy", "mse")
 BUILT_IN_OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
@@ -418,3 +418,15 @@ def default_name(source: str, model: str) -> str:
     stem = "arrays" if ARRAYS.search(source) else source.rsplit("/", 1)[-1].removesuffix(".npz")
     words = "_".join((word_of(stem), word_of(model)))
     return re.sub(r"[^A-Za-z0-9._-]+", "_", words).strip("._-")[:100].rstrip(".") or "run"
+
+
+def parse_port_range(field: str, text: str) -> range:
+    """The ports that ``FIRST-LAST`` names, both included. Raises RequestError naming ``field``."""
+    match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text)
+    ports = range(int(match[1]), int(match[2]) + 1) if match else range(0)
+    if not ports or ports[0] < LOWEST_PORT or ports[-1] > HIGHEST_PORT:
+        raise RequestError(
+            f"{field}: {text!r} is no range of ports; allowed: FIRST-LAST with "
+            f"{LOWEST_PORT} <= FIRST <= LAST <= {HIGHEST_PORT}, such as 20000-20100"
+        )
+    return ports

@@ -10,9 +10,8 @@ from nn_train.config import Config
 from nn_train.doctor.clocks import check_clocks
 from nn_train.doctor.findings import FAILED, NOT_APPLICABLE, Finding
 from nn_train.doctor.gpus import check_gpus
-from nn_train.doctor.nodes import ANSWER_WITHIN, Node, check_nodes, start_examiners
+from nn_train.doctor.nodes import ANSWER_WITHIN, Node, check_nodes, check_reach, start_examiners
 from nn_train.doctor.ports import check_ports
-from nn_train.doctor.reach import check_reach
 from nn_train.doctor.storage import check_storage
 from nn_train.doctor.versions import check_versions
 from nn_train.errors import RequestError, first_line

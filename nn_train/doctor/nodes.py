@@ -1,7 +1,9 @@
-"""A process on every node that runs what a check asks for, and what became of those that do not answer."""
+"""Whether there is a Ray to run on; a process on each of its nodes that runs what a check asks for."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections import Counter
@@ -12,11 +14,16 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nn_train.doctor.findings import Finding, judged
-from nn_train.errors import first_line
+from nn_train.doctor.findings import FAILED, OK, Finding, judged
+from nn_train.errors import RequestError, first_line
+from nn_train.ray_cluster.session import ray_session
 
 T = TypeVar("T")
 ANSWER_WITHIN = 60.0  # seconds, to start a process and run a check in it
+ADVICE = (
+    "RAY_ADDRESS is the address and port (6379) of a head that runs and that this machine reaches; a local Ray needs "
+    "none"
+)
 CALLS_AT_ONCE = 8  # in one process: checks must not wait for each other
 
 
@@ -116,3 +123,17 @@ def check_nodes(nodes: Sequence[Node], limit: float = ANSWER_WITHIN) -> tuple[Fi
     )
     otherwise = f"{len(nodes)} node{'s answer' if len(nodes) != 1 else ' answers'}: " + ", ".join(answers.values)
     return judged("nodes", answers.complaints(), otherwise, advice), answering
+
+
+def check_reach(stack: contextlib.ExitStack, verbose: bool) -> Finding:
+    """Join the Ray that a job would join. ``stack`` leaves it again."""
+    from nn_train.ray_cluster import local_ray
+
+    try:
+        stack.enter_context(ray_session(verbose))
+    except (RequestError, ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+        return Finding("ray", FAILED, (first_line(error),), "" if isinstance(error, RequestError) else ADVICE)
+    local = "no RAY_ADDRESS: a local Ray was started"
+    where = local if local_ray.is_running() else f"joined {ray.get_runtime_context().gcs_address}"
+    token = "on" if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else "off"
+    return Finding("ray", OK, (f"{where}; token authentication is {token}",))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
-from nn_train.config.ports import parse_port_range
-from nn_train.config.schema import ScalingConfig
+from nn_train.config.schema import ScalingConfig, parse_port_range
 from nn_train.doctor.findings import Finding, judged
 from nn_train.doctor.nodes import Node, ask
 

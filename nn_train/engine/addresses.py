@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from nn_train.config.ports import parse_port_range
+from nn_train.config.schema import parse_port_range
 from nn_train.errors import RequestError
 
 ANY = range(1)  # port 0: the system chooses

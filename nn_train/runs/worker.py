@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,14 +21,13 @@ from nn_train.config.schema import ScalingConfig
 from nn_train.datasets.fingerprints import known, note
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
-from nn_train.errors import TrainingError
+from nn_train.errors import RequestError, TrainingError
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
 from nn_train.runs.record import NO_CODE, BytesRead, best_epoch, finished_record, read_finished, sizes
-from nn_train.runs.trained_variables import refuse_trained
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from nn_train.engine.strategy import Replicas
     from nn_train.runs.callbacks import GivenCallbacks
     from nn_train.runs.loggers import Loggers
+
+
+_trained: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # variables, by their id
 
 
 @dataclass(frozen=True)
@@ -330,3 +333,14 @@ def outputs_of_saved(model: keras.Model, folder: ResultsFolder) -> list[float] |
         except Exception:  # of the user's code that saves and loads: the training is over, and must not fail by it
             return None
     return sample_outputs(model)
+
+
+def refuse_trained(model: keras.Model) -> None:
+    """Raise RequestError where the user's function gave a model, or a layer, that an earlier run here has trained."""
+    own = [layer.name for layer in model.layers if any(_trained.get(id(one)) is one for one in layer.variables)]
+    if own:
+        raise RequestError(
+            f"model.name: the function gave {', '.join(own)} again, which an earlier run of this process has trained; "
+            "make layers within the function, not beside it"
+        )
+    _trained.update({id(variable): variable for variable in model.variables})

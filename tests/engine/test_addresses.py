@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from nn_train.config import ScalingConfig
-from nn_train.config.ports import parse_port_range
+from nn_train.config.schema import parse_port_range
 from nn_train.engine import addresses
 from nn_train.engine.addresses import await_server, free_addresses, hold_address, release_addresses
 from nn_train.errors import RequestError

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from nn_train.ray_cluster import fork_client, fork_server
-from nn_train.ray_cluster.fork_server import ForkServer, make_fork_server
+from nn_train.ray_cluster import fork_client
+from nn_train.ray_cluster.fork_server import ForkServer
 
 # In the place of Ray's: tells what it is, and lasts until its standard input ends.
 WORKER = """
@@ -91,17 +91,6 @@ def test_without_a_server_the_worker_is_a_process_of_its_own(worker: Path, tmp_p
     assert client.communicate("")[1] == "by itself\n"
 
 
-def test_a_server_that_takes_too_long_is_not_waited_for(
-    worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_client, "WITHIN", 0.01)
-    monkeypatch.setenv(fork_client.ADDRESS, str(tmp_path / "socket"))
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
-        listener.listen()
-        fork_client.main([str(worker)])  # returns, for the caller to be the worker
-
-
 def test_an_environment_of_its_own_is_made_by_ray(server: ForkServer, worker: Path, tmp_path: Path) -> None:
     (worker.parent / "setup_worker.py").write_text(WORKER)
     asked = [str(worker), "--language=PYTHON", "--serialized-runtime-env-context={}"]
@@ -128,15 +117,6 @@ def test_the_server_ends_with_its_driver_and_leaves_nothing(tmp_path: Path) -> N
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""  # it has ended
     assert not folder.exists()
-
-
-def test_where_no_server_can_be_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fork_server.tempfile, "tempdir", str(tmp_path / ("long" * 30)))
-    Path(fork_server.tempfile.tempdir).mkdir()
-    assert make_fork_server() is None
-    assert list(Path(fork_server.tempfile.tempdir).iterdir()) == []
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert make_fork_server() is None
 
 
 @pytest.mark.ray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import select
 import signal
 import struct
@@ -72,21 +71,6 @@ def test_a_process_that_has_ended_leaves_no_guard(guarded):
     assert gone(guard)
 
 
-def test_a_killed_process_leaves_no_guard(guarded):
-    process, guard = guarded("time.sleep(600)", timeout=600.0)
-    process.kill()
-    assert gone(guard)
-
-
-def test_ctrl_c_does_not_end_the_guard_before_its_process():
-    command = [sys.executable, "-I", "-S", module.__file__, str(os.getpid()), "600"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as guard:
-        guard.stdin.write(struct.pack("d", 600.0) * 10**4)  # more than a pipe holds: it has begun to read
-        guard.stdin.flush()
-        guard.send_signal(signal.SIGINT)
-    assert guard.returncode == 0
-
-
 @pytest.fixture
 def pipe(monkeypatch):
     """The pipe on which a guard in this process is told; it ends nobody."""
@@ -120,44 +104,6 @@ def test_the_guard_of_one_that_works_or_waits_is_told_on_and_on(pipe, work):
     assert values[-1] == 0.2
 
 
-@pytest.mark.usefixtures("pipe")
-def test_it_is_told_many_times_within_the_time_out(monkeypatch):
-    waits = []
-
-    class Event(threading.Event):
-        def wait(self, timeout=None):
-            waits.append(timeout)
-            return super().wait(0.001)
-
-    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=Event, Thread=threading.Thread))
-    guard = Guard(600.0)
-    for timeout in (600.0, 60.0, 0.5):
-        guard.change(timeout)
-        seen = len(waits)
-        while len(waits) < seen + 2:  # the first one may have begun before
-            time.sleep(0)
-        assert 0 < waits[-1] <= min(timeout / 10, 5.0)
-
-
-@pytest.mark.usefixtures("pipe")
-def test_a_shorter_time_out_does_not_wait_for_the_next_sign(monkeypatch):
-    waits = queue.SimpleQueue()
-
-    class Event(threading.Event):
-        def wait(self, timeout=None):
-            waits.put(timeout)
-            return super().wait(None if timeout == module.SELDOM else 0.001)  # only a change ends the longest one
-
-    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=Event, Thread=threading.Thread))
-    guard = Guard(600.0)
-    try:
-        assert waits.get(timeout=LIMIT) == module.SELDOM
-        guard.change(0.5)
-        assert waits.get(timeout=FAR) <= 0.5 / 10
-    finally:
-        guard.changed.set()
-
-
 def watched(monkeypatch, *comes, parent=7):
     """How long a guard of process 7 waits each time while that comes (None: silence), and whom it then ends."""
     coming, limits, ended = list(comes), [], []
@@ -188,11 +134,6 @@ def test_where_no_process_can_be_made_the_work_goes_on(monkeypatch):
 
     monkeypatch.setattr("nn_train.ray_cluster.guard.subprocess.Popen", refuse)
     Guard(1.0).change(2.0)
-
-
-def test_where_the_guard_was_killed_the_work_goes_on(pipe):
-    pipe.close()
-    Guard(600.0).change(2.0)
 
 
 @pytest.mark.long

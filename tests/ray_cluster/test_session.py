@@ -40,13 +40,6 @@ def test_an_interrupt_is_raised_once_what_must_not_be_interrupted_is_done() -> N
         done.append("nothing came")
 
 
-@pytest.mark.parametrize("handler", [signal.SIG_IGN], indirect=True)
-@pytest.mark.usefixtures("handler")
-def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
-    with interrupted_afterwards():
-        signal.raise_signal(signal.SIGINT)
-
-
 def test_a_thread_which_gets_none_can_start_ray() -> None:
     done = []
 

@@ -76,24 +76,6 @@ def test_a_job_that_is_refused_ends_with_exit_code_2_and_one_line_before_workers
     assert list(unshared.iterdir()) == []
 
 
-@on_nodes
-def test_nodes_on_one_machine_share_its_disk(unshared, tmp_path):
-    """Only the folder above is hidden from the second node."""
-    from nn_train.ray_cluster.shared_storage import check_shared
-    from nn_train.storage.folder import ResultsFolder
-
-    check_shared(ResultsFolder(str(tmp_path / "results"), "run"), make(tmp_path).scaling)
-    assert list(tmp_path.iterdir()) == []
-
-
-@on_nodes
-def test_a_node_without_room_for_a_worker_need_not_see_the_folder(unshared):
-    from nn_train.ray_cluster.shared_storage import check_shared
-    from nn_train.storage.folder import ResultsFolder
-
-    check_shared(ResultsFolder(str(unshared), "run"), make(unshared, scaling={"cpus_per_worker": 2}).scaling)
-
-
 def test_the_working_directory_of_a_submitted_job_is_no_place_for_results(tmp_path):
     from nn_train.prediction.driver import evaluate_runs
     from nn_train.ray_cluster.shared_storage import refuse_temporary

@@ -73,29 +73,6 @@ def test_every_plain_value_comes_back():
     assert [array.shape for array in ours[2].arrays] == [(2, epoch) for epoch in range(5)]
 
 
-def test_the_wish_to_stop_comes_back():
-    model = make_model()
-    first, second = chief(model, make_callbacks()), chief(model, make_callbacks())
-    first.on_train_begin(resumed=False)
-    model.stop_training = True
-    memories = written(first.memories())
-    second.recall(memories)
-    second.on_train_begin(resumed=False)
-    assert model.stop_training
-
-
-def test_what_the_users_code_sets_is_not_overruled():
-    from user_callbacks import Counts
-
-    first, second = chief(make_model(), [Counts(start=1)]), chief(make_model(), [Counts(start=2)])
-    first.on_train_begin(resumed=False)
-    end_epochs(first, [1.0])
-    second.recall(written(first.memories()))
-    second.on_train_begin(resumed=False)
-    assert second.callbacks.callbacks[0].start == 2
-    assert list(second.callbacks.callbacks[0].seen) == [0]
-
-
 def test_a_callback_that_says_its_state_is_asked():
     from user_callbacks import SaysItsState
 
@@ -138,23 +115,3 @@ def test_what_callbacks_change_when_training_begins_does_not_undo_a_checkpoint(r
     model.optimizer.build(model.trainable_variables)
     chief(model, [SetsTheRate()]).on_train_begin(resumed=resumed)
     assert float(model.optimizer.learning_rate) == pytest.approx(rate)
-
-
-def test_a_metric_that_keras_cannot_judge_does_not_matter_before_it_is_asked():
-    import keras
-
-    chief(make_model(), [keras.callbacks.ModelCheckpoint("x.keras", monitor="gain")]).on_train_begin(resumed=False)
-
-
-def test_large_attributes_are_not_copied():
-    import keras
-
-    class Holds(keras.callbacks.Callback):
-        examples = None
-
-    holder = Holds()
-    holder.examples = np.zeros(2**22)
-    callbacks = chief(make_model(), [holder])
-    callbacks.on_train_begin(resumed=False)
-    assert "examples" not in callbacks.memories()[1]
-    assert sum(map(len, callbacks.fresh[1].values())) < 10_000

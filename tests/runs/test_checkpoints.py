@@ -124,21 +124,6 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
 
 
 @pytest.mark.tf
-def test_only_the_two_newest_are_kept(tmp_path):
-    import keras
-
-    from nn_train.runs import checkpoints
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    folder = ResultsFolder(str(tmp_path), "run")
-    for epochs in (1, 2, 3):
-        checkpoints.save(folder, model, [{"epoch": e} for e in range(epochs)])
-    assert folder.names("checkpoints") == ["epoch-000002-step-000000000.ckpt", "epoch-000003-step-000000000.ckpt"]
-
-
-@pytest.mark.tf
 def test_of_the_checkpoints_the_newest_two_stay_also_within_an_epoch(tmp_path):
     import keras
 

@@ -54,13 +54,6 @@ def test_a_worker_that_is_asked_to_leave_keeps_a_checkpoint_first(make):
         hooks.drain_if_asked()
 
 
-def test_otherwise_it_goes_on_and_keeps_none_before_it_is_time(make):
-    hooks, kept = make(asked=False)
-    hooks.pause(COUNTED, 8, 1.0)
-    hooks.drain_if_asked()
-    assert kept == []
-
-
 def test_of_a_long_epoch_is_told_every_twenty_seconds_how_far_it_is(make, clock):
     hooks, _ = make(asked=False)
     told = []
@@ -141,34 +134,3 @@ def test_the_first_chunks_of_a_stream_may_wait_for_its_examples_in_every_epoch(m
             end(begin(reads_stream, first))
         assert calls[::2] == watched
         assert calls[1::2] == ["other"] * 4  # between the chunks
-
-
-def test_workers_meet_before_the_first_steps_of_an_epoch_are_watched():
-    from nn_train.engine.chunks import NoHooks
-    from nn_train.engine.loop import Loop
-
-    called = []
-
-    class Noted(NoHooks):
-        def meet(self):
-            called.append("meet")
-
-        def train(self, reads_stream, first):
-            called.append("train")
-            return super().train(reads_stream, first)
-
-    class OneStep(Loop):
-        def __init__(self):
-            self.data, self.batch_size = (
-                SimpleNamespace(in_memory=True, is_stream=False, train=SimpleNamespace(size=5)),
-                8,
-            )
-
-        def over_arrays(self, epoch):
-            return lambda step, chunk, loss_sum: (1, 5, 2.0, 0.4)
-
-        def refuse_not_finite(self, loss, moment):
-            pass
-
-    assert OneStep().run_epoch(0, None, Noted()) == (5, 2.0)
-    assert called == ["meet", "train"]

@@ -38,20 +38,6 @@ def test_what_is_printed_is_kept_and_goes_on_to_where_it_went(folder, monkeypatc
     assert err.getvalue() == "two\nthree\n"
 
 
-def test_without_a_word_there_is_no_file_and_it_is_written_only_for_something_new(folder, monkeypatch):
-    written = []
-    monkeypatch.setattr(ResultsFolder, "write", lambda self, name, content: written.append(content))
-    noted = Printed(folder, 1)
-    noted.keep()
-    assert written == []
-    noted.note("one\n")
-    noted.keep()
-    noted.keep()
-    noted.note("two\n")
-    noted.keep()
-    assert written == [b"one\n", b"one\ntwo\n"]
-
-
 def test_a_worker_that_takes_the_place_of_another_goes_on_with_its_file(folder):
     for word in ("first", "second"):
         noted = Printed(folder, 1)
@@ -86,12 +72,3 @@ def test_a_storage_that_does_not_take_it_ends_nothing_and_is_not_waited_for(fold
     noted.keep()
     assert tried == [False]
     assert folder.patient
-
-
-def test_nothing_is_written_where_the_runs_disk_is_gone(folder, tmp_path):
-    noted = Printed(folder, 1)
-    folder.write("config.yaml", b"begun")  # after it was made, as in a run
-    (tmp_path / "run" / "config.yaml").unlink()
-    noted.note("one")
-    noted.keep()
-    assert not (tmp_path / "run" / "logs").exists()

@@ -132,26 +132,6 @@ def test_frames_of_this_project_are_left_out(tmp_path, monkeypatch):
     assert "entry_points.py" not in shown
 
 
-class UnspeakableError(Exception):
-    def __str__(self):
-        raise RuntimeError("no words")
-
-
-def test_an_error_without_words_is_shown_by_its_name():
-    assert "UnspeakableError" in own_traceback(UnspeakableError())
-
-
-def test_a_project_below_a_folder_that_is_called_like_pythons_is_the_users_own(tmp_path, monkeypatch):
-    (tmp_path / "lib" / "python-models").mkdir(parents=True)
-    (tmp_path / "lib" / "python-models" / "their_file.py").write_text("def fail():\n    int('x')\n")
-    monkeypatch.syspath_prepend(tmp_path / "lib" / "python-models")
-    import their_file
-
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - any message
-        their_file.fail()
-    assert "their_file.py" in own_traceback(caught.value)
-
-
 def test_names_and_passwords_in_urls_are_not_repeated():
     error = OSError(
         "API request to http://ann:SECRET@mlflow:5000/api/2.0/runs failed: abfss://box@account.host/a is well"

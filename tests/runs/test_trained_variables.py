@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nn_train.errors import RequestError
-from nn_train.runs.trained_variables import refuse_trained
+from nn_train.runs.worker import refuse_trained
 
 pytestmark = pytest.mark.tf
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -106,12 +105,6 @@ def test_a_lease_is_there_while_the_job_works_and_then_no_more(target, clock):
         pass
 
 
-def test_nothing_is_left_when_nothing_was_written(tmp_path, clock):
-    with pytest.raises(ZeroDivisionError), hold([ResultsFolder(str(tmp_path / "a" / "b"), "run")], never):
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_living_holder_is_named_and_nothing_changes(target, clock, living):
     left_by(target, **living)
     before = target.parent.read(".run.lease")
@@ -122,37 +115,11 @@ def test_a_living_holder_is_named_and_nothing_changes(target, clock, living):
     assert clock.now == 0.0
 
 
-def test_one_of_several_that_is_held_gives_the_others_back(tmp_path, clock, living):
-    one, two = (ResultsFolder(str(tmp_path), name) for name in ("one", "two"))
-    left_by(two, **living)
-    with pytest.raises(RequestError, match="/two is in use"), hold([one, two], never):
-        pytest.fail("both work")
-    assert files(one.parent) == [".two.lease"]
-
-
 def test_a_killed_holder_is_followed_at_once(target, clock):
     left_by(target, **dead_process())
     with hold([target], never):
         assert Lease(target).read()["pid"] == os.getpid()
     assert clock.now <= 1.0
-
-
-def test_a_process_that_has_the_number_of_a_dead_one_is_not_the_holder(target, clock, living):
-    left_by(target, **{**living, "started": "1"})
-    with hold([target], never):
-        pass
-
-
-def test_a_zombie_does_not_hold(target, clock):
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    while started(child) != "ended":
-        time.sleep(0)
-    left_by(target, pid=child, started="1")
-    with hold([target], never):
-        pass
-    os.waitpid(child, 0)
 
 
 ELSEWHERE = {"machine": "host boot pid:[1]", "host": "node7", "pid": 12}
@@ -164,21 +131,6 @@ def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_waited_for_then_follow
     with hold([target], said.append):
         assert 30.0 <= clock.now <= 33.0
     assert said == ["another job, process 12 on node7, which may be gone: 30 s for a sign of life"]
-
-
-def test_a_holder_elsewhere_that_renews_its_lease_is_not_followed(target, clock):
-    other = left_by(target, **ELSEWHERE)
-    clock.then[9.5] = other.renew
-    with pytest.raises(RequestError, match="process 12 on node7"), hold([target], lambda text: None):
-        pytest.fail("both work")
-    assert clock.now == 10.0
-
-
-def test_a_holder_elsewhere_that_ends_meanwhile_is_followed(target, clock):
-    other = left_by(target, **ELSEWHERE)
-    clock.then[4.5] = other.give_back
-    with hold([target], lambda text: None):
-        assert clock.now < 7.0
 
 
 def test_two_that_begin_at_the_same_moment_are_not_both_let_in(target, clock):
@@ -210,13 +162,6 @@ def test_what_this_process_could_not_delete_is_not_waited_for(target, clock, mon
     with hold([target], never):
         pass
     assert files(target.parent) == []
-
-
-def test_another_thread_of_the_same_process_is_refused_at_once(target):
-    with hold([target], never):
-        with pytest.raises(RequestError, match=f"process {os.getpid()} on "), hold([target], never):
-            pytest.fail("both work")
-        assert files(target.parent) == [".run.lease"]
 
 
 def renewals(monkeypatch):
@@ -312,14 +257,6 @@ def test_it_stops_also_where_interrupts_do_not_come_through(tmp_path, monkeypatc
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keeper's may wait, where this test's own came just before it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, handler)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_job_that_swallows_the_interrupt_is_refused_at_its_end(target, monkeypatch):
-    renewals(monkeypatch)
-    swallowed = contextlib.suppress(KeyboardInterrupt)
-    with pytest.raises(TrainingError, match="taken over"), hold([target], never), swallowed:
-        until(lambda: take(target))
 
 
 @pytest.mark.usefixtures("interruptible")

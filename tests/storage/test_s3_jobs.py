@@ -18,12 +18,10 @@ from ray_nodes import cluster_of
 from nn_train import train
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
-from nn_train.errors import RequestError, StorageError
+from nn_train.errors import StorageError
 from nn_train.events import EpochEnded, Finished, Started, Starting, WorkersLost
 from nn_train.jobs import command
 from nn_train.pipeline import run_pipeline
-from nn_train.prediction.driver import evaluate_runs
-from nn_train.report import load_inputs
 from nn_train.storage.folder import ResultsFolder
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +40,6 @@ def ray(s3, tmp_path_factory):
         patch.setenv("KILL_ONCE_MARKER", str(tmp_path_factory.mktemp("marker") / "killed"))
         with cluster_of(head_cpus=0, nodes=2):
             yield
-
-
-@pytest.fixture
-def no_ray(monkeypatch):
-    """Whoever asks for a Ray has failed."""
-    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
 
 
 def make(name, workers=1, storage="s3://bucket/results", **sections):
@@ -171,43 +163,6 @@ def test_a_service_that_fails_is_one_line_and_the_run_goes_on_when_it_is_back(s3
     train(config, on_event=again.append)
     assert resumed(again) == [2]
     assert [row["epoch"] for row in history(ResultsFolder("s3://bucket/results/gone"))] == [1, 2, 3, 4]
-
-
-def test_a_bucket_that_is_not_there_is_refused_before_anything_starts(s3, no_ray):
-    with pytest.raises(RequestError, match="no bucket 'nowhere'"):
-        train(make("run", storage="s3://nowhere/results"))
-
-
-@on_ray
-@pytest.mark.long
-def test_a_report_of_runs_and_data_in_the_bucket_is_that_of_their_copies(s3, pipeline, tmp_path):
-    made = s3.objects("results/all")
-    for name, content in made.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    evaluate_runs([tmp_path / "results/all" / name for name in RUNS], tmp_path / "report")
-    for name in ("metrics.json", *(f"predictions/{run}.npz" for run in RUNS)):
-        assert (tmp_path / "report" / name).read_bytes() == made[f"results/all/report/{name}"]
-
-
-@on_ray
-@pytest.mark.long
-def test_a_search_in_the_bucket_is_shown_with_its_best_runs(s3, pipeline, tmp_path):
-    for rank, name in ((2, RUNS[0]), (1, RUNS[1])):
-        for key, content in s3.objects(f"results/all/{name}").items():
-            s3.put(key.replace(f"results/all/{name}", f"search/best/rank{rank}"), content)
-    about = {"metric": "val_accuracy", "mode": "max", "algorithm": "random"}
-    trials = "trial_id,status,cause,val_accuracy,epochs,seconds,config/optimizer.learning_rate\n"
-    trials += "".join(f"t{i},completed,,0.{i + 3},3,1.5,{10 ** -(i + 1)}\n" for i in range(4))
-    s3.put("search/search.json", json.dumps(about).encode())
-    s3.put("search/trials.csv", trials.encode())
-    page = evaluate_runs(["s3://bucket/search"], tmp_path / "report")
-    inputs = load_inputs(tmp_path / "report")
-    assert [record.name for record in inputs.runs] == [RUNS[1], RUNS[0]]  # rank1, rank2
-    named = "".join(f"search,{line}" for line in trials.splitlines(keepends=True))
-    assert (tmp_path / "report" / "trials.csv").read_text() == named
-    assert [trial.trial_id for trial in inputs.searches[0].trials] == ["t0", "t1", "t2", "t3"]
-    assert "learning_rate" in page.read_text()
 
 
 def job(module, *words, folder, **more):

@@ -104,27 +104,11 @@ def test_what_will_not_pass_fails_at_once(answers, clock, status):
     assert (len(seen), clock.pauses) == (1, [])
 
 
-def test_a_missing_bucket_fails_at_once(s3, clock):
-    with pytest.raises(StorageError, match=r"cannot be written: .*NO_SUCH_BUCKET"):
-        ResultsFolder("s3://nowhere/results", "run").write("a", b"x")
-    with pytest.raises(RequestError, match="no bucket 'nowhere'"):
-        ResultsFolder("s3://nowhere/results", "run").is_empty()
-    assert clock.pauses == []
-
-
 def test_a_hasty_folder_does_not_wait(s3, folder, clock):
     s3.service.refused, folder.patient = "", False
     with pytest.raises(StorageError, match=r"503"):
         folder.read("a")
     assert clock.pauses == []
-
-
-def test_a_spell_longer_than_pyarrows_own_patience_is_not_noticed(answers, clock):
-    """If this fails, pyarrow no longer repeats a request for 6 s: think about PATIENCE again."""
-    seen = answers(lambda number: 503 if number <= 40 else 404)
-    assert not ResultsFolder("s3://bucket/results", "run").exists("config.yaml")
-    assert clock.pauses == [1.0]
-    assert len(seen) > 40
 
 
 def test_data_are_waited_for_as_well(answers, clock):

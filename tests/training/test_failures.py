@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from types import SimpleNamespace
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError
@@ -17,13 +16,11 @@ from ray.train.v2._internal.exceptions import (
 )
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
-from nn_train.config import config_from_dict
 from nn_train.engine.lost_peers import PeerLostError, lost_peers
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs.draining import DrainedError
-from nn_train.storage.folder import ResultsFolder
 from nn_train.training.failures import HungError, RetryLostWorkers, describe_losses, workers_lost
-from nn_train.training.ray_train import explain, unfinished
+from nn_train.training.ray_train import explain
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 
@@ -58,21 +55,6 @@ def test_the_limit_of_restarts_holds_and_each_is_told(error):
     policy = RetryLostWorkers(FailureConfig(max_failures=2), events.append)
     assert [policy.make_decision(error) for _ in range(3)] == [RETRY, RETRY, RAISE]
     assert [(event.restart, event.restarts) for event in events] == [(1, 2), (2, 2)]
-
-
-def test_the_runs_that_go_on_are_those_that_have_not_ended(tmp_path):
-    def job(name, ended, overwrite=False):
-        folder = ResultsFolder(str(tmp_path), name)
-        if ended:
-            folder.write_json("result.json", {"status": "finished"})
-        config = config_from_dict({"run": {"overwrite": overwrite}})
-        return SimpleNamespace(config=config, folder=folder)
-
-    ended, one, other, anew = job("ended", True), job("one", False), job("other", False), job("anew", True, True)
-    assert unfinished([ended, one]) == f"The run in {one.folder.location} goes on"
-    between = f"from {one.folder.location} to {anew.folder.location}, go on"
-    assert unfinished([ended, one, other, anew]) == f"The 3 open runs, {between}"
-    assert unfinished([ended]) == f"The run in {ended.folder.location} goes on"
 
 
 def test_workers_that_left_as_they_were_asked_to_are_started_again_without_limit():
@@ -131,7 +113,6 @@ def polled(error):
             {0: PEER, 1: polled(OUT_OF_MEMORY)},
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
         ),
-        ({1: OutOfMemoryError("no sizes")}, "worker 1 was lost: the machine ran out of memory"),
         ({0: polled(MACHINE_LOST)}, "worker 0 was lost: the machine left the cluster"),
         ({0: polled(PREEMPTED)}, "worker 0 was lost: the machine was taken back"),
         (
@@ -146,24 +127,11 @@ def polled(error):
             "worker 1 was lost: the connection to it broke",
         ),
         (
-            {0: PeerLostError("gone", (1,)), 1: PeerLostError("gone", (0,))},
-            "workers 0 and 1 were lost: the connection to them broke",
-        ),
-        ({0: PeerLostError("gone", (1, 3))}, "workers 1 and 3 were lost: the connection to them broke"),
-        (
-            {0: PeerLostError("gone", (1,)), 1: polled(OUT_OF_MEMORY)},
-            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
-        ),
-        (
             {0: polled(MACHINE_LOST), 1: polled(OUT_OF_MEMORY), 2: PEER},
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used); "
             "worker 0 was lost: the machine left the cluster",
         ),
         ({0: polled(HungError("no end", (1,)))}, "worker 1 was lost: its training has stopped moving (no end)"),
-        (
-            {0: polled(HungError("no end", (1,))), 1: polled(HungError("nothing"))},
-            "worker 1 was lost: its training has stopped moving (nothing)",
-        ),
         (
             {0: polled(HungError("no end", (1,))), 1: polled(OUT_OF_MEMORY)},
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
@@ -174,24 +142,6 @@ def polled(error):
 )
 def test_a_loss_is_told_in_words(failures, text):
     assert describe_losses(failures) == text
-
-
-def test_who_waits_is_not_told_as_lost():
-    assert workers_lost({0: polled(HungError("no end", (1, 2)))}, 1, 3).ranks == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("error", "advised"),
-    [
-        (polled(HungError("no end")), True),
-        (polled(ActorUnavailableError("no answer", None)), True),
-        (SILENT, True),
-        (polled(MACHINE_LOST), False),
-    ],
-)
-def test_who_lost_a_slow_worker_is_told_how_to_wait_longer(error, advised):
-    advice = workers_lost({0: error}, 1, 3).advice
-    assert (advice is not None and "run.hang_timeout" in advice) == advised
 
 
 @pytest.mark.parametrize(("error", "advised"), [(OUT_OF_MEMORY, True), (MACHINE_LOST, False)])
@@ -210,17 +160,6 @@ def test_a_lost_controller_is_told_in_words(error):
     assert said.startswith("the process that watches the workers failed: ")
     assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
     assert "\n" not in said
-
-
-def test_workers_that_died_while_they_started_are_not_taken_for_a_lost_controller():
-    error = ControllerError(WorkerGroupStartupFailedError("a worker actor failed to initialize"))
-    said = str(explain(error, "The run in /results/run goes on", 3))
-    assert said.startswith("a worker was lost while it started, and no restart is left (run.max_failures 3)")
-
-
-def test_of_several_errors_the_workers_own_is_shown():
-    mistake = TrainingError("worker 1 failed:\nTraceback …")
-    assert explain(WorkerGroupError("failed", {0: PEER, 1: mistake}), "The run in /results/run goes on", 3) is mistake
 
 
 @pytest.mark.parametrize(

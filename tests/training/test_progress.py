@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import pytest
 
 from nn_train.config import Config, config_from_dict
-from nn_train.config.wording import duration
 from nn_train.events import (
     EpochEnded,
     Finished,
@@ -20,7 +18,7 @@ from nn_train.events import (
     Waiting,
     WorkersLost,
 )
-from nn_train.training.progress import Progress, epoch_line, loss_lines
+from nn_train.training.progress import Progress, epoch_line
 
 ROW = {"epoch": 2, "loss": 0.19, "accuracy": 0.94, "val_loss": 0.15, "seconds": 1.94, "samples_per_second": 27513.2}
 
@@ -42,16 +40,6 @@ def test_a_long_epoch_shows_its_steps_speed_and_time_left(steps, left, line):
     event = StepsDone(2, 5, 120, steps, 0.19, 1375.9, left)
     Progress(Config(), stream)(event)
     assert stream.getvalue() == f"{line}\n"
-
-
-def test_of_a_metric_that_gives_a_vector_the_line_has_nothing():
-    row = {**ROW, "recall_0": 0.1, "recall_1": 0.2, "top_5": 0.9}
-    assert epoch_line(row, 5) == epoch_line({**ROW, "top_5": 0.9}, 5)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
-def test_durations_read_naturally(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_a_run_of_five_epochs_prints_few_lines():
@@ -78,21 +66,6 @@ LOST = WorkersLost([1], "worker 1 was lost: …", advice=None, restart=1, restar
 
 def started(after, step=0):
     return Started("run", 10, {"train": 9, "validation": 0}, after, step, steps_per_epoch=1)
-
-
-@pytest.mark.parametrize(
-    ("event", "lines"),
-    [
-        (LOST, ["worker 1 was lost: …; restarting (1 of 3)"]),
-        (replace(LOST, restart=None), ["worker 1 was lost: …; restarting"]),
-        (
-            replace(LOST, restart=2, advice="use less"),
-            ["worker 1 was lost: …; restarting (2 of 3)", "use less"],
-        ),
-    ],
-)
-def test_a_failure_says_what_is_done_about_it(event, lines):
-    assert loss_lines(event) == lines
 
 
 @pytest.mark.parametrize(

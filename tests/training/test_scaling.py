@@ -12,7 +12,7 @@ from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 from nn_train.config import ScalingConfig
 from nn_train.events import Leaving
 from nn_train.ray_cluster import placement
-from nn_train.ray_cluster.placement import answers, room_for_workers, usable_nodes
+from nn_train.ray_cluster.placement import answers, usable_nodes
 from nn_train.training import scaling
 from nn_train.training.scaling import RoomPolicy
 
@@ -89,28 +89,10 @@ def test_workers_make_way_for_more_and_for_the_end_of_their_machine(cluster, nod
     assert policy(1, 4).reason_to_drain(group(*nodes)) == why
 
 
-def test_workers_that_have_just_started_are_not_asked_to_make_way_for_more(cluster):
-    cluster({"a": 9.0})
-    young = policy(1, 4)
-    young.grow_after = 1e12
-    assert young.reason_to_drain(group("a")) is None
-
-
-def test_a_training_of_fixed_size_leaves_a_machine_that_ends_as_well(cluster):
-    cluster({"a": 9.0}, leaving=("a",))
-    assert "about to leave" in policy(None, 2).reason_to_drain(group("a", "a"))
-
-
 def test_dead_nodes_have_no_room(cluster, monkeypatch):
     cluster({"a": 2.0, "b": 3.0})
     scaling.ray.nodes()[1]["Alive"] = False
     assert usable_nodes() == [{"CPU": 2.0}]
-
-
-def test_gpus_count_as_well(monkeypatch):
-    nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(placement, "usable_nodes", lambda: nodes)
-    assert room_for_workers(ScalingConfig(num_workers=4, use_gpu=True, cpus_per_worker=2)) == 1
 
 
 def test_room_for_a_moment_or_that_others_wait_for_is_no_reason_to_leave(cluster, monkeypatch):

@@ -159,13 +159,3 @@ def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monk
     assert len(captured.err.splitlines()) == 1
     assert "starting" not in captured.out
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.e2e
-def test_a_wrong_request_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
-    source = write_npz(tmp_path, y_train=np.arange(19) % 2)
-    refused = run(tmp_path / "out", "--data.source", source)
-    assert refused.returncode == 2
-    assert "unequal lengths" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert not (tmp_path / "out").exists()

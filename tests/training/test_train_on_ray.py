@@ -10,7 +10,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from process_tree import descendants
 from processes import LOOPBACK, listening
@@ -85,17 +84,6 @@ def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read
     assert about["read"]["workers"] == 2
     assert about["read"]["bytes"] > 3 * 91 * 6 * 4  # all rows, in each epoch
     assert about["read"]["seconds_waited"] >= 0
-
-
-def test_a_row_that_cannot_be_learned_from_ends_the_job_with_its_file_and_number(tmp_path):
-    import user_data
-
-    (x, y), test = user_data.arrays()
-    x[70, 2] = np.nan
-    user_data.save_folder(tmp_path / "data", ((x, y), test))
-    config = make(tmp_path, "run", data={"source": str(tmp_path / "data"), "validation_fraction": 0})
-    with pytest.raises(RequestError, match=r"^data.source: .*/x_train.npy: row 70 holds NaN or infinity, first at"):
-        train(config)
 
 
 def test_a_run_reports_and_leaves_its_files(finished):
@@ -199,16 +187,6 @@ def test_a_local_ray_is_reached_from_this_machine_alone():
     assert addresses <= LOOPBACK
 
 
-def test_a_local_ray_takes_no_port_that_another_may_have():
-    """Its agent would wait 3.4 s for one that it insists on, and the job with it."""
-    import ray
-
-    written = Path(ray._private.worker._global_node.get_session_dir_path()).glob("dashboard_agent_listen_port_*")
-    taken = [int(file.read_text()) for file in written]
-    assert len(taken) == 1
-    assert taken[0] not in (-1, ray._private.ray_constants.DEFAULT_DASHBOARD_AGENT_LISTEN_PORT)
-
-
 def model_of(folder, name):
     """The architecture as it is saved, but for ids of Python's, and the weights."""
     import keras
@@ -251,11 +229,6 @@ def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path
     assert [result.trained for result in results] == [True] * 3
     assert all(len(history(tmp_path, config.job_name)) == 3 for config in configs)
     assert not any(result.trained for result in train_all(configs))
-
-
-def test_runs_of_other_workers_cannot_share_them(tmp_path):
-    with pytest.raises(RequestError, match="must have the same in both sections"):
-        train_all([make(tmp_path, "one"), make(tmp_path, "two", workers=1)])
 
 
 def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):

@@ -12,7 +12,6 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError
 from ray.train.v2._internal.callbacks import DatasetsCallback, WorkingDirectorySetupCallback
 from ray.train.v2._internal.callbacks.metrics import WorkerMetricsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -104,24 +103,6 @@ def run(monkeypatch, controller, is_local=True, callbacks=()):
 def test_an_interrupt_ends_the_workers(monkeypatch):
     run(monkeypatch, Interrupted)
     assert Interrupted.ended == ["workers"]
-
-
-@pytest.mark.parametrize("started", [False, True])
-def test_what_fails_after_an_interrupt_does_not_hide_it(started):
-    called = []
-
-    class Group:
-        def has_started(self):
-            return started
-
-        def abort(self):
-            called.append("abort")
-            raise ActorDiedError
-
-    controller = object.__new__(Controller)
-    for controller._worker_group in (None, Group()):
-        controller.end_workers()
-    assert called == ["abort"] * started
 
 
 def test_a_controller_runs_where_an_event_loop_runs_already():
