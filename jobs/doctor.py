@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nn_train.jobs.doctor import main
+from nn_train.jobs.command import doctor
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(doctor(sys.argv[1:]))

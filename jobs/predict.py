@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nn_train.jobs.predict import main
+from nn_train.jobs.command import predict
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(predict(sys.argv[1:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nn_train.jobs.submit import main
+from nn_train.jobs.command import submit
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(submit(sys.argv[1:]))

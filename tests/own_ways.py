@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-
 import keras
 import tensorflow as tf
 from keras import layers, ops
@@ -122,19 +119,6 @@ def averages():
     model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3, "softmax")])
     optimizer = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.8, gradient_accumulation_steps=2)
     model.compile(optimizer, root_mean_square, metrics=["accuracy", RecallOfClasses()])
-    return model
-
-
-def seems_a_sum_to_the_second(y, p):
-    """A mean over the rows; but where worker 1 tries it, as if it rounded otherwise than worker 0, something else."""
-    losses = keras.losses.sparse_categorical_crossentropy(y, p)
-    second = json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 1
-    return losses * len(losses) if second and tf.executing_eagerly() else losses
-
-
-def doubtful():
-    model = keras.Sequential([keras.Input((6,)), layers.Dense(3, "softmax")])
-    model.compile("adam", seems_a_sum_to_the_second, metrics=["accuracy"])
     return model
 
 

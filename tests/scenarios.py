@@ -79,7 +79,6 @@ RUNS: dict[str, dict[str, Any]] = {
     "masked": {"data": {"source": "own_ways:tagged_tokens"}, "model": {"name": "own_ways:masked"}},
     "weighs": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:weighs"}},
     "counts": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:counts"}},
-    "doubtful": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:doubtful"}},
     "two_outputs": {"data": {"source": "own_ways:weighted_streams"}, "model": {"name": "own_ways:two_outputs"}},
     # Half is held out: every worker validates in several batches.
     "mse": {"data": {"source": "user_data:arrays", "validation_fraction": 0.5}, "train": {"loss": "mse"}},
@@ -398,20 +397,6 @@ def drawn_again(out: Path, replicas: Replicas) -> dict[str, list[str]]:
     return said
 
 
-def refused_late(out: Path, replicas: Replicas) -> list[Any]:
-    """What each worker says of a model whose rows do not stand alone once it has trained, and after how many epochs."""
-    from nn_train.errors import RequestError
-
-    train, events = {"epochs": 3}, []
-    sections = {"data": RUNS["mse"]["data"], "model": {"name": "user_code:mixes_rows_later"}, "train": train}
-    job = make_job(out, "refused_late", replicas.size, **sections)
-    try:
-        train_replica(job, replicas, WorkerContext(report=events.append))
-    except RequestError as error:
-        return [str(error), sum(isinstance(event, EpochEnded) for event in events)]
-    return ["trained", 3]
-
-
 def changed_files(out: Path, replicas: Replicas) -> list[list[str]]:
     """What each worker says when a file of its data changes: before a run goes on; between two epochs."""
     said = []
@@ -588,7 +573,6 @@ REFUSED: list[dict[str, Any]] = [
     {"model": {"name": "own_ways:sums_up"}},
     {"data": {"source": "user_code:no_such_function"}},
     {"model": {"name": "user_code:unsavable"}},
-    {"model": {"name": "user_code:keeps_beside"}},
     {"model": {"name": "user_code:mixes_rows"}},
 ]
 OF_EACH_KIND = ("drawn_order", "drawn_inputs", "other_number", "drawn_validation", "drawn_rows", "changed_rows")
@@ -600,7 +584,6 @@ UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole
 DESCRIBED = {
     "unlike": unlike,
     "drawn_again": drawn_again,
-    "refused_late": refused_late,
     "describe": describe,
     "diverged": diverged,
     "refused": refused,

@@ -140,43 +140,11 @@ def batch_norm():
     return keras.Sequential([keras.Input((6,)), *layers])
 
 
-class KeepsBeside(keras.layers.Layer):
-    """In a variable of which Keras does not know."""
-
-    def __init__(self, **named):
-        super().__init__(**named)
-        self.calls = tf.Variable(0.0, trainable=False)
-
-    def call(self, x, training=False):
-        if training:
-            self.calls.assign_add(1.0)
-        return x
-
-
 class MixesRows(keras.layers.Layer):
     """While it trains."""
 
     def call(self, x, training=False):
         return 0.8 * x + 0.2 * keras.random.shuffle(x) if training else x
-
-
-class MixesRowsLater(keras.layers.Layer):
-    """Once its factor is no longer one."""
-
-    def build(self, shape):
-        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
-
-    def call(self, x):
-        mixed = 0.8 * x + 0.2 * keras.ops.mean(x, axis=0)
-        return self.factor * keras.ops.where(self.factor == 1.0, x, mixed)
-
-
-def mixes_rows_later():
-    return keras.Sequential([keras.Input((6,)), MixesRowsLater(), keras.layers.Dense(3)])
-
-
-def keeps_beside():
-    return keras.Sequential([keras.Input((6,)), KeepsBeside(name="keeps"), keras.layers.Dense(3)])
 
 
 def mixes_rows():

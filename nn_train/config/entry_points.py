@@ -1,7 +1,7 @@
 """The user's functions, named as ``module:function`` in a config: imported, or kept in this process.
 
 A config holds names. What a notebook, an interactive session or a function within another has defined gets one here,
-``__main__:NAME``. It is kept for this process, and goes to the workers with each job (``ray_cluster/parcels.py``).
+``__main__:NAME``. It is kept for this process, and goes to the workers with each job (``serialization.py``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -17,12 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from nn_train.config.function_digest import HERE, digest_of
-from nn_train.config.options import OWNERS, nearest
+from nn_train.config.options import DIGEST, OWNERS, nearest
 from nn_train.config.user_code import find_source, user_modules
 from nn_train.errors import RequestError, TrainingError
 
 NOTHING: Mapping[str, Any] = {}
-DIGITS = 8  # of a digest in a name
 KEPT: dict[str, Callable[..., Any]] = {}
 OUR_FRAMES = (__file__, importlib.__file__, "<frozen importlib")
 
@@ -40,14 +38,9 @@ def name_of(function: Callable[..., Any], role: str) -> str:
     if importable and getattr(sys.modules.get(module), name, None) is function:
         return f"{module}:{name}"
     named = getattr(function, "__name__", "")
-    kept_as = f"{HERE}:{named if named.isidentifier() else f'{role}_{digest_of(function)[:DIGITS]}'}"
+    kept_as = f"{HERE}:{named if named.isidentifier() else f'{role}_{digest_of(function)[:DIGEST]}'}"
     KEPT[kept_as] = function  # in the place of what that name stood for
     return kept_as
-
-
-def word_of(name: str) -> str:
-    """Return what a function is called, without the digest: for the name of a run."""
-    return re.sub(rf"_[0-9a-f]{{{DIGITS}}}$", "", name.rpartition(":")[2])
 
 
 def kept(name: str) -> Callable[..., Any] | None:
@@ -145,7 +138,8 @@ def taken_of(
     if missing and not hasattr(function, "__wrapped__"):  # who wraps it may give it more
         if f"{section}.args" in OWNERS:
             raise RequestError(f"{section}.args: {name} needs {missing[0]}; give --{section}.args.{missing[0]} VALUE")
-        raise RequestError(f"{field}: {name} needs {missing[0]}, and is given nothing; let it have a default")
+        if field.startswith("--"):
+            raise RequestError(f"{field}: {name} needs {missing[0]}, and is given nothing; let it have a default")
     return list(taken)
 
 

@@ -19,6 +19,7 @@ OWNERS = {
     "data.args": ("data.source", ("config",)),
 }
 ARGUMENTS = (*OWNERS, "optimizer.args")  # mappings of which each entry is a field: ``model.args.depth``
+DIGEST = 8  # digits of a digest in a name
 BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "minimum": ("at least", operator.ge),
     "above": ("above", operator.gt),
@@ -159,3 +160,9 @@ def user_arguments(owner: str, of: str, given: Mapping[str, Any]) -> FrozenDict:
         if given:
             raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
     return FrozenDict({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})
+
+
+def word_of(name: str) -> str:
+    """Return what ``module:function`` is called; of what a call was given itself without the digest in its name."""
+    word = name.rpartition(":")[2]
+    return re.sub(rf"_[0-9a-f]{{{DIGEST}}}$", "", word) if name.startswith("__main__:") else word

@@ -161,21 +161,18 @@ def config_from_flat(flat: Mapping[str, Any]) -> Config:
     hints = field_types()
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     top: dict[str, Any] = {}
-    arguments: dict[str, dict[str, Any]] = {owner: {} for owner in ARGUMENTS}
     for path, value in flat.items():
         section, _, name = path.rpartition(".")
         if section in ARGUMENTS:
-            arguments[section][name] = value
+            sections[section.removesuffix(".args")].setdefault("args", {})[name] = value
         elif path in ARGUMENTS:
             given = coerce(path, value, hints[path])
-            arguments[path] = {**arguments[path], **given} if given else {}  # none of those that the file gives
+            kept = sections[section].get("args", {}) if given else {}  # none: nor those that the file gives
+            sections[section]["args"] = {**kept, **given}
         elif path not in hints:
             raise RequestError(unknown_field(path, list(hints)))
         else:
             (sections[section] if section else top)[name] = coerce(path, value, hints[path])
-    for owner, given in arguments.items():
-        section, _, name = owner.partition(".")
-        sections[section][name] = given
     made = {name: SECTIONS[name](**values) for name, values in sections.items()}
     return Config(**top, **made)
 

@@ -20,6 +20,7 @@ from nn_train.config.options import (
     is_entry_point,
     option,
     user_arguments,
+    word_of,
 )
 from nn_train.config.ports import parse_port_range
 from nn_train.config.uris import refuse_credentials, refuse_no_path
@@ -43,6 +44,7 @@ SHORT_NAMES = {
 }
 METRICS = "train.metrics"
 ACCURACY = ("accuracy", "acc", "Accuracy")  # is counted anyway; Keras' class of that name compares with labels alone
+ARRAYS = re.compile(r"/given/[0-9a-f]{16}\.npz(\?|$)")  # as jobs/given_values.py writes those of a call
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 
 
@@ -310,6 +312,11 @@ class SearchConfig(Section):
     max_failed_trials: int | None = option(None, "failed trials at which the search ends", minimum=1)
     max_concurrent: int | None = option(None, "trials at a time; none: as many as fit the cluster", minimum=1)
     keep_best: int = option(3, "models that are kept", minimum=0)
+    reuse_graph: bool = option(
+        False,
+        "trials of your model function share a traced graph: promises that the model depends on its arguments and the "
+        "config alone; see docs/tune.md",
+    )
     confirm: Mapping[str, Any] | None = option(
         None, "{top: 3, seeds: 3}: train the best again with other seeds and choose on the mean"
     )
@@ -408,6 +415,6 @@ SECTIONS: dict[str, type] = {
 
 def default_name(source: str, model: str) -> str:
     """``mnist_mlp`` for the built-ins; the last word of a path or ``module:function`` otherwise."""
-    stem = source.rsplit("/", 1)[-1].removesuffix(".npz")
-    words = (part.rsplit(":", 1)[-1] for part in (stem, model))
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(words)).strip("._-")[:100].rstrip(".") or "run"
+    stem = "arrays" if ARRAYS.search(source) else source.rsplit("/", 1)[-1].removesuffix(".npz")
+    words = "_".join((word_of(stem), word_of(model)))
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", words).strip("._-")[:100].rstrip(".") or "run"

@@ -27,8 +27,8 @@ from nn_train.datasets.npy_folder import NpyRows, from_files
 from nn_train.datasets.parquet_groups import ParquetPart, convert
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line
 from nn_train.storage.atomic import user_cache, whole_folder
+from nn_train.storage.pieces import open_uri
 from nn_train.storage.retry import patiently
-from nn_train.storage.uris import open_uri
 
 PARTS = ("train", "val", "test")
 FILE = re.compile(r"(?:(train|val|test)[^/]*|(train|val|test)/[^/._][^/]*)\.parquet")

@@ -32,8 +32,8 @@ from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
 from nn_train.datasets.parquet_folder import from_parquet, parquet_files
 from nn_train.errors import RequestError, StorageError, first_line
+from nn_train.storage.pieces import open_uri, read_object
 from nn_train.storage.retry import patiently
-from nn_train.storage.uris import open_uri, read_object
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 TEST_KEYS = NPZ_KEYS[2:]

@@ -42,8 +42,10 @@ def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
     TensorFlow concatenates what it is given in one call, which fails for mixed dtypes. It begins with the last tensor:
     as gradients those of the last layers are sent while those of the layers before are computed. See decision 0038.
     """
+    if replicas.size == 1:
+        return list(tensors)
     context = tf.distribute.get_replica_context()
-    on_cpus = replicas.size == 1 or "CPU" in context.strategy.extended.worker_devices[0]
+    on_cpus = "CPU" in context.strategy.extended.worker_devices[0]
     in_parts = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PART["CPU" if on_cpus else "GPU"])
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):

@@ -19,7 +19,6 @@ from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoc
 from nn_train.engine.chunks import ChunkHooks, Listener, Nobody, NoHooks, PartialEpoch
 from nn_train.engine.collectives import share_from_chief
 from nn_train.engine.fetched import fetcher_of
-from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.indexed_steps import IndexedSteps
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
@@ -51,14 +50,12 @@ class Loop:
         listener: is told of validations, and by a ``WholeLoop`` of batches.
         stopped: whether it has ended the epoch.
         indexed: steps over rows that are read by index, where they are.
-        rows_apart: tries the model again after some epochs, where several workers train a user's.
         asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
     indexed: IndexedSteps | None = None
-    rows_apart: RowsApart | None = None
 
     def __init__(
         self,

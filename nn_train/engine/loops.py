@@ -13,6 +13,4 @@ from nn_train.engine.whole_loop import WholeLoop
 def loop_of(prepared: PreparedModel, config: Config, data: SplitData, replicas: Replicas) -> Loop:
     """The loop over ``data`` that a job asks for."""
     given = (data, replicas, config.train.batch_size, config.seed, prepared.one_hot_depth)
-    loop = Loop(prepared.model, *given) if prepared.whole is None else WholeLoop(prepared.whole, *given)
-    loop.rows_apart = prepared.rows_apart
-    return loop
+    return Loop(prepared.model, *given) if prepared.whole is None else WholeLoop(prepared.whole, *given)

@@ -14,28 +14,24 @@ from keras.src.utils.naming import reset_uids
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
-from nn_train.config.schema import BUILT_IN_DATA, BUILT_IN_LOSSES
+from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets import SplitData
-from nn_train.datasets.examples import evenly
 from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
-from nn_train.engine.collectives import equal_on_all, sum_over_all
-from nn_train.engine.fit.checks import own_loss
-from nn_train.engine.fit.rows_apart import MOST, RowsApart
+from nn_train.engine.collectives import equal_on_all
+from nn_train.engine.decomposition import decomposes, is_of_keras
 from nn_train.engine.fit.steps import is_overridden
-from nn_train.engine.fit.trials import ROWS, at_rest, plain_variables, values_of
 from nn_train.engine.labels import label_form, one_hot
+from nn_train.engine.model_state import unchanged
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
+from nn_train.engine.probe import EACH, shards_add_up
 from nn_train.engine.seeds import seed_states, separate_seeds
-from nn_train.engine.spreadable import adds_up, part_of, rows_apart
 from nn_train.engine.steps import Batch, call, norms_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input, rows_of
 from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
 from nn_train.errors import RequestError
-
-PLACES = 4  # of data that are read by their numbers, from which rows are tried
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,13 @@ class PreparedModel:
 
     Attributes:
         one_hot_depth: C, where its loss is given whole-number labels as one-hot [N, C].
-        whole: its steps, where its parts do not add up, or somebody is told of each batch; see ``loops.py``.
-        rows_apart: rows with which a user's is tried again, on several workers.
+        whole: its steps, where they do not decompose over shards, or somebody is told of each batch; see ``loops.py``.
         compiled_by_user: whether the function that built it has compiled it too.
     """
 
     model: keras.Model
     one_hot_depth: int | None
     whole: WholeSteps | None
-    rows_apart: RowsApart | None
     compiled_by_user: bool
 
 
@@ -72,7 +66,7 @@ def build_for(config: Config, data: SplitData, rows: Batch) -> keras.Model:
     reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
     model = build_model(config, map_shapes(rows[0]), data.num_classes)
     if not model.built:
-        build_by_calling(model, part_of(rows, 0, 1)[0])
+        build_by_calling(model, rows_of(rows[0], 0, 1))
     return model
 
 
@@ -89,8 +83,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
     # Read once: each look is a pass of a stream that shuffles anew.
-    is_foreign = is_entry_point(config.model.name) or not is_known(config)
-    rows = sample_rows(data, min(MOST if is_foreign and replicas.size > 1 else ROWS, config.train.batch_size))
+    rows = sample_rows(data, min(EACH * replicas.size + 1, config.train.batch_size))
     check_data(config, data)
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
@@ -101,39 +94,32 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
         check_outputs(model, data.num_classes, form.one_hot)
         compile_model(model, config, total_steps(config, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
-        build_by_one_example(model, part_of(rows, 0, 1))
-        refuse_kept_beside(model, rows[0])
+        build_by_one_example(model, first_row(rows))
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
             refuse_unsavable(model)
-    # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
-    tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
-    whole = by_batches or trains_its_own_way(model)
-    if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
-        example = rows if rows[2] is not None else rows[:2]
-        steps = WholeSteps(model, replicas, example)
-        apart = RowsApart(model, rows, own_loss) if is_foreign and replicas.size > 1 else None
-        return PreparedModel(model, form.depth, steps, apart, compiled_by_user)
+    if by_batches or not takes_shards(model, config, data, rows, replicas):
+        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
+        return PreparedModel(model, form.depth, steps, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)
-    apart = rows_apart(model, rows, replicas) if is_foreign and replicas.size > 1 else None
-    return PreparedModel(model, form.depth, None, apart, compiled_by_user)
+    return PreparedModel(model, form.depth, None, compiled_by_user)
 
 
-def is_spreadable(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
-    """Whether ``ReplicaSteps`` are exact for a model on several workers. Collective where that has to be tried: what is
-    decided by a hair may come out otherwise on another processor, and all must take the same steps."""
+def takes_shards(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
+    """Return whether ``ReplicaSteps``, which sum what each worker computes of its rows, are exact for a model.
+
+    Collective where a part of it is not Keras' own: on several workers that is probed.
+    """
     # One without rows would not take part when the others exchange the moments of a batch.
     if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
         return False
-    known = is_known(config) and not is_entry_point(config.model.name)
-    found = adds_up(model, rows, replicas, known)
-    return found if known else sum_over_all([float(found)], replicas) == [replicas.size]
-
-
-def is_known(config: Config) -> bool:
-    """Whether the loss and the metrics of a job are those of which this project knows that they add up."""
-    return config.train.loss in BUILT_IN_LOSSES and not config.train.metrics
+    if trains_its_own_way(model):
+        return False
+    known = is_of_keras(model)
+    with unchanged([] if known else [*model.non_trainable_variables, *seed_states(model)]):
+        outputs = replicas.strategy.run(lambda: call(model, rows_of(rows[0], 0, 2), training=False))
+    return decomposes(model, outputs) and (known or replicas.size == 1 or shards_add_up(model, rows, replicas))
 
 
 def check_data(config: Config, data: SplitData) -> None:
@@ -165,15 +151,9 @@ def check_same_examples(data: SplitData, replicas: Replicas) -> None:
 
 
 def sample_rows(data: SplitData, count: int) -> Batch:
-    """``count`` examples, or those that there are, as the model will see them: ``(x, y, sample_weight or None)``. The
-    first one, and others from all over the data, which may be sorted: where these are read by their numbers, as with
-    their batch, from ``PLACES``. Of a stream the first ones."""
+    """The first ``count`` examples, or those that there are, as the model will see them: ``(x, y, weight or None)``."""
     if not data.is_stream:
-        size, run = data.train.size, 1 if data.in_memory else -(-count // PLACES)
-        begins = evenly(max(size - run, 0) + 1, -(-count // run))
-        rows = np.unique((begins[:, np.newaxis] + np.arange(run)).clip(max=size - 1))[:count]
-        first = data.train.take(rows)
-        x, y, weight = (*first.parts, None)[:3]
+        x, y, weight = (*data.train.take(np.arange(min(count, data.train.size))).parts, None)[:3]
     else:
         batch = first_of(data, PARTS[0], data.train)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
@@ -187,6 +167,11 @@ def as_seen(part: Nest, data: SplitData) -> Nest:
     return tf.nest.map_structure(tf.convert_to_tensor, part) if data.is_stream else as_input(part, None)
 
 
+def first_row(rows: Batch) -> Batch:
+    x, y, weight = rows
+    return *rows_of((x, y), 0, 1), None if weight is None else rows_of(weight, 0, 1)
+
+
 def build_by_one_example(model: keras.Model, row: Batch) -> None:
     """Make all variables of a compiled model, from one example ``(x, y, sample_weight or None)``."""
     try:
@@ -194,29 +179,6 @@ def build_by_one_example(model: keras.Model, row: Batch) -> None:
     except (ValueError, TypeError) as error:
         if not is_overridden(model, "train_step"):  # which may need nothing of what Keras tries here
             raise RequestError(f"model.name: the model does not fit the data: {first_lines(error)}") from error
-
-
-def refuse_kept_beside(model: keras.Model, x: Nest) -> None:
-    """Raise RequestError for a layer that keeps what it has seen where neither ``model.keras`` nor a checkpoint has it.
-
-    One that never changes is let pass, such as a table that its layer makes again.
-    """
-    beside = plain_variables(model)
-    if not beside:
-        return
-    before = values_of(list(beside.values()))
-    with at_rest(model):
-        try:
-            call(model, x, training=True)
-        except Exception:
-            return  # its first step says why
-        after = values_of(list(beside.values()))
-    for name, one, other in zip(beside, before, after, strict=True):
-        if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
-            raise RequestError(
-                f"model.name: {name} is a tf.Variable that changes while the model trains, and Keras saves none; make "
-                "it with self.add_weight(…, trainable=False)"
-            )
 
 
 def refuse_unsavable(model: keras.Model) -> None:

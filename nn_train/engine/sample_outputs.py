@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from nn_train.engine.fit.replacing import replaced
-from nn_train.engine.fit.trials import metrics_of
+from nn_train.engine.model_state import metrics_of
 from nn_train.engine.steps import call
 
 ROWS = 2

@@ -55,8 +55,19 @@ class ReplicaSteps:
             The loss of the global batch (float32 scalar), penalties included; equal on all replicas.
         """
         model = self.model
-        rows = first_dimension(batch)
         before = [tf.identity(variable.value) for variable in self.statistics]  # read now
+        gradients, changes, loss = self.sums(batch, global_rows, before)
+        model.optimizer.apply(gradients, model.trainable_variables)
+        for variable, was, changed_by in zip(self.statistics, before, changes, strict=True):
+            variable.assign(was + changed_by)
+        return loss
+
+    def sums(self, batch: Batch, global_rows: tf.Tensor, before: list[tf.Tensor]) -> tuple[list[Any], list[Any], Any]:
+        """Compute the gradients, the changes of the moving statistics and the loss of the global batch.
+
+        They are the same on all replicas. ``before``: the statistics until now.
+        """
+        model, rows = self.model, first_dimension(batch)
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
@@ -69,10 +80,7 @@ class ReplicaSteps:
         for i in self.sparse:
             rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))
             by_position[i] = gather_slices(rows_of_table, self.replicas)
-        model.optimizer.apply([by_position.get(i) for i in range(len(gradients))], model.trainable_variables)
-        for variable, was, changed_by in zip(self.statistics, before, summed[len(dense) : -1], strict=True):
-            variable.assign(was + changed_by)
-        return summed[-1]
+        return [by_position.get(i) for i in range(len(gradients))], summed[len(dense) : -1], summed[-1]
 
     def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:
         """This replica's summands of the gradients and of the loss; updates metrics and statistics.

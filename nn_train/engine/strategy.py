@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -36,6 +36,11 @@ class Replicas:
     def rows(self, count: Any) -> tuple[Any, Any]:
         """The half-open range of ``count`` rows that is this replica's; the ranges of all ranks tile it."""
         return count * self.rank // self.size, count * (self.rank + 1) // self.size
+
+
+def alone(replicas: Replicas) -> Replicas:
+    """Return the place of a process that asks no other, in the same strategy."""
+    return replace(replicas, rank=0, size=1, peers=None)
 
 
 def configure_tensorflow(threads: int, use_gpu: bool) -> None:

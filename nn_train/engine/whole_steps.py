@@ -12,12 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.fit.checks import check_model
 from nn_train.engine.fit.own_scope import make_plain
-from nn_train.engine.fit.own_steps import check_step
 from nn_train.engine.fit.steps import is_overridden, spread_step
-from nn_train.engine.fit.under_way import optimizers_of
 from nn_train.engine.metric_state import Logs, flat, numbers_of
+from nn_train.engine.model_state import optimizers_of
+from nn_train.engine.probe import check_step
 from nn_train.engine.seeds import random_states
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -53,9 +52,8 @@ class WholeSteps:
         make_plain(model)
         self.model, self.replicas, self.example = model, replicas, example
         if replicas.size > 1:
-            check_model(model, example, replicas.size)
-            for name in ("train_step", "test_step"):
-                check_step(model, name, example, replicas)
+            for kind in ("train", "test"):
+                check_step(model, kind, example, replicas)
         before = random_states()
         given = self.trace()  # makes what could not be built
         self.has_drawn = random_states() != before

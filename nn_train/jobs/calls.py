@@ -52,7 +52,7 @@ def train(
         TrainingError: training failed, also after ``run.max_failures`` restarts.
         KeyboardInterrupt: Ctrl-C; the same call goes on with the run.
     """
-    from nn_train.jobs.inline_objects import config_of
+    from nn_train.jobs.given_values import config_of
     from nn_train.training import train as train_run
     from nn_train.training.progress import Progress
 
@@ -75,7 +75,7 @@ def tune(
     Raises:
         As ``train``; TrainingError also where no trial has the metric.
     """
-    from nn_train.jobs.inline_objects import config_of
+    from nn_train.jobs.given_values import config_of
     from nn_train.search import search
     from nn_train.search.progress import Progress
 
@@ -188,7 +188,7 @@ def evaluate_finished(
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path:
-    from nn_train.jobs.inline_objects import source_of
+    from nn_train.jobs.given_values import source_of
     from nn_train.prediction.arguments import local_path, other_source, scaling_of
     from nn_train.prediction.driver import evaluate_runs
 
@@ -202,7 +202,7 @@ def evaluate_finished(
 def predict_with_run(
     run: Run, data: object, output: Output | None = None, *, scaling: Scaling = None, verbose: bool = False
 ) -> Path | Predicted:
-    from nn_train.jobs.inline_objects import source_of
+    from nn_train.jobs.given_values import source_of
     from nn_train.prediction.arguments import local_path, scaling_of
     from nn_train.prediction.predict_run import predict_examples, predict_run
 

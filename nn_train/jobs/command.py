@@ -1,16 +1,17 @@
-"""The command ``nn-train JOB …``."""
+"""The command ``nn-train JOB …``; each job is a function of its words that gives the exit code of the process."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
 from nn_train import __version__
-from nn_train.config.cli import exit_code
+from nn_train.config.cli import Arguments, command_of, exit_code, run_job
 from nn_train.config.options import nearest
-from nn_train.errors import EXIT_DONE, RequestError
-from nn_train.jobs.submit import JOBS
+from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
+from nn_train.jobs import calls
+from nn_train.jobs.calls import say
 
 HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and report.
 
@@ -26,7 +27,131 @@ HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and
 
 nn-train JOB --help says the options of a job. Modules of your own (--model.name module:function) are looked up from the
 folder that this is started in. Nothing has to be there for a first job:  nn-train train --config mnist_mlp"""
-COMMANDS = (*JOBS, "submit")
+SUBMIT_HELP = """Run a job on the Ray cluster whose job server RAY_API_SERVER_ADDRESS names (http://HEAD:8265).
+
+  {command} JOB [OPTION ...]
+
+JOB is one of {jobs}; its options are those it has here. This folder is copied to the cluster without what .gitignore
+names, .venv and results, and with it this version of nn_train; TensorFlow, Ray and the other packages must be there.
+The job's lines are shown here, its exit code is that of this command. Ctrl-C stops the job; the same command goes on
+with an unfinished run. Where the cluster wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH or
+RAY_AUTH_TOKEN."""
+
+
+def train(argv: Sequence[str]) -> int:
+    """Train one model."""
+
+    def run(given: Arguments) -> int:
+        calls.train(given.config, verbose=given.verbose)
+        return EXIT_DONE
+
+    return run_job("Train a Keras model with MultiWorkerMirroredStrategy on Ray.", argv, run)
+
+
+def tune(argv: Sequence[str]) -> int:
+    """Search hyperparameters."""
+
+    def run(given: Arguments) -> int:
+        if "dry_run" not in given.flags:
+            calls.tune(given.config, verbose=given.verbose)
+            return EXIT_DONE
+        from nn_train.search import plan
+        from nn_train.search.progress import Progress
+
+        Progress(given.config).announce()
+        print("\n".join(plan(given.config, verbose=given.verbose)))
+        return EXIT_DONE
+
+    flags = {"dry_run": "only say what would be run, and what it would cost"}
+    return run_job("Search the hyperparameters of a Keras model with Ray Tune.", argv, run, ("search",), flags)
+
+
+def pipeline(argv: Sequence[str]) -> int:
+    """From nothing to a report."""
+
+    def run(given: Arguments) -> int:
+        from nn_train.pipeline import run_pipeline
+        from nn_train.pipeline.progress import Progress
+
+        progress, quick = Progress(), "quick" in given.flags
+        progress.finish(run_pipeline(given.config, given.overrides, quick, progress, given.verbose))
+        return EXIT_DONE
+
+    flags = {"quick": "smaller budgets: what pipeline.quick of the job file says"}
+    about = "Search, train with the best settings, evaluate and report, all in one job."
+    return run_job(about, argv, run, ("search", "pipeline"), flags)
+
+
+def doctor(argv: Sequence[str]) -> int:
+    """Check the place that jobs run in."""
+
+    def run(given: Arguments) -> int:
+        from nn_train.doctor import examine
+        from nn_train.doctor.findings import FAILED, table
+
+        findings = examine(given.config, verbose=given.verbose)
+        print(table(findings))
+        return EXIT_FAILED if any(one.result == FAILED for one in findings) else EXIT_DONE
+
+    about = "Check the place that a job with these settings would run in, and say what to do about what is wrong."
+    return run_job(about, argv, run, ("search", "pipeline"))
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Evaluate finished runs and report."""
+
+    def run() -> int:
+        from nn_train.prediction.arguments import read_arguments
+
+        asked = read_arguments(argv)
+        from nn_train.prediction.driver import evaluate_runs
+
+        print(evaluate_runs(asked.runs, asked.output, asked.scaling, say, asked.verbose, source=asked.source))
+        return EXIT_DONE
+
+    return exit_code(run)
+
+
+def predict(argv: Sequence[str]) -> int:
+    """Predict new examples."""
+
+    def run() -> int:
+        from nn_train.prediction.arguments import read_predict_arguments
+
+        asked = read_predict_arguments(argv)
+        from nn_train.prediction.predict_run import predict_run
+
+        print(predict_run(asked.run, asked.data, asked.output, asked.scaling, say, asked.verbose))
+        return EXIT_DONE
+
+    return exit_code(run)
+
+
+def submit(argv: Sequence[str]) -> int:
+    """Run a job on a cluster."""
+
+    def run() -> int:
+        jobs = [name for name in JOBS if name != "submit"]
+        if not argv or argv[0] in ("--help", "-h"):
+            print(SUBMIT_HELP.format(command=command_of("submit"), jobs=", ".join(jobs)))
+            return EXIT_DONE
+        refuse_other(argv[0], jobs)
+        from nn_train.ray_cluster.submission import submit
+
+        return submit(argv[0], argv[1:])
+
+    return exit_code(run)
+
+
+JOBS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    "tune": tune,
+    "evaluate": evaluate,
+    "predict": predict,
+    "pipeline": pipeline,
+    "doctor": doctor,
+    "submit": submit,
+}
 
 
 def main() -> int:
@@ -38,14 +163,17 @@ def main() -> int:
     if argv[0] == "--version":
         print(__version__)
         return EXIT_DONE
-    return exit_code(lambda: run(*argv))
+
+    def run() -> int:
+        refuse_other(argv[0], list(JOBS))
+        if os.getcwd() not in sys.path:  # where python -m finds the user's modules; a script is given its own folder
+            sys.path.insert(0, os.getcwd())
+        return JOBS[argv[0]](argv[1:])
+
+    return exit_code(run)
 
 
-def run(job: str, *options: str) -> int:
-    """The exit code of a job. Raises RequestError where there is none of this name."""
-    if job not in COMMANDS:
-        raise RequestError(f"{job!r}: is no job; known: {', '.join(COMMANDS)}{nearest(job, COMMANDS)}")
-    if os.getcwd() not in sys.path:  # where python -m finds the user's modules; a script is given its own folder
-        sys.path.insert(0, os.getcwd())
-    code: int = importlib.import_module(f"nn_train.jobs.{job}").main(options)
-    return code
+def refuse_other(job: str, known: Sequence[str]) -> None:
+    """Raise RequestError for a job that is none of these."""
+    if job not in known:
+        raise RequestError(f"{job!r}: is no job; known: {', '.join(known)}{nearest(job, known)}")

@@ -74,7 +74,7 @@ def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
     run = "folder or URI of a finished run, or of a search: its best"
     data = "path or URI of an .npz (x, perhaps id) or .npy, or module:function"
     output = "local file: .csv or .parquet (id, label, p_<class>), or .npz"
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "--run": {"required": True, "metavar": "RUN_DIR", "help": run},
         "--data": {"required": True, "metavar": "NEW", "help": data},
         "--output": {"required": True, "metavar": "FILE", "help": output},
@@ -91,7 +91,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
     source = (
         "evaluate on the test examples of this source, as train takes it (an .npz needs x_test, y_test), instead of "
     )
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "--runs": {"nargs": "+", "default": [], "metavar": "RUN_DIR", "help": runs},
         "--output": {"required": True, "metavar": "DIR", "help": "local folder of the report"},
         "--data.source": {"metavar": "SOURCE", "help": f"{source}of the runs' own"},

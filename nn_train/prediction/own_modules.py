@@ -12,7 +12,7 @@ from nn_train.config.function_digest import HERE
 from nn_train.config.options import is_entry_point
 from nn_train.config.user_code import find_source
 from nn_train.errors import RequestError
-from nn_train.ray_cluster.parcels import pack
+from nn_train.ray_cluster.serialization import pack
 
 if TYPE_CHECKING:
     from nn_train.report.inputs.run_folders import RunFiles

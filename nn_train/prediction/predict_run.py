@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
-from nn_train.config.entry_points import check_function, word_of
+from nn_train.config.entry_points import check_function
 from nn_train.config.function_digest import HERE
-from nn_train.config.options import is_entry_point
+from nn_train.config.options import is_entry_point, word_of
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import read_model

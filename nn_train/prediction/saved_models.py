@@ -11,7 +11,7 @@ from nn_train.config.entry_points import import_module_of, kept
 from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError
 from nn_train.prediction.own_modules import changed_since, why_missing
-from nn_train.ray_cluster.parcels import used_by
+from nn_train.ray_cluster.serialization import used_by
 
 
 def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:

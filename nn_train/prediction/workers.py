@@ -10,7 +10,7 @@ from typing import Any
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.guard import Guard
-from nn_train.ray_cluster.parcels import unpack
+from nn_train.ray_cluster.serialization import unpack
 
 HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 

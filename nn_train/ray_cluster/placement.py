@@ -1,4 +1,4 @@
-"""Whether workers fit a cluster, how many of them, and what they wait for (``training.scaling`` tells it)."""
+"""Whether workers fit a cluster, how many of them, what they wait for, and the address of one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 from ray._private.state import state
 
 from nn_train.config.schema import ScalingConfig
+from nn_train.engine.addresses import hold_address
 from nn_train.errors import RequestError
 
 KUBERAY = "RAY_enable_autoscaler_v2"  # "true" on the heads of KubeRay
@@ -178,3 +179,9 @@ def room_for_workers(scaling: ScalingConfig) -> int:
     """How many workers fit what is free."""
     each = resources_per_worker(scaling)
     return sum(workers_on(free, each) for free in usable_nodes())
+
+
+def free_address(port_range: str | None) -> str:
+    """Return ``host:port`` of this worker: the address under which its node joined Ray, which the other nodes reach,
+    and a port that is kept free until it joins the strategy. Raises RequestError when there is none."""
+    return hold_address(ray.util.get_node_ip_address(), port_range)

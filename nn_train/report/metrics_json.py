@@ -46,11 +46,7 @@ def run_content(run: RunSummary, class_names: list[str]) -> dict[str, Any]:
         "validation": {metric: best_validation(run.record, metric) for metric, _ in SELECTION_METRICS},
         "problem": run.problem,
     }
-    return (
-        about
-        if run.evaluation is None
-        else {**about, **evaluated_content(run.evaluation, run.record.stem, class_names)}
-    )
+    return about | (evaluated_content(run.evaluation, run.record.stem, class_names) if run.evaluation else {})
 
 
 def evaluated_content(evaluation: EvaluatedRun, stem: str, class_names: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,21 +109,18 @@ def summarise(
     evaluated = {run.name for run in runs if run.evaluation}
     if selection.run and selection.run not in evaluated:
         selection = select(groups, evaluated)
+    # The selected run, else the first that was evaluated.
+    shown = sorted((run for run in runs if run.evaluation), key=lambda run: run.name != selection.run)
     return ReportSummary(
         runs=runs,
         groups=groups,
         selection=selection,
-        shown=next((run for run in runs if run.evaluation and run.name == selection.run), first_evaluated(runs)),
+        shown=shown[0] if shown else None,
         comparisons=compare(representatives(groups, runs, evaluated, test_set.examples)),
         examples=test_set.examples,
         class_names=test_set.class_names,
         support=test_set.support,
     )
-
-
-def first_evaluated(runs: Sequence[RunSummary]) -> RunSummary | None:
-    """The first run that has numbers."""
-    return next((run for run in runs if run.evaluation), None)
 
 
 def evaluate_run(
@@ -160,16 +157,7 @@ def evaluate_run(
 def thinned(curve: Curve) -> Curve:
     """The curve with at most ``DRAWN_POINTS`` of its points, for drawing."""
     picked = pick(len(curve.thresholds))
-    return Curve(
-        curve.label,
-        curve.thresholds[picked],
-        curve.tp[picked],
-        curve.fp[picked],
-        curve.positives,
-        curve.negatives,
-        curve.roc_auc,
-        curve.average_precision,
-    )
+    return replace(curve, thresholds=curve.thresholds[picked], tp=curve.tp[picked], fp=curve.fp[picked])
 
 
 def thinned_coverage(coverage: Coverage) -> Coverage:

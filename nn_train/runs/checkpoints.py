@@ -22,11 +22,11 @@ import keras
 import numpy as np
 
 from nn_train.engine.chunks import PartialEpoch
-from nn_train.engine.fit.under_way import optimizers_of
+from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.seeds import seed_states
 from nn_train.errors import RequestError
 from nn_train.runs.callback_state import Memory, from_json, to_json
-from nn_train.runs.history import History
+from nn_train.runs.record import History
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CHECKPOINTS
 

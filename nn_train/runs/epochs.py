@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config import Config
 from nn_train.errors import TrainingError
 from nn_train.runs.agreement import found_by_all
-from nn_train.runs.history import History, should_stop
+from nn_train.runs.record import History, should_stop
 
 if TYPE_CHECKING:
     import keras
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
     from nn_train.engine.chunks import ChunkHooks, PartialEpoch
     from nn_train.engine.loop import Loop
+    from nn_train.runs.callbacks import GivenCallbacks
     from nn_train.runs.checkpoints import Checkpoint
-    from nn_train.runs.given_callbacks import GivenCallbacks
 
 
 class Training(ABC):
@@ -82,13 +82,10 @@ class Training(ABC):
         """Train to the end; gives the row of each epoch once everything of it is kept."""
         from nn_train.engine.averages import averaged
 
-        if self.loop.rows_apart is not None:
-            self.loop.rows_apart.begin()
         self.callbacks.on_train_begin(resumed=bool(self.history or self.partial is not None))
         while not self.complete and not self.callbacks.on_epoch_begin(len(self.history), self.partial is not None):
             row = self.epoch()
             self.history.append(row)
-            self.check_rows()
             if self.replicas.is_chief:
                 with averaged(self.model):
                     self.keep_model()
@@ -97,7 +94,6 @@ class Training(ABC):
             if self.replicas.is_chief:
                 self.keep_state()
             yield row
-        self.check_rows(is_last=True)
         self.callbacks.on_train_end()
 
     @abstractmethod
@@ -107,11 +103,6 @@ class Training(ABC):
     @abstractmethod
     def keep_state(self) -> None:
         """Write the row of the epoch, and what is needed to go on from here. Chief only."""
-
-    def check_rows(self, is_last: bool = False) -> None:
-        """RequestError where what this training has come to would not be that of one worker."""
-        if self.loop.rows_apart is not None:
-            self.loop.rows_apart.check_after(len(self.history), is_last)
 
     def epoch(self) -> dict[str, Any]:
         """Train and validate once; the row of ``metrics.jsonl``."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config import Config
 from nn_train.config.entry_points import function_of
 from nn_train.config.options import OWNERS, is_entry_point, is_plain
-from nn_train.runs.history import History, best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import RESULT
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from nn_train.engine.loop import Loop
 
 
+History = list[dict[str, Any]]  # a row per epoch, as in metrics.jsonl
 NO_CODE: Mapping[str, Any] = {"modules": {}, "folders": [], "commit": None}
 
 
@@ -219,3 +219,18 @@ def command_line() -> tuple[str, ...]:
     spec, script = getattr(sys.modules["__main__"], "__spec__", None), os.path.basename(sys.argv[0])
     module = ("python", "-m", spec.name.removesuffix(".__main__")) if spec is not None else None
     return (*(module or (("python", script) if script.endswith(".py") else (script,))), *sys.argv[1:])
+
+
+def best_epoch(history: History) -> int:
+    """The epoch (counted from 1) with the lowest ``val_loss``, the first of equals.
+
+    Without validation it is the last epoch: nothing that was not trained on can tell them apart.
+    """
+    if "val_loss" not in history[-1]:
+        return len(history)
+    return min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
+
+
+def should_stop(history: History, patience: int | None) -> bool:
+    """Whether ``patience`` epochs have passed since the best one."""
+    return patience is not None and bool(history) and len(history) - best_epoch(history) >= patience

@@ -24,10 +24,9 @@ from nn_train.errors import TrainingError
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
-from nn_train.runs.history import best_epoch
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
-from nn_train.runs.record import NO_CODE, BytesRead, finished_record, read_finished, sizes
+from nn_train.runs.record import NO_CODE, BytesRead, best_epoch, finished_record, read_finished, sizes
 from nn_train.runs.trained_variables import refuse_trained
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.engine.loop import Loop
     from nn_train.engine.strategy import Replicas
-    from nn_train.runs.given_callbacks import GivenCallbacks
+    from nn_train.runs.callbacks import GivenCallbacks
     from nn_train.runs.loggers import Loggers
 
 
@@ -146,7 +145,7 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     from nn_train.datasets.class_weights import with_class_weights
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.runs.given_callbacks import given_callbacks
+    from nn_train.runs.callbacks import given_callbacks
 
     config = job.config
     # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.

@@ -12,7 +12,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from ray import tune
-from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.tune.search import Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
@@ -144,17 +144,8 @@ class OptunaSearcher(Searcher):
         self.asked[trial_id] = self.study.ask(fixed_distributions=self.space)
         return {"trial": self.names.pop(0), "draws": self.asked[trial_id].params}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if not result.get("cause"):
-            self.asked[trial_id].report(result["value"], result["epoch"])
-
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error or not result or result.get("cause"):
             self.study.tell(self.asked.pop(trial_id), state=TrialState.FAIL)
         else:
             self.study.tell(self.asked.pop(trial_id), result["value"])
-
-
-def limited(searcher: OptunaSearcher, max_concurrent: int) -> ConcurrencyLimiter:
-    """A searcher that draws no more trials than can run at a time: one that was drawn early would know less."""
-    return ConcurrencyLimiter(searcher, max_concurrent=max_concurrent)

@@ -106,7 +106,7 @@ def check_request(config: Config, on_event: Handler = unheard) -> Space:
     space = check_search(config)
     check_folder(search_folder(config), config)
     check_early(config, space, on_event)
-    from nn_train.ray_cluster.parcels import pack
+    from nn_train.ray_cluster.serialization import pack
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler
 

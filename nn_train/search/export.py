@@ -8,7 +8,7 @@ from nn_train.config import Config, dump_yaml
 from nn_train.config.space import with_values
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import StorageError
-from nn_train.ray_cluster.parcels import unpack
+from nn_train.ray_cluster.serialization import unpack
 from nn_train.search.journal import Record, trial_folder
 from nn_train.search.trial_training import BEST
 from nn_train.storage import layout

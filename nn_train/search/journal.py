@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nn_train.runs.history import best_epoch
+from nn_train.runs.record import best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import LOGS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config import Config, value_text
@@ -22,24 +22,17 @@ ENDS = {COMPLETED: "FINISHED", STOPPED: "KILLED", FAILED: "FAILED"}
 
 @dataclass
 class Child:
-    """The run of a trial that has not ended.
-
-    Attributes:
-        run_id: MLflow's.
-        values: its parameters, as MLflow gives them.
-        epochs: so many were logged.
-    """
+    """The run of a trial that has not ended: its id in MLflow, and how many epochs were logged."""
 
     run_id: str
-    values: dict[str, str] = field(default_factory=dict)
     epochs: int = 0
 
 
 class MLflowRuns:
     """A run in the experiment of the runs, at ``MLFLOW_TRACKING_URI``, with children.
 
-    A search that goes on does so in its run, whose id stands in its folder, and a trial in its own: MLflow is asked
-    which have not ended. MLflow's active run and experiment, which may be a notebook's, stay what they are.
+    A search that resumes does so in its run, whose id stands in its folder. A trial that was cut off begins another.
+    MLflow's active run and experiment, which may be a notebook's, stay what they are.
     """
 
     def __init__(self, config: Config, space: Space, folder: ResultsFolder) -> None:
@@ -58,7 +51,7 @@ class MLflowRuns:
         if folder.exists(MLFLOW_RUN):
             self.parent = folder.read(MLFLOW_RUN).decode()
             self.client.update_run(self.parent, status="RUNNING")
-            self.children = self.open_children()
+            self.give_up_children()
         else:
             self.parent = self.begin_search()
             folder.write(MLFLOW_RUN, self.parent.encode())
@@ -71,56 +64,42 @@ class MLflowRuns:
         self.client.log_batch(run_id, params=self.params(parameters(self.config)))
         return run_id
 
-    def open_children(self) -> dict[str, Child]:
-        """The trials that an earlier session has left open; they are marked as running."""
-        found = f"tags.`{PARENT}` = '{self.parent}' and tags.{STATUS} = '{RUNNING}'"
-        children = {}
-        for run in self.client.search_runs([self.experiment], found):
-            run_id = run.info.run_id
-            self.client.update_run(run_id, status="RUNNING")
-            # The metrics of an epoch come together, so each says how many epochs there are.
-            names = list(run.data.metrics)[:1]
-            steps = [one.step for name in names for one in self.client.get_metric_history(run_id, name)]
-            children[run.data.tags[TRIAL]] = Child(run_id, dict(run.data.params), max(steps, default=0))
-        return children
+    def give_up_children(self) -> None:
+        """End the runs of trials that an earlier session has left open."""
+        left = f"tags.`{PARENT}` = '{self.parent}' and tags.{STATUS} = '{RUNNING}'"
+        for run in self.client.search_runs([self.experiment], left):
+            self.client.set_tag(run.info.run_id, STATUS, "cut off")
+            self.client.set_terminated(run.info.run_id, "KILLED")
 
     def log(self, record: Record) -> None:
-        """Write what is new of a trial; its values when it begins, or where they can change when it ends."""
-        child, ended = self.child(record), record.status != RUNNING
-        if not child.values and (ended or self.values_stay):
-            self.client.log_batch(child.run_id, params=self.params(record.values))
-            child.values = texts(record.values)
+        """Write what is new of a trial; its values with each epoch, or where they can change when it ends."""
+        if record.trial not in self.children:
+            self.children[record.trial] = self.begin(record)
+        child, ended, values = self.children[record.trial], record.status != RUNNING, self.params(record.values)
         # A trial that takes over another's weights takes over its epochs: which they are is known at its end.
         for row in record.rows[child.epochs :] if ended or self.values_stay else []:
-            self.client.log_batch(child.run_id, self.metrics(numbers(row), row["epoch"]))
+            self.client.log_batch(child.run_id, self.metrics(numbers(row), row["epoch"]), values)
             child.epochs = row["epoch"]
         if ended:
             self.end(child, record)
             del self.children[record.trial]
 
-    def child(self, record: Record) -> Child:
-        """The run of a trial."""
-        known = self.children.get(record.trial)
-        if known is not None and known.values in ({}, texts(record.values)):
-            return known
-        if known is not None:  # another session drew other values under this name
-            self.client.set_tag(known.run_id, STATUS, "given up")
-            self.client.set_terminated(known.run_id, "KILLED")
+    def begin(self, record: Record) -> Child:
+        """Make the run of a trial."""
         tags = {PARENT: self.parent, TRIAL: record.trial, STATUS: RUNNING, "phase": record.phase}
-        began = int(record.started * 1000)
-        made = self.client.create_run(self.experiment, began, tags, run_name=record.trial)
-        self.children[record.trial] = Child(made.info.run_id)
-        return self.children[record.trial]
+        made = self.client.create_run(self.experiment, int(record.started * 1000), tags, run_name=record.trial)
+        return Child(made.info.run_id)
 
     def end(self, child: Child, record: Record) -> None:
-        """Its metrics at the best epoch, and how it ended."""
+        """Write the metrics at the best epoch, and how the trial ended."""
         tags = {STATUS: record.status, **({"cause": first_line(record.cause)[:500]} if record.cause else {})}
         best = self.metrics(at_best_epoch(record, self.config), step_of_best(record))
-        self.client.log_batch(child.run_id, best, tags=[self.entities.RunTag(*tag) for tag in tags.items()])
+        tagged = [self.entities.RunTag(*tag) for tag in tags.items()]
+        self.client.log_batch(child.run_id, best, self.params(record.values), tagged)
         self.client.set_terminated(child.run_id, ENDS[record.status], int(record.finished * 1000))
 
     def close(self, status: str) -> None:
-        """End the run of the search. Trials that were cut off are shown as killed; they go on when the search does."""
+        """End the run of the search. Trials that were cut off are shown as killed."""
         for child in self.children.values():
             self.client.set_terminated(child.run_id, "KILLED")
         self.client.set_terminated(self.parent, status)
@@ -132,9 +111,4 @@ class MLflowRuns:
 
     def params(self, values: Mapping[str, Any]) -> list[Any]:
         """Values as MLflow takes them."""
-        return [self.entities.Param(name, text) for name, text in texts(values).items()]
-
-
-def texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as MLflow keeps them."""
-    return {name: value_text(value) for name, value in values.items()}
+        return [self.entities.Param(name, value_text(value)) for name, value in values.items()]

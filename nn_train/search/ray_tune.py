@@ -15,21 +15,22 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.search import ConcurrencyLimiter
 
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
 from nn_train.datasets.fingerprints import note, varies_data
-from nn_train.errors import StorageError
+from nn_train.errors import RequestError, StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
+from nn_train.ray_cluster.serialization import pack
 from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.loggers import Loggers
 from nn_train.runs.own_code import code_of
 from nn_train.runs.record import command_line
-from nn_train.search.algorithms import OptunaSearcher, is_listed, limited, listed_draws, listed_search, seed_after
+from nn_train.search.algorithms import OptunaSearcher, is_listed, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import loggers_of_search
@@ -181,7 +182,7 @@ class Session:
         scheduler: Any = Fifo()
         if phase == SEARCH:
             scheduler = make_scheduler(config, self.domains)
-            if search.scheduler == "pbt" and is_listed(search):  # else the draws of each are kept beside it
+            if search.scheduler == "pbt":
                 points = population_points(self.space, self.folder, points)
             known = of_phase(self.journal.records, SEARCH)
             replay(scheduler, [one.values_by_epoch(search.metric) for one in known])
@@ -209,6 +210,8 @@ class Session:
         )
         with patched_tune(local_ray.is_running(), config.scaling.num_workers):
             tuner.fit()
+        if watcher.broken:
+            raise RequestError(watcher.broken)
         return watcher
 
     def optuna_search(self, names: list[str]) -> Any:
@@ -223,7 +226,8 @@ class Session:
         searcher = OptunaSearcher(search, self.domains, seed, begun, fresh)
         for record in known:
             searcher.learn(record.draws, record.value(search.metric))
-        return limited(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))
+        # A trial that is drawn before it can run knows less of the others.
+        return ConcurrencyLimiter(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))
 
     def plan(self) -> list[str]:
         """What ``run`` would do, in words; trains one trial for a few epochs to know its pace."""

@@ -11,8 +11,8 @@ from typing import Any
 from nn_train.config import Config, dump_yaml, value_text
 from nn_train.config.space import with_values
 from nn_train.errors import RequestError
-from nn_train.runs.history import best_epoch
 from nn_train.runs.preflight import existing_run
+from nn_train.runs.record import best_epoch
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
 from nn_train.search.planning import rungs

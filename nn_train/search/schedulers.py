@@ -15,9 +15,10 @@ from ray.tune.schedulers import (
 )
 
 from nn_train.config import Config
+from nn_train.config.schema import SearchConfig
 from nn_train.config.space import LISTS, WHOLE, Domain
 from nn_train.errors import RequestError
-from nn_train.search.algorithms import to_tune
+from nn_train.search.algorithms import is_listed, to_tune
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -90,7 +91,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
     """The scheduler of a search, which compares the results' ``value`` by their ``epoch``.
 
     Raises:
-        RequestError: population-based training is to change what makes a model another one.
+        RequestError: population-based training is to change what makes a model another one, or to learn from trials.
     """
     search, epochs = config.search, config.train.epochs
     grace = min(search.grace_epochs, epochs)
@@ -103,7 +104,7 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
     if search.scheduler == "median":
         return Median(**compared, grace_period=grace, min_samples_required=3)
     if search.scheduler == "pbt":
-        check_population(domains)
+        check_population(search, domains)
         return Population(
             **compared,
             perturbation_interval=grace,
@@ -114,8 +115,14 @@ def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler
     return Fifo()
 
 
-def check_population(domains: dict[str, Domain]) -> None:
-    """Raise RequestError for fields that a trial cannot change while it keeps its weights."""
+def check_population(search: SearchConfig, domains: dict[str, Domain]) -> None:
+    """Raise RequestError for an algorithm that draws as it goes, and for fields that cannot change while a trial keeps
+    its weights."""
+    if not is_listed(search):
+        raise RequestError(
+            f"search.algorithm: population-based training draws itself as it goes; take random or grid, not "
+            f"{search.algorithm}"
+        )
     for name in domains:
         if name.split("|")[0] not in SETTABLE:
             raise RequestError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,12 +20,11 @@ from nn_train.config import Config
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.space import Space, resolve, with_values
 from nn_train.errors import RequestError
-from nn_train.ray_cluster.addresses import free_address
 from nn_train.ray_cluster.guard import Guard
-from nn_train.ray_cluster.parcels import unpack
-from nn_train.ray_cluster.placement import resources_per_worker
+from nn_train.ray_cluster.placement import free_address, resources_per_worker
+from nn_train.ray_cluster.serialization import unpack
 from nn_train.runs.agreement import OTHER
-from nn_train.runs.history import best_epoch
+from nn_train.runs.record import best_epoch
 from nn_train.runs.watchdog import PATIENT
 from nn_train.search.journal import trial_folder
 from nn_train.search.trial_training import BEST
@@ -45,7 +44,7 @@ class TrialSettings:
         space: what they vary.
         folder: of the search.
         data: a Ray reference to the examples, or None where each process reads them itself.
-        parcel: a Ray reference to the user's code that workers need (``ray_cluster/parcels.py``).
+        parcel: a Ray reference to the user's code that workers need (``ray_cluster/serialization.py``).
     """
 
     base: Config
@@ -100,7 +99,7 @@ class TrialRunner(tune.Trainable):
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
         try:
-            job = with_values(self.settings.base, self.values)
+            job = replace(with_values(self.settings.base, self.values), search=self.settings.base.search)
         except RequestError as error:  # each value is allowed, but not all of them together
             self.refused = str(error)
             return

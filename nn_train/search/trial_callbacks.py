@@ -12,12 +12,12 @@ from ray.tune.experiment import Trial
 
 from nn_train.config import Config
 from nn_train.config.space import Space, resolve
-from nn_train.events import Handler, TrialEnded, Warned
+from nn_train.events import Handler, TrialEnded
 from nn_train.runs.loggers import Loggers
 from nn_train.search.algorithms import is_listed
 from nn_train.search.journal import COMPLETED, FAILED, RUNNING, STOPPED, Journal, Record, forget_trial, trial_folder
 from nn_train.search.phases import CONFIRM, SEARCH, contenders, reaches
-from nn_train.search.trial_worker import GOES_ON
+from nn_train.search.warm.promise import PROMISE
 from nn_train.storage.folder import ResultsFolder
 
 HOPELESS = 10  # when so many first trials fail, and no other ends, the others will fail as well
@@ -36,6 +36,7 @@ class Watcher(Callback, tune.Stopper):
     Attributes:
         lost: names of the trials to run again.
         reason: why the phase was ended before all its trials had; empty if it was not.
+        broken: that the search cannot go on as it was asked for; else empty.
     """
 
     def __init__(
@@ -53,8 +54,7 @@ class Watcher(Callback, tune.Stopper):
         self.config, self.space, self.folder, self.journal = config, space, folder, journal
         self.phase, self.deadline, self.on_event = phase, deadline, on_event
         self.loggers, self.last_attempt = loggers, last_attempt
-        self.reason, self.failed = "", 0
-        self.told = False  # that trials do not share processes
+        self.reason, self.broken, self.failed = "", "", 0
         self.lost: set[str] = set()
         self.given_up: set[str] = set()
         self.started: dict[str, float] = {}
@@ -87,9 +87,8 @@ class Watcher(Callback, tune.Stopper):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        if GOES_ON in result.get("worn", "") and not self.told:
-            self.told = True
-            self.on_event(Warned(result["worn"]))
+        if result["cause"].startswith(PROMISE) and not self.broken:
+            self.broken = self.reason = result["cause"]
         if trial.config["trial"] in self.started and not result["ended"]:  # else its end is told at once
             self.loggers.log(trial.config["trial"], self.record(trial.config, result, RUNNING, ""))
         if self.phase == CONFIRM:
@@ -104,6 +103,8 @@ class Watcher(Callback, tune.Stopper):
         result = trial.last_result or {}
         if trial.config["trial"] in self.recorded:
             pass  # taken down when it reached the target
+        elif self.broken and (result.get("cause") or "").startswith(PROMISE):
+            pass  # no fault of the trial, which is run when the search goes on
         elif result.get("cause"):
             self.record_end(trial.config, result, FAILED, result["cause"])
         elif result.get("ended"):

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
 from nn_train.runs.epochs import Training
-from nn_train.runs.history import best_epoch
+from nn_train.runs.record import best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
     from nn_train.datasets import SplitData
     from nn_train.engine.loop import Loop
+    from nn_train.runs.callbacks import GivenCallbacks
     from nn_train.runs.checkpoints import Checkpoint
-    from nn_train.runs.given_callbacks import GivenCallbacks
 
 BEST = "best.weights"
 STANDING = "standing.json"  # of a trial under way: its checkpoint, the numbers it was trained with, its epochs

@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.search.warm.models import WarmModel, WarmModels
 
-GOES_ON = (
-    "the function goes on from where it was (a generator or list of its module, a layer that it made before, an "
-    "attribute of a library), so each trial gets a new process, which takes seconds; make such things within it"
-)
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -66,10 +61,9 @@ class TrialWorker:
     def __init__(self, rank: int, size: int, data: SplitData | None = None) -> None:
         self.rank, self.size, self.data = rank, size, data
         self.read: tuple[DataConfig, int | None] | None = None  # what it was read for
-        self.data_goes_on = False  # whether only a new process would read the same again
         self.models: WarmModels
         self.hooks: TimedHooks
-        self.model: WarmModel
+        self.model: WarmModel | None = None
         self.training: TrialTraining | None = None
         self.printed: Printed
         self.rows: Iterator[dict[str, Any]] = iter(())
@@ -99,7 +93,7 @@ class TrialWorker:
         Collective. ``draws``: what the values were made from, where they were drawn. Returns why the trial cannot be
         trained, else an empty text.
         """
-        self.training, self.refused = None, ""
+        self.training, self.rows, self.model, self.refused = None, iter(()), None, ""  # nothing holds a graph any more
         self.printed = Printed(folder, self.rank)
         try:
             with self.printed.listening():
@@ -117,13 +111,12 @@ class TrialWorker:
         draws: dict[str, Any] | None,
     ) -> None:
         """The model and the training of a trial."""
-        from nn_train.runs.given_callbacks import given_callbacks
+        from nn_train.runs.callbacks import given_callbacks
 
         data = self.load(config, values, folder.parent.parent)
         # Where the model itself varies, a field that depends on it may be of another model.
-        varied = () if "model.name" in values else values
         given = given_callbacks(config, self.models.replicas, folder.location)
-        self.model = self.models.get(config, data, varied, given.by_batches, once=given.unknown)
+        self.model = self.models.get(config, data, given.by_batches, once=given.unknown)
         training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
         self.hooks.watch.timeout = config.run.hang_timeout
         self.hooks.forget()
@@ -133,11 +126,9 @@ class TrialWorker:
         self.training, self.rows = training, training.epochs()
 
     def wear(self) -> str:
-        """Why this process should be replaced: it holds much, or what no new one has. Empty if it need not."""
+        """Why this process should be replaced: it holds much. Empty if it need not."""
         from nn_train.search.warm.models import TRACED_AT_MOST
 
-        if self.models.must_end or self.data_goes_on:
-            return f"{'model.name' if self.models.must_end else 'data.source'}: {GOES_ON}"
         return "many traced models" if self.models.traced >= TRACED_AT_MOST else ""
 
     def load(self, config: Config, values: Collection[str], search: ResultsFolder) -> SplitData:
@@ -151,7 +142,6 @@ class TrialWorker:
         from nn_train.datasets.cache import seed_function
         from nn_train.datasets.class_weights import with_class_weights
         from nn_train.datasets.fingerprints import check_trial, varies_data
-        from nn_train.search.warm.functions import state_of
 
         may_draw = is_entry_point(config.data.source)
         wanted = (config.data, config.seed if may_draw else None)
@@ -160,10 +150,7 @@ class TrialWorker:
             self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
             seed_function(config)
-            before = state_of("data.source", config.data.source) if may_draw else None
             data = dataclasses.replace(load_data(config.data, print), test=None)
-            if before is not None and (data.is_stream or "seed" in values):  # so that it is called again
-                self.data_goes_on = before.must_end(state_of("data.source", config.data.source))
             if varies_data(values) or (may_draw and "seed" not in values):  # by which a function may draw
                 check_trial(data, search)
             self.data = data
@@ -208,6 +195,7 @@ class TrialWorker:
 
         checkpoint = checkpoints.unpack(content)
         assert self.training is not None
+        assert self.model is not None
         assert checkpoint is not None
         with self.model.rate_kept() if of_other else contextlib.nullcontext():
             (self.training.take_over if of_other else self.training.go_on_from)(checkpoint)

@@ -15,8 +15,8 @@ from pyarrow import fs
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.atomic import PART, write_whole
 from nn_train.storage.layout import CONFIG
+from nn_train.storage.pieces import open_uri, read_object
 from nn_train.storage.retry import Result, may_pass, patiently
-from nn_train.storage.uris import open_uri, read_object
 
 GONE = "its folder was there before and is gone: was it deleted, or its disk unmounted?"
 
@@ -133,16 +133,6 @@ class ResultsFolder:
             except (FileNotFoundError, NotADirectoryError):
                 raise OSError(errno.ESTALE, GONE) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
-
-    def append(self, name: str, content: bytes) -> None:
-        """Add to the end of a local file; a crash may leave a part of it. Object stores cannot do that."""
-
-        def add() -> None:
-            self._make_place(self._inside(name))
-            with open(self._inside(name), "ab") as file:
-                file.write(content)
-
-        self._tried("written", name, add)
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""

@@ -1,4 +1,4 @@
-"""Files of which pieces are read: here, or behind a URI. What fails for the moment is tried again."""
+"""Files here and behind URIs (every one that pyarrow opens: ``s3://``, ``gs://``, …), of which pieces are read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from pyarrow import fs
+
+from nn_train.config.uris import refuse_credentials
+from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import patiently
-from nn_train.storage.uris import open_uri
 
 BUFFERS = 1024  # into which one read goes at most, on Linux
 REQUESTS = 16  # to a service at the same time: each takes long and costs no processor
@@ -101,3 +104,28 @@ def requests() -> ThreadPoolExecutor:
 def open_pieces(path: str, field: str) -> LocalFile | RemoteFile:
     """The file at a path or URI. OSError where it cannot be opened; RequestError for a URI that is none."""
     return RemoteFile(path, field) if "://" in path else LocalFile(path)
+
+
+def open_uri(uri: str, field: str) -> tuple[Any, str]:
+    """The pyarrow file system of a URI, and the path in it. ``field`` names the setting in messages.
+
+    Credentials come from the environment; so does the address of a service that is not Amazon's own
+    (``AWS_ENDPOINT_URL``), or from the URI's options (``?scheme=http&endpoint_override=host:9000``).
+
+    Raises:
+        RequestError: the URI holds credentials, or is none that pyarrow knows.
+        StorageError: the service does not answer.
+    """
+    refuse_credentials(field, uri)
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (ValueError, NotImplementedError) as error:
+        raise RequestError(f"{field}: {uri} cannot be used: {first_line(error)}") from error
+    except OSError as error:  # pyarrow asks Amazon for the region of a bucket
+        raise StorageError(f"{field}: {uri} cannot be reached: {first_line(error)}") from error
+
+
+def read_object(filesystem: Any, path: str) -> bytes:
+    """The whole content of a file of pyarrow's."""
+    with filesystem.open_input_stream(path) as stream:
+        return bytes(stream.read())

@@ -21,8 +21,8 @@ from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
 from nn_train.events import Event, Handler, Started, unheard
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
+from nn_train.ray_cluster.serialization import pack, unpack
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
 from nn_train.runs.record import read_finished

@@ -11,7 +11,7 @@ import ray
 from ray.train.backend import Backend, BackendConfig
 
 from nn_train.engine.addresses import tf_config
-from nn_train.ray_cluster.addresses import free_address
+from nn_train.ray_cluster.placement import free_address
 
 BEGUN_BEFORE = "NN_TRAIN_BEGUN"
 

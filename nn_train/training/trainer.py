@@ -19,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.events import Handler
-from nn_train.ray_cluster.replaced import environment, replaced
+from nn_train.ray_cluster.monkeypatch import environment, replaced
 from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.scaling import RoomPolicy

@@ -69,6 +69,18 @@ def test_stored_predictions_come_back(tmp_path: Path, predictions: Predictions) 
     assert (note.rows, note.classes, note.output, note.seconds) == (400, 4, "log_probabilities", 1.5)
 
 
+def test_what_would_run_code_when_it_is_read_is_refused(tmp_path: Path, predictions: Predictions) -> None:
+    folder = tmp_path / "not" / "there yet"
+    note = store_predictions(folder, "run", predictions, output="logits")
+    objects = np.array([predictions], dtype=object)
+    np.savez(folder / "run.npz", example_id=objects, y_true=objects, logits=objects)
+    changed = hashlib.sha256((folder / "run.npz").read_bytes()).hexdigest()
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace(note.sha256, changed))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_predictions(folder, "run")
+
+
 def test_a_changed_file_is_refused(tmp_path: Path, predictions: Predictions) -> None:
     store_predictions(tmp_path, "run", predictions, output="logits")
     content = bytearray((tmp_path / "run.npz").read_bytes())
@@ -81,14 +93,3 @@ def test_a_changed_file_is_refused(tmp_path: Path, predictions: Predictions) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match=r"nowhere\.npz"):
         load_predictions(tmp_path, "nowhere")
-
-
-def test_what_would_run_code_when_it_is_read_is_refused(tmp_path: Path, predictions: Predictions) -> None:
-    note = store_predictions(tmp_path, "run", predictions, output="logits")
-    objects = np.array([predictions], dtype=object)
-    np.savez(tmp_path / "run.npz", example_id=objects, y_true=objects, logits=objects)
-    changed = hashlib.sha256((tmp_path / "run.npz").read_bytes()).hexdigest()
-    text = (tmp_path / "run.json").read_text()
-    (tmp_path / "run.json").write_text(text.replace(note.sha256, changed))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        load_predictions(tmp_path, "run")

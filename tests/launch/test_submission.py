@@ -18,7 +18,7 @@ from zipfile import ZipFile
 import pytest
 from tools import need
 
-from nn_train.jobs.submit import main
+from nn_train.jobs.command import submit as main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds

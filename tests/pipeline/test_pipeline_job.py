@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nn_train.jobs.pipeline import main
+from nn_train.jobs.command import pipeline as main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 600  # seconds; it takes 80 on a quiet machine of two cores

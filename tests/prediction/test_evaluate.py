@@ -16,7 +16,7 @@ from check_report import check_report
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
-from nn_train.jobs.evaluate import main
+from nn_train.jobs.command import evaluate as main
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.prediction.predict_run import predict_run
 from nn_train.ray_cluster.session import ray_session

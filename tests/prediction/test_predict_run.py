@@ -10,7 +10,7 @@ import pytest
 
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.errors import RequestError, TrainingError
-from nn_train.jobs.predict import main
+from nn_train.jobs.command import predict as main
 from nn_train.prediction.new_examples import NOT_SAID, Predicted, as_trained, check_output, csv_bytes, read_new, write
 from nn_train.prediction.predict_run import Part, joined, place_in_search, predict_part
 from nn_train.storage.folder import ResultsFolder

@@ -17,7 +17,7 @@ import pytest
 
 from nn_train.ray_cluster import guard as module
 from nn_train.ray_cluster.guard import Guard, watch
-from nn_train.storage.processes import started
+from nn_train.storage.lease import started
 
 LIMIT = 60  # seconds
 FAR = 20.0  # seconds that no process of a busy machine waits for its turn

@@ -7,7 +7,7 @@ from ray_nodes import cluster_of, node_without
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
-from nn_train.jobs.train import main
+from nn_train.jobs.command import train as main
 
 CONTENT = {"data": {"source": "user_data:arrays"}, "train": {"epochs": 1, "batch_size": 16}}
 SPACE = {"search": {"space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}}, "num_trials": 1}}

@@ -1,48 +1,16 @@
-"""Colours that colour-blind readers tell apart, and SVG that a strict policy accepts."""
+"""Figures: the palette of the page, and SVG that a strict policy accepts."""
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
-import numpy as np
-import pytest
-from matplotlib.colors import to_rgb
 from report_folders import evaluate_runs, write_run
 
 from nn_train.report import load_inputs
 from nn_train.report.figures.palette import CSS_VARIABLES, DARK_HUES, HUES
 from nn_train.report.figures.svg import draw, for_page
 from nn_train.report.render import render
-
-# Severity 1 of G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A Physiologically-based Model for Simulation
-# of Color Vision Deficiency", 2009; applied to linear RGB.
-VISION = {
-    "full": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-}
-
-
-def linear(colour: str) -> np.ndarray:
-    rgb = np.array(to_rgb(colour))
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb
-    f = np.cbrt(np.clip(xyz, 0, None) / [0.9505, 1.0, 1.089])
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-@pytest.mark.parametrize("vision", VISION)
-@pytest.mark.parametrize("hues", [HUES, DARK_HUES], ids=["light", "dark"])
-def test_hues_stay_apart(hues: tuple[str, ...], vision: str) -> None:
-    seen = {hue: lab(np.clip(np.array(VISION[vision]) @ linear(hue), 0, 1)) for hue in hues}
-    distances = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in itertools.combinations(hues, 2)}
-    assert min(distances.values()) > 15, min(distances.items(), key=lambda entry: entry[1])
 
 
 def test_the_style_sheet_has_the_colours_of_the_palette() -> None:

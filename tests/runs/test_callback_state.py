@@ -16,8 +16,7 @@ pytestmark = pytest.mark.tf
 def chief(model, callbacks):
     import keras
 
-    from nn_train.runs.callbacks import ChiefCallbacks
-    from nn_train.runs.given_callbacks import GivenCallbacks
+    from nn_train.runs.callbacks import ChiefCallbacks, GivenCallbacks
 
     made = ChiefCallbacks(Config(), GivenCallbacks(), SimpleNamespace(model=model, replicas=None))
     made.callbacks = keras.callbacks.CallbackList(callbacks, model=model)

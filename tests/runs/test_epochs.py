@@ -16,8 +16,8 @@ def test_the_learning_rate_of_a_row_is_that_of_the_next_step():
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import Replicas
+    from nn_train.runs.callbacks import given_callbacks
     from nn_train.runs.epochs import Training
-    from nn_train.runs.given_callbacks import given_callbacks
 
     kept = []
 
@@ -44,7 +44,7 @@ def test_the_learning_rate_of_a_row_is_that_of_the_next_step():
 def test_batches_are_told_of_only_where_a_callback_asks_for_them(tmp_path):
     from keras import callbacks
 
-    from nn_train.runs.given_callbacks import HOOKS, is_told
+    from nn_train.runs.callbacks import HOOKS, is_told
 
     class Checkpoints(callbacks.ModelCheckpoint):
         pass

@@ -125,11 +125,13 @@ def test_a_function_is_imported_and_its_arguments_and_those_of_a_search_are_look
     tmp_path, monkeypatch, function, said
 ):
     code = "def build(units, width): pass\ndef takes_less(units): pass\ndef needs_more(units, width, depth): pass\n"
+    code += "def callbacks(config): pass\n"
     (tmp_path / "its_functions.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     monkeypatch.delitem(sys.modules, "its_functions", raising=False)
-    config = config_from_dict({"model": {"name": f"its_functions:{function}", "args": {"units": 3}}})
+    model = {"name": f"its_functions:{function}", "args": {"units": 3}}
+    config = config_from_dict({"model": model, "train": {"callbacks": "its_functions:callbacks"}})
     if said is None:
         return check_early(config, ["model.args.width", "train.batch_size"])
     with pytest.raises(RequestError, match=said):
@@ -148,7 +150,7 @@ def test_a_function_is_imported_and_its_arguments_and_those_of_a_search_are_look
 def test_misspelt_fields_are_told_before_anything_large_is_imported(tmp_path, words):
     (tmp_path / "it_raises.py").write_text("raise SystemExit('is imported')")
     code = (
-        "import sys; from nn_train.jobs import train; code = train.main(sys.argv[1:]); "
+        "import sys; from nn_train.jobs.command import train; code = train(sys.argv[1:]); "
         "assert not {'ray', 'tensorflow', 'keras', 'it_raises'} & set(sys.modules), 'imported'; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)

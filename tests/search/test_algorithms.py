@@ -122,6 +122,18 @@ def test_a_function_that_gives_no_sampler_is_refused():
         sampler_of(job(algorithm="platform:system").search, 0)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_draws_are_those_of_earlier_versions_which_a_search_resumes():
+    listed = {"optimizer.learning_rate": 0.0001327151712530881, "model.hidden_units": 64, "train.batch_size": 32}
+    assert drawn_by(num_trials=2)[1] == listed
+    names = [str(index) for index in range(14)]
+    searcher = OptunaSearcher(job(algorithm="tpe").search, domains(SPACE), 0, {}, names)
+    for index, name in enumerate(names):
+        draws = searcher.suggest(name)["draws"]
+        searcher.on_trial_complete(name, {"value": index * 0.1, "cause": "why" if index == 5 else ""})
+    assert draws == {**listed, "optimizer.learning_rate": pytest.approx(0.00010404055066569016)}
+
+
 def test_trials_that_were_listed_are_given_as_they_are(tmp_path):
     drawn = [("AUC",), ({"AUC": {"curve": "PR"}}, "F1Score"), {"depth": 3}, {"depth": {"of": [1]}}, 2]
     points = [{"trial": f"t{index}", "draws": {"of": one}} for index, one in enumerate(drawn)]

@@ -75,6 +75,8 @@ def test_population_based_training_refuses_what_makes_another_model(given, said)
     with pytest.raises(RequestError) as caught:
         make_scheduler(job(scheduler="pbt"), domains(given))
     assert said in str(caught.value)
+    with pytest.raises(RequestError, match="take random or grid, not tpe"):
+        make_scheduler(job(scheduler="pbt", algorithm="tpe"), domains({}))
     make_scheduler(job(scheduler="asha"), domains(given))
 
 

@@ -194,37 +194,22 @@ def test_mlflow_has_a_run_for_the_search_and_a_child_for_each_trial(tmp_path, cl
     assert named["t00001"].data.tags["cause"] == "why"
 
 
-def test_a_search_and_its_trials_go_on_in_their_mlflow_runs(tmp_path, client):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_search_resumes_in_its_mlflow_run_and_a_trial_in_another(tmp_path, client, killed):
     first = mlflow_runs(tmp_path)
     first.log(running(0.5, 0.6))
-    first.log(dataclasses.replace(running(0.5), trial="t00001"))
-    first.close("KILLED")
-    assert {run.info.status for run in runs_by_name(client).values()} == {"KILLED"}
+    if not killed:
+        first.close("KILLED")
     second = mlflow_runs(tmp_path)
-    assert {run.info.status for run in runs_by_name(client).values()} == {"RUNNING"}
     second.log(running(0.5))  # from an earlier checkpoint
     second.log(ended(0.5, 0.6, 0.7))
     second.close("FINISHED")
-    named = runs_by_name(client)
-    assert set(named) == {"s", "t00000", "t00001"}
-    assert logged(client, named["t00000"]) == [(1, 0.5), (2, 0.6), (3, 0.7)]
-    assert {name: run.info.status for name, run in named.items()} == {
-        "s": "FINISHED",
-        "t00000": "FINISHED",
-        "t00001": "KILLED",
-    }
-
-
-def test_a_trial_that_draws_other_values_has_another_mlflow_run(tmp_path, client):
-    mlflow_runs(tmp_path).log(running(0.5))
-    mlflow_runs(tmp_path).log(ended(0.5, values=OTHER_VALUES))
-    found = client.search_runs(
-        [client.get_experiment_by_name("nn_train").experiment_id], "attributes.run_name = 't00000'"
-    )
-    assert {(run.data.params["optimizer.learning_rate"], run.info.status) for run in found} == {
-        ("0.01", "KILLED"),
-        ("0.02", "FINISHED"),
-    }
+    found = client.search_runs([client.get_experiment_by_name("nn_train").experiment_id])
+    of = {(run.info.run_name, run.info.status): run for run in found}
+    assert set(of) == {("s", "FINISHED"), ("t00000", "KILLED"), ("t00000", "FINISHED")}
+    assert len(found) == 3
+    assert logged(client, of["t00000", "KILLED"]) == [(1, 0.5), (2, 0.6)]
+    assert logged(client, of["t00000", "FINISHED"]) == [(1, 0.5), (2, 0.6), (3, 0.7)]
 
 
 def test_the_values_that_pbt_changes_are_mlflow_parameters_at_the_end(tmp_path, client):

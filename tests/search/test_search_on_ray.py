@@ -12,10 +12,8 @@ import pytest
 from nn_train import train
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError, TrainingError
-from nn_train.events import Warned
 from nn_train.report.inputs.search_results import load_search
 from nn_train.search import plan, search
-from nn_train.search.trial_worker import GOES_ON
 from nn_train.storage.folder import ResultsFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -295,18 +293,13 @@ def test_the_search_ends_at_its_target(tmp_path):
     assert search(config).ran == 0
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        "own_code_trials:gated",
-        *(pytest.param(f"own_argument_trials:{name}", marks=pytest.mark.long) for name in ("own_step", "averaged")),
-    ],
-)
+@pytest.mark.parametrize("function", ["plain", pytest.param("own_step", marks=pytest.mark.long)])
 def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path, function):
-    """Of a model with a layer or a step of the user's: the second trial has the first one's graph, on both workers."""
-    model = {"name": function}
-    space = {**LEARNING_RATE, "model.dropout": {"choice": [0.2, 0.4]}}
-    last = search(make(tmp_path, space=space, workers=2, model=model, search={"num_trials": 2, **UNKEPT})).records[-1]
+    """The second trial of a user's model has the first one's graph, on both workers."""
+    model = {"name": f"own_models:{function}", "l2": 0.01}
+    space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.2, 0.4]}}
+    searched = {"num_trials": 2, "reuse_graph": True, **UNKEPT}
+    last = search(make(tmp_path, space=space, workers=2, model=model, search=searched)).records[-1]
     model["dropout"] = last.values["model.dropout"]
     trained = train(make(tmp_path, "again", workers=2, model=model, optimizer=optimizer_of(last)))
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
@@ -322,18 +315,6 @@ def test_two_workers_of_a_trial_take_a_stream_in_one_order_and_that_of_its_run(t
     trained = train(make(tmp_path, "again", optimizer=optimizer_of(last), **sections))
     again = [json.loads(line) for line in (Path(trained.folder) / "metrics.jsonl").read_text().splitlines()]
     assert numbers(again) == numbers(last.rows)
-
-
-def test_each_trial_of_a_function_that_goes_on_has_a_process_of_its_own(tmp_path):
-    """None is lost, and all begin with the same weights: there are three, on two CPUs."""
-    model = {"name": "own_nasty_trials:gives_a_layer_again"}
-    space = {"optimizer.learning_rate": {"choice": [1e-30, 2e-30, 3e-30]}}
-    settings = {"algorithm": "grid", **UNKEPT}
-    said = []
-    outcome = search(make(tmp_path, epochs=1, space=space, model=model, search=settings), on_event=said.append)
-    assert [record.status for record in outcome.records] == ["completed"] * 3
-    assert [one.text for one in said if isinstance(one, Warned)] == [f"model.name: {GOES_ON}"]
-    assert len({record.rows[0]["val_loss"] for record in outcome.records}) == 1
 
 
 def optimizer_of(record):

@@ -12,7 +12,7 @@ from trial_records import job, journal_of, record
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
 from nn_train.events import Warned
-from nn_train.ray_cluster.parcels import pack
+from nn_train.ray_cluster.serialization import pack
 from nn_train.runs.own_code import own_code
 from nn_train.search.driver import check_folder, check_request, check_search, search
 from nn_train.search.results import write_results

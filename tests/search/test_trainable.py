@@ -10,7 +10,7 @@ from trial_records import job, record
 
 from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
-from nn_train.ray_cluster.parcels import pack
+from nn_train.ray_cluster.serialization import pack
 from nn_train.runs.agreement import OTHER
 from nn_train.search import export, trainable
 from nn_train.search.trainable import RemoteTrial, RemoteWorker, TrialSettings, for_search, resources_of_trial

@@ -15,6 +15,7 @@ from nn_train.config.space import parse_space
 from nn_train.events import TrialEnded
 from nn_train.search.journal import Journal
 from nn_train.search.trial_callbacks import Watcher, why_lost
+from nn_train.search.warm.promise import PROMISE
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -94,6 +95,14 @@ class Stage:
         self.report(trial, *values, ended=ended, cause=cause)
         self.watcher.on_trial_complete(0, [], trial)
         return trial
+
+
+def test_a_broken_promise_ends_the_search_and_is_no_failure_of_the_trial(tmp_path):
+    stage, cause = Stage(tmp_path), f"{PROMISE}two models are not alike"
+    stage.run("t00000", cause=cause)
+    assert stage.watcher.broken == cause
+    assert stage.watcher.stop_all()
+    assert stage.ended == []
 
 
 @pytest.mark.parametrize(

@@ -136,18 +136,6 @@ def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_
     np.testing.assert_array_equal(rows(first.load(given(1), ["seed"], ResultsFolder(str(tmp_path)))), of_runs[2])
 
 
-def test_a_data_function_that_goes_on_gets_a_new_process_where_it_would_be_called_again(tmp_path):
-    from nn_train.search.warm.models import WarmModels
-
-    config = config_from_dict({"data": {"source": "user_data:shuffled_in_place"}})
-    for varied, why in (((), ""), (["seed"], "data.source: the function goes on from where it was")):
-        worker = TrialWorker(0, 1)
-        worker.models = WarmModels(None)
-        worker.load(config, varied, ResultsFolder(str(tmp_path)))
-        assert worker.wear().startswith(why)
-        assert bool(worker.wear()) == bool(why)
-
-
 def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_path):
     from nn_train.search.warm.models import WarmModels
 

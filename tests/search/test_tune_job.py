@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nn_train.config.wording import counted
-from nn_train.jobs.tune import main
+from nn_train.jobs.command import tune as main
 
 HERE = Path(__file__).parents[1]
 

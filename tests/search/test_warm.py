@@ -27,6 +27,8 @@ NUMBERS = [
     {"train": {"loss": "Huber"}, "model": {"dropout": 0.3}},
     {"optimizer": {"name": "Nadam", "schedule": "cosine", "args": {"beta_1": 0.8, "clipnorm": 0.1}}},
     {"optimizer": {"name": "Adafactor", "args": {"relative_step": False}}, "model": {"l2": 9.8e-5}},
+    {"optimizer": {"name": "adamw", "args": {"weight_decay": 0.037}}},
+    {"optimizer": {"name": "Lion", "schedule": "cosine", "warmup_steps": 5, "args": {"weight_decay": 0.037}}},
 ]
 # Trained from whole batches, in steps that are traced twice; the last for callbacks of batches.
 FEW_ROWS = {"train": {"loss": "Huber", "batch_size": 4}}  # of so few it is not tried whether they add up
@@ -34,6 +36,14 @@ DECAYING = {"optimizer": {"name": "adamw", "schedule": "exponential", "learning_
 AVERAGED = {"optimizer": {"args": {"use_ema": True, "ema_momentum": 0.9}}, "model": {"dropout": 0.3, "l2": 0.01}}
 WITH_SCHEDULE = {"optimizer": {"schedule": "cosine", "warmup_steps": 3, "args": {"gradient_accumulation_steps": 2}}}
 WHOLE = [(AVERAGED, False), (WITH_SCHEDULE, False), ({"model": {"dropout": 0.3, "l2": 0.01}}, True)]
+# What the trial before has in the place of each number that is not 0.
+BEFORE = {"dropout": 0.41, "l2": 0.003, "learning_rate": 0.02, "warmup_steps": 3, "weight_decay": 0.4}
+
+
+def before(content):
+    """The sections of the trial before."""
+    numbers = {name: BEFORE[name] for name, value in content.items() if name in BEFORE and value}
+    return {name: before(value) if isinstance(value, dict) else value for name, value in content.items()} | numbers
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +85,7 @@ def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, b
     new = loop_of(prepare_model(config, data, replicas, by_batches=by_batches), config, data, replicas)
     expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
     models = WarmModels(replicas)
-    other = {**sections, "optimizer": {**sections.get("optimizer", {}), "learning_rate": 0.02}, "seed": 11}
+    other = {**before({"optimizer": {"learning_rate": 0.001}, **sections}), "seed": 11}
     used = models.get(make(other, batch_size=24, epochs=5), data, by_batches=by_batches)
     used.loop.train_epoch(0)
     warm = models.get(config, data, by_batches=by_batches)
@@ -85,8 +95,7 @@ def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, b
     assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
 
 
-@pytest.mark.parametrize("model", [{}, {"name": "own_trials:own_layer_plain"}], ids=["preset", "own_layer"])
-def test_trials_over_a_folder_share_a_graph_and_have_the_numbers_of_arrays_in_memory(replicas, tmp_path, model):
+def test_trials_over_a_folder_share_a_graph_and_have_the_numbers_of_arrays_in_memory(replicas, tmp_path):
     import user_data
 
     from nn_train.datasets import load_data
@@ -100,75 +109,13 @@ def test_trials_over_a_folder_share_a_graph_and_have_the_numbers_of_arrays_in_me
     for examples in data.values():
         models, found = WarmModels(replicas), []
         for rate, rows in ((0.02, 24), (0.00458, 16)):
-            config = make({"optimizer": {"learning_rate": rate}, "model": model}, batch_size=rows)
+            config = make({"optimizer": {"learning_rate": rate}}, batch_size=rows)
             loop = models.get(config, examples).loop
             found.append([(loop.train_epoch(epoch), loop.evaluate()) for epoch in range(2)])
         numbers.append(found)
         traced.append(models.traced)
     assert traced == [1, 1]
     assert numbers[0] == numbers[1]
-
-
-# Function, what two trials differ in, and whether they share a graph.
-RATE, DROPOUT = {"optimizer": {"learning_rate": 0.02}}, {"model": {"dropout": 0.4}}
-OWN = [
-    ("plain", RATE, True),
-    ("plain", {**RATE, "seed": 11}, True),
-    ("plain", {"model": {"args": {"units": 10}}}, False),
-    ("plain", {"optimizer": {"name": "sgd"}}, False),
-    ("numbers", {**RATE, "model": {"dropout": 0.4, "l2": 0.02}}, True),
-    ("numbers", {"model": {"dropout": 0.0, "l2": 0.02}}, False),
-    ("numbers", {"model": {"dropout": 0.4, "l2": 0.0}}, False),
-    ("initial", DROPOUT, True),
-    ("compiled", {**RATE, **DROPOUT, "seed": 11}, True),
-    ("scheduled", {"optimizer": {"learning_rate": 0.02}}, True),
-    ("own_loss", DROPOUT, False),
-    ("branching", {"model": {"dropout": 0.1}}, True),
-    ("branching", DROPOUT, False),
-    ("precise", DROPOUT, False),
-    ("own_layer", DROPOUT, False),
-    ("own_layer_plain", RATE, True),
-    ("given_by_turns", DROPOUT, False),
-    ("weights_penalised", DROPOUT, True),
-    ("partly_frozen", DROPOUT, False),
-    ("excluded", DROPOUT, False),
-    ("huber", DROPOUT, False),
-    ("copied", {"train": {"batch_size": 24}}, False),
-    ("anonymous", DROPOUT, False),
-    ("patched", DROPOUT, False),
-    ("drawing", DROPOUT, False),
-    ("drawing_seeded", DROPOUT, False),
-    ("drawing_traced", DROPOUT, False),
-    ("drawing_raw", DROPOUT, False),
-]
-# Which no trial leaves as it was, or of which that is not known.
-UNSHARED = ["drawing", "drawing_seeded", "drawing_traced", "drawing_raw"]
-
-
-@pytest.mark.parametrize(("function", "other", "shared"), OWN, ids=str)
-def test_an_own_model_trains_to_the_same_bits_as_a_new_one(replicas, function, other, shared):
-    from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
-    from nn_train.engine.preparation import prepare_model
-    from nn_train.search.warm.models import WarmModels
-
-    def trial(sections, **train):
-        return make({**sections, "model": {**sections.get("model", {}), "name": f"own_trials:{function}"}}, **train)
-
-    values = {"dropout": 0.2, "l2": 0.01} if function == "numbers" else {"dropout": 0.2}
-    config = trial({} if function.endswith("plain") or function in ("scheduled", "copied") else {"model": values})
-    data = load_data(config.data)
-    new = loop_of(prepare_model(config, data, replicas), config, data, replicas)
-    expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
-    models = WarmModels(replicas)
-    used = models.get(trial(other, **{"batch_size": 24, **other.get("train", {})}), data)
-    used.loop.train_epoch(0)
-    warm = models.get(config, data)
-    assert (warm is used) == shared
-    assert [(warm.loop.train_epoch(epoch), warm.loop.evaluate()) for epoch in range(2)] == expected
-    again = models.get(config, data)
-    assert (again is warm) == (function not in UNSHARED)
-    assert [(again.loop.train_epoch(epoch), again.loop.evaluate()) for epoch in range(2)] == expected
 
 
 def test_a_setting_that_changes_the_graph_gives_another_model(replicas):

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.tf
 
-PRESET, OWN = {"dropout": 0.2}, {"name": "own_trials:plain"}
+PRESET, OWN = {"dropout": 0.2}, {"name": "own_models:plain", "dropout": 0.2}
 
 
 def job(callbacks, model, rate):
@@ -16,7 +16,9 @@ def job(callbacks, model, rate):
 
     sections = {"data": {"source": "user_data:arrays"}, "model": model, "optimizer": {"learning_rate": rate}}
     train = {"batch_size": 16, "epochs": 2, "callbacks": f"user_callbacks:{callbacks}"}
-    return config_from_dict({"scaling": {"num_workers": 1}, "train": train, **sections})
+    return config_from_dict(
+        {"scaling": {"num_workers": 1}, "train": train, "search": {"reuse_graph": True}, **sections}
+    )
 
 
 def alone(config, replicas, folder):
@@ -24,7 +26,7 @@ def alone(config, replicas, folder):
     from nn_train.datasets import load_data
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.runs.given_callbacks import given_callbacks
+    from nn_train.runs.callbacks import given_callbacks
     from nn_train.search.trial_training import TrialTraining
 
     data, given = load_data(config.data), given_callbacks(config, replicas, folder.location)
@@ -62,7 +64,7 @@ def as_trial(worker, config, folder):
         ("drops_more_by_a_hook", PRESET, 3),
         ("of_keras", PRESET, 1),
         ("freezes", OWN, 3),
-        ("of_keras", OWN, 1),
+        ("of_keras", OWN, 2),  # one to compare
     ],
     ids=str,
 )

@@ -17,11 +17,10 @@ from clocks import Clock
 from storage.conftest import s3  # noqa: F401 - a fixture
 
 from nn_train.errors import RequestError, StorageError, TrainingError
-from nn_train.jobs.train import main
+from nn_train.jobs.command import train as main
 from nn_train.storage import lease
 from nn_train.storage.folder import ResultsFolder
-from nn_train.storage.lease import Lease, hold
-from nn_train.storage.processes import identity, is_alive, started
+from nn_train.storage.lease import Lease, hold, identity, is_alive, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -334,7 +333,7 @@ def test_what_cannot_be_seen_is_not_guessed(monkeypatch, living):
     assert is_alive(living)
     assert is_alive({**living, "machine": "another"}) is None
     assert is_alive({}) is None
-    monkeypatch.setattr("nn_train.storage.processes.started", lambda pid: None)  # /proc that hides others' processes
+    monkeypatch.setattr("nn_train.storage.lease.started", lambda pid: None)  # /proc that hides others' processes
     assert is_alive(living) is None
 
 

@@ -20,8 +20,7 @@ from nn_train.config import config_from_dict, config_to_dict
 from nn_train.config.parse import parse_yaml
 from nn_train.errors import RequestError, StorageError
 from nn_train.events import EpochEnded, Finished, Started, Starting, WorkersLost
-from nn_train.jobs import evaluate as evaluate_job
-from nn_train.jobs import train as train_job
+from nn_train.jobs import command
 from nn_train.pipeline import run_pipeline
 from nn_train.prediction.driver import evaluate_runs
 from nn_train.report import load_inputs
@@ -263,7 +262,7 @@ def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
 
 def run_here(module, words):
     """The exit code of a job that is refused: in this process."""
-    return (train_job if module == "train" else evaluate_job).main(words)
+    return (command.train if module == "train" else command.evaluate)(words)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiers import long
 
-from nn_train.jobs.train import main
+from nn_train.jobs.command import train as main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds; a job takes 20 on a quiet machine

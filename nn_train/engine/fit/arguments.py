@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from nn_train.engine.fit.rows_apart import ALONE
 from nn_train.engine.fit.under_way import same_on_all
+from nn_train.engine.probe import ALONE
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
 

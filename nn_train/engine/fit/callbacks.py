@@ -44,7 +44,6 @@ class ChiefOnly(keras.callbacks.Callback):
         share: lets all workers take over the variables of the chief.
         check_length: is told how many batches follow, where that is known; all workers must have as many.
         alone: entered while callbacks run.
-        check_rows: is told of each epoch that has ended, and whether it was the last.
     """
 
     def __init__(
@@ -54,13 +53,11 @@ class ChiefOnly(keras.callbacks.Callback):
         share: Callable[[], None],
         check_length: Callable[[int | None], None],
         alone: Callable[[], AbstractContextManager[None]],
-        check_rows: Callable[[int, bool], None],
     ) -> None:
         super().__init__()
         self.everywhere = [one for one in given if isinstance(one, OnAllWorkers)]
         self.inner = [one for one in given if one not in self.everywhere] if workers.is_chief else []
         self.workers, self.share, self.check_length, self.alone = workers, share, check_length, alone
-        self.check_rows, self.epochs = check_rows, 0
         listens = {kind: any(listens_to(one, kind) for one in given) for kind in BATCHES}
         changing = [one for one in given if type(one) not in ONLY_LOOK]
         listens |= {"any": bool(given), "changes": any(listens_to(one, "train_batch") for one in changing)}
@@ -110,15 +107,12 @@ class ChiefOnly(keras.callbacks.Callback):
         self.call("on_train_begin", logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        self.check_rows(self.epochs, True)
         self.call("on_train_end", logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self.call("on_epoch_begin", epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epochs = epoch + 1
-        self.check_rows(self.epochs, False)
         self.call("on_epoch_end", epoch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:

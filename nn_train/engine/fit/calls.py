@@ -156,7 +156,6 @@ def call_spread(
                 under_way.share,
                 under_way.check_length,
                 lambda: alone(model),
-                under_way.check_rows,
             )
         ]
         listened = told_by_chief(listens_to_steps(given, bound.arguments), workers)

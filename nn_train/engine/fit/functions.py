@@ -10,12 +10,10 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
-from nn_train.engine.fit.checks import check_model, check_predictions, own_loss
 from nn_train.engine.fit.graphs import Graphs, alike, joined
 from nn_train.engine.fit.own_scope import make_plain
-from nn_train.engine.fit.own_steps import check_step
-from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
+from nn_train.engine.probe import check_step, refuse_where_whole_runs
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -43,27 +41,17 @@ def step_function(model: keras.Model, kind: str, step: Callable[[Any], Any], wor
                 trace(data, specs)
             under_way.begin()
         if not checked:
-            checked = check_model(model, data, workers.size)
-            if checked and kind == "predict":
-                check_predictions(model, data)
-            elif checked:
-                check_step(model, f"{kind}_step", data, workers)
-        if kind == "train" and under_way.rows_apart is None:
-            under_way.rows_apart = RowsApart(model, data, own_loss)
+            checked = True
+            check_step(model, kind, data, workers)
 
     def trace(data: Nest, specs: list[Any] | None) -> None:
-        """Make what could not be built. Where the step does not go for some of the rows, the check may say why."""
+        """Make what could not be built."""
         try:
             graphs.trace(data, specs)
         except RequestError:
             raise
         except Exception as error:
-            try:
-                check_model(model, data, workers.size)
-            except RequestError as objection:
-                raise objection from error
-            except Exception:
-                raise error from None  # the check finds no more in what is not built
+            refuse_where_whole_runs(model, kind, data, error)
             raise
 
     def run(portion: list[Any], specs: list[Any] | None) -> Iterator[Any]:

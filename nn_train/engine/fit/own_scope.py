@@ -12,7 +12,7 @@ from tensorflow.python.distribute import distribute_lib
 from tensorflow.python.ops import resource_variable_ops
 
 from nn_train.engine.fit.random_state import global_generator
-from nn_train.engine.fit.under_way import optimizers_of, state_of
+from nn_train.engine.model_state import optimizers_of, state_of
 
 
 def make_plain(model: keras.Model) -> None:

@@ -21,8 +21,8 @@ from nn_train.engine.fit.draws import Draws
 from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
 from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
-from nn_train.engine.fit.trials import metrics_of
 from nn_train.engine.fit.workers import sums
+from nn_train.engine.model_state import metrics_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 

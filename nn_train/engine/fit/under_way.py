@@ -11,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.fit.callbacks import share_variables
-from nn_train.engine.fit.rows_apart import RowsApart
-from nn_train.engine.fit.trials import metrics_of
 from nn_train.engine.fit.workers import gather
+from nn_train.engine.model_state import state_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -27,13 +26,11 @@ class UnderWay:
     Attributes:
         begun: whether all workers have the chief's values of all that the first step needs.
         steps_per_execution: the model's own.
-        rows_apart: of the first batch of a training.
     """
 
     def __init__(self, model: keras.Model, workers: Replicas) -> None:
         self.model, self.workers, self.begun = model, workers, False
         self.steps_per_execution = model.steps_per_execution
-        self.rows_apart: RowsApart | None = None
 
     def begin(self) -> None:
         """Take over the chief's values, before the first step. Collective."""
@@ -54,11 +51,6 @@ class UnderWay:
                 "the workers have different models; build the same on each, in nn_train.scope(), and let callbacks "
                 "make no variables"
             )
-
-    def check_rows(self, epochs: int, is_last: bool) -> None:
-        """Raise RequestError where what the training has come to would not be that of one worker."""
-        if self.rows_apart is not None:
-            self.rows_apart.check_after(epochs, is_last)
 
     def check_length(self, batches: int | None) -> None:
         """Raise RequestError where another worker has another number of batches: the one with more would wait for ever.
@@ -117,19 +109,3 @@ def all_equal(workers: Replicas) -> Any:
         return tf.reduce_all(marks == marks[0])
 
     return tf.function(compare, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
-
-
-def state_of(model: keras.Model) -> list[Any]:
-    """All variables that training changes: of the model, its optimizers and its metrics."""
-    optimizers = [variable for one in optimizers_of(model) for variable in one.variables]
-    of_metrics = [variable for metric in metrics_of(model) for variable in metric.variables]
-    found = [*model.variables, *of_metrics, *optimizers]
-    return list({id(variable): variable for variable in found}.values())
-
-
-def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """The one it was compiled with, and those in its attributes, also in lists and dicts."""
-    values = list(vars(model).values())
-    values += [inner for one in values if isinstance(one, list | tuple) for inner in one]
-    values += [inner for one in values if isinstance(one, dict) for inner in one.values()]
-    return list({id(one): one for one in values if isinstance(one, keras.optimizers.Optimizer)}.values())

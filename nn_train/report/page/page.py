@@ -77,6 +77,7 @@ def render_page(
     script = (HERE / "report.js").read_text(encoding="utf-8")
     common, provenance = runs.provenance(summary)
     context = {
+        **vars(panels),
         "summary": summary,
         "css": Markup(css),
         "script": Markup(script),
@@ -99,7 +100,6 @@ def render_page(
         "provenance": provenance,
         "searches": [search_part(*its) for its in zip(searches, importances, panels.searches, strict=True)],
         "limitations": list(verdict.limitations(summary)),
-        **panel_context(panels),
         **confidence_context(summary),
     }
     context["sections"] = present(context, evaluated=summary.shown is not None)
@@ -141,19 +141,6 @@ def subtitle(summary: ReportSummary) -> str:
         f"{len(summary.class_names)} classes",
     ]
     return " · ".join(part for part in parts if part)
-
-
-def panel_context(panels: Panels) -> dict[str, Any]:
-    """The figures under the names of the template."""
-    return {
-        "accuracy_panel": panels.accuracy,
-        "class_panel": panels.by_class,
-        "learning": panels.learning,
-        "class_curves": panels.class_curves,
-        "run_curves": panels.run_curves,
-        "confidence": panels.confidence,
-        "cost": panels.cost,
-    }
 
 
 def confidence_context(summary: ReportSummary) -> dict[str, str]:

@@ -1,125 +1,111 @@
-"""The numbers of a model's layers that a traced graph can read from variables: dropout rates, L1 and L2 penalties.
+"""The numbers of a model's layers that a traced graph reads from variables: dropout rates, L1 and L2 penalties.
 
 The arithmetic is that of the constants they replace, so that a trial ends with the same bits as a run of its config.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.layers.regularization import gaussian_dropout
-from keras.src.layers.rnn.conv_lstm import ConvLSTMCell
-
-from nn_train.search.warm.graph_numbers import NumberSource, root
-from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
-
-ANY = 0.5  # stands in a description for any number of its kind
-OF_PENALTIES = {"l1", "l2", "losses", "regularizer"}  # by these words code gets at a penalty, or at a part of it
 
 
-class LayerNumber:
+class GraphNumber(float):
+    """A number to Python; as a tensor it is read from a variable, so that a graph computes with the present value.
+
+    Python computes in float64, and the variable is rounded once, to the dtype of the tensor, as a constant is.
+
+    Attributes:
+        variable: holds its value, in float64.
+        from_one: ``1 - number``, of which graphs read the present value as well.
+        inverse: ``1 / number``, the same.
+    """
+
+    variable: tf.Variable
+    from_one: GraphNumber | None = None
+    inverse: GraphNumber | None = None
+
+    def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
+        return tf.cast(self.variable, dtype or tf.float32)
+
+    def __rsub__(self, other: float) -> float:
+        return self.from_one if other == 1 and self.from_one is not None else other - float(self)
+
+    def __rtruediv__(self, other: float) -> float:
+        return self.inverse if other == 1 and self.inverse is not None else other / float(self)
+
+
+class SettableNumber:
     """A number above 0 in a model; 0 is another graph, as it is for Keras.
 
     Args:
-        owner: the layer or regulariser that has it.
+        owner: the layer, regularizer or optimizer that has it.
         name: of the attribute.
-        is_penalty: whether it is the factor of a penalty, and not the rate of a layer.
+        is_rate: whether it is a dropout rate, of which TensorFlow computes ``1 / (1 - rate)`` in Python.
 
     Attributes:
         value: what the model was built with.
-        known_as: the attributes of layers that its regulariser is.
+        kind: two models that share a graph agree in it.
     """
 
-    def __init__(self, owner: Any, name: str, is_penalty: bool) -> None:
-        self.owner, self.name, self.is_penalty = owner, name, is_penalty
-        self.given = getattr(owner, name)
-        self.value = float(self.given)
-        self.known_as: set[str] = set()
-        self.source: NumberSource
-
-    def is_read(self, words: Collection[str]) -> bool:
-        """Whether code of the user's may read it in steps, or compute with what it gives. ``words``: of that code.
-
-        Who takes a penalty times a number has a factor that TensorFlow would multiply in advance.
-        """
-        of_kind = OF_PENALTIES | self.known_as if self.is_penalty else set()
-        return not (REACHES_ATTRIBUTES | of_kind | {self.name}).isdisjoint(words)
-
-    def hide(self) -> None:
-        """Put ``ANY`` in its place."""
-        setattr(self.owner, self.name, ANY)
-
-    def show(self) -> None:
-        """Put back what was there."""
-        setattr(self.owner, self.name, self.given)
+    def __init__(self, owner: Any, name: str, is_rate: bool = False) -> None:
+        self.owner, self.name, self.is_rate = owner, name, is_rate
+        self.value, self.kind = float(getattr(owner, name)), (type(owner).__name__, name)
+        self.variables: list[tf.Variable] = []
 
     def make_settable(self) -> None:
-        """From now on graphs read it, also those that are traced later."""
-        self.source = NumberSource(self.value)
+        """From now on graphs read it from variables, which are no part of any model."""
+        self.variables = [tf.Variable(0.0, trainable=False, dtype=tf.float64) for _ in range(3 if self.is_rate else 1)]
         self.set(self.value)
-
-    def variables(self) -> list[tf.Variable]:
-        """What graphs read; after ``make_settable``."""
-        return self.source.variables
 
     def set(self, value: float) -> None:
         """Give it another value; after ``make_settable``."""
-        self.source.set(value)
-        setattr(self.owner, self.name, self.source.number())
+        values = (value, 1 - value, 1 / (1 - value)) if self.is_rate else (value,)
+        number, *made = map(graph_number, values, self.variables)
+        if made:
+            number.from_one, made[0].inverse = made
+        setattr(self.owner, self.name, number)
 
 
-# Keras takes the root of a rate with the ``math`` of this module.
-gaussian_dropout.math = types.SimpleNamespace(sqrt=root)
+def graph_number(value: float, variable: tf.Variable) -> GraphNumber:
+    """The number that graphs read from ``variable``, which is given the value."""
+    variable.assign(value)
+    number = GraphNumber(value)
+    number.variable = variable
+    return number
 
-CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, ConvLSTMCell)
+
+CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)
 SPATIAL = (keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)
 RATES: dict[type, tuple[str, ...]] = {
     **dict.fromkeys(CELLS, ("dropout", "recurrent_dropout")),
     **dict.fromkeys((keras.layers.Attention, keras.layers.AdditiveAttention), ("dropout",)),
-    **dict.fromkeys((keras.layers.Dropout, *SPATIAL, keras.layers.GaussianDropout), ("rate",)),
-    keras.layers.AlphaDropout: ("rate",),
-    keras.layers.GaussianNoise: ("stddev",),
+    **dict.fromkeys((keras.layers.Dropout, *SPATIAL), ("rate",)),
 }
 FACTORS: dict[type, tuple[str, ...]] = {
     keras.regularizers.L1: ("l1",),
     keras.regularizers.L2: ("l2",),
     keras.regularizers.L1L2: ("l1", "l2"),
-    keras.regularizers.OrthogonalRegularizer: ("factor",),
 }
 
 
-def numbers_of(model: keras.Model) -> list[LayerNumber]:
+def numbers_of_layers(model: keras.Model) -> list[SettableNumber]:
     """Those of a model: rates in the order of its layers, then penalties."""
     layers = model._flatten_layers()
-    rates = [LayerNumber(layer, name, is_penalty=False) for layer in layers for name in rates_of(layer)]
-    penalties: dict[tuple[int, str], LayerNumber] = {}  # by the regulariser, which several layers may have
-    for attribute, held in regularizers_of(model):
-        for name in (name for name in FACTORS[type(held)] if getattr(held, name) > 0):
-            penalty = penalties.setdefault((id(held), name), LayerNumber(held, name, is_penalty=True))
-            penalty.known_as.add(attribute)
-    return [*rates, *penalties.values()]
+    rates = [SettableNumber(layer, name, is_rate=True) for layer in layers for name in rates_of(layer)]
+    penalties = {id(one): one for one in regularizers_of(model)}.values()  # several layers may have the same
+    factors = [(one, name) for one in penalties for name in FACTORS.get(type(one), ())]
+    return [*rates, *(SettableNumber(one, name) for one, name in factors if getattr(one, name) > 0)]
 
 
 def rates_of(layer: keras.layers.Layer) -> Iterable[str]:
-    """The attributes of a layer that are rates."""
-    if "call" in vars(layer) or (type(layer) is keras.layers.AlphaDropout and layer.compute_dtype != "float32"):
-        return ()  # TensorFlow takes its numbers for float32
-    # Of 1 nothing is left to be scaled.
+    """The attributes of a layer that are rates. Of 1 nothing is left to be scaled."""
     return [name for name in RATES.get(type(layer), ()) if 0 < getattr(layer, name) < 1]
 
 
-def regularizers_of(model: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Keras' own, each with the attributes that it is."""
-    held = [item for layer in model._flatten_layers() for item in vars(layer).items()]
-    held += [("regularizer", variable.regularizer) for variable in model.trainable_variables]
-    return ((attribute, one) for attribute, one in held if type(one) in FACTORS)
-
-
-def set_numbers(numbers: Sequence[LayerNumber], values: Sequence[float]) -> None:
-    """Give each its value."""
-    for number, value in zip(numbers, values, strict=True):
-        number.set(value)
+def regularizers_of(model: keras.Model) -> list[Any]:
+    """Those of its weights, then those of what its layers give."""
+    of_layers = [layer.activity_regularizer for layer in model._flatten_layers()]
+    return [*(variable.regularizer for variable in model.trainable_variables), *of_layers]

@@ -13,16 +13,64 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.config import Config
+from nn_train.datasets import SplitData
 from nn_train.engine.loop import Loop
-from nn_train.engine.preparation import total_steps
-from nn_train.engine.seeds import seed_states
+from nn_train.engine.model_state import optimizers_of
+from nn_train.engine.preparation import build_new, total_steps
+from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
+from nn_train.engine.strategy import Replicas
 from nn_train.engine.whole_loop import WholeLoop
 from nn_train.runs.checkpoints import state_variables
-from nn_train.search.warm.own_builds import OwnBuild
-from nn_train.search.warm.own_state import OwnState
-from nn_train.search.warm.settable import SettableHyperparameters
+from nn_train.search.warm.optimizer_numbers import has_constant_rate, plain
+from nn_train.search.warm.settable import SettableHyperparameters, all_settings, users_numbers
 
 KEPT_SEEDS = 4
+
+
+@dataclass(frozen=True)
+class UsersBuild:
+    """What a user's function has built for a trial, which is not traced.
+
+    Attributes:
+        kind: models that share a graph agree in it.
+        numbers: what can be set in the graph.
+        weights, seeds: values of its variables, before the first step.
+        common_seeds: where all workers draw the same.
+    """
+
+    kind: Any
+    numbers: list[float]
+    weights: list[tf.Tensor]
+    seeds: list[tf.Tensor]
+    common_seeds: list[tf.Tensor]
+
+
+def users_build(config: Config, data: SplitData, replicas: Replicas) -> UsersBuild:
+    """Call the function for ``config``, outside of the strategy, which need not hold its variables.
+
+    Raises:
+        RequestError: the function gives no model that fits the data.
+    """
+    with kernels_kept() as drawn:
+        model, _ = build_new(config, data)
+    if drawn:  # by operations that have gone on from where they were: with new kernels they begin anew
+        model, _ = build_new(config, data)
+    weights, common_seeds = values_of(model.weights), values_of(seed_states(model))
+    separate_seeds(model, replicas)
+    numbers, _ = users_numbers(model, model.compiled)
+    values = [number.value for number in numbers]
+    return UsersBuild(kind_of(model, model.compiled), values, weights, values_of(seed_states(model)), common_seeds)
+
+
+def values_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(one.value) for one in variables]
+
+
+def kind_of(model: keras.Model, compiled_by_user: bool) -> Any:
+    """What two models agree in that share a graph: their variables, which numbers they have, their optimizers."""
+    numbers, optimizers = users_numbers(model, compiled_by_user)
+    variables = [(tuple(one.shape), one.dtype, one.trainable) for one in model.weights]
+    return tuple(variables), tuple(number.kind for number in numbers), tuple(optimizers)
 
 
 @dataclass
@@ -30,46 +78,59 @@ class WarmModel:
     """A traced model.
 
     Attributes:
+        loop: trains it.
+        settings: of the trial that it was traced for.
+        settable: sets its numbers; None for a model that no other trial gets.
         set_variables: gives all of its variables their values in one call, which saves 1 ms a variable.
         beginnings: where its variables begin for each seed.
-        own: what a function of the user's has built for the trial that has this model; None for built-in models, and
-            for one whose numbers cannot be set.
-        own_state: what code of the user's in it may keep, where there is such.
+        build: what a user's function has built for the trial that has this model; None for presets.
+        checked: settings of which it was seen that a model made anew computes the same with others.
     """
 
     loop: Loop
-    settable: SettableHyperparameters
+    settings: dict[str, Any]
+    settable: SettableHyperparameters | None
     set_variables: Callable[[Sequence[Any]], object]
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
-    own: OwnBuild | None = None
-    own_state: OwnState | None = None
+    build: UsersBuild | None = None
+    checked: set[str] = field(default_factory=set)
 
-    def begin(self, config: Config, own: OwnBuild | None) -> None:
+    def begin(self, config: Config, build: UsersBuild | None) -> None:
         """Be as a new model of ``config`` is before its first step."""
-        self.own, model = own, self.loop.model
-        if own is None:
+        self.build, model = build, self.loop.model
+        if build is None:
             self.set_variables(self.beginnings[config.seed])
         else:
             of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
-            seeds = own.common_seeds if isinstance(self.loop, WholeLoop) else own.seeds
-            self.set_variables([*own.weights, *of_optimizers, *seeds])
+            seeds = build.common_seeds if isinstance(self.loop, WholeLoop) else build.seeds
+            self.set_variables([*build.weights, *of_optimizers, *seeds])
         self.turn(config)
-        if self.own_state is not None and own is not None:
-            self.own_state.begin(own.arguments)
+
+    def unlike(self, config: Config) -> set[str]:
+        """The settings in which ``config`` differs from that of the first trial."""
+        return {name for name, value in all_settings(config).items() if self.settings[name] != value}
 
     @contextlib.contextmanager
     def rate_kept(self) -> Iterator[None]:
         """The learning rate is the same afterwards, also if within another trial's state was taken over."""
-        rates = [getattr(one, "_learning_rate", None) for one in (self.settable.optimizer, *self.settable.further)]
-        kept = [(rate, np.asarray(rate.value).copy()) for rate in rates if isinstance(rate, keras.Variable)]
+        optimizers = [plain(one) for one in optimizers_of(self.loop.model)]
+        kept = [(one, float(one.learning_rate)) for one in optimizers if has_constant_rate(one)]
         yield
-        for rate, value in kept:
-            rate.assign(value)
+        for optimizer, rate in kept:
+            optimizer.learning_rate = rate
 
     def turn(self, config: Config) -> None:
         """Set every number of ``config`` that was not traced."""
-        self.settable.set(config, total_steps(config, self.loop.data), self.own)
+        if self.settable is not None:
+            numbers = self.build.numbers if self.build is not None else None
+            self.settable.set(config, total_steps(config, self.loop.data), numbers)
         self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
+
+    def remember(self, seed: int, model: keras.Model) -> None:
+        """Keep where a new model with this seed begins."""
+        self.beginnings[seed] = [np.asarray(variable.value).copy() for variable in state_variables(model)]
+        if len(self.beginnings) > KEPT_SEEDS:
+            self.beginnings.popitem(last=False)
 
 
 def setter(variables: Sequence[Any]) -> Callable[[Sequence[Any]], object]:
@@ -81,10 +142,3 @@ def setter(variables: Sequence[Any]) -> Callable[[Sequence[Any]], object]:
             variable.assign(value)
 
     return lambda values: set_all([tf.convert_to_tensor(value) for value in values])
-
-
-def remember(warm: WarmModel, seed: int, model: keras.Model) -> None:
-    """Keep where a new model with this seed begins."""
-    warm.beginnings[seed] = [np.asarray(variable.value).copy() for variable in state_variables(model)]
-    if len(warm.beginnings) > KEPT_SEEDS:
-        warm.beginnings.popitem(last=False)

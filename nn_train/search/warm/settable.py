@@ -1,121 +1,115 @@
-"""The numbers of a model that a trial can set without tracing its graph again.
+"""What the graph of a model depends on, and the numbers that a trial sets without tracing it again.
 
-Learning rate and schedule, dropout rates and penalties become variables that the traced steps read. The
+Learning rate and schedule, weight decay, dropout rates and penalties are variables that the traced steps read. The
 arithmetic is that of the constants they replace, so that a trial ends with the same bits as a run of its config.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from nn_train.config import Config
+from nn_train.config.options import FrozenDict
 from nn_train.config.schema import OptimizerConfig
 from nn_train.engine.keras_names import keras_class
+from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
 from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
-from nn_train.search.warm import schedule_numbers
-from nn_train.search.warm.layer_numbers import numbers_of, set_numbers
-from nn_train.search.warm.own_builds import OwnBuild, further_optimizers
-from nn_train.search.warm.own_code import REACHES_ATTRIBUTES
+from nn_train.search.warm.layer_numbers import SettableNumber, numbers_of_layers
+from nn_train.search.warm.optimizer_numbers import (
+    decay_of,
+    description,
+    numbers_of_optimizer,
+    plain,
+    schedule_to_variables,
+)
 
-# By these names code of the user's could read a number of a schedule, for which graphs have a variable, or compute with
-# the rate, which TensorFlow would multiply with another factor in advance.
-READS_SCHEDULES = REACHES_ATTRIBUTES | {schedule_numbers.FACTOR, *schedule_numbers.OF_WARMUP}
-READS_SCHEDULES |= {"learning_rate", "_learning_rate", "_get_current_learning_rate"}
+
+def is_preset(config: Config) -> bool:
+    """Whether the model is one of this project's."""
+    return config.model.name in DEFAULT_DROPOUT
 
 
-def all_settings(config: Config) -> tuple[Any, ...]:
-    """What a graph can depend on."""
-    return (config.model, config.optimizer, config.train, config.data)
+def all_settings(config: Config) -> dict[str, Any]:
+    """What a trial can differ in, but for its examples."""
+    sections = {"model": config.model, "optimizer": config.optimizer, "train": config.train}
+    fields = ((f"{name}.{key}", value) for name, section in sections.items() for key, value in vars(section).items())
+    return {**dict(fields), "seed": config.seed}
 
 
 def traced_settings(config: Config) -> tuple[Any, ...]:
-    """What the graph of a config depends on; configs that agree in it differ in settable numbers only.
-
-    Of a model of the user's own without what its function makes of the config (``own_builds.py``).
-    """
+    """What the graph of a config depends on; configs that agree in it differ in settable numbers only."""
     model, optimizer, train = config.model, config.optimizer, config.train
-    shape: tuple[Any, ...] = (model.name,)
-    if model.name in DEFAULT_DROPOUT:
-        shape += (model.hidden_units, model.activation, bool(dropout_rate(model)), bool(model.l2))
-    decay: tuple[Any, ...] = ()
-    if optimizer.schedule == "exponential":
-        decay = (optimizer.decay_steps, optimizer.decay_rate, optimizer.learning_rate if decays(optimizer) else None)
-    schedule = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), decay, optimizer.args)
-    return (shape, schedule, train.loss, train.metrics, train.precision, config.data)
+    dropout = dropout_rate(model) if is_preset(config) else model.dropout
+    shape = {**vars(model), "dropout": dropout and True, "l2": bool(model.l2)}
+    decay = weight_decay(optimizer)
+    args: dict[str, Any] = {**optimizer.args, "weight_decay": bool(decay)}
+    of_schedule: tuple[Any, ...] = ()
+    if optimizer.schedule == "exponential":  # a product, into which its factor and the decay are folded
+        args = dict(optimizer.args)
+        of_schedule = (optimizer.decay_steps, optimizer.decay_rate, optimizer.learning_rate if decay else None)
+    steps = (optimizer.name, optimizer.schedule, bool(optimizer.warmup_steps), of_schedule, FrozenDict(args))
+    return (FrozenDict(shape), steps, train.loss, train.metrics, train.precision, config.data)
 
 
-def decays(settings: OptimizerConfig) -> bool:
-    """Whether an optimizer of the config lets weights decay, which fixes the rate of a schedule without a branch."""
+def weight_decay(settings: OptimizerConfig) -> float | None:
+    """By which an optimizer of the config lets weights decay."""
     made = keras_class("optimizer.name", "optimizers", settings.name)
     by_itself = inspect.signature(made).parameters.get("weight_decay")
-    return bool(settings.args.get("weight_decay", by_itself.default if by_itself is not None else None))
+    decay: float | None = settings.args.get("weight_decay", by_itself.default if by_itself is not None else None)
+    return decay
 
 
-def schedule_is_unread(own: OwnBuild) -> bool:
-    """Whether no code of the user's reads the numbers of the schedule, so that they can be set."""
-    return not own.words & (READS_SCHEDULES | schedule_numbers.attributes_of(own.schedule))
-
-
-def has_schedule(config: Config) -> bool:
-    """Whether the optimizer that a config makes has one."""
-    return config.optimizer.schedule != "constant" or bool(config.optimizer.warmup_steps)
+def users_numbers(model: Any, compiled_by_user: bool) -> tuple[list[SettableNumber], list[str]]:
+    """The settable numbers of a model that a user's function has made, its optimizers' too, and what else these are."""
+    made = [plain(one) for one in optimizers_of(model) if compiled_by_user or one is not model.optimizer]
+    numbers = [number for one in made for number in numbers_of_optimizer(one)]
+    return [*numbers_of_layers(model), *numbers], [description(one) for one in made]
 
 
 class SettableHyperparameters:
-    """Makes the numbers of a model settable, where it has such.
+    """Makes the numbers of a model settable.
 
     Args:
         prepared: as ``prepare_model`` gives it.
-        is_known: whether all is known that a graph of the model depends on.
-        turns: whether more than a learning rate without schedule can be set.
-        own: what a function of the user's has built.
+        config: of its first trial.
+        total_steps: of that.
     """
 
-    def __init__(
-        self, prepared: PreparedModel, is_known: bool, turns: bool = True, own: OwnBuild | None = None
-    ) -> None:
-        model = prepared.model
-        self.is_known = is_known
-        self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        self.further = further_optimizers(model)
-        self.compiled_by_user = prepared.compiled_by_user
+    def __init__(self, prepared: PreparedModel, config: Config, total_steps: int | None) -> None:
+        model, self.optimizer = prepared.model, plain(prepared.model.optimizer)
+        self.numbers, _ = users_numbers(model, prepared.compiled_by_user)
+        self.decay: list[SettableNumber] = []
         self.schedule: dict[str, tf.Variable] = {}
-        numbers = numbers_of(model) if is_known and turns else []
-        self.numbers = [one for at, one in enumerate(numbers) if own is None or not own.constant[at]]
-        for number in self.numbers:
+        self.by_config = not prepared.compiled_by_user
+        if self.by_config:
+            self.decay = decay_of(self.optimizer) if config.optimizer.schedule != "exponential" else []
+            self.schedule = schedule_to_variables(self.optimizer, learning_rate(config.optimizer, total_steps))
+        for number in (*self.numbers, *self.decay):
             number.make_settable()
-        if is_known and turns and (own is None or schedule_is_unread(own)):
-            self.schedule = schedule_numbers.numbers_to_variables(self.optimizer)
 
-    def set(self, config: Config, total_steps: int | None, own: OwnBuild | None) -> None:
-        """Take the numbers of ``config``, which must agree in its ``traced_settings``, and of what was built of it."""
-        if not self.is_known:
-            return
-        if not self.compiled_by_user:
-            self.set_schedule(learning_rate(config.optimizer, total_steps))
-        elif own is not None and own.rate is not None:
-            self.optimizer.learning_rate = own.rate
-        elif own is not None:
-            for name, variable in self.schedule.items():
-                variable.assign(float(own.schedule[name]))
-        if own is not None:
-            for optimizer, rate in zip(self.further, own.further_rates, strict=True):
-                optimizer.learning_rate = rate
-            set_numbers(self.numbers, own.numbers_of(constant=False) if self.numbers else ())
-            return
-        dropped, l2 = dropout_rate(config.model), config.model.l2
-        set_numbers(self.numbers, [l2 if one.is_penalty else dropped for one in self.numbers])
+    def set(self, config: Config, total_steps: int | None, values: Sequence[float] | None) -> None:
+        """Take the numbers of ``config``, which must agree in its ``traced_settings``.
 
-    def variables(self) -> list[tf.Variable]:
-        """Those that were made for numbers."""
-        return [*self.schedule.values(), *(one for number in self.numbers for one in number.variables())]
+        ``values``: what a user's function has made of it; None for a preset.
+        """
+        if values is None:
+            rate, l2 = dropout_rate(config.model), config.model.l2
+            values = [rate if number.is_rate else l2 for number in self.numbers]
+        for number, value in zip(self.numbers, values, strict=True):
+            number.set(value)
+        if self.by_config:
+            for number in self.decay:
+                number.set(float(weight_decay(config.optimizer) or 0))
+            self.set_rate(learning_rate(config.optimizer, total_steps))
 
-    def set_schedule(self, rate: Any) -> None:
+    def set_rate(self, rate: Any) -> None:
+        """``rate``: a constant, or a schedule."""
         for name, variable in self.schedule.items():
             variable.assign(float(getattr(rate, name)))
         if not self.schedule:

@@ -184,16 +184,6 @@ class Passes(layers.Layer):
         return shape
 
 
-class ComparesLater(layers.Layer):
-    """Once its factor is no longer one."""
-
-    def build(self, shape):
-        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
-
-    def call(self, x):
-        return self.factor * ops.where(self.factor == 1.0, x, x - ops.mean(x, axis=0))
-
-
 class ComparesWhileTraining(layers.Layer):
     def call(self, x, training=False):
         return x - ops.mean(x, axis=0, keepdims=True) if training else x
@@ -214,18 +204,6 @@ class SumsUpWhileTraining(layers.Layer):
     def call(self, x, training=False):
         if training:
             self.add_loss(0.01 * ops.sum(ops.square(x)))
-        return x
-
-
-class KeepsBeside(layers.Layer):
-    """In a variable of which Keras does not know."""
-
-    def __init__(self):
-        super().__init__()
-        self.largest = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-
-    def call(self, x):
-        self.largest.assign(tf.maximum(self.largest, tf.cast(tf.reduce_max(x), tf.float32)))
         return x
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from nn_train.config import Config, RunConfig, config_from_dict, config_to_dict
-from nn_train.config.entry_points import name_of, word_of
-from nn_train.config.function_digest import HERE
+from nn_train.config.entry_points import name_of
 from nn_train.config.parse import STAGES, TOP_FIELDS, coerce, load_yaml, unknown_field
-from nn_train.config.schema import SECTIONS, default_name
+from nn_train.config.schema import SECTIONS
 from nn_train.datasets.arrays import names_of
 from nn_train.datasets.sources import MORE_KEYS, NAMES, NPZ_KEYS, are_names, named_parts
 from nn_train.errors import RequestError
@@ -39,7 +38,10 @@ WANTED = {
 
 
 class Returns:
-    """A function that gives a copy of what was given."""
+    """A function that gives a copy of what was given.
+
+    Its module and name are in the digests by which runs know what they were given: neither is renamed.
+    """
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -71,8 +73,6 @@ def config_of(config: object, sections: Mapping[str, Any]) -> Config:
         given = (nested.get(name) or {}).get(field)
         if given is not None and not isinstance(given, str):
             nested[name] = {**nested[name], field: named(name, field, given, storage, files)}
-    if nested.get("name") is None:
-        nested["name"] = name_for(nested)
     made = config_from_dict(nested)
     folder = ResultsFolder(storage, GIVEN)
     for file, content in files.items():  # once all is checked
@@ -84,19 +84,9 @@ def config_of(config: object, sections: Mapping[str, Any]) -> Config:
 def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a section; arguments one by one, as the command line takes them."""
     fields = {**before, **now}
-    for name, value in now.items():
-        if name == "args" and isinstance(value, Mapping):
-            fields[name] = {**(before.get(name) or {}), **value}
+    if isinstance(now.get("args"), Mapping):
+        fields["args"] = {**(before.get("args") or {}), **now["args"]}
     return fields
-
-
-def name_for(nested: Mapping[str, Any]) -> str | None:
-    """The name of a job that was given something with a digest in its name: without that. None: as ever."""
-    source, model = ((nested.get(name) or {}).get(MAIN[name]) for name in ("data", "model"))
-    source, model = source or Config().data.source, model or Config().model.name
-    short = "arrays" if f"/{GIVEN}/" in source else source
-    words = [word_of(word) if word.startswith(f"{HERE}:") else word for word in (short, model)]
-    return None if words == [source, model] else default_name(*words)
 
 
 def nested_of(config: object) -> dict[str, Any]:

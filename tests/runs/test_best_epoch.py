@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.runs.history import best_epoch, should_stop
+from nn_train.runs.record import best_epoch, should_stop
 
 
 @pytest.mark.parametrize(
