@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from nn_train.config import Config, ScalingConfig
     from nn_train.events import Handler
-    from nn_train.prediction.predicted import Predicted
+    from nn_train.prediction.new_examples import Predicted
     from nn_train.search import SearchOutcome
     from nn_train.training import TrainResult
 

@@ -13,8 +13,8 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 from nn_train.evaluation import merge_shards, store_predictions
-from nn_train.prediction.mistaken_images import Images
 from nn_train.prediction.outputs import UNSETTLED, settled_scores
+from nn_train.prediction.scored_examples import Images
 from nn_train.prediction.scorer import score
 from nn_train.prediction.workers import answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs

@@ -17,7 +17,7 @@ from nn_train.config.options import is_entry_point, word_of
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
 from nn_train.prediction.driver import read_model
-from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
+from nn_train.prediction.new_examples import NOT_SAID, Predicted, as_trained, check_output, read_new, write
 from nn_train.prediction.outputs import (
     LOGITS,
     NUMBERS,
@@ -29,7 +29,6 @@ from nn_train.prediction.outputs import (
     loss_of,
     settled,
 )
-from nn_train.prediction.predicted import Predicted, check_output, write
 from nn_train.prediction.saved_models import load_model
 from nn_train.prediction.scored_examples import BLOCK
 from nn_train.prediction.workers import answers, start_workers
@@ -155,7 +154,7 @@ def predict_part(
     for index, part in enumerate(examples.blocks(BLOCK)):
         if index % size == rank:
             block, divisor = as_trained(examples.take(part), about.get("divisor", NOT_SAID), source)
-            check_shape(network, block, source)
+            refuse_several(network, block, source)
             rows.append(np.arange(part.start, part.stop, dtype=np.int64))
             found, kind = outputs_for(forward, as_input(block, divisor), source)
             refuse_not_finite(found, examples.ids[part], source)
@@ -216,20 +215,12 @@ def len_of(x: Any) -> int:
     return int(tf.nest.flatten(x)[0].shape[0])
 
 
-def check_shape(network: Any, x: Any, source: str) -> None:
-    """Refuse examples of another shape than the model's input, or of several where it has one. RequestError."""
-    expected = getattr(network, "input_shape", None)
+def refuse_several(network: Any, x: Any, source: str) -> None:
+    """RequestError for several arrays where the model has one input: Keras would take the first one."""
     if isinstance(x, tuple | list) and len(x) > 1 and len(getattr(network, "inputs", None) or x) == 1:
         raise RequestError(
             f"--data: {source}: gives {len(x)} arrays, and the model takes one; ids beside it are whole numbers or "
             "texts, one for each example: (x, ids)"
-        )
-    if not isinstance(x, np.ndarray) or not isinstance(expected, tuple):
-        return
-    fits = len(expected) == x.ndim and all(a in (None, b) for a, b in zip(expected[1:], x.shape[1:], strict=True))
-    if not fits:
-        raise RequestError(
-            f"--data: {source}: an example has shape {x.shape[1:]}, and the model takes {tuple(expected[1:])}"
         )
 
 

@@ -1,4 +1,5 @@
-"""The test set of a run, in blocks: that of its training, or another of the same task. No Ray here."""
+"""The test set of a run, in blocks: that of its training, or another of the same task; and the images of what a model
+got wrong while it was most sure. No Ray here."""
 
 from __future__ import annotations
 
@@ -11,14 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config.options import is_entry_point
-from nn_train.datasets.fingerprints import CONTRACT, PARTS
 from nn_train.errors import RequestError
+from nn_train.evaluation import PredictionError, Predictions
+from nn_train.evaluation.mistakes import confident_mistakes
+from nn_train.evaluation.scores import score_rows
 
 if TYPE_CHECKING:
     from nn_train.config import Config
     from nn_train.config.schema import DataConfig
     from nn_train.datasets import SplitData
+    from nn_train.engine.tensors import Nest
 
+Images = dict[int, NDArray[Any]]  # by example id: [H, W, 1] or [H, W, 3]
 Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
 ENDLESS = -1  # the cardinality of a dataset: tf.data.INFINITE_CARDINALITY, for which TensorFlow need not be imported
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
@@ -68,6 +73,8 @@ def is_stream(data: SplitData) -> bool:
 
 def refuse_other_data(data: SplitData, config: DataConfig, result: dict[str, Any]) -> None:
     """Raise RequestError where the examples are not those of the training: of files those of the test part."""
+    from nn_train.datasets.fingerprints import CONTRACT, PARTS
+
     about = result.get("data") or {}
     arrays, marks = about.get("sha256") or {}, about.get("fingerprint") or {}
     both = arrays.keys() & data.sha256.keys()  # older versions have noted something else of rows
@@ -126,3 +133,42 @@ def labelled(x: object, y: object) -> Block:
             f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
         )
     return x, labels.astype(np.int64)
+
+
+class MistakenImages:
+    """Keeps the images of those mistakes that the report would show if it had these rows alone.
+
+    Attributes:
+        images: of the rows so far.
+    """
+
+    def __init__(self) -> None:
+        self.images: Images = {}
+        self.kept: Predictions | None = None
+
+    def look_at(self, x: Nest, ids: NDArray[np.int64], labels: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """A block of examples and what the model gave: ``x`` as it came, ids and labels [n], logits [n, C]."""
+        if not are_images(x):
+            return
+        before = self.kept
+        if before is not None:
+            ids, labels = np.concatenate([before.example_id, ids]), np.concatenate([before.y_true, labels])
+            logits = np.concatenate([before.logits, logits])
+        try:
+            rows = Predictions(ids, labels, logits)
+        except PredictionError:
+            return  # the evaluation says what is wrong
+        mistakes = confident_mistakes(rows, score_rows(rows))
+        worst = np.sort([mistake.row for mistake in mistakes]).astype(np.int64)
+        first = len(ids) - len(x)  # of this block
+        of_block = {int(ids[row]): np.asarray(x[int(row) - first]) for row in worst if row >= first}
+        self.images = {
+            i: image for i in ids[worst].tolist() if (image := self.images.get(i, of_block.get(i))) is not None
+        }
+        self.kept = Predictions(ids[worst], labels[worst], logits[worst])
+
+
+def are_images(x: Nest) -> bool:
+    """Whether examples [N, H, W, C] are of one or three channels, which can be shown."""
+    shape = tuple(getattr(x, "shape", ()))
+    return len(shape) == 4 and shape[-1] in (1, 3)

@@ -19,7 +19,6 @@ from nn_train.config import config_from_dict
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
 from nn_train.evaluation.predictions import Shard
-from nn_train.prediction.mistaken_images import Images, MistakenImages
 from nn_train.prediction.outputs import (
     NUMBERS,
     UNKNOWN,
@@ -33,7 +32,7 @@ from nn_train.prediction.outputs import (
     settled,
 )
 from nn_train.prediction.saved_models import load_model
-from nn_train.prediction.scored_examples import blocks, is_stream, read_test_set
+from nn_train.prediction.scored_examples import Images, MistakenImages, blocks, is_stream, read_test_set
 
 NO_SCORES = (
     "model.name: the model gives one number for each example, and that is no score of two classes, by the loss or the "

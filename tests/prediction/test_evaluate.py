@@ -175,16 +175,6 @@ def write_search(folder, best=None):
 
 
 @on_ray
-@pytest.mark.long
-def test_further_searches_are_shown_without_their_models(image_runs, tmp_path):
-    meant, shown = write_search(tmp_path / "meant", image_runs[0]), write_search(tmp_path / "shown", image_runs[0])
-    evaluate_runs([meant, image_runs[1]], tmp_path / "out", searches=[shown, str(meant)])
-    inputs = load_inputs(tmp_path / "out")
-    assert [record.name for record in inputs.runs] == ["run0", "run1"]
-    assert [search.name for search in inputs.searches] == ["meant", "shown"]
-
-
-@on_ray
 def test_another_test_set_is_predicted_and_named(report, image_runs, tmp_path):
     out = tmp_path / "out"
     with np.load(image_runs[0].parent / "images.npz") as file:
@@ -216,12 +206,6 @@ def test_searches_without_a_run_are_refused(no_ray, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_a_run_is_refused(no_ray, tmp_path):
-    with pytest.raises(RequestError, match=r"has no model.keras"):
-        evaluate_runs([tmp_path], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -245,13 +229,4 @@ def test_a_wrong_command_line_is_refused_in_one_line_before_ray_starts(
     captured = capfd.readouterr()
     assert said in captured.err
     assert len(captured.err.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.e2e
-def test_a_wrong_command_line_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
-    refused = job("--output", "out", "--runs", "nowhere", folder=tmp_path)
-    assert refused.returncode == 2
-    assert "has no model.keras" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())

@@ -11,9 +11,8 @@ import pytest
 from nn_train.config import config_from_dict, config_to_dict
 from nn_train.errors import RequestError, TrainingError
 from nn_train.jobs.command import predict as main
-from nn_train.prediction.new_examples import NOT_SAID, as_trained, read_new
+from nn_train.prediction.new_examples import NOT_SAID, Predicted, as_trained, check_output, csv_bytes, read_new, write
 from nn_train.prediction.predict_run import Part, joined, place_in_search, predict_part
-from nn_train.prediction.predicted import Predicted, check_output, csv_bytes, write
 from nn_train.storage.folder import ResultsFolder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 12, 12)).astype(np.uint8)
@@ -70,7 +69,6 @@ def test_a_function_gives_examples_and_perhaps_ids(tmp_path, monkeypatch):
     [
         ({"a": IMAGES, "b": IMAGES}, "holds a, b; expected x"),
         ({"x": IMAGES, "id": np.arange(6)}, r"id has shape \(6,\)"),
-        ({"x": IMAGES, "id": np.ones(7)}, "dtype float64; expected a whole number or a text for each of 7"),
         ({"x": np.full((2, 3), np.nan)}, "x holds NaN or infinity"),
         ({"x": np.zeros((0, 3))}, "with N > 0"),
         ({"x": np.array([{}], dtype=object)}, "is no .npz or .npy file"),
@@ -88,16 +86,12 @@ def test_what_are_no_examples_is_refused(tmp_path, arrays, said):
         (IMAGES, NOT_SAID, (7, 12, 12, 1), 255.0),
         (IMAGES, None, (7, 12, 12), None),
         (IMAGES / 255, None, (7, 12, 12), None),
-        (IMAGES / 255, NOT_SAID, (7, 12, 12), None),
     ],
 )
 def test_they_are_made_ready_as_those_of_the_training(x, of_run, shape, divisor):
     ready, divided_by = as_trained(x, of_run, "new.npz")
     assert (ready.shape, divided_by) == (shape, divisor)
     assert ready.dtype in (np.uint8, np.float32)
-
-
-def test_a_run_that_was_trained_on_bytes_does_not_take_other_numbers():
     with pytest.raises(RequestError, match="trained on bytes, which are divided by 255, and these are float64; give"):
         as_trained(IMAGES / 255, 255.0, "new.npz")
 
@@ -162,22 +156,6 @@ def test_probabilities_are_those_of_the_model_for_any_number_of_workers(tmp_path
     assert alone.class_names == names
 
 
-@pytest.mark.tf
-def test_a_model_that_ends_in_an_operation_is_taken_by_its_numbers(tmp_path):
-    import keras
-
-    inputs = keras.Input((12, 12, 1))
-    scores = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
-    source, about = saved(tmp_path, x=IMAGES), {"num_classes": 3, "divisor": 255.0}
-    x = IMAGES[..., None] / np.float32(255)
-    for outputs, are_logits in ((keras.ops.softmax(scores), False), (keras.layers.Add()([scores, scores]), True)):
-        model = keras.Model(inputs, outputs)
-        expected = model.predict(x, verbose=0)
-        if are_logits:
-            expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
-        np.testing.assert_allclose(predicted_with(model, tmp_path, source, 1, **about).values, expected, atol=1e-6)
-
-
 def test_workers_that_read_other_examples_are_found():
     one = Part(np.arange(2), np.arange(2), np.zeros((2, 3), np.float32), "logits", 2, "a")
     with pytest.raises(TrainingError, match="have read different examples"):
@@ -199,12 +177,12 @@ def test_a_model_without_classes_gives_its_outputs(tmp_path, monkeypatch):
     found = predicted_with(model, tmp_path, saved(tmp_path, x=x), 2, num_classes=None)
     assert found.class_names is None
     np.testing.assert_allclose(found.values, model.predict(x.astype(np.float32), verbose=0), atol=1e-6)
-    with pytest.raises(RequestError, match=r"an example has shape \(4,\), and the model takes \(3,\)"):
-        predicted_with(model, tmp_path, saved(tmp_path, x=np.zeros((9, 4))), 1, num_classes=None)
-    (tmp_path / "gives_dict.py").write_text("import numpy as np\ndef x(): return {'left': np.ones((3, 2))}\n")
-    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RequestError, match="the model does not take these examples: "):
-        predicted_with(model, tmp_path, "gives_dict:x", 1, num_classes=None)
+        predicted_with(model, tmp_path, saved(tmp_path, x=np.zeros((9, 4))), 1, num_classes=None)
+    (tmp_path / "odd.py").write_text("import numpy as np\nx = np.ones((3, 3))\ndef two(): return x, np.ones(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RequestError, match=r"^--data: odd:two: gives 2 arrays, and the model takes one; ids"):
+        predicted_with(model, tmp_path, "odd:two", 1, num_classes=None)
 
 
 @pytest.mark.parametrize(

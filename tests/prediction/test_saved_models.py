@@ -32,26 +32,21 @@ class Doubles(keras.layers.Layer):
     def call(self, x):
         return 2 * x
 
-def ones(*shape):  # a name that Keras has too
-    raise AssertionError
-
-def build(own=True):
-    layers = [Doubles()] if own else [keras.layers.LSTM(2, unit_forget_bias=True)]
-    shape = (3,) if own else (3, 1)
-    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(2)])
+def build():
+    return keras.Sequential([keras.Input((3,)), Doubles(), keras.layers.Dense(2)])
 """
 
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    """``saved(own)``: the content of a model's file; its module lies in a folder that is looked up."""
+    """``saved()``: the content of a model's file; its module lies in a folder that is looked up."""
     (tmp_path / "mine_with_layer.py").write_text(OWN_LAYER)
     monkeypatch.syspath_prepend(tmp_path)
 
-    def content(own):
+    def content():
         import mine_with_layer
 
-        mine_with_layer.build(own).save(tmp_path / "model.keras")
+        mine_with_layer.build().save(tmp_path / "model.keras")
         return (tmp_path / "model.keras").read_bytes()
 
     yield content
@@ -61,7 +56,7 @@ def saved(tmp_path, monkeypatch):
 def test_layers_of_the_models_module_are_found_without_being_registered(saved):
     from nn_train.prediction.saved_models import load_model
 
-    model = load_model(saved(own=True), "mine_with_layer:build", {})
+    model = load_model(saved(), "mine_with_layer:build", {})
     assert [type(layer).__name__ for layer in model.layers] == ["Doubles", "Dense"]
 
 
@@ -74,7 +69,7 @@ def test_a_model_that_computes_something_else_with_the_code_of_now_is_refused(
     from nn_train.errors import RequestError
     from nn_train.prediction.saved_models import load_model
 
-    content, name = saved(own=True), "mine_with_layer:build"
+    content, name = saved(), "mine_with_layer:build"
     outputs = sample_outputs(load_model(content, name, {}))
     digest = hashlib.sha256((tmp_path / "mine_with_layer.py").read_bytes()).hexdigest()
     modules = {"mine_with_layer": "0" if is_changed else digest, "not_here": "0"}
@@ -87,19 +82,11 @@ def test_a_model_that_computes_something_else_with_the_code_of_now_is_refused(
         load_model(content, name, result)
 
 
-def test_a_model_of_keras_own_layers_needs_no_module_and_takes_nothing_from_it(saved, monkeypatch):
-    from nn_train.prediction.saved_models import load_model
-
-    content = saved(own=False)
-    for name in ("mine_with_layer:build", "not_here:build"):
-        assert [type(layer).__name__ for layer in load_model(content, name, {}).layers] == ["LSTM", "Dense"]
-
-
 @pytest.mark.parametrize(("folders", "said"), [([], "here; Start"), (["/old"], "here; it was in /old when")])
 def test_a_module_that_is_not_here_is_named_with_where_it_was_and_not_looked_up_there(saved, folders, said):
     from nn_train.errors import RequestError
     from nn_train.prediction.saved_models import load_model
 
-    content = saved(own=True)
+    content = saved()
     with pytest.raises(RequestError, match=f"model.name: no module 'not_here' {said}"):
         load_model(content, "not_here:build", {"code": {"folders": folders}})

@@ -17,7 +17,6 @@ def endings():
         "softmax as layer": ([layers.Dense(3), layers.Softmax()], "logits"),
         "activation layer": ([layers.Dense(3), layers.Activation("softmax", dtype="float32")], "logits"),
         "logits": ([layers.Dense(3)], "linear"),
-        "sigmoid": ([layers.Dense(1, activation="sigmoid")], "logits"),
     }
 
 
@@ -35,21 +34,6 @@ def test_the_last_softmax_is_left_out(ending):
     network, output = logits_model(model)
     assert output == kind
     np.testing.assert_allclose(np.asarray(network(x)), x @ kernel + bias, rtol=1e-5, atol=1e-6)
-
-
-def test_a_single_score_becomes_two_columns():
-    import keras
-
-    from nn_train.prediction.outputs import as_columns, logits_model
-
-    layers, _ = endings()["sigmoid"]
-    model = keras.Sequential([keras.Input((4,)), *layers])
-    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
-    probability = np.asarray(model(x))[:, 0]
-    network, _ = logits_model(model)
-    columns = as_columns(np.asarray(network(x)))
-    shares = np.exp(columns) / np.exp(columns).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(shares[:, 1], probability, rtol=1e-5)
 
 
 def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
@@ -79,21 +63,6 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     assert output == "log_probabilities"
     np.testing.assert_allclose(np.exp(logits), probabilities, rtol=1e-4)
     np.testing.assert_array_equal(scores.shard.y_true, y)
-
-
-def test_a_stream_gives_the_same_scores_as_arrays(tmp_path):
-    import keras
-
-    from nn_train.prediction.scorer import score
-
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
-    model.save(tmp_path / "model.keras")
-    content = (tmp_path / "model.keras").read_bytes()
-    arrays = score(content, {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
-    streams = score(content, {"data": {"source": "user_code:three_streams"}}, {}, 0, 1)
-    np.testing.assert_array_equal(arrays.shard.logits, streams.shard.logits)
-    np.testing.assert_array_equal(arrays.shard.example_id, streams.shard.example_id)
 
 
 def test_of_a_folder_each_worker_reads_its_blocks_and_all_score_as_arrays_do(tmp_path, monkeypatch):
@@ -138,22 +107,6 @@ def test_test_files_that_changed_since_the_training_are_refused(tmp_path):
     result = {"data": {"fingerprint": {**marks, "x_test.npy": "other"}}}
     with pytest.raises(RequestError, match=r"/data: x_test.npy changed since the run was trained"):
         score(content, settings, result, 0, 1)
-
-
-def test_examples_that_a_function_drew_are_those_of_the_training(tmp_path):
-    """On every worker, also where the processes have drawn other numbers before."""
-    import keras
-
-    from nn_train.config import config_from_dict
-    from nn_train.datasets.cache import load_for_run
-    from nn_train.prediction.scorer import score
-
-    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
-    content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:split_at_random"}}
-    trained = load_for_run(config_from_dict({**settings, "seed": 3}))
-    told = {"data": {"sha256": trained.sha256}}
-    labels = [score(content, {**settings, "seed": 3}, told, rank, 2).shard.y_true for rank in range(2)]
-    np.testing.assert_array_equal(np.concatenate(labels), trained.test.y)
 
 
 @pytest.mark.parametrize("source", ["drawn_test", "drawn_test_rows", "drawn_parts_stream", "shuffled_test_stream"])

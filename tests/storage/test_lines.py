@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from nn_train.storage.processes import is_alive, machine, started
 
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder

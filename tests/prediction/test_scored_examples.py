@@ -8,7 +8,7 @@ import pytest
 from nn_train.evaluation import Predictions
 from nn_train.evaluation.mistakes import confident_mistakes
 from nn_train.evaluation.scores import score_rows
-from nn_train.prediction.mistaken_images import MistakenImages
+from nn_train.prediction.scored_examples import MistakenImages
 
 ROWS = 500
 draw = np.random.default_rng(8)
