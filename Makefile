@@ -3,7 +3,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick report test test-long test-quick test-launch lint setup browser lock launch-tools
+.PHONY: run quick report test test-long test-quick test-launch mutants lint setup browser lock launch-tools
 
 run: setup ## the whole story on MNIST: search, training, evaluation, report; four to seven minutes on 2 cores
 	$(BIN)/python -m jobs.pipeline --config mnist
@@ -27,6 +27,13 @@ test-quick: setup ## the tests that need neither TensorFlow nor Ray
 
 test-launch: setup launch-tools ## hosts over SSH, a simulated cloud, the image; as root, Debian
 	NN_TRAIN_ALL_TOOLS=1 $(BIN)/python -m pytest --tier launch
+
+MUTANTS = "nn_train.evaluation*" "nn_train.storage*" "nn_train.engine.order*" "nn_train.engine.addresses*"
+
+mutants: setup ## small changes of the code that no test notices; by hand: forty minutes
+	$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	$(BIN)/python -m mutmut run --max-children 2 $(MUTANTS)
+	$(BIN)/python -m mutmut results
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

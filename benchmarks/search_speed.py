@@ -2,12 +2,11 @@
 
     python -m benchmarks.search_speed [--trials 100] [--overhead_trials 1000] [--simulated_trials 10000] [--json FILE]
 
-Five measurements, each on a local Ray of its own:
+Four measurements, each on a local Ray of its own:
 
 - overhead: one-worker trials of one epoch of a small MLP; slots times wall time, less the seconds of training
   that the trials themselves report, by trial, once the processes have started.
 - own: the same with a model function of one's own, which reads the dropout rate of its config, against the preset.
-- own_code: the same whose first layer is of one's own class, which costs a second look at the model after each trial.
 - documented: the same ASHA search of MLP trials (1 to 8 epochs, reduction 4, batch 128) by ``jobs.tune`` and by
   a function trainable with ``model.fit`` and a fresh process for each trial.
 - simulated: trials whose training is a formula; memory of the driver, and the cost of late trials against early.
@@ -58,10 +57,9 @@ def main() -> int:
     results: dict[str, dict[str, float]] = {}
     if arguments.overhead_trials:
         results["overhead"] = run_part("overhead", arguments.overhead_trials)
-        for part in ("own", "own_code"):
-            results[part] = run_part(part, arguments.overhead_trials)
-            ratio = results[part]["slot_seconds_a_trial"] / results["overhead"]["slot_seconds_a_trial"]
-            results[part]["times_the_preset"] = ratio
+        results["own"] = run_part("own", arguments.overhead_trials)
+        ratio = results["own"]["slot_seconds_a_trial"] / results["overhead"]["slot_seconds_a_trial"]
+        results["own"]["times_the_preset"] = ratio
     if arguments.trials:
         ours, theirs = run_part("ours", arguments.trials), run_part("theirs", arguments.trials)
         ratio = theirs["seconds"] / ours["seconds"]
@@ -115,22 +113,6 @@ def own_mlp(config: Any, input_shape: tuple[int, ...], num_classes: int) -> Any:
 def own(count: int) -> dict[str, float]:
     """``overhead`` with a model of one's own."""
     return overhead(count, {"name": "benchmarks.search_speed:own_mlp"})
-
-
-def own_layer_mlp(config: Any, input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """The same with a layer of one's own class."""
-    import keras
-
-    from benchmarks.own_layer import Hidden
-
-    stack = [keras.layers.Flatten(), Hidden(128), keras.layers.Dropout(config.model.dropout)]
-    ends = keras.layers.Dense(num_classes, activation="softmax")
-    return keras.Sequential([keras.Input(input_shape), *stack, ends])
-
-
-def own_code(count: int) -> dict[str, float]:
-    """``overhead`` with a layer of one's own."""
-    return overhead(count, {"name": "benchmarks.search_speed:own_layer_mlp"})
 
 
 def overhead(count: int, model: Mapping[str, Any] = MappingProxyType({})) -> dict[str, float]:
@@ -277,7 +259,7 @@ def make_simulated() -> type:
     return Runner
 
 
-PARTS = {"overhead": overhead, "own": own, "own_code": own_code, "ours": ours, "theirs": theirs, "simulated": simulated}
+PARTS = {"overhead": overhead, "own": own, "ours": ours, "theirs": theirs, "simulated": simulated}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from nn_train.config import Config
 
@@ -206,20 +204,7 @@ OfSearch = Line | Waiting | PhaseStarted | TrialEnded | WritingModels | Warned
 OfPipeline = Line | StageStarted | SearchEnded | About
 Event = OfTraining | OfSearch | OfPipeline
 Handler = Callable[[Event], None]
-SENT = {kind.__name__: kind for kind in get_args(OfTraining)}
 
 
 def unheard(event: Event) -> None:
     """The handler of who does not listen."""
-
-
-def to_json(event: OfTraining) -> bytes:
-    """An event of a training, for ``from_json``."""
-    return json.dumps({"kind": type(event).__name__, **dataclasses.asdict(event)}).encode()
-
-
-def from_json(content: bytes) -> OfTraining:
-    """What ``to_json`` was given; tuples come back as lists."""
-    fields = json.loads(content)
-    made: OfTraining = SENT[fields.pop("kind")](**fields)
-    return made

@@ -158,11 +158,6 @@ def diverges(config):
     return keras.Sequential([keras.Input((6,)), *layers])
 
 
-def diverges_to_infinity(config):
-    layers = [keras.layers.Dense(3), AtStep(marker_of(config), 1, lambda: 1e38, 12 + 10)]
-    return keras.Sequential([keras.Input((6,)), *layers])
-
-
 def diverges_unseen(config):
     """The same, but weights become NaN and the ReLU behind them hides it from the loss."""
     return model_with(config, 1, lambda: math.nan, step=12 + 10)

@@ -21,7 +21,7 @@ KNOWS = {
     "ray_cluster": "config engine errors storage",
     "training": "config engine errors events ray_cluster runs storage",
     "search": "config datasets engine errors events ray_cluster runs storage",
-    "evaluation": "config errors storage",
+    "evaluation": "errors storage",
     "report": "errors evaluation storage",
     "prediction": "config datasets engine errors evaluation ray_cluster report storage",
     "pipeline": "config errors events prediction ray_cluster runs search storage training",

@@ -53,3 +53,12 @@ def stacks(pids: list[int]) -> str:
         elif "ermission" in done.stderr:
             texts.append(f"process {pid}: {done.stderr.strip().splitlines()[-1]}")  # it is not Python's otherwise
     return "\n".join(texts)
+
+
+def descendants(root: int) -> dict[int, str]:
+    """Return the processes below ``root``, and how each calls itself."""
+    names = {}
+    for pid in tree_of(root)[1:]:
+        with contextlib.suppress(OSError):
+            names[pid] = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    return names

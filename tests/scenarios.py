@@ -5,7 +5,6 @@ Called as ``scenarios.py RANK SIZE OUT`` by ``processes.WorkerGroup``, which ask
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import user_data
 
 from nn_train.config import config_from_dict
-from nn_train.datasets.once import load_once
+from nn_train.datasets.cache import load_once
 from nn_train.engine.joining import join_strategy
 from nn_train.engine.strategy import Replicas, configure_tensorflow
 from nn_train.events import EpochEnded, Started
@@ -49,15 +48,8 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "clipped": {"data": {"source": "user_data:two_inputs"}, "model": {"name": "user_code:compiled_two_inputs"}},
     "batch_norm": {"data": {"source": "user_data:arrays"}, "model": {"name": "user_code:batch_norm"}},
-    "input_norm": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:input_norm"}},
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
-    "own_loss": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "user_code:own_loss"}},
-    "embedding": {
-        "data": {"source": "user_data:tokens"},
-        "model": {"name": "user_code:embedding"},
-        "optimizer": {"name": "rmsprop"},
-    },
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
     "weighted": {"data": {"source": "user_data:weighted_with_validation"}, "model": {"name": "user_code:plain"}},
     "by_class": {
@@ -79,11 +71,6 @@ RUNS: dict[str, dict[str, Any]] = {
     # Parts that do not add up: see own_ways.py.
     "own_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:own_steps"}},
     "guide_steps": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:guide_steps"}},
-    "averages_by_class": {  # training examples have weights, and those of the validation none
-        "data": {"source": "user_data:short_arrays"},
-        "model": {"name": "own_ways:averages"},
-        "train": {"class_weight": {0: 2.0, 2: 0.25}},
-    },
     "averages": {
         "data": {"source": "user_data:short_arrays"},
         "model": {"name": "own_ways:averages"},
@@ -351,7 +338,7 @@ def diverged(out: Path, replicas: Replicas) -> dict[str, Any]:
     from nn_train.runs.checkpoints import load_newest
 
     messages = {}
-    for model in ("diverges", "diverges_to_infinity", "diverges_unseen"):
+    for model in ("diverges", "diverges_unseen"):
         sections = {"data": RUNS["uneven"]["data"], "model": {"name": f"failing_models:{model}"}}
         train = {"batch_size": 8, "epochs": 3, "checkpoint_every_seconds": 1e-3}
         job = make_job(
@@ -394,41 +381,20 @@ def unlike(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
 
 
 def drawn_again(out: Path, replicas: Replicas) -> dict[str, list[str]]:
-    """By the function that gives the data: how a run of one worker ends when it is interrupted, and when it goes on."""
+    """By the function that gives the data: how a run of one worker ends when it is interrupted, and when it resumes."""
     said = {}
-    for source, late in [("drawn_parts", Started), *((source, EpochEnded) for source in DRAWN_AGAIN)]:
+    for name, (source, late) in AGAIN.items():
 
         def interrupt(event: dict[str, Any], late: type = late) -> None:
             if isinstance(event, late):
                 raise InterruptedTrainingError
 
-        name = source if late is EpochEnded else "nothing_trained"
-        job = make_job(out, f"again_{name}", replicas.size, data={"source": f"unlike_data:{source}"})
+        sections = {"data": {"source": f"unlike_data:{source}"}, "model": {"name": "user_code:plain"}}
+        job = make_job(out, f"again_{name}", replicas.size, **sections)
         contexts = WorkerContext(report=interrupt), WorkerContext()
         said[name] = [error_of(train_replica, job, replicas, context) for context in contexts]
-        result = job.folder.read_json(layout.RESULT) or {"data": {"sha256": {}}}
-        said[name].append(" ".join(result["data"]["sha256"]))
-    return said
-
-
-def streams_again(out: Path, replicas: Replicas) -> dict[str, list[Any]]:
-    """By the function that gives streams and the model: how a run ends that is interrupted after its second epoch, and
-    when it goes on, and what it warned of."""
-    said: dict[str, list[Any]] = {}
-    for source, model in itertools.product(("split", "reordered", "cut"), ("user_code:plain", "own_ways:averages")):
-        name, warned = f"{source}_{model.partition(':')[2]}", []
-
-        def interrupt(event: Any, warned: list[str] = warned) -> None:
-            if isinstance(event, EpochEnded):
-                warned += event.warnings
-                if event.row["epoch"] == 2:
-                    raise InterruptedTrainingError
-
-        sections = {"data": {"source": f"unlike_data:{source}_stream"}, "model": {"name": model}}
-        job = make_job(out, f"streams_{name}", replicas.size, train={"epochs": 3}, **sections)
-        context = WorkerContext(report=interrupt)
-        said[name] = [error_of(train_replica, job, replicas, context) for _ in range(2)]
-        said[name].append(warned)
+        result = job.folder.read_json(layout.RESULT) or {"data": {"fingerprint": {}}}
+        said[name].append(" ".join(result["data"]["fingerprint"]))
     return said
 
 
@@ -491,7 +457,7 @@ def large_data(out: Path, replicas: Replicas) -> dict[str, Any]:
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
-    from nn_train.runs.reading import bytes_read
+    from nn_train.runs.record import bytes_read
 
     folder, rows = out / f"large-{replicas.rank}", 12800
     user_data.save_folder(
@@ -628,13 +594,12 @@ REFUSED: list[dict[str, Any]] = [
 OF_EACH_KIND = ("drawn_order", "drawn_inputs", "other_number", "drawn_validation", "drawn_rows", "changed_rows")
 OF_STREAMS = ("drawn_stream", "drawn_validation_stream", "longer_validation_stream", "changed_stream")
 UNLIKE = [(source, "user_code:plain") for source in (*OF_EACH_KIND, *OF_STREAMS)]
-DRAWN_AGAIN = ("drawn_validation", "drawn_order", "drawn_rows", "drawn_test", "drawn_parts")
-DRAWN_AGAIN += ("drawn_inputs", "changed_rows", "drawn_test_rows")
+AGAIN = {name: (name, EpochEnded) for name in ("drawn_parts", "drawn_rows", "split_stream", "changed_rows")}
+AGAIN["nothing_trained"] = ("drawn_parts", Started)
 UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole batches
 DESCRIBED = {
     "unlike": unlike,
     "drawn_again": drawn_again,
-    "streams_again": streams_again,
     "refused_late": refused_late,
     "describe": describe,
     "diverged": diverged,

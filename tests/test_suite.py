@@ -47,7 +47,7 @@ import pytest
 
 CHILD = "import threading\\ndef child_waits(): threading.Event().wait()\\nchild_waits()"
 
-@pytest.mark.limit(10)
+@pytest.mark.limit(3)
 def test_hangs():
     child = subprocess.Popen([sys.executable, "-c", CHILD])
     try:
@@ -60,40 +60,14 @@ def test_passes():
 """
 
 
-@pytest.mark.parametrize("lanes", [[], ["-n", "1"]], ids=["alone", "in a lane"])
-def test_a_test_that_hangs_fails_with_the_stacks_of_its_processes_and_the_others_go_on(suite, lanes):
-    code, said = suite(HANGING, *lanes)
+def test_a_test_that_hangs_fails_with_the_stacks_of_its_processes_and_the_others_go_on(suite):
+    code, said = suite(HANGING, "-n", "1")
     assert code == 1
     assert "1 failed, 1 passed" in said
-    assert "it has not ended within 10 s" in said
+    assert "it has not ended within 3 s" in said
     assert "failed: test_it.py::test_hangs" in said.partition("= FAILURES =")[0]  # told at once
     assert "test_hangs (test_it.py" in said
     assert "child_waits (<string>" in said
-
-
-STUCK = """
-import ctypes
-import pytest
-import time_limit
-
-time_limit.THEN = 2
-
-@pytest.mark.limit(1)
-def test_hangs():
-    mutex = ctypes.create_string_buffer(64)
-    for _ in range(2):  # the second time it is taken, and no signal brings it back
-        ctypes.CDLL(None).pthread_mutex_lock(mutex)
-
-def test_passes():
-    pass
-"""
-
-
-def test_one_that_cannot_be_interrupted_is_ended_and_the_others_go_on(suite):
-    code, said = suite(STUCK, "-n", "1")
-    assert code == 1
-    assert "crashed while running 'test_it.py::test_hangs'" in said
-    assert "1 failed, 1 passed" in said
 
 
 SKIPPED = (

@@ -73,18 +73,6 @@ def drawn_test_rows():
     return Read(np.arange(101)), Read(CHANCE.permutation(40)), ["ash", "birch", "cedar"]
 
 
-class Denoised(Read):
-    """What is to be found is drawn each time it is read."""
-
-    def __getitem__(self, at):
-        noisy = super().__getitem__(at)[0]
-        return noisy, noisy - self.x[self.order[at]]
-
-
-def drawn_noise():
-    return Denoised(np.arange(101), 0.1), Denoised(np.arange(40), 0.1), Denoised(np.arange(40), 0.1)
-
-
 def changed_rows():
     """Each time otherwise, the order being the same."""
     return Read(np.arange(101), noise=0.1), Read(np.arange(40)), ["ash", "birch", "cedar"]
@@ -145,23 +133,8 @@ def split_stream():
     return stream(first, of=141), stream(second, of=141)
 
 
-def reordered_stream():
-    """The same examples in another order in each pass."""
-    return stream(np.arange(101)), stream(np.arange(40)).shuffle(40, seed=next(CALLS))
-
-
-def cut_stream():
-    """Cut elsewhere in each pass."""
-    whole = stream(np.arange(141)).shuffle(141, seed=5)
-    return whole.skip(40), whole.take(40)
-
-
 def longer_validation_stream():
     return stream(np.arange(101)), stream(np.arange(40 + 16 * rank()))
-
-
-def longer_stream():
-    return stream(np.arange(101 + 16 * rank())), stream(np.arange(40))
 
 
 def changed_stream():

@@ -143,12 +143,11 @@ def two_abreast(config, folder):
 
 def tells_before_it_is_killed(config, folder):
     """Says by the pipe ``now``, where there is one, that a trial that was compared is at its fifth epoch; waits."""
-    pipe = Path(config.run.storage_path) / "now"
-    kept = [Path(folder) / name for name in ("rung.json", "standing.json")]  # of HyperBand and of PBT
+    pipe, standing = Path(config.run.storage_path) / "now", Path(folder) / "standing.json"
 
     class Tells(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 4 and pipe.exists() and any(path.exists() for path in kept):
+            if epoch == 4 and pipe.exists() and standing.exists():
                 pipe.write_text("now")
                 threading.Event().wait()
 

@@ -119,19 +119,6 @@ def convolution():
 
 
 @keras.saving.register_keras_serializable("user_code")
-class OwnLoss(keras.Model):
-    """Computes its loss itself, as Keras' guide shows it."""
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
-
-
-def own_loss():
-    inputs = keras.Input((6,))
-    return OwnLoss(inputs, keras.layers.Dense(3)(inputs))
-
-
-@keras.saving.register_keras_serializable("user_code")
 class Shifts(keras.layers.Layer):
     """By numbers that it keeps, of which thirds do not add up to the last bit; and by others of few bits."""
 

@@ -11,9 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nn_train.config.options import range_text
-from nn_train.config.own_arguments import from_text, is_own_argument
-from nn_train.config.parse import STAGES, TOP_FIELDS, field_types, presets, read_config, type_of, unknown_field
+from nn_train.config.options import is_argument, range_text
+from nn_train.config.parse import (
+    STAGES,
+    TOP_FIELDS,
+    field_types,
+    from_text,
+    presets,
+    read_config,
+    type_of,
+    unknown_field,
+)
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RequestError, TrainingError
 
@@ -127,7 +135,7 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
         if name == "config":
             file = value
         else:
-            overrides[name] = from_text(value) if is_own_argument(name) else value
+            overrides[name] = from_text(value) if is_argument(name) else value
     config = read_config(file, overrides)
     if config.search.space and not stages:
         raise RequestError(f"--config {file}: has a section search, which belongs to {command_of('tune')}")

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import operator
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from nn_train.config.keras_names import offers, unknown
 from nn_train.errors import RequestError
+
+# ``model.args`` and ``data.args``: of which function they are the arguments, and what every such function is offered.
+OWNERS = {
+    "model.args": ("model.name", ("config", "input_shape", "num_classes")),
+    "data.args": ("data.source", ("config",)),
+}
+ARGUMENTS = (*OWNERS, "optimizer.args")  # mappings of which each entry is a field: ``model.args.depth``
+BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "maximum": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # a number for everybody but YAML 1.1
 
 
 def option(
@@ -31,7 +47,7 @@ def option(
         help: meaning and unit, shown by ``--help``.
         choices: the allowed names; empty means any.
         entry_point: ``module:function`` is allowed beside ``choices``.
-        keras: a module of Keras, whose names are allowed beside ``choices``.
+        keras: a module of Keras, whose names are allowed beside ``choices``; they are looked up when a job begins.
         minimum, above: inclusive and exclusive lower bound.
         maximum, below: inclusive and exclusive upper bound.
     """
@@ -68,41 +84,24 @@ def check_value(spec: dataclasses.Field[Any], value: object, path: str) -> None:
         return
     rules = spec.metadata
     choices = rules["choices"]
-    values = value if isinstance(value, tuple) else (value,)
-    for one in values:
+    for one in value if isinstance(value, tuple) else (value,):
         named = one in choices or (rules["entry_point"] and is_entry_point(one))
-        if rules["keras"]:
-            if not named and not offers(rules["keras"], one):
-                raise RequestError(f"{path}: {unknown(rules['keras'], one, choices)}")
-        elif choices and not named:
+        if choices and not named and not (rules["keras"] and one.isidentifier()):
             allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
+            allowed += f" or a name of {rules['keras']}" if rules["keras"] else ""
             raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
-    if isinstance(value, float) and not math.isfinite(value):
+    is_broken = isinstance(value, float) and not math.isfinite(value)
+    if is_broken or not all(rules[key] is None or fits(value, rules[key]) for key, (_, fits) in BOUNDS.items()):
         raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules) or 'finite numbers'}")
-    low = rules["minimum"] if rules["minimum"] is not None else rules["above"]
-    high = rules["maximum"] if rules["maximum"] is not None else rules["below"]
-    if low is None and high is None:
-        return
-    fits = (
-        (rules["minimum"] is None or value >= rules["minimum"])
-        and (rules["above"] is None or value > rules["above"])
-        and (rules["maximum"] is None or value <= rules["maximum"])
-        and (rules["below"] is None or value < rules["below"])
-    )
-    if not fits:
-        raise RequestError(f"{path}: {value!r} is out of range; allowed: {range_text(rules)}")
 
 
-def range_text(rules: Any) -> str:
+def range_text(rules: Mapping[str, Any]) -> str:
     """The range of a field in words, such as ``above 0, at most 1``; empty where there is none."""
-    words = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"), ("below", "below"))
-    return ", ".join(f"{word} {rules[key]:g}" for key, word in words if rules[key] is not None)
+    return ", ".join(f"{word} {rules[key]:g}" for key, (word, _) in BOUNDS.items() if rules[key] is not None)
 
 
-def nearest(name: Any, known: Any) -> str:
+def nearest(name: object, known: Iterable[object]) -> str:
     """``; did you mean 'x'?`` for a misspelling, else the empty string."""
-    import difflib
-
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -110,3 +109,53 @@ def nearest(name: Any, known: Any) -> str:
 def is_entry_point(value: object) -> bool:
     """Whether ``value`` is written as ``module:function``."""
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+
+
+def is_argument(path: str) -> bool:
+    """Return whether ``path`` is that of one argument: ``model.args.depth``."""
+    owner, _, name = path.rpartition(".")
+    return owner in ARGUMENTS and name.isidentifier()
+
+
+def checked_value(path: str, value: object) -> Any:
+    """Return a number, a text, true or false, none, or a list of these; a text such as 1e-3 is a number."""
+    if isinstance(value, list | tuple):
+        return [checked_value(path, one) for one in value]
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)
+    if not is_plain(value):
+        raise RequestError(f"{path}: {value!r} is not a number, a text, true, false, none or a list of these")
+    return value
+
+
+def is_plain(value: object) -> bool:
+    """Return whether a value is one of those, so that every file of a run can have it."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(one) for one in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def given_arguments(path: str, given: Mapping[str, Any]) -> FrozenDict:
+    """Return the arguments for a class of Keras, with values that a job can have; none means that one is not given."""
+    values = {str(name): checked_value(f"{path}.{name}", value) for name, value in given.items()}
+    return FrozenDict({name: value for name, value in values.items() if value not in (None, "none", "null")})
+
+
+def user_arguments(owner: str, of: str, given: Mapping[str, Any]) -> FrozenDict:
+    """Return the checked arguments of ``owner``, a key of ``OWNERS``, for the function ``of``.
+
+    Raises:
+        RequestError: a name that every function is offered already, or is none; another kind of value; ``of`` is not
+            written as ``module:function``.
+    """
+    field, offered = OWNERS[owner]
+    for name in given:
+        if not name.isidentifier():
+            raise RequestError(f"{owner}: {name!r} cannot be the name of an argument")
+        if name in offered:
+            raise RequestError(f"{owner}.{name}: every function of {field} is offered {name}; give it another name")
+    if not is_entry_point(of):  # none: of a search that varies the model as well
+        given = {name: value for name, value in given.items() if value is not None}
+        if given:
+            raise RequestError(f"{owner}.{min(given)}: {field} {of} takes no arguments; they are for a module:function")
+    return FrozenDict({name: checked_value(f"{owner}.{name}", value) for name, value in given.items()})

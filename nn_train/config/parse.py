@@ -17,8 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nn_train.config.options import nearest
-from nn_train.config.own_arguments import ARGUMENTS, OWNERS, checked_value, is_own_argument
+from nn_train.config.options import ARGUMENTS, OWNERS, checked_value, is_argument, is_plain, nearest
 from nn_train.config.schema import SECTIONS, Config
 from nn_train.config.yaml_text import YamlError, dump, dump_line, load
 from nn_train.errors import RequestError
@@ -132,11 +131,10 @@ def field_types() -> Mapping[str, Any]:
 
 def type_of(path: str) -> Any:
     """The declared type of a field; ``object`` for an argument of a function or class; None where there is none."""
-    if not is_own_argument(path):
+    if not is_argument(path):
         return field_types().get(path)
-    return (
-        object if path.rpartition(".")[0] in OWNERS else object | None
-    )  # a text of none may mean something to the user
+    # A text of none may mean something to a function of the user's.
+    return object if path.rpartition(".")[0] in OWNERS else object | None
 
 
 def flatten(nested: Mapping[Any, Any]) -> dict[str, Any]:
@@ -187,6 +185,19 @@ def read_section(section: str, values: Mapping[str, Any]) -> Any:
     hints = field_types()
     given = {name: coerce(f"{section}.{name}", value, hints[f"{section}.{name}"]) for name, value in values.items()}
     return SECTIONS[section](**given)
+
+
+def from_text(text: str) -> Any:
+    """Return the value of an argument on a command line: as YAML reads it; a text that is no YAML is a text."""
+    if text.lower() in ("none", "null"):
+        return None
+    if not text.strip():
+        return text
+    try:
+        value = load(text)
+    except YamlError:
+        return text
+    return value if is_plain(value) else text
 
 
 def unknown_field(path: str, known: list[str]) -> str:

@@ -6,27 +6,86 @@ is made, so that no other code checks it again.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nn_train.config.keras_arguments import keras_arguments
-from nn_train.config.keras_metrics import keras_metrics
-from nn_train.config.keras_names import canonical
-from nn_train.config.options import FrozenDict, Section, is_entry_point, option
-from nn_train.config.own_arguments import checked_value, own_arguments
+from nn_train.config.options import (
+    FrozenDict,
+    Section,
+    checked_value,
+    given_arguments,
+    is_entry_point,
+    option,
+    user_arguments,
+)
 from nn_train.config.ports import parse_port_range
-from nn_train.config.stages import PipelineConfig, SearchConfig
 from nn_train.config.uris import refuse_credentials, refuse_no_path
 from nn_train.errors import RequestError
 
 BUILT_IN_DATA = ("mnist", "fashion_mnist")
 BUILT_IN_LOSSES = ("cross_entropy", "mse")
 BUILT_IN_OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+# Short names of classes of Keras; those of the built-in ones are kept in a config in the place of the class.
+SHORT_NAMES = {
+    "optimizers": {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"},
+    "losses": {
+        "cross_entropy": "SparseCategoricalCrossentropy",
+        "mse": "MeanSquaredError",
+        "mae": "MeanAbsoluteError",
+        "mape": "MeanAbsolutePercentageError",
+        "msle": "MeanSquaredLogarithmicError",
+        "kld": "KLDivergence",
+    },
+    "metrics": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "kld": "KLDivergence"},
+}
+METRICS = "train.metrics"
+ACCURACY = ("accuracy", "acc", "Accuracy")  # is counted anyway; Keras' class of that name compares with labels alone
 NAME_PATTERN = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+
+
+# In the names of metrics of which less is better; and their last words, which Keras takes for such, or everybody does.
+LOWER = ("loss", "error", "crossentropy", "divergence", "hinge", "poisson", "logcosh", "false_", "perplexity")
+LOWER_WORDS = {"mse", "mae", "mape", "msle", "rmse", "rmsle", "nrmse", "smape", "mase", "crps", "kld", "kl", "nll"}
+LOWER_WORDS |= {"bce", "cce", "brier", "ece", "deviance", "fpr", "fnr", "eer", "wer", "cer"}
+
+Metric = str | FrozenDict
+
+
+def letters(name: str) -> str:
+    """Return what is compared of a name of Keras: ``huber_loss`` and ``HuberLoss`` are one."""
+    return name.lower().replace("_", "")
+
+
+def canonical(module: str, name: str, kept: tuple[str, ...] = ()) -> str:
+    """Return one name for what has a short one: that among ``kept``, else the class; others as they are."""
+    for short, long in SHORT_NAMES[module].items():
+        if letters(name) in (letters(short), letters(long)):
+            return short if short in kept else long
+    return name
+
+
+def parts_of(metric: object) -> tuple[str, Mapping[str, Any]]:
+    """Return the name and the arguments of a metric, which is given as ``Name`` or ``{Name: {argument: value}}``."""
+    if isinstance(metric, str):
+        return metric, {}
+    if isinstance(metric, Mapping) and len(metric) == 1:
+        ((name, args),) = metric.items()
+        if isinstance(name, str) and (args is None or isinstance(args, Mapping)):
+            return name, args or {}
+    raise RequestError(f"{METRICS}: {metric!r} is neither the name of a metric nor {{name: {{argument: value}}}}")
+
+
+def metric_of(name: str, args: Mapping[str, Any]) -> Metric:
+    """Return a checked metric. Whether Keras has it is looked up when the job begins."""
+    named, chosen = canonical("metrics", name), given_arguments(f"{METRICS}: {name}", args)
+    if not named.isidentifier():
+        raise RequestError(f"{METRICS}: {name!r} is not known; give names of keras.metrics")
+    if re.fullmatch(r"[A-Za-z]\w*", str(chosen.get("name", "a"))) is None:
+        raise RequestError(f"{METRICS}: {name}.name: {chosen['name']!r} is not made of letters, digits and _")
+    return FrozenDict({named: chosen}) if chosen else named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +113,7 @@ class DataConfig(Section):
         if self.augment is not None and not is_entry_point(self.augment):
             raise RequestError(f"data.augment: {self.augment!r} is not written as module:function")
         self.check_image_size()
-        object.__setattr__(self, "args", own_arguments("data.args", self.source, self.args))
+        object.__setattr__(self, "args", user_arguments("data.args", self.source, self.args))
 
     def check_image_size(self) -> None:
         """RequestError where it is none, or the source cannot be a folder of images."""
@@ -90,7 +149,7 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "args", own_arguments("model.args", self.name, self.args))
+        object.__setattr__(self, "args", user_arguments("model.args", self.name, self.args))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +160,7 @@ class OptimizerConfig(Section):
         "adam",
         "optimizer; others of keras.optimizers by the names of their classes, such as Lion",
         choices=BUILT_IN_OPTIMIZERS,
-        keras="optimizers",
+        keras="keras.optimizers",
     )
     learning_rate: float = option(1e-3, "learning rate, per step", above=0)
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "exponential", "cosine"))
@@ -117,9 +176,10 @@ class OptimizerConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "name", canonical("optimizers", self.name, BUILT_IN_OPTIMIZERS))
-        fields = [spec.name for spec in dataclasses.fields(self)]
-        args = keras_arguments("optimizer.args", "optimizers", self.name, self.args, fields)
-        object.__setattr__(self, "args", args)
+        object.__setattr__(self, "args", given_arguments("optimizer.args", self.args))
+        for name in ("name", "learning_rate"):
+            if name in self.args:
+                raise RequestError(f"optimizer.args.{name}: it is set by the field optimizer.{name}")
         if self.warmup_steps and self.schedule == "exponential":
             raise RequestError(
                 "optimizer.warmup_steps: works with the schedules constant and cosine, not with exponential; "
@@ -135,7 +195,7 @@ class TrainConfig(Section):
         "cross_entropy",
         "loss (mse: on one-hot targets); others of keras.losses by name, such as Huber",
         choices=BUILT_IN_LOSSES,
-        keras="losses",
+        keras="keras.losses",
     )
     metrics: tuple[Any, ...] = option(
         (), "what is counted besides accuracy: names of keras.metrics, or [{NAME: {argument: value}}, ...]"
@@ -159,7 +219,8 @@ class TrainConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "loss", canonical("losses", self.loss, BUILT_IN_LOSSES))
-        object.__setattr__(self, "metrics", keras_metrics(self.metrics))
+        metrics = tuple(metric_of(*parts_of(one)) for one in self.metrics)
+        object.__setattr__(self, "metrics", tuple(one for one in metrics if one not in ACCURACY))
         weights = {label: checked_value("train.class_weight", weight) for label, weight in self.class_weight.items()}
         for label, weight in weights.items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
@@ -224,6 +285,69 @@ class RunConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchConfig(Section):
+    """What jobs.tune varies, how it chooses, and when it stops."""
+
+    space: Mapping[str, Any] = option({}, "field: {kind: values}; see docs/tune.md")
+    algorithm: str = option(
+        "random",
+        "random, grid, a sampler of Optuna (tpe, cmaes, qmc, nsgaii), or module:function that returns one",
+        choices=("random", "grid", "tpe", "cmaes", "qmc", "nsgaii"),
+        entry_point=True,
+    )
+    scheduler: str = option(
+        "asha", "which trials to stop early", choices=("none", "asha", "hyperband", "median", "pbt")
+    )
+    num_trials: int = option(20, "trials in all; grid: every combination", minimum=1)
+    metric: str = option("val_accuracy", "what is compared: a name in metrics.jsonl, at a trial's best epoch")
+    mode: str | None = option(
+        None, "max or min; none: min for loss, error, mae and the like in its name, else max", choices=("max", "min")
+    )
+    grace_epochs: int = option(1, "epochs before a trial can be stopped; pbt: between exchanges", minimum=1)
+    reduction_factor: int = option(4, "asha, hyperband: one of this many trials goes on at each rung", minimum=2)
+    time_budget: float | None = option(None, "seconds after which no further epoch is started", above=0)
+    target: float | None = option(None, "value of the metric at which the search ends")
+    max_failed_trials: int | None = option(None, "failed trials at which the search ends", minimum=1)
+    max_concurrent: int | None = option(None, "trials at a time; none: as many as fit the cluster", minimum=1)
+    keep_best: int = option(3, "models that are kept", minimum=0)
+    reuse_graph: bool = option(
+        False,
+        "trials of your model function share a traced graph: promises that the model depends on its arguments and the "
+        "config alone; see docs/tune.md",
+    )
+    confirm: Mapping[str, Any] | None = option(
+        None, "{top: 3, seeds: 3}: train the best again with other seeds and choose on the mean"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.confirm is not None:
+            numbers = [self.confirm.get(key) for key in ("top", "seeds")]
+            whole = all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers)
+            if set(self.confirm) != {"top", "seeds"} or not whole:
+                raise RequestError(f"search.confirm: {dict(self.confirm)!r} is not written as {{top: 3, seeds: 3}}")
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the metric is minimised."""
+        if self.mode is not None:
+            return self.mode == "min"
+        words = [word for word in self.metric.lower().split("_") if not word.isdigit()]
+        is_lower = any(part in self.metric.lower() for part in LOWER) or (bool(words) and words[-1] in LOWER_WORDS)
+        return is_lower != ("neg" in words or "negative" in words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Section):
+    """What jobs.pipeline runs: a search for each model, trainings with the best settings, and one report."""
+
+    models: Mapping[str, Any] = option({}, "name: {section: {field: value}}, what differs for each model")
+    seeds: int = option(3, "trainings of each model, with seed, seed + 1, …", minimum=1)
+    workers_per_trial: int = option(1, "worker processes of a trial of the search", minimum=1)
+    quick: Mapping[str, Any] = option({}, "{section: {field: value}}, what --quick changes for every model")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole job. ``Config()`` trains the MLP on MNIST with two workers.
 
@@ -257,6 +381,17 @@ class Config:
                 f"train.batch_size: {self.train.batch_size} is less than scaling.num_workers "
                 f"({self.scaling.num_workers}); batch_size is the sum over the workers, each needs at least one example"
             )
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """Field to name of the user's functions: ``{"model.name": "module:function"}``."""
+        named = {
+            "model.name": self.model.name,
+            "train.callbacks": self.train.callbacks,
+            "data.source": self.data.source,
+            "data.augment": self.data.augment,
+        }
+        return {field: name for field, name in named.items() if name is not None and is_entry_point(name)}
 
     @property
     def job_name(self) -> str:

@@ -9,12 +9,11 @@ optimizer.warmup_steps: {times: [train.batch_size, 2]}
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nn_train.config.options import nearest
-from nn_train.config.own_arguments import ARGUMENTS, is_own_argument
+from nn_train.config.options import ARGUMENTS, is_argument, nearest
 from nn_train.config.parse import coerce, config_from_flat, config_to_dict, field_types, flatten, type_of
 from nn_train.config.schema import Config
 from nn_train.errors import RequestError
@@ -75,12 +74,13 @@ class By:
 Space = dict[str, Domain | Times | By]
 
 
-def parse_space(given: Mapping[str, Any], base: Config) -> Space:
+def parse_space(given: Mapping[str, Any], base: Config, check: Callable[[Config], None] = lambda config: None) -> Space:
     """Read and check a space.
 
     Args:
         given: field to specification, as in the examples above.
         base: the job that the trials vary; every value must make a valid job with it.
+        check: raises RequestError for a job that is valid, but cannot be had here.
 
     Raises:
         RequestError: names the field, what was given and what is allowed.
@@ -90,7 +90,10 @@ def parse_space(given: Mapping[str, Any], base: Config) -> Space:
         for owner in owners(field, space):
             for values in samples(field, space):
                 if all(owner.get(one, value) == value for one, value in values.items()):
-                    check(base, {**owner, **values}, f"search.space.{field}")
+                    try:
+                        check(with_values(base, {**owner, **values}))
+                    except RequestError as error:
+                        raise RequestError(f"search.space.{field}: {error}") from error
     return space
 
 
@@ -114,7 +117,7 @@ def owners(field: str, space: Space) -> list[dict[str, Any]]:
     with what that depends on."""
     name = f"{field.partition('.')[0]}.name"
     spec = space.get(name)
-    if not is_own_argument(field) or spec is None or isinstance(spec, Times):
+    if not is_argument(field) or spec is None or isinstance(spec, Times):
         return [{}]
     return list(samples(name, space))
 
@@ -152,7 +155,7 @@ def parse_domain(path: str, field: str, kind: str, content: object) -> Domain:
     """A range or a list of values."""
     hint = type_of(field)
     whole = "int" in str(hint)
-    if kind == "quantized" and is_own_argument(field) and isinstance(content, list | tuple):
+    if kind == "quantized" and is_argument(field) and isinstance(content, list | tuple):
         whole = all(isinstance(value, int) for value in content)  # an argument of the user's has no type
     if not isinstance(content, list | tuple) or not content:
         raise RequestError(f"{path}: {kind} needs a list of values, got {content!r}")
@@ -250,14 +253,6 @@ def extremes(spec: Domain | Fixed) -> tuple[Any, ...]:
     return spec.values if spec.kind in LISTS else spec.values[:2]
 
 
-def check(base: Config, values: Mapping[str, Any], path: str) -> None:
-    """Raise RequestError when ``values`` do not make a valid job."""
-    try:
-        with_values(base, values)
-    except RequestError as error:
-        raise RequestError(f"{path}: {error}") from error
-
-
 def with_values(base: Config, values: Mapping[str, Any]) -> Config:
     """``base`` with some fields replaced."""
     return config_from_flat({**flatten(config_to_dict(base)), **values})
@@ -297,7 +292,7 @@ def resolve(space: Space, draws: Mapping[str, Any]) -> dict[str, Any]:
             product = values[spec.other] * spec.factor
             whole = "int" in str(type_of(field)) and math.isfinite(product)  # else refused by the field's type
             # An argument of the user's has no type: whole numbers stay whole.
-            whole |= is_own_argument(field) and isinstance(values[spec.other], int) and spec.factor.is_integer()
+            whole |= is_argument(field) and isinstance(values[spec.other], int) and spec.factor.is_integer()
             values[field] = round(product) if whole else product
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,19 +46,38 @@ def from_arrays(
         )
         for part in given
     }
-    train, validation = with_validation(parts["train"], parts.get("val"), config)
     classes = int(max(part.y.max() for part in parts.values() if part.y.size)) + 1
-    names = None if class_names is None else checked_names(class_names, classes, source)
-    return SplitData(
-        train=train,
-        validation=validation,
-        test=parts["test"],
-        divisor=255.0 if arrays["x_train"].dtype == np.uint8 else None,
-        num_classes=classes if names is None else len(names),
-        class_names=names,
-        sha256={key: digest(array) for key, array in arrays.items()},
-        label_columns=arrays["y_train"].ndim == 2,
-    )
+    divisor = 255.0 if arrays["x_train"].dtype == np.uint8 else None
+    data = split_data(parts, source, config, divisor, classes, class_names)
+    return dataclasses.replace(data, sha256={key: digest(array) for key, array in arrays.items()})
+
+
+def split_data(
+    parts: Mapping[str, Any],
+    source: str,
+    config: DataConfig,
+    divisor: float | None = None,
+    classes: int | None = None,
+    class_names: Sequence[str] | np.ndarray | None = None,
+) -> SplitData:
+    """Return the parts ``train``, perhaps ``val``, and ``test`` of a source, of one kind.
+
+    Args:
+        parts: by name.
+        source, config: of these.
+        divisor: of image bytes.
+        classes: how many occur, where the targets are class labels; there may be more names.
+        class_names: where the source has them.
+
+    Raises:
+        RequestError: nothing is left to train on, or the names are none.
+    """
+    train, validation = with_validation(parts["train"], parts.get("val"), config)
+    names = None if class_names is None else checked_names(class_names, classes or 0, source)
+    marks = {file: mark for part in parts.values() for file, mark in getattr(part, "began", {}).items()}
+    if classes is not None and names is not None:
+        classes = len(names)
+    return SplitData(train, validation, parts.get("test"), divisor, classes, names, fingerprint=marks)
 
 
 def checked_names(given: Sequence[str] | np.ndarray, classes: int, source: str) -> tuple[str, ...]:
@@ -205,48 +225,8 @@ def check_trees(trees: tuple[Any, ...], part: str, source: str) -> None:
                 f"data.source: {source}: the {part} labels are {array.dtype}; give whole numbers from 0, and at the "
                 "end the names of the classes"
             )
-        if array.dtype.kind in "mM" or array.dtype.names or (array.dtype.kind == "O" and not is_texts(array)):
-            raise RequestError(f"data.source: {source}: the {part} part holds {array.dtype}; expected numbers or texts")
         check_numbers(array, f"the {part} part", source)
     check_lengths(trees[0], trees[1:], part, source)
-
-
-def is_texts(array: np.ndarray) -> bool:
-    """Whether an array of objects holds texts, as a column of a table does."""
-    return all(isinstance(one, str | bytes) for one in array.flat)
-
-
-def check_alike(named: Mapping[str, tuple[Any, ...]], source: str) -> None:
-    """RequestError where the inputs of a part are not made as those of training. There may be more, by other names, and
-    their lengths may be others."""
-    expected = named["train"][0]
-    for part, (x, *_) in named.items():
-        if not is_alike(x, expected):
-            raise RequestError(
-                f"data.source: {source}: x of the {part} part is {outline(x)}, of the train part {outline(expected)}"
-            )
-
-
-def is_alike(tree: Any, expected: Any) -> bool:
-    """Whether there is an array for each one that is expected, of as many dimensions; one of 1 may be the last."""
-    if isinstance(expected, dict):
-        return isinstance(tree, dict) and all(key in tree and is_alike(tree[key], expected[key]) for key in expected)
-    if isinstance(expected, tuple | list):
-        same = isinstance(tree, tuple | list) and len(tree) == len(expected)
-        return same and all(is_alike(one, other) for one, other in zip(tree, expected, strict=True))
-    if not isinstance(tree, np.ndarray) or not isinstance(expected, np.ndarray):
-        return False
-    shorter, longer = sorted((tree, expected), key=lambda array: array.ndim)
-    return shorter.ndim == longer.ndim or (shorter.ndim == longer.ndim - 1 and longer.shape[-1] == 1)
-
-
-def outline(tree: Any) -> str:
-    """Of a tree of arrays, with their shapes."""
-    if isinstance(tree, dict):
-        return f"{{{', '.join(f'{key}: {outline(branch)}' for key, branch in tree.items())}}}"
-    if isinstance(tree, tuple | list):
-        return f"({', '.join(map(outline, tree))})"
-    return f"[{', '.join(['N', *map(str, tree.shape[1:])])}]"
 
 
 def classes_of(*targets: object) -> int | None:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config.entry_points import function_of
-from nn_train.datasets.examples import Examples, SplitData, leaves, map_leaves, stacked
-from nn_train.datasets.rows import IndexedExamples
+from nn_train.datasets.examples import Examples, IndexedExamples, SplitData, leaves, map_leaves, stacked
 from nn_train.errors import RequestError
 
 FIELD = "data.augment"

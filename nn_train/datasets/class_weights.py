@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config.options import nearest
-from nn_train.datasets.examples import SplitData
-from nn_train.datasets.rows import IndexedExamples, Rows
+from nn_train.datasets.examples import IndexedExamples, Rows, SplitData
 from nn_train.errors import RequestError
 
 OF_YAML = ("True", "False")  # what is left of an unquoted yes or no

@@ -1,13 +1,16 @@
-"""What a data set is once it is loaded. No reading, no TensorFlow."""
+"""What a data set is once it is loaded: arrays in memory, or rows that are read when they are asked for."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from nn_train.errors import TrainingError
 
 # The split must not depend on the seed of a run: runs that differ in the seed are compared on the same
 # validation examples, and a search selects on them.
@@ -51,15 +54,16 @@ class SplitData:
     """Training, validation and test examples of one source.
 
     Attributes:
-        train, validation, test: ``Examples``; ``IndexedExamples`` (``rows.py``) where rows are read by their numbers;
+        train, validation, test: ``Examples``; ``IndexedExamples`` where rows are read by their numbers;
             or ``tf.data.Dataset`` of single examples ``(x, y)`` or ``(x, y, sample_weight)``; all of one kind.
             Validation and test may be None.
         divisor: what image bytes are divided by before the model sees them (255), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.
-        fingerprint: of files that are read by rows what must not change, by their names.
-        label_columns: whether the source has the labels as [N, 1], which are [N] here.
+        fingerprint: what must not change, by its name: of files that are read by rows, and of each part that a user's
+            function gives.
+        first: the first examples of a stream by the name of their part, read once: each pass may shuffle anew.
     """
 
     train: Any
@@ -70,7 +74,7 @@ class SplitData:
     class_names: tuple[str, ...] | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     fingerprint: dict[str, str] = field(default_factory=dict)
-    label_columns: bool = False
+    first: dict[str, Any] = field(default_factory=dict)
 
     @property
     def in_memory(self) -> bool:
@@ -152,3 +156,91 @@ def hold_out(examples: Part, fraction: float) -> tuple[Part, Part | None]:
 def digest(array: np.ndarray) -> str:
     """SHA-256 of the array's bytes in C order, as hex."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+class Rows(Protocol):
+    """Examples by their numbers 0 … N-1. Asked by several threads at once."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def take(self, index: NDArray[np.int64]) -> tuple[Any, ...]:
+        """``(x, y)`` or ``(x, y, weight)`` of the examples at ``index`` (int64 ``[M]``), in that order.
+
+        Each is an array ``[M, …]``, or a tuple or dict of them, as in ``Examples``; of the same shapes and dtypes
+        whatever the index is.
+
+        Raises:
+            RequestError: an example that cannot be learned from; names file and row.
+            TrainingError: what could be read before cannot be read now; names file and row.
+        """
+
+    def fingerprint(self) -> dict[str, str]:
+        """By the name of a file what must not change while the examples are used, such as its size and time."""
+
+
+@dataclass(frozen=True)
+class IndexedExamples:
+    """One part of a data set, read by index.
+
+    Attributes:
+        rows: what is read.
+        began: their fingerprint when this was made.
+        augment: changes examples, called with them, their numbers and ``(seed, epoch)``; None: nothing does.
+    """
+
+    rows: Rows
+    began: dict[str, str] = field(default_factory=dict)
+    augment: Callable[[Examples, NDArray[np.int64], tuple[int, int]], Examples] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "began", self.began or self.rows.fingerprint())
+
+    @property
+    def size(self) -> int:
+        """N, the number of examples."""
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.int64], draws: tuple[int, int] | None = None) -> Examples:
+        """The examples at ``index`` (int ``[M]``), in memory; for training by ``draws``, ``(seed, epoch)``."""
+        index = np.asarray(index, np.int64)
+        examples = Examples(*self.rows.take(index))
+        if self.augment is None or draws is None or not len(index):
+            return examples
+        return self.augment(examples, index, draws)
+
+    def subset(self, index: NDArray[np.int64]) -> IndexedExamples:
+        """Those at ``index`` (int ``[M]``, below 2**31)."""
+        return IndexedExamples(Subset(self.rows, index.astype(np.int32)), self.began)
+
+    def check_unchanged(self) -> None:
+        """TrainingError where a file is not what it was when this was made."""
+        now = self.rows.fingerprint()
+        for file, before in self.began.items():
+            if now.get(file) != before:
+                raise TrainingError(
+                    f"data.source: {file} changed since the run began ({before}; now {now.get(file, 'it is gone')}); "
+                    "put it back as it was and start the same command again, or give another --name"
+                )
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of the rows.
+
+    Attributes:
+        rows: of these.
+        index: which, int32 ``[N]``.
+    """
+
+    rows: Rows
+    index: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, index: NDArray[np.int64]) -> tuple[Any, ...]:
+        return self.rows.take(self.index[index].astype(np.int64))
+
+    def fingerprint(self) -> dict[str, str]:
+        return self.rows.fingerprint()

@@ -19,13 +19,11 @@ from nn_train.datasets.arrays import (
     check_numbers,
     check_part,
     check_range,
-    checked_names,
     names_of,
-    with_validation,
+    split_data,
 )
-from nn_train.datasets.examples import SplitData
+from nn_train.datasets.examples import IndexedExamples, SplitData
 from nn_train.datasets.npy_file import NpyFile
-from nn_train.datasets.rows import IndexedExamples
 from nn_train.errors import RequestError, first_line
 from nn_train.storage.folder import ResultsFolder
 
@@ -122,17 +120,7 @@ def from_files(
         assert y is not None
         classes = max(classes, classes_in(y, source))
         parts[part] = examples_of(part, NpyRows(x, y, weight))
-    train, validation = with_validation(parts["train"], parts.get("val"), config)
-    named = None if names is None else checked_names(names, classes, source)
-    return SplitData(
-        train=train,
-        validation=validation,
-        test=parts["test"],
-        divisor=255.0 if arrays["x_train"].dtype == np.uint8 else None,
-        num_classes=classes if named is None else len(named),
-        class_names=named,
-        fingerprint={file: mark for part in parts.values() for file, mark in part.began.items()},
-    )
+    return split_data(parts, source, config, 255.0 if arrays["x_train"].dtype == np.uint8 else None, classes, names)
 
 
 def classes_in(y: NpyFile, source: str) -> int:

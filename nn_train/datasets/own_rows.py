@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import DataConfig
-from nn_train.datasets.arrays import as_images, as_weights, check_numbers, check_range, checked_names, with_validation
-from nn_train.datasets.examples import SplitData, leaves, map_leaves, stacked
-from nn_train.datasets.rows import IndexedExamples
+from nn_train.datasets.arrays import as_images, as_weights, check_numbers, check_range, checked_names, split_data
+from nn_train.datasets.examples import IndexedExamples, SplitData, leaves, map_leaves, stacked
 from nn_train.datasets.tf_records import TfRecords
 from nn_train.errors import RequestError
 
-PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}
+PARTS = {2: ("train", "test"), 3: ("train", "val", "test")}
 KEPT_BATCHES = 4
 EXPECTED = "expected (x, y) or (x, y, sample_weight)"
 
@@ -104,14 +103,10 @@ class Items:
 
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         at_once = getattr(self.items, "__getitems__", None)
-        given = [self.one(at) for at in index] if at_once is None else list(at_once(list(index)))
-        if len(given) != len(index):
-            raise RequestError(f"data.source: {self.where}: __getitems__ gave {len(given)} of {len(index)} examples")
+        given = [self.items[at] for at in index] if at_once is None else list(at_once(list(index)))
         for at, one in zip(index, given, strict=True):
             if not isinstance(one, tuple | list) or len(one) not in (2, 3):
                 raise RequestError(f"data.source: {self.where}, example {at}: is {type(one).__name__}; {EXPECTED}")
-        if len({len(one) for one in given}) > 1:
-            raise RequestError(f"data.source: {self.where}: some examples have a weight, and others none; {EXPECTED}")
         try:
             return tuple(stacked(parts) for parts in zip(*given, strict=True))
         except (ValueError, KeyError) as error:
@@ -119,14 +114,6 @@ class Items:
             raise RequestError(
                 f"data.source: {self.where}: the examples {some}, … are not alike: {error}; give all of them the same "
                 "shape"
-            ) from error
-
-    def one(self, at: int) -> Any:
-        try:
-            return self.items[at]
-        except IndexError as error:
-            raise RequestError(
-                f"data.source: {self.where}: has no example {at}, and len() says {len(self.items)}"
             ) from error
 
 
@@ -170,10 +157,6 @@ class BatchedRows:
 
     def __len__(self) -> int:
         return self.total
-
-    def forget(self) -> None:
-        """Ask for all batches anew."""
-        self.kept.clear()
 
     def fingerprint(self) -> dict[str, str]:
         """Nothing, as that of ``Items``."""
@@ -225,13 +208,5 @@ def from_objects(parts: Sequence[object], source: str, config: DataConfig, names
             f"data.source: {source}: x is uint8, which is divided by 255, in one part and not in another"
         )
     examples = {name: IndexedExamples(rows) for name, rows in made.items()}
-    train, validation = with_validation(examples["train"], examples.get("validation"), config)
-    return SplitData(
-        train=train,
-        validation=validation,
-        test=examples["test"],
-        divisor=255.0 if made["train"].has_bytes else None,
-        num_classes=classes if made["train"].has_labels else None,
-        class_names=named,
-        fingerprint={file: mark for part in examples.values() for file, mark in part.began.items()},
-    )
+    divisor = 255.0 if made["train"].has_bytes else None
+    return split_data(examples, source, config, divisor, classes if made["train"].has_labels else None, names)

@@ -21,11 +21,10 @@ from pyarrow import fs
 
 from nn_train.config import DataConfig
 from nn_train.datasets.arrays import names_of
-from nn_train.datasets.examples import SplitData
+from nn_train.datasets.examples import IndexedExamples, SplitData
 from nn_train.datasets.npy_file import NpyFile
 from nn_train.datasets.npy_folder import NpyRows, from_files
 from nn_train.datasets.parquet_groups import ParquetPart, convert
-from nn_train.datasets.rows import IndexedExamples
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line
 from nn_train.storage.atomic import user_cache, whole_folder
 from nn_train.storage.retry import patiently

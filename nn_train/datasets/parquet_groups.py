@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from nn_train.config.wording import counted
 from nn_train.datasets.arrays import as_weights, check_numbers, check_range, names_of
-from nn_train.datasets.npy_writing import NpyFiles
-from nn_train.datasets.parquet_columns import INPUT, WEIGHT, columns_of, is_number
 from nn_train.errors import RequestError, StorageError, first_line
 from nn_train.storage.retry import may_pass, patiently
 
+INPUT, LABELS, WEIGHT = "x", ("y", "label"), "sample_weight"
+INDEX = "__index_level_"  # how the names begin that pandas gives to its index
 TOLD_SECONDS = 20.0  # from one word about a long conversion to the next
 Result = TypeVar("Result")
 
@@ -175,3 +177,90 @@ def numbers_of(array: pa.Array, where: str) -> NDArray[Any]:
 
 def ragged(where: str) -> RequestError:
     return RequestError(f"data.source: {where} has lists of several lengths; expected the same in all rows")
+
+
+def columns_of(schema: pa.Schema, path: str) -> dict[str, Any]:
+    """Which columns are the examples and the labels. RequestError where there are none, or two of a name."""
+    names = [name for name in schema.names if not name.startswith(INDEX)]
+    labels = [name for name in names if name in LABELS]
+    if len(labels) != 1 or len(set(names)) < len(names):
+        raise RequestError(
+            f"data.source: {path} has the columns {', '.join(names)}; expected one of {' and '.join(LABELS)}, and no "
+            "name twice"
+        )
+    if not pa.types.is_integer(schema.field(labels[0]).type):
+        raise RequestError(
+            f"data.source: {path}: column {labels[0]} has type {schema.field(labels[0]).type}; expected whole numbers "
+            "from 0: write the numbers of the classes, also in place of their names"
+        )
+    inputs = [INPUT] if INPUT in names else [name for name in names if name not in (*labels, WEIGHT)]
+    if not inputs:
+        raise RequestError(f"data.source: {path} has no column but {', '.join(names)}; expected x, or features")
+    for name in (*inputs, *([WEIGHT] if WEIGHT in names else [])):
+        depth, kind = unwrapped(schema.field(name).type)
+        if not is_number(kind) or (depth > 0) != (name == INPUT):
+            raise RequestError(
+                f"data.source: {path}: column {name} has type {schema.field(name).type}; expected "
+                + ("lists of numbers" if name == INPUT else "numbers: convert it or leave it out")
+            )
+    return {"x": inputs, "y": labels[0], "type": str(unwrapped(schema.field(INPUT).type)[1]) if INPUT in names else ""}
+
+
+def is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def unwrapped(kind: pa.DataType) -> tuple[int, Any]:
+    """How many lists are in each other, and the type of what is in them."""
+    depth = 0
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        depth, kind = depth + 1, kind.value_type
+    return depth, kind
+
+
+@dataclass
+class NpyFiles:
+    """The ``.npy`` files of a part, written from their beginning to their end.
+
+    Attributes:
+        folder: they are in.
+        names: of the arrays.
+        count: of the rows.
+        stack: closes them.
+        files, shape: by the name those that are open, and the shape of one example, once there are rows.
+    """
+
+    folder: Path
+    names: Sequence[str]
+    count: int
+    stack: contextlib.ExitStack
+    files: dict[str, IO[bytes]] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+
+    def add(self, found: Sequence[NDArray[Any]], path: str, group: int) -> None:
+        """Write some rows of all arrays. RequestError where their shape is another, or there is no room for all."""
+        arrays = dict(zip(self.names, found, strict=False))
+        if not self.files:
+            self.begin(arrays)
+            self.shape = found[0].shape[1:]
+        if found[0].shape[1:] != self.shape:
+            raise RequestError(
+                f"data.source: {path}: row group {group}, column x has lists of shape {found[0].shape[1:]}, those "
+                f"before it {self.shape}; expected the same in all rows"
+            )
+        for name, array in arrays.items():
+            self.files[name].write(np.ascontiguousarray(array).data)
+
+    def begin(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Write the heads of the files."""
+        for name, array in arrays.items():
+            self.files[name] = self.stack.enter_context(open(self.folder / f"{name}.npy", "wb"))  # noqa: SIM115
+            shape = (self.count, *array.shape[1:])
+            head = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(self.files[name], head)
+
+    def sync(self) -> None:
+        """All is on the disk."""
+        for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import warnings
 from collections.abc import Callable
@@ -17,15 +18,15 @@ from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point, nearest
 from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets.arrays import (
-    check_alike,
     check_trees,
     checked_names,
     classes_of,
     from_arrays,
     names_of,
-    with_validation,
+    split_data,
 )
 from nn_train.datasets.examples import Examples, SplitData, digest
+from nn_train.datasets.fingerprints import PARTS, fingerprints, look_at_stream
 from nn_train.datasets.image_folder import from_image_folder, is_image_folder
 from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
@@ -202,8 +203,16 @@ def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -
 
 
 def from_entry_point(source: str, config: DataConfig) -> SplitData:
-    """What the user's own ``load()`` gives: arrays in Keras' convention, ``tf.data`` datasets, or objects by index."""
-    given = call_entry_point("data.source", source, config.args, config=config)
+    """Return what the user's ``load()`` gives, with its fingerprints."""
+    data = parts_of(call_entry_point("data.source", source, config.args, config=config), source, config)
+    if data.is_stream:
+        first = {name: look_at_stream(part) for name, part in zip(PARTS, (data.train, data.validation), strict=False)}
+        data = dataclasses.replace(data, first=first)
+    return dataclasses.replace(data, fingerprint={**data.fingerprint, **fingerprints(data)})
+
+
+def parts_of(given: object, source: str, config: DataConfig) -> SplitData:
+    """Return arrays in Keras' convention, ``tf.data`` datasets or objects by index as examples. RequestError."""
     parts = tuple(given) if isinstance(given, tuple | list) else ()
     names: Any = None
     if parts and are_names(parts[-1]):
@@ -229,21 +238,9 @@ def from_entry_point(source: str, config: DataConfig) -> SplitData:
         return from_arrays(arrays, source, config, names)  # class labels: the same rules as for an .npz
     for part, trees in named.items():
         check_trees(trees, part, source)
-    check_alike(named, source)
     made = {part: Examples(*trees) for part, trees in named.items()}
-    train, validation = with_validation(made["train"], made.get("val"), config)
-    classes = classes_of(*labels)
-    if names is not None:
-        names = checked_names(names, classes or 0, source)
-        classes = None if classes is None else len(names)
-    return SplitData(
-        train=train,
-        validation=validation,
-        test=made["test"],
-        num_classes=classes,
-        class_names=names,
-        sha256={name: digest(tree) for name, tree in arrays.items() if isinstance(tree, np.ndarray)},
-    )
+    whole = {name: digest(tree) for name, tree in arrays.items() if isinstance(tree, np.ndarray)}
+    return dataclasses.replace(split_data(made, source, config, None, classes_of(*labels), names), sha256=whole)
 
 
 def are_names(part: object) -> bool:

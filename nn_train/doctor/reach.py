@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from nn_train.doctor.findings import FAILED, OK, Finding
 from nn_train.errors import RequestError, first_line
@@ -17,7 +18,6 @@ ADVICE = (
 def check_reach(stack: contextlib.ExitStack, verbose: bool) -> Finding:
     """Join the Ray that a job would join. ``stack`` leaves it again."""
     import ray
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
     from nn_train.ray_cluster import local_ray
 
@@ -27,5 +27,5 @@ def check_reach(stack: contextlib.ExitStack, verbose: bool) -> Finding:
         return Finding("ray", FAILED, (first_line(error),), "" if isinstance(error, RequestError) else ADVICE)
     local = "no RAY_ADDRESS: a local Ray was started"
     where = local if local_ray.is_running() else f"joined {ray.get_runtime_context().gcs_address}"
-    token = "on" if is_token_auth_enabled() else "off"
+    token = "on" if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else "off"
     return Finding("ray", OK, (f"{where}; token authentication is {token}",))

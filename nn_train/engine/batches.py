@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from nn_train.datasets import SplitData
 from nn_train.engine.labels import one_hot
-from nn_train.engine.same_examples import marked
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input, rows_of
 
@@ -50,8 +49,7 @@ def may_be_without_rows(data: SplitData, batch_size: int, replicas: Replicas) ->
 
 
 def stream(dataset: tf.data.Dataset, batch_size: int) -> Any:
-    """Global batches of a dataset of single examples, in one order on all workers, each with a mark of the targets so
-    far (``same_examples.py``)."""
+    """Return global batches of a dataset of single examples, in one order on all workers."""
     options = tf.data.Options()
     options.deterministic = True
-    return marked(dataset.batch(batch_size)).prefetch(2).with_options(options)
+    return dataset.batch(batch_size).prefetch(2).with_options(options)

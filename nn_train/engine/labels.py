@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from nn_train.config import Config
-from nn_train.config.keras_names import class_named
+from nn_train.engine.keras_names import keras_class
 from nn_train.engine.metrics import only_one_hot
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -41,7 +41,7 @@ def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
     whole = tf.is_tensor(y) and y.dtype.is_integer
     for_each_output = tf.is_tensor(y) and isinstance(shape, tuple) and tuple(y.shape[1:]) == shape[1:]
     loss = config.train.loss
-    if class_named("losses", loss) in OF_LABELS:
+    if keras_class("train.loss", "losses", loss).__name__ in OF_LABELS:
         if for_each_output and outputs != 1 and loss != "cross_entropy":
             raise refusal(loss, "class labels [N]", y, "take CategoricalCrossentropy")
         needing = only_one_hot(config.train.metrics)

@@ -23,7 +23,6 @@ from nn_train.engine.fit.rows_apart import RowsApart
 from nn_train.engine.indexed_steps import IndexedSteps
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
-from nn_train.engine.same_examples import check_same_stream
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.steps import ReplicaSteps
 from nn_train.engine.strategy import Replicas
@@ -53,14 +52,11 @@ class Loop:
         stopped: whether it has ended the epoch.
         indexed: steps over rows that are read by index, where they are.
         rows_apart: tries the model again after some epochs, where several workers train a user's.
-        held_out: of a stream, a mark of the targets of the last validation in whatever order, floats left out; the same
-            on all workers. None where it was ended early.
         asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
-    held_out: int | None = None
     indexed: IndexedSteps | None = None
     rows_apart: RowsApart | None = None
 
@@ -208,9 +204,7 @@ class Loop:
         iterator = self.stream_from(step, hooks)
 
         def advance(_: int, chunk: int, loss_sum: float) -> Any:
-            *done, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
-            check_same_stream(mark[0], self.replicas)
-            return done
+            return self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
 
         return advance
 
@@ -244,9 +238,7 @@ class Loop:
         return logs
 
     def validate(self, hooks: ChunkHooks) -> Logs:
-        logs = self.validation.evaluate(self.batch_size, hooks)
-        self.held_out = self.validation.seen
-        return logs
+        return self.validation.evaluate(self.batch_size, hooks)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def run_arrays(
@@ -285,11 +277,10 @@ class Loop:
         """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
 
         Returns:
-            the same as ``run_arrays``, and the marks of the last batch.
+            the same as ``run_arrays``.
         """
-        loss, done, examples, mark = tf.constant(0.0), tf.constant(0), tf.constant(0), tf.zeros([2], tf.int64)
-        for batch, so_far in iterator:
-            mark = so_far
+        loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
+        for batch in iterator:
             own, rows = self.batches.own(batch)
             loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
@@ -297,4 +288,4 @@ class Loop:
             done += 1
             if done == chunk or not tf.math.is_finite(loss):
                 break
-        return done, examples, loss_sum, loss, mark
+        return done, examples, loss_sum, loss

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import keras
 
 from nn_train.config import Config
-from nn_train.config.keras_metrics import FIELD, Metric, column_of, parts_of
+from nn_train.config.schema import METRICS, Metric
+from nn_train.engine.keras_names import column_of, keras_class, metric_parts
 from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
 
@@ -23,8 +24,8 @@ OF_PROBABILITIES = ("KLDivergence", "Poisson")
 
 def class_for(metric: Metric, one_hot: bool) -> str:
     """The class that counts the same of labels in that form, where there is one that takes the same arguments."""
-    name, args = parts_of(metric)
-    of_each = name.removeprefix(OF_LABELS)
+    named, args = metric_parts(metric)
+    of_each = named.__name__.removeprefix(OF_LABELS)
     of_labels = getattr(keras.metrics, OF_LABELS + of_each, None)
     if one_hot or of_labels is None or not set(args) <= set(inspect.signature(of_labels).parameters):
         return of_each
@@ -33,7 +34,7 @@ def class_for(metric: Metric, one_hot: bool) -> str:
 
 def only_one_hot(metrics: Iterable[Metric]) -> list[str]:
     """The names of those that cannot be counted of whole-number labels."""
-    return [parts_of(one)[0] for one in metrics if not class_for(one, one_hot=False).startswith(OF_LABELS)]
+    return [metric_parts(one)[0].__name__ for one in metrics if not class_for(one, one_hot=False).startswith(OF_LABELS)]
 
 
 def make_metrics(config: Config, model: keras.Model, one_hot: bool) -> list[keras.metrics.Metric]:
@@ -53,12 +54,12 @@ def make_metrics(config: Config, model: keras.Model, one_hot: bool) -> list[kera
 
 def make_metric(metric: Metric, config: Config, model: keras.Model, one_hot: bool) -> keras.metrics.Metric:
     """One of them, which knows whether it is given logits where it can."""
-    name, args = parts_of(metric)
-    made = getattr(keras.metrics, class_for(metric, one_hot), None)
-    if not isinstance(made, type):
-        raise RequestError(f"{FIELD}: Keras {keras.__version__} has no {name!r} in keras.metrics")
+    named, args = metric_parts(metric)
+    name, made = named.__name__, getattr(keras.metrics, class_for(metric, one_hot))
     takes = inspect.signature(made).parameters
-    binary = config.train.loss.startswith("Binary")  # each output is a probability of its own, or the logit of one
+    binary = keras_class("train.loss", "losses", config.train.loss).__name__.startswith(
+        "Binary"
+    )  # each output is a probability of its own, or the logit of one
     of_each_output = binary or name.startswith("Binary")
     told = "from_logits" in takes and (of_each_output or "num_thresholds" not in takes)  # AUC takes those of a sigmoid
     if name.startswith("Binary") and not binary and not gives_probabilities(model, binary=True):
@@ -67,13 +68,13 @@ def make_metric(metric: Metric, config: Config, model: keras.Model, one_hot: boo
         args = {"from_logits": not gives_probabilities(model, binary=of_each_output), **args}
     elif needs_probabilities(name, args, takes) and not gives_probabilities(model, binary=True):
         raise RequestError(
-            f"{FIELD}: {name} takes probabilities, and the model gives none that can be told; let it end in a "
+            f"{METRICS}: {name} takes probabilities, and the model gives none that can be told; let it end in a "
             "softmax, or compile it with its metrics in its function"
         )
     try:
         return made(**{**args, "name": column_of(metric)})
     except (TypeError, ValueError) as error:
-        raise RequestError(f"{FIELD}: Keras refuses the arguments of {name}: {first_line(error)}") from error
+        raise RequestError(f"{METRICS}: Keras refuses the arguments of {name}: {first_line(error)}") from error
 
 
 def needs_probabilities(name: str, args: Iterable[str], takes: Iterable[str]) -> bool:

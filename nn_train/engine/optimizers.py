@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from nn_train.config import Config
-from nn_train.config.keras_names import class_named
 from nn_train.config.schema import OptimizerConfig
+from nn_train.engine.keras_names import keras_class
 from nn_train.engine.metrics import make_metrics
 from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
@@ -51,15 +51,6 @@ def make_loss(name: str, model: keras.Model, one_hot: bool) -> keras.losses.Loss
     if "from_logits" not in inspect.signature(made).parameters:
         return made()
     return made(from_logits=not gives_probabilities(model, binary=made.__name__.startswith("Binary")))
-
-
-def keras_class(field: str, module: str, name: str) -> Any:
-    """A class of Keras. RequestError where the job was checked without Keras, or with another one."""
-    named = class_named(module, name)
-    made = getattr(getattr(keras, module), named, None)
-    if not isinstance(made, type):
-        raise RequestError(f"{field}: Keras {keras.__version__} has no {named!r} in keras.{module}")
-    return made
 
 
 def make_optimizer(settings: OptimizerConfig, total_steps: int | None) -> keras.optimizers.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,21 @@ from nn_train.config.options import is_entry_point
 from nn_train.config.schema import BUILT_IN_DATA, BUILT_IN_LOSSES
 from nn_train.datasets import SplitData
 from nn_train.datasets.examples import evenly
+from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
-from nn_train.engine.collectives import sum_over_all
+from nn_train.engine.collectives import equal_on_all, sum_over_all
 from nn_train.engine.fit.checks import own_loss
 from nn_train.engine.fit.rows_apart import MOST, RowsApart
 from nn_train.engine.fit.steps import is_overridden
 from nn_train.engine.fit.trials import ROWS, at_rest, plain_variables, values_of
-from nn_train.engine.flat_labels import refuse_flat_labels, refuse_flat_labels_in_steps
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
-from nn_train.engine.own_settings import refuse_unread, watched
-from nn_train.engine.same_examples import check_same_examples
 from nn_train.engine.seeds import seed_states, separate_seeds
 from nn_train.engine.spreadable import adds_up, part_of, rows_apart
 from nn_train.engine.steps import Batch, call, norms_of
 from nn_train.engine.strategy import Replicas
-from nn_train.engine.tensors import Nest, as_input
+from nn_train.engine.tensors import Nest, as_input, rows_of
 from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
 from nn_train.errors import RequestError
 
@@ -58,8 +56,8 @@ class PreparedModel:
     compiled_by_user: bool
 
 
-def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
-    """The model before anything is compiled here, and the fields of the config that its function has read.
+def build_new(config: Config, data: SplitData) -> keras.Model:
+    """The model before anything is compiled here.
 
     Raises:
         RequestError: it does not take the examples.
@@ -69,24 +67,20 @@ def build_new(config: Config, data: SplitData) -> tuple[keras.Model, set[str]]:
     return build_for(config, data, sample_rows(data, 1))
 
 
-def build_for(config: Config, data: SplitData, rows: Batch) -> tuple[keras.Model, set[str]]:
+def build_for(config: Config, data: SplitData, rows: Batch) -> keras.Model:
     """The model for examples such as ``rows``."""
     reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
-    given, read = watched(config)
-    model = build_model(given, map_shapes(rows[0]), data.num_classes)
+    model = build_model(config, map_shapes(rows[0]), data.num_classes)
     if not model.built:
         build_by_calling(model, part_of(rows, 0, 1)[0])
-    return model, read
+    return model
 
 
-def prepare_model(
-    config: Config, data: SplitData, replicas: Replicas, varied: Collection[str] = (), by_batches: bool = False
-) -> PreparedModel:
+def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batches: bool = False) -> PreparedModel:
     """Build the model on all workers with the same weights, and different random draws.
 
     Args:
         config, data, replicas: of the training.
-        varied: the fields that a search varies: a function of the user's must read them.
         by_batches: whether somebody is to be told of each batch.
 
     Raises:
@@ -101,23 +95,16 @@ def prepare_model(
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
     with replicas.strategy.scope():
-        model, read = build_for(config, data, rows)
+        model = build_for(config, data, rows)
         compiled_by_user = model.compiled
         form = label_form(config, model, rows[1])
         check_outputs(model, data.num_classes, form.one_hot)
         compile_model(model, config, total_steps(config, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, part_of(rows, 0, 1))
-        if data.label_columns and compiled_by_user and form.depth is None:
-            refuse_flat_labels(model, rows, replicas)
         refuse_kept_beside(model, rows[0])
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
-            # Labels are one-hot for train.loss: mse, also for a model that was compiled with that loss.
-            is_mse = isinstance(model.loss, keras.losses.MeanSquaredError) and config.train.loss in BUILT_IN_LOSSES
-            of_loss = () if is_mse else ("train.loss",)
-            decided = ("optimizer", "train.metrics", *of_loss) if compiled_by_user else ()
-            refuse_unread(config, read, decided, varied)
             refuse_unsavable(model)
     # A loss that is no mean over the rows would depend on the batches of the validation, also on one worker.
     tried = replicas.size > 1 or (not compiled_by_user and not is_known(config))
@@ -125,8 +112,6 @@ def prepare_model(
     if whole or (tried and not is_spreadable(model, config, data, rows, replicas)):
         example = rows if rows[2] is not None else rows[:2]
         steps = WholeSteps(model, replicas, example)
-        if data.label_columns and form.depth is None:
-            refuse_flat_labels_in_steps(model, example)
         apart = RowsApart(model, rows, own_loss) if is_foreign and replicas.size > 1 else None
         return PreparedModel(model, form.depth, steps, apart, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
@@ -158,8 +143,25 @@ def check_data(config: Config, data: SplitData) -> None:
     for name, part in {"training": data.train, "validation": data.validation}.items():
         if data.is_stream and int(part.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise RequestError(f"data.source: the {name} dataset has no end (repeat()?); give every example once")
-    if data.is_stream and next(iter(data.validation.batch(1)), None) is None:
+    if data.is_stream and first_of(data, PARTS[1], data.validation) is None:
         raise RequestError("data.source: the validation dataset gives no example")
+
+
+def first_of(data: SplitData, name: str, part: tf.data.Dataset) -> Any:
+    """Return the first examples of a part of a stream; None if it has none."""
+    return data.first[name] if name in data.first else look_at_stream(part)
+
+
+def check_same_examples(data: SplitData, replicas: Replicas) -> None:
+    """Raise RequestError, on all workers, where one has other examples than another. Collective."""
+    if replicas.size == 1:
+        return
+    for name, part in zip(PARTS[:2], (data.train, data.validation), strict=True):
+        own = "" if part is None else data.fingerprint.get(name) or fingerprint(part)
+        if not all(equal_on_all(replicas, *divmod(zlib.crc32(own.encode()), 2**16))):
+            raise RequestError(
+                f"data.source: the workers do not have the same {name}. {CONTRACT}; keep the same files on all machines"
+            )
 
 
 def sample_rows(data: SplitData, count: int) -> Batch:
@@ -173,10 +175,10 @@ def sample_rows(data: SplitData, count: int) -> Batch:
         first = data.train.take(rows)
         x, y, weight = (*first.parts, None)[:3]
     else:
-        batch = next(iter(data.train.batch(count)), None)
+        batch = first_of(data, PARTS[0], data.train)
         if batch is None or not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise RequestError("data.source: the training dataset must give examples (x, y) or (x, y, sample_weight)")
-        x, y, weight = (*batch, None)[:3]
+        x, y, weight = (*rows_of(batch, 0, count), None)[:3]
     y, weight = (as_seen(part, data) if part is not None else None for part in (y, weight))
     return as_input(x, data.divisor), y, weight
 

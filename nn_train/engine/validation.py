@@ -10,11 +10,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_train.datasets import Examples, SplitData
+from nn_train.datasets.fingerprints import CONTRACT
 from nn_train.engine.batches import Batches, stream
 from nn_train.engine.chunks import ChunkHooks
+from nn_train.engine.collectives import same_on_all
 from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.metric_state import Logs, MetricState
-from nn_train.engine.same_examples import check_same_stream
 from nn_train.engine.steps import ReplicaSteps
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, rows_of, to_tensors
@@ -43,7 +44,6 @@ class Validation:
         self.steps = ReplicaSteps(model, replicas, may_be_empty=data.is_stream)
         self.tensors = to_tensors(data.validation) if isinstance(data.validation, Examples) else None
         self.fetcher = fetcher_of(data.validation)
-        self.seen: int | None = None  # of a stream, the mark of the targets of the last pass in whatever order
 
     def evaluate(self, batch_size: int, hooks: ChunkHooks) -> Logs:
         """``loss`` and the model's metrics over the validation examples.
@@ -106,16 +106,15 @@ class Validation:
     def over_stream(self, batch_size: int, hooks: ChunkHooks) -> tuple[int, float]:
         """How many examples a stream of global batches holds, and the sum of the losses of this replica's rows."""
         iterator, total, loss_sum = iter(stream(self.examples, batch_size)), 0, 0.0
-        first, more, seen = True, True, 0
+        first, more = True, True
         while more:
             chunk = hooks.validate(reads_stream=True, first=first)
-            done, rows, summed, mark = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
+            done, rows, summed = self.run_stream(iterator, tf.constant(chunk), tf.constant(loss_sum, tf.float64))
             total, loss_sum, more = total + int(rows), float(summed), int(done) == chunk
-            check_same_stream(mark[0], self.replicas)
-            seen = int(mark[1]) if int(done) else seen
+            if not same_on_all(self.replicas, total % 10**7):
+                raise RequestError(f"data.source: the workers do not have as many examples. {CONTRACT}")
             hooks.validated(int(done))
             first = False
-        self.seen = seen
         return total, loss_sum
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -147,10 +146,9 @@ class Validation:
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: tf.data.Dataset, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Batches (at most ``chunk``) and examples that were done, ``loss_sum`` with theirs, and the last marks."""
-        done, total, mark = tf.constant(0), tf.constant(0), tf.zeros([2], tf.int64)
-        for batch, so_far in iterator:
-            mark = so_far
+        """Return the batches (at most ``chunk``) and examples that were done, and ``loss_sum`` with theirs."""
+        done, total = tf.constant(0), tf.constant(0)
+        for batch in iterator:
             own, rows = self.batches.own(batch)
             loss = self.replicas.strategy.run(self.steps.evaluate, args=(own,))
             loss_sum += tf.cast(loss, tf.float64)
@@ -158,7 +156,7 @@ class Validation:
             done += 1
             if done == chunk:
                 break
-        return done, total, loss_sum, mark
+        return done, total, loss_sum
 
     @tf.function(autograph=False)
     def sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,12 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_train.datasets import Examples, SplitData
+from nn_train.datasets.fingerprints import CONTRACT
 from nn_train.engine.batches import stream
 from nn_train.engine.chunks import ChunkHooks
+from nn_train.engine.collectives import same_on_all
 from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.loop import Advance, Loop
 from nn_train.engine.metric_state import Logs, numbers_of
-from nn_train.engine.same_examples import END, check_same_stream
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension, gather, rows_of, to_tensors
 from nn_train.engine.whole_steps import WholeSteps
@@ -41,7 +43,6 @@ class WholeLoop(Loop):
     ) -> None:
         self.whole = whole
         self.logs: dict[str, Any] = {}  # of the last training step
-        self.mark = 0  # of the targets that a stream has given so far, in whatever order
         super().__init__(whole.model, data, replicas, batch_size, seed, one_hot_depth)
 
     def make_steps(self) -> None:
@@ -89,16 +90,17 @@ class WholeLoop(Loop):
             yield fetcher.packed(fetcher.told(lambda: next(iterator)))
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
-        batches = self.compared(self.stream_from(step, hooks))
+        batches = self.together(self.stream_from(step, hooks))
         return self.over(lambda _: batches)
 
-    def compared(self, marked: Iterator[Any]) -> Iterator[Nest]:
-        """The batches of a stream, each of which all workers have. Collective."""
-        for batch, mark in marked:
-            check_same_stream(mark[0], self.replicas)
-            self.mark = int(mark[1])
-            yield batch
-        check_same_stream(END, self.replicas)
+    def together(self, batches: Iterator[Nest]) -> Iterator[Nest]:
+        """Yield the batches of a stream, which ends on all workers at once. Collective."""
+        for batch in itertools.chain(batches, [None]):
+            rows = 0 if batch is None else int(first_dimension(batch))
+            if not same_on_all(self.replicas, rows):
+                raise RequestError(f"data.source: the workers do not have as many examples. {CONTRACT}")
+            if batch is not None:
+                yield batch
 
     def over(self, batches_from: Callable[[int], Iterator[Nest]]) -> Advance:
         """Takes steps over the batches that follow a step."""
@@ -147,8 +149,6 @@ class WholeLoop(Loop):
                 seen += 1
             hooks.validated(done)
             first, more = False, done == chunk and not stop
-        is_stream = self.validation_tensors is None and self.validation_fetcher is None
-        self.held_out = self.mark if is_stream and not stop else None
         if not logs:
             raise RequestError("data.source: the validation dataset gave no example")
         results = self.whole.results(logs, examples, loss_sum)
@@ -167,7 +167,7 @@ class WholeLoop(Loop):
             )
             return
         if self.validation_tensors is None:
-            yield from self.compared(iter(stream(self.data.validation, self.batch_size)))
+            yield from self.together(iter(stream(self.data.validation, self.batch_size)))
             return
         size = int(first_dimension(self.validation_tensors))
         for first in range(0, size, self.batch_size):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from nn_train.evaluation.intervals import proportion
 from nn_train.evaluation.numbers import Number, undefined
-from nn_train.evaluation.scikit_learn import confusion_matrix
 
 NO_EXAMPLE = "the test set has no example of this class"
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import auc, roc_curve
 
 from nn_train.evaluation.classification import NO_EXAMPLE
 from nn_train.evaluation.numbers import Number, undefined
 from nn_train.evaluation.predictions import Predictions
-from nn_train.evaluation.scikit_learn import auc, roc_curve
 from nn_train.evaluation.scores import log_odds
 
 AUC_METHOD = "one-vs-rest on log-odds, every threshold; area by trapezoid"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
-
-from nn_train.config.parse import read_section
-from nn_train.config.schema import ScalingConfig
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     import keras
 
-    from nn_train.config import Config
+    from nn_train.config import Config, ScalingConfig
     from nn_train.events import Handler
     from nn_train.prediction.predicted import Predicted
     from nn_train.search import SearchOutcome
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     Run = str | os.PathLike[str] | TrainResult | SearchOutcome
     JobSettings = Config | str | os.PathLike[str] | Mapping[str, Any] | None
 
+Result = TypeVar("Result")
 REPORT = "results/report"
 
 
@@ -54,18 +52,11 @@ def train(
         TrainingError: training failed, also after ``run.max_failures`` restarts.
         KeyboardInterrupt: Ctrl-C; the same call goes on with the run.
     """
-    from nn_train.jobs.given_values import config_of
+    from nn_train.jobs.inline_objects import config_of
     from nn_train.training import train as train_run
     from nn_train.training.progress import Progress
 
-    job = config_of(config, sections)
-    if on_event is not None:
-        return train_run(job, on_event, verbose)
-    progress = Progress(job)
-    progress.announce()
-    result = train_run(job, progress, verbose)
-    progress.finish(result)
-    return result
+    return followed(train_run, Progress, config_of(config, sections), on_event, verbose)
 
 
 def tune(
@@ -84,18 +75,28 @@ def tune(
     Raises:
         As ``train``; TrainingError also where no trial has the metric.
     """
-    from nn_train.jobs.given_values import config_of
+    from nn_train.jobs.inline_objects import config_of
     from nn_train.search import search
     from nn_train.search.progress import Progress
 
-    job = config_of(config, sections)
+    return followed(search, Progress, config_of(config, sections), on_event, verbose)
+
+
+def followed(
+    run: Callable[[Config, Handler, bool], Result],
+    progress_of: Callable[[Config], Any],
+    config: Config,
+    on_event: Handler | None,
+    verbose: bool,
+) -> Result:
+    """Run a job; where nobody hears of its events, what happens is printed."""
     if on_event is not None:
-        return search(job, on_event, verbose)
-    progress = Progress(job)
+        return run(config, on_event, verbose)
+    progress = progress_of(config)
     progress.announce()
-    outcome = search(job, progress, verbose)
-    progress.finish(outcome)
-    return outcome
+    result = run(config, progress, verbose)
+    progress.finish(result)
+    return result
 
 
 @overload
@@ -136,7 +137,7 @@ def evaluate(model: Any, *args: Any, **named: Any) -> Any:
         from nn_train.engine.fit.calls import evaluate as evaluate_model
 
         return evaluate_model(model, *args, **named)
-    return evaluate_runs(model, *args, **named)
+    return evaluate_finished(model, *args, **named)
 
 
 @overload
@@ -179,7 +180,7 @@ def predict(model: Any, *args: Any, **named: Any) -> Any:
     return predict_with_run(model, *args, **named)
 
 
-def evaluate_runs(
+def evaluate_finished(
     runs: Run | Sequence[Run],
     output: Output = REPORT,
     *,
@@ -187,22 +188,22 @@ def evaluate_runs(
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path:
-    from nn_train.jobs.given_values import source_of
-    from nn_train.prediction import driver
-    from nn_train.prediction.arguments import local_path, other_source
+    from nn_train.jobs.inline_objects import source_of
+    from nn_train.prediction.arguments import local_path, other_source, scaling_of
+    from nn_train.prediction.driver import evaluate_runs
 
-    named = list(runs) if isinstance(runs, list | tuple) else [runs]
-    folders = [folder_of(cast("Run", run)) for run in named]
+    named = list(runs) if isinstance(runs, list | tuple) else [cast("Run", runs)]
+    folders = [folder_of(run) for run in named]
     source = None if data is None else other_source(source_of(data), folders)
     place = local_path(os.fspath(output))
-    return driver.evaluate_runs(folders, place, scaling_of(scaling), say, verbose, source=source)
+    return evaluate_runs(folders, place, scaling_of(scaling), say, verbose, source=source)
 
 
 def predict_with_run(
     run: Run, data: object, output: Output | None = None, *, scaling: Scaling = None, verbose: bool = False
 ) -> Path | Predicted:
-    from nn_train.jobs.given_values import source_of
-    from nn_train.prediction.arguments import local_path
+    from nn_train.jobs.inline_objects import source_of
+    from nn_train.prediction.arguments import local_path, scaling_of
     from nn_train.prediction.predict_run import predict_examples, predict_run
 
     given = folder_of(run), source_of(data)
@@ -222,13 +223,6 @@ def folder_of(run: Run) -> str:
     from nn_train.prediction.arguments import place
 
     return place("run", os.fspath(run) if isinstance(run, str | os.PathLike) else run.folder)
-
-
-def scaling_of(scaling: Scaling) -> ScalingConfig:
-    if isinstance(scaling, ScalingConfig):
-        return scaling
-    section: ScalingConfig = read_section("scaling", {"num_workers": 1, **(scaling or {})})
-    return section
 
 
 def say(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nn_train.config.cli import Arguments, run_job
+from nn_train.errors import EXIT_DONE
 
 
 def main(argv: Sequence[str]) -> int:
@@ -12,10 +13,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(arguments: Arguments) -> int:
-    from nn_train.training import train
-    from nn_train.training.progress import Progress
+    from nn_train.jobs import calls
 
-    progress = Progress(arguments.config)
-    progress.announce()
-    progress.finish(train(arguments.config, on_event=progress, verbose=arguments.verbose))
-    return 0
+    calls.train(arguments.config, verbose=arguments.verbose)
+    return EXIT_DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nn_train.config.cli import Arguments, run_job
+from nn_train.errors import EXIT_DONE
 
 FLAGS = {"dry_run": "only say what would be run, and what it would cost"}
 
@@ -15,13 +16,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(arguments: Arguments) -> int:
-    from nn_train.search import plan, search
+    from nn_train.jobs import calls
+
+    if "dry_run" not in arguments.flags:
+        calls.tune(arguments.config, verbose=arguments.verbose)
+        return EXIT_DONE
+    from nn_train.search import plan
     from nn_train.search.progress import Progress
 
-    progress = Progress(arguments.config)
-    progress.announce()
-    if "dry_run" in arguments.flags:
-        print("\n".join(plan(arguments.config, verbose=arguments.verbose)))
-        return 0
-    progress.finish(search(arguments.config, on_event=progress, verbose=arguments.verbose))
-    return 0
+    Progress(arguments.config).announce()
+    print("\n".join(plan(arguments.config, verbose=arguments.verbose)))
+    return EXIT_DONE

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
@@ -21,18 +21,12 @@ from nn_train.runs.preflight import check_early
 from nn_train.runs.record import read_finished
 from nn_train.search import SearchOutcome, search
 from nn_train.search.driver import check_search
-from nn_train.search.first_processes import preload_for_trials
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import CONFIG, SEARCH
 from nn_train.storage.lease import hold
 from nn_train.training import TrainResult, train_all
-from nn_train.training.driver import RAY_TRAIN
 
-if TYPE_CHECKING:
-    from nn_train.ray_cluster.preload import Preload
-
-RAY_TUNE = ("nn_train.search.import_now", "nn_train.search.ray_tune")
-
+RAY_TUNE = "nn_train.search.ray_tune"
 RECORD = "pipeline.json"
 NO_OVERRIDES: Mapping[str, Any] = {}
 
@@ -121,9 +115,10 @@ def run_stages(
 ) -> tuple[list[TrainResult], list[SearchOutcome]]:
     """Everything, on one Ray: all searches, then all trainings on workers that start once, then the report."""
     from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
-    from nn_train.ray_cluster.session import ray_session
+    from nn_train.ray_cluster.session import preload_for, ray_session
 
-    with ray_session(verbose, RAY_TUNE, preload_for_first(models)):
+    scaling = models[0].base.scaling
+    with ray_session(verbose, [RAY_TUNE], preload_for(scaling, "ray.train", "ray.tune")):
         for model in models:
             for job in (model.search, model.base):
                 if job is not None:
@@ -146,25 +141,13 @@ def run_stages(
         clock.begin()
         results = train_all(configs, with_configs(configs, on_event), verbose)
         clock.begin()
-        write_report(results, outcomes, folder, models[0].base.scaling, on_event, verbose)
+        write_report(results, outcomes, folder, scaling, on_event, verbose)
     return results, outcomes
-
-
-def preload_for_first(models: list[ModelStages]) -> Preload | None:
-    """For the first stage; the processes of the others start while the first ones do their work."""
-    from nn_train.ray_cluster.preload import preload_for
-
-    search = next((model.search for model in models if model.search is not None), None)
-    if search is not None:
-        return preload_for_trials(search)
-    scaling = models[0].base.scaling
-    return preload_for(scaling, scaling.num_workers, RAY_TRAIN)
 
 
 def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:
     """The stages in their order, and what is left to do in each."""
-    from nn_train.search.planning import make_plan
-    from nn_train.search.rungs import rungs
+    from nn_train.search.planning import make_plan, rungs
 
     stages, trainings = [], []
     for model in models:

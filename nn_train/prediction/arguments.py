@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,32 +45,17 @@ class Parser(argparse.ArgumentParser):
         raise RequestError(f"{message}; see --help")
 
 
-def make_parser() -> Parser:
-    about = "Evaluate finished runs on their test set, and report."
-    parser = Parser(prog=command_of("evaluate"), description=about, allow_abbrev=False)
-    parser.add_argument(
-        "--runs",
-        nargs="+",
-        default=[],
-        metavar="RUN_DIR",
-        help="folders or URIs of finished runs; that of a finished search stands for its best models",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="local folder of the report")
-    parser.add_argument(
-        "--data.source",
-        metavar="SOURCE",
-        help="evaluate on the test examples of this source, as train takes it (an .npz needs x_test, y_test), "
-        "instead of the runs' own",
-    )
-    add_common(parser)
-    parser.epilog = "Without --runs the report in --output is written again; nothing is predicted."
-    return parser
-
-
-def add_common(parser: Parser) -> None:
+def parsed(job: str, about: str, options: Mapping[str, Mapping[str, Any]], argv: Sequence[str], more: str = "") -> Any:
+    """Return what a command line gives for each option, and as ``scaling`` the section that says of the workers."""
+    parser = Parser(prog=command_of(job), description=about, allow_abbrev=False, epilog=more)
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
     parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
     for name in SCALING:
         parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for train (num_workers: 1)")
+    given = vars(parser.parse_args(argv))
+    given["scaling"] = scaling_of({name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]})
+    return given
 
 
 @dataclass(frozen=True)
@@ -86,47 +71,48 @@ class PredictArguments:
 
 def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
     """Raises RequestError for what is not known or cannot be a path or URI."""
-    about = "Predict new, unlabelled examples with a finished run."
-    parser = Parser(prog=command_of("predict"), description=about, allow_abbrev=False)
-    parser.add_argument(
-        "--run", required=True, metavar="RUN_DIR", help="folder or URI of a finished run, or of a search: its best"
-    )
-    parser.add_argument(
-        "--data",
-        required=True,
-        metavar="NEW",
-        help="path or URI of an .npz (x, perhaps id) or .npy, or module:function",
-    )
-    parser.add_argument(
-        "--output", required=True, metavar="FILE", help="local file: .csv or .parquet (id, label, p_<class>), or .npz"
-    )
-    add_common(parser)
-    given = vars(parser.parse_args(argv))
-    return PredictArguments(
-        run=place("--run", given["run"]),
-        data=place("--data", given["data"]),
-        output=str(local_path(given["output"])),
-        scaling=scaling_of(given),
-        verbose=given["verbose"],
-    )
-
-
-def scaling_of(given: dict[str, Any]) -> ScalingConfig:
-    values = {name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]}
-    section: ScalingConfig = read_section("scaling", {"num_workers": "1", **values})
-    return section
+    run = "folder or URI of a finished run, or of a search: its best"
+    data = "path or URI of an .npz (x, perhaps id) or .npy, or module:function"
+    output = "local file: .csv or .parquet (id, label, p_<class>), or .npz"
+    options = {
+        "--run": {"required": True, "metavar": "RUN_DIR", "help": run},
+        "--data": {"required": True, "metavar": "NEW", "help": data},
+        "--output": {"required": True, "metavar": "FILE", "help": output},
+    }
+    given = parsed("predict", "Predict new, unlabelled examples with a finished run.", options, argv)
+    places = {"run": place("--run", given["run"]), "data": place("--data", given["data"])}
+    output = str(local_path(given["output"]))
+    return PredictArguments(**places, output=output, scaling=given["scaling"], verbose=given["verbose"])
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:
     """Raises RequestError for what is not known or cannot be a path or URI."""
-    given = vars(make_parser().parse_args(argv))
+    runs = "folders or URIs of finished runs; that of a finished search stands for its best models"
+    source = (
+        "evaluate on the test examples of this source, as train takes it (an .npz needs x_test, y_test), instead of "
+    )
+    options = {
+        "--runs": {"nargs": "+", "default": [], "metavar": "RUN_DIR", "help": runs},
+        "--output": {"required": True, "metavar": "DIR", "help": "local folder of the report"},
+        "--data.source": {"metavar": "SOURCE", "help": f"{source}of the runs' own"},
+    }
+    more = "Without --runs the report in --output is written again; nothing is predicted."
+    given = parsed("evaluate", "Evaluate finished runs on their test set, and report.", options, argv, more)
     return Arguments(
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
         source=other_source(given["data.source"], given["runs"]),
-        scaling=scaling_of(given),
+        scaling=given["scaling"],
         verbose=given["verbose"],
     )
+
+
+def scaling_of(given: ScalingConfig | Mapping[str, Any] | None) -> ScalingConfig:
+    """The section that says on how many workers; one, where it does not. Raises RequestError."""
+    if isinstance(given, ScalingConfig):
+        return given
+    section: ScalingConfig = read_section("scaling", {"num_workers": 1, **(given or {})})
+    return section
 
 
 def other_source(source: str | None, runs: Sequence[str]) -> str | None:

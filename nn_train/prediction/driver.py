@@ -16,7 +16,7 @@ from nn_train.evaluation import merge_shards, store_predictions
 from nn_train.prediction.mistaken_images import Images
 from nn_train.prediction.outputs import UNSETTLED, settled_scores
 from nn_train.prediction.scorer import score
-from nn_train.prediction.workers import SCORER, answers, start_workers
+from nn_train.prediction.workers import answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs
 from nn_train.report.inputs.grouping import repeats
 from nn_train.report.inputs.run_folders import read_run
@@ -92,12 +92,11 @@ def predict_all(
     records = collect_runs(folders, output, [*among, *searches], tested_on=source)
     from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
-    from nn_train.ray_cluster.preload import preload_for
-    from nn_train.ray_cluster.session import ray_session
+    from nn_train.ray_cluster.session import preload_for, ray_session
 
     others = [] if source is None or not is_entry_point(source) else [source]
     parcel = parcel_for(records, needed=["data"] if source is None else [], sources=others)
-    with ray_session(verbose, [RENDER], preload_for(scaling, scaling.num_workers, SCORER)):
+    with ray_session(verbose, [RENDER], preload_for(scaling)):
         import ray
 
         check_placeable(scaling)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nn_train.config.given import kept
-from nn_train.config.given_digest import HERE
+from nn_train.config.entry_points import kept
+from nn_train.config.function_digest import HERE
 from nn_train.config.options import is_entry_point
-from nn_train.config.python_source import find_source, parsed_source
+from nn_train.config.user_code import find_source
 from nn_train.errors import RequestError
 from nn_train.ray_cluster.parcels import pack
 
@@ -68,8 +68,10 @@ def changed_since(result: dict[str, Any]) -> list[str]:
 
 
 def may_be_other(name: str, digest: str) -> bool:
-    """Whether a module of this name may be another than the one with this SHA-256."""
-    source = parsed_source(name) if not name.startswith(f"{HERE}:") else None
-    if source is None:
-        return name.startswith(f"{HERE}:")
-    return hashlib.sha256(Path(source[0]).read_bytes()).hexdigest() != digest
+    """Return whether a module of this name may be another than the one with this SHA-256."""
+    if name.startswith(f"{HERE}:"):
+        return True
+    spec = find_source(name)
+    if spec is None or spec.origin is None:
+        return False
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest() != digest

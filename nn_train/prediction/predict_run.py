@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
-from nn_train.config.entry_points import check_function
-from nn_train.config.given import word_of
-from nn_train.config.given_digest import HERE
+from nn_train.config.entry_points import check_function, word_of
+from nn_train.config.function_digest import HERE
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
@@ -33,7 +32,7 @@ from nn_train.prediction.outputs import (
 from nn_train.prediction.predicted import Predicted, check_output, write
 from nn_train.prediction.saved_models import load_model
 from nn_train.prediction.scored_examples import BLOCK
-from nn_train.prediction.workers import SCORER, answers, start_workers
+from nn_train.prediction.workers import answers, start_workers
 from nn_train.report.inputs.run_folders import find_runs, read_run
 from nn_train.storage.folder import ResultsFolder
 
@@ -112,12 +111,11 @@ def predict_examples(
         read_new(source)  # what is wrong with it is said before anything starts
     from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
-    from nn_train.ray_cluster.preload import preload_for
-    from nn_train.ray_cluster.session import ray_session
+    from nn_train.ray_cluster.session import preload_for, ray_session
 
     parcel = parcel_for([files], sources=[source])
     workers_of = scaling or ScalingConfig(num_workers=1)
-    with ray_session(verbose, preload=preload_for(workers_of, workers_of.num_workers, SCORER)):
+    with ray_session(verbose, preload=preload_for(workers_of)):
         import ray
 
         check_placeable(workers_of)

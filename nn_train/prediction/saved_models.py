@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nn_train.config.entry_points import import_module_of
-from nn_train.config.given import kept
+from nn_train.config.entry_points import import_module_of, kept
 from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError
 from nn_train.prediction.own_modules import changed_since, why_missing

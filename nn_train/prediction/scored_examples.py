@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config.options import is_entry_point
+from nn_train.datasets.fingerprints import CONTRACT, PARTS
 from nn_train.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
 ENDLESS = -1  # the cardinality of a dataset: tf.data.INFINITE_CARDINALITY, for which TensorFlow need not be imported
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
-DRAWS = " (what a function draws, from a generator that it makes with a seed: np.random.default_rng(0))"
 
 
 def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
@@ -35,7 +35,7 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
         RequestError: there is no test set, or another one than when the run was trained.
     """
     from nn_train.datasets import load_test
-    from nn_train.datasets.once import load_for_run, seed_function
+    from nn_train.datasets.cache import load_for_run, seed_function
 
     about = result.get("data") or {}
     other = about.get("tested_on")
@@ -50,7 +50,7 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
         raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
     if is_stream(data):
         refuse_endless(data)
-    elif other is None:
+    if other is None:
         refuse_other_data(data, config.data, result)
     return data
 
@@ -67,18 +67,18 @@ def is_stream(data: SplitData) -> bool:
 
 
 def refuse_other_data(data: SplitData, config: DataConfig, result: dict[str, Any]) -> None:
-    """Raise RequestError where the test examples are not those that the training was told of."""
-    from nn_train.datasets.known_again import noted_test
-
-    before, source = (result.get("data") or {}).get("sha256") or {}, config.source
-    now = noted_test(data, config) if before else {}
-    changed = [name for name in ("x_test", "y_test") if name in before and now.get(name, "") != before[name]]
-    files = (result.get("data") or {}).get("fingerprint") or {}
-    changed += [name for name, mark in getattr(data.test, "began", {}).items() if files.get(name, mark) != mark]
-    if changed:
+    """Raise RequestError where the examples are not those of the training: of files those of the test part."""
+    about = result.get("data") or {}
+    arrays, marks = about.get("sha256") or {}, about.get("fingerprint") or {}
+    both = arrays.keys() & data.sha256.keys()  # older versions have noted something else of rows
+    others = [name for name in ("x_test", "y_test") if name in both and arrays[name] != data.sha256[name]]
+    now = {name: mark for name, mark in data.fingerprint.items() if name in PARTS} | getattr(data.test, "began", {})
+    others = others or [name for name, mark in now.items() if marks.get(name, mark) != mark]
+    if others:
+        advice = f" {CONTRACT}." if is_entry_point(config.source) else ""
         raise RequestError(
-            f"data.source: {source}: {' and '.join(changed)} changed since the run was trained; give the examples that "
-            f"it had then{DRAWS if is_entry_point(source) else ''}"
+            f"data.source: {config.source}: {' and '.join(others)} changed since the run was trained; give the "
+            f"examples that it had then.{advice}"
         )
 
 

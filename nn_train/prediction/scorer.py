@@ -7,6 +7,7 @@ No Ray here.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,6 @@ from nn_train.prediction.outputs import (
 )
 from nn_train.prediction.saved_models import load_model
 from nn_train.prediction.scored_examples import blocks, is_stream, read_test_set
-from nn_train.prediction.scored_streams import StreamMarks
 
 NO_SCORES = (
     "model.name: the model gives one number for each example, and that is no score of two classes, by the loss or the "
@@ -81,22 +81,19 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
 
     data = read_test_set(config, result)
     num_classes = about.get("num_classes") or data.num_classes
-    stream = StreamMarks(is_marked=not rank and "tested_on" not in about) if is_stream(data) else None
+    order = hashlib.sha256()  # of the labels of a stream, which every worker reads whole
     shards, total, mistaken = [], 0, MistakenImages()
     for index, (rows, read) in enumerate(blocks(data)):
         ids = np.arange(total, total + rows, dtype=np.int64)
         total += rows
-        if stream:
-            stream.look_at(*read())
-        if index % size == rank:
+        if index % size == rank or is_stream(data):
             x, y = read()
+            order.update(y.tobytes() if is_stream(data) else b"")
+        if index % size == rank:
             logits, scores = scorer.scores(as_input(x, data.divisor), rows, num_classes)
             shards.append(Shard(ids, y, logits))
             mistaken.look_at(x, ids, y, scores)
-    del data  # before the function gives them once more
-    if stream:
-        stream.refuse_drawn(config)
-    return Scored(joined(shards), total, scorer.output, mistaken.images, stream.order if stream else "")
+    return Scored(joined(shards), total, scorer.output, mistaken.images, order.hexdigest())
 
 
 class ClassScorer:

@@ -12,7 +12,6 @@ from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.guard import Guard
 from nn_train.ray_cluster.parcels import unpack
 
-SCORER = "nn_train.prediction.scorer"
 HANG_TIMEOUT = 600.0  # seconds after which a worker that stands still is ended; a user's data may take minutes
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import os
 import runpy
@@ -25,16 +24,16 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from nn_train.ray_cluster.preload import TENSORFLOW
-
 
 def make_fork_server() -> ForkServer | None:
     """One that imports TensorFlow. None where forks of a process are not safe after that, or it cannot be reached."""
     if sys.platform != "linux":
         return None
+    from nn_train.engine import import_tensorflow
+
     folder = tempfile.mkdtemp(prefix="nn_train-workers-")  # which nobody else may enter
     try:
-        return ForkServer(folder, TENSORFLOW)
+        return ForkServer(folder, import_tensorflow.__file__)
     except OSError:  # the path of a temporary folder can be too long for a socket
         shutil.rmtree(folder)
         return None
@@ -45,19 +44,20 @@ class ForkServer:
 
     Args:
         folder: of its socket; it is removed in the end.
-        module: to import. Not Ray: a worker's Ray must be made in its own environment.
+        file: whose ``import_tensorflow`` is called. Nothing of this package is imported, of which a worker may find
+            another copy, and no Ray: a worker's must be made in its own environment.
 
     Attributes:
         address: path of its socket.
     """
 
-    def __init__(self, folder: str, module: str) -> None:
+    def __init__(self, folder: str, file: str) -> None:
         self.folder, self.address = folder, str(Path(folder, "socket"))
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)  # from now on who connects waits for the server
             listener.listen(1024)
             number = listener.fileno()
-            command = [sys.executable, __file__, str(number), folder, module]
+            command = [sys.executable, __file__, str(number), folder, file]
             silent = subprocess.DEVNULL
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, pass_fds=[number]
@@ -70,14 +70,14 @@ class ForkServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def serve(listener: socket.socket, folder: str, module: str) -> None:
-    """Import ``module``, and fork for who connects, until the standard input ends. In a fork: be the worker.
+def serve(listener: socket.socket, folder: str, file: str) -> None:
+    """Import TensorFlow, and fork for who connects, until the standard input ends. In a fork: be the worker.
 
     ``folder``: of the socket; removed at the end.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray's processes: Ctrl-C is the driver's
     with contextlib.suppress(Exception):  # whoever imports it again, for its work, tells what is wrong
-        importlib.import_module(module)
+        runpy.run_path(file)["import_tensorflow"]()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     gc.freeze()  # collections would copy the memory that is shared
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # jemalloc's, of Arrow
@@ -114,5 +114,5 @@ def work(connection: socket.socket) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # this folder, whose modules are none that others import
-    _, given, folder, module = sys.argv
-    serve(socket.socket(fileno=int(given)), folder, module)
+    _, given, folder, file = sys.argv
+    serve(socket.socket(fileno=int(given)), folder, file)

@@ -6,29 +6,27 @@ import inspect
 import os
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ray import cloudpickle
 
-from nn_train.config import Config
-from nn_train.config.given import KEPT, kept
-from nn_train.config.given_digest import HERE
-from nn_train.config.options import is_entry_point
-from nn_train.config.python_source import own_paths
+from nn_train.config.entry_points import KEPT, kept
+from nn_train.config.function_digest import HERE
+from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError, first_line
 
 
-def pack(names: Sequence[str | None]) -> bytes:
-    """A parcel for workers: where this process finds the user's modules, and what it keeps of ``names``, which are
-    those of functions, as configs have them.
+def pack(names: Iterable[str]) -> bytes:
+    """A parcel for workers: where this process finds the user's modules, and what it keeps of the
+    functions of these names.
 
     Raises:
         RequestError: one is not kept here, or uses something that cannot be sent.
     """
     given = {}
     for name in names:
-        if name is None or not is_entry_point(name) or not name.startswith(f"{HERE}:"):
+        if not name.startswith(f"{HERE}:"):
             continue
         function = kept(name)
         try:
@@ -38,11 +36,6 @@ def pack(names: Sequence[str | None]) -> bytes:
                 f"{name}: cannot be sent to the workers: {first_line(error)}; let it make what it uses, or import it"
             ) from error
     return pickle.dumps((own_paths(), given))
-
-
-def names_in(config: Config) -> list[str | None]:
-    """What a config names functions by."""
-    return [config.model.name, config.data.source, config.data.augment, config.train.callbacks]
 
 
 def registered(function: Callable[..., Any] | None) -> dict[str, Any]:

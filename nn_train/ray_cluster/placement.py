@@ -1,4 +1,4 @@
-"""Whether workers fit a cluster, how many of them, and what they wait for (``training.announcements`` tells it)."""
+"""Whether workers fit a cluster, how many of them, and what they wait for (``training.scaling`` tells it)."""
 
 from __future__ import annotations
 

@@ -9,21 +9,28 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
 
-if TYPE_CHECKING:
-    from nn_train.ray_cluster.preload import Preload
+
+def preload_for(scaling: ScalingConfig, *modules: str) -> Sequence[str] | None:
+    """What workers import in advance besides TensorFlow. None on GPUs: what it sees of them is set with their work."""
+    return None if scaling.use_gpu else modules
 
 
 @contextlib.contextmanager
-def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Preload | None = None) -> Iterator[None]:
-    """A Ray to run on: the one already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
+def ray_session(verbose: bool, imports: Sequence[str] = (), preload: Sequence[str] | None = None) -> Iterator[None]:
+    """Run on the Ray already joined, the cluster of ``RAY_ADDRESS``, or a local one of its own.
 
-    A local Ray is stopped at the end; a cluster is only left. While a local one starts, ``imports`` are imported:
-    modules that the caller is to need. ``preload`` is what its workers are to need: their processes import it
-    meanwhile, but with ``verbose``, as they would not know yet that TensorFlow is to say more.
+    A local Ray is stopped at the end; a cluster is only left.
+
+    Args:
+        verbose: let logs through.
+        imports: modules that the caller is to need, imported while a local Ray starts.
+        preload: modules that the workers of a local Ray import before they are given work, as forks of a process that
+            has imported TensorFlow. Not with ``verbose``: they would not know yet that TensorFlow is to say more.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about it at every start
     if not verbose:

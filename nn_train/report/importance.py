@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
-from nn_train.evaluation.scikit_learn import RandomForestRegressor, permutation_importance
 from nn_train.report.inputs.search_results import SearchResult, Trial
 
 LEAST_TRIALS = 8  # below it a forest has nothing to learn from

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go besides ``metrics.jsonl``: TensorBoard and MLflow. Chief only.
+"""Where metrics go besides the files of a job, and of a run: TensorBoard and MLflow. Chief only.
 
 Those of a search are in ``search/loggers.py``.
 """
@@ -7,78 +7,97 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from nn_train.config import Config, config_to_dict
 from nn_train.config.uris import without_passwords
-from nn_train.errors import TrainingError
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import TENSORBOARD
 
 MLFLOW_RUN = "mlflow_run_id"
+PAUSE = 60.0  # seconds in which one that failed is left alone: a server that does not answer takes up to half a minute
 PARTS = ("train", "validation")  # folders of ``tensorboard/``
 
 
 class Logger(Protocol):
-    """Takes a row of ``metrics.jsonl`` after each epoch."""
+    """Takes the metrics of a job."""
 
-    def log(self, row: dict[str, Any]) -> None: ...
+    def log(self, entry: Any, /) -> None:
+        """A row of ``metrics.jsonl`` after each epoch of a run; of a search the ``Record`` of a trial so far."""
 
-    def close(self) -> None: ...
+    def close(self, status: str) -> None:
+        """The end of this session: ``FINISHED``, ``KILLED`` (it was interrupted) or ``FAILED``."""
 
 
 class Loggers:
-    """The loggers that ``run.loggers`` names. One that fails later than at the start costs no training: it is tried
-    again after the next epoch, and gets what it missed.
+    """The loggers that ``run.loggers`` names.
+
+    One that fails later than at the start costs no training: it is left alone for ``PAUSE`` seconds, and then gets what
+    it missed.
 
     Args:
-        config, folder: of the run.
-        must_work: whether one that cannot be made ends the run: at its start, where a person still looks.
-
-    Raises:
-        TrainingError: it cannot be made, and must.
+        makers: what makes each of them, by name.
+        warn: told once in a row of failures what a person should know.
+        refusal: the error where one cannot be made, at the start, where a person still looks; None: it is made later.
+        clock: in seconds.
     """
 
-    def __init__(self, config: Config, folder: ResultsFolder, must_work: bool) -> None:
-        self.config, self.folder = config, folder
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[], Logger]],
+        warn: Callable[[str], object],
+        refusal: type[Exception] | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.makers, self.warn, self.clock = makers, warn, clock
         self.made: dict[str, Logger] = {}
-        self.missed: dict[str, list[dict[str, Any]]] = {name: [] for name in config.run.loggers}
-        for name in self.missed if must_work else ():
+        self.failed_at: dict[str, float] = {}
+        self.missed: dict[str, dict[object, object]] = {name: {} for name in makers}
+        if refusal is None:
+            return
+        for name in makers:
             try:
-                self.made[name] = KINDS[name](config, folder)
+                self.made[name] = makers[name]()
             except Exception as error:
-                raise TrainingError(
+                raise refusal(
                     f"run.loggers: {name} does not work: {one_line(error)}; mend it, or leave it out"
                 ) from error
 
-    def log(self, row: dict[str, Any]) -> list[str]:
-        """Give all of them the row of an epoch. Returns what a person should know."""
-        warnings = []
-        for name, rows in self.missed.items():
-            failed_before = bool(rows)
-            rows.append(row)
+    def log(self, key: object, entry: object) -> None:
+        """Give all of them an entry, in the place of one of the same key that they have missed."""
+        for name, missed in self.missed.items():
+            missed[key] = entry
+            if self.clock() < self.failed_at.get(name, -PAUSE) + PAUSE:
+                continue
             try:
-                if name not in self.made:
-                    self.made[name] = KINDS[name](self.config, self.folder)
-                while rows:
-                    self.made[name].log(rows[0])
-                    rows.pop(0)
+                self.catch_up(name)
             except Exception as error:
-                if not failed_before:
-                    warnings.append(f"{name} does not work: {one_line(error)}; tried again after every epoch")
-        return warnings
+                if name not in self.failed_at:
+                    self.warn(f"{name} does not work: {one_line(error)}; tried again every {PAUSE:g} s")
+                self.failed_at[name] = self.clock()
+            else:
+                self.failed_at.pop(name, None)
 
-    def close(self) -> list[str]:
-        """The end of the run. Returns what a person should know."""
-        warnings = [f"{name} did not get the last {len(rows)} epochs" for name, rows in self.missed.items() if rows]
-        for name, logger in self.made.items():
+    def catch_up(self, name: str) -> None:
+        """Give one of them what it has missed."""
+        if name not in self.made:
+            self.made[name] = self.makers[name]()
+        missed = self.missed[name]
+        for key in list(missed):
+            self.made[name].log(missed[key])
+            del missed[key]
+
+    def close(self, status: str = "FINISHED") -> None:
+        """End this session."""
+        for name, missed in self.missed.items():
             try:
-                logger.close()
+                self.catch_up(name)
+                self.made[name].close(status)
             except Exception as error:
-                warnings.append(f"{name} was not ended: {one_line(error)}")
-        return warnings
+                self.warn(f"{name} {'did not get all metrics' if missed else 'was not ended'}: {one_line(error)}")
 
 
 def one_line(error: Exception) -> str:
@@ -119,7 +138,7 @@ class TensorBoardLogger:
             for file in self.local.rglob("events.*"):
                 self.folder.write_file(f"{TENSORBOARD}/{file.relative_to(self.local).as_posix()}", file)
 
-    def close(self) -> None:
+    def close(self, status: str) -> None:
         for writer in self.writers.values():
             writer.close()
 
@@ -160,8 +179,8 @@ class MLflowLogger:
     def log(self, row: dict[str, Any]) -> None:
         self.mlflow.log_metrics(numbers(row), step=row["epoch"])
 
-    def close(self) -> None:
-        self.mlflow.end_run()
+    def close(self, status: str) -> None:
+        self.mlflow.end_run(status)
 
 
 KINDS: dict[str, Callable[[Config, ResultsFolder], Logger]] = {"tensorboard": TensorBoardLogger, "mlflow": MLflowLogger}

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
-from nn_train.config.argument_kinds import check_kinds
-from nn_train.config.entry_points import (
-    check_function,
-    compiled_loss,
-    compiles_a_model,
-    plain_function,
-    read_of_config,
-)
-from nn_train.config.given_digest import HERE
-from nn_train.config.options import is_entry_point, nearest
+from nn_train.config.entry_points import check_function
 from nn_train.config.parse import parse_yaml
-from nn_train.config.python_source import find_source, own_paths
-from nn_train.config.schema import BUILT_IN_LOSSES
-from nn_train.engine.own_settings import refuse_unread
+from nn_train.config.schema import METRICS, letters
+from nn_train.engine.import_tensorflow import import_quietly, set_environment
+from nn_train.engine.keras_names import check_keras_names
 from nn_train.errors import RequestError, first_line
 from nn_train.events import Handler, Line, unheard
-from nn_train.runs.own_code import changed, own_modules
+from nn_train.runs.own_code import changed, own_code
 from nn_train.runs.record import read_finished
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -32,8 +24,8 @@ from nn_train.storage.folder import ResultsFolder
 # Where, on how many workers and with how many checkpoints a run goes on does not make it another run.
 IGNORED_SECTIONS = ("run", "scaling")
 IGNORED_FIELDS = ("train.checkpoint_every_seconds",)
-OF_MSE = ("MeanSquaredError", "mean_squared_error", "mse")
 ABSENT = "left out"
+OF_KERAS = ("model.name", "train.callbacks")  # functions whose modules import Keras
 
 
 def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None:
@@ -58,7 +50,7 @@ def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None
         )
     record = read_finished(folder)
     if record is not None and "code" in record:
-        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_modules(config)))
+        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_code(config)["modules"]))
     return record
 
 
@@ -90,9 +82,14 @@ def config_differences(earlier: Config, now: Config) -> list[str]:
             if isinstance(old, dict) and isinstance(value, dict):
                 pairs_of = {key: (old.get(key, ABSENT), value.get(key, ABSENT)) for key in {**old, **value}}
                 differences += [f"{field}.{key}: {a} → {b}" for key, (a, b) in pairs_of.items() if a != b]
-            elif old != value and field not in IGNORED_FIELDS:
+            elif as_compared(field, old) != as_compared(field, value) and field not in IGNORED_FIELDS:
                 differences.append(f"{field}: {old} → {value}")
     return differences
+
+
+def as_compared(field: str, value: object) -> object:
+    """Return a value of a config; names of Keras in one way of the several that a job may write."""
+    return letters(str(value)) if field in (METRICS, "train.loss", "optimizer.name") else value
 
 
 def check_early(config: Config, varied: Collection[str] = (), on_event: Handler = unheard) -> None:
@@ -109,54 +106,23 @@ def check_early(config: Config, varied: Collection[str] = (), on_event: Handler 
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     check_storage(config.run.storage_path)
-    of_model, of_data = (
-        {*given, *(field.rpartition(".")[2] for field in varied if field.startswith(f"{owner}."))}
-        for owner, given in (("model.args", config.model.args), ("data.args", config.data.args))
-    )
-    named: dict[str, tuple[str | None, Collection[str] | None]] = {
-        "model.name": (config.model.name, of_model),
-        "data.source": (config.data.source, of_data),
-        "data.augment": (config.data.augment, None),
-        "train.callbacks": (config.train.callbacks, ()),
-    }
-    for field, (name, args) in named.items():
-        if name is not None and is_entry_point(name):
-            refuse_missing_module(field, name)
-            check_function(field, name, args)
-    for owner, function, given in (
-        ("model.args", config.model.name, config.model.args),
-        ("data.args", config.data.source, config.data.args),
-    ):
-        if is_entry_point(function):
-            check_kinds(owner, function, given.items())
-    if is_entry_point(config.model.name) and "model.name" not in varied:
-        check_read(config, varied)
+    check_keras_names(config)
+    check_functions(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
         with_class_weights(load_data(config.data, lambda line: on_event(Line(line))), config.train.class_weight)
 
 
-def refuse_missing_module(field: str, name: str) -> None:
-    """Raise RequestError for a function of a module that is not here, where the workers will be here as well."""
-    top = name.partition(":")[0].partition(".")[0]
-    if name.startswith(f"{HERE}:") or "RAY_ADDRESS" in os.environ or find_source(top) is not None:
-        return
-    files = [file.name.removesuffix(".py") for path in own_paths() for file in Path(path).glob("*.py")]
-    raise RequestError(
-        f"{field}: {name}: there is no module {top!r} here{nearest(top, files)}; start this in the folder that has it, "
-        "or set PYTHONPATH to that"
-    )
-
-
-def check_read(config: Config, varied: Collection[str]) -> None:
-    """Refuse settings that a model's function cannot read, as far as its source tells; the workers see the rest."""
-    function = plain_function(config.model.name)
-    read = read_of_config(function) if function is not None else None
-    if function is None or read is None:
-        return
-    # Of these losses MSE says how labels are given to a model, also to one that was compiled with it.
-    may_be_mse = config.train.loss in BUILT_IN_LOSSES and compiled_loss(function) in (None, *OF_MSE)
-    decided = ("optimizer", "train.metrics", *(() if may_be_mse else ("train.loss",)))
-    refuse_unread(config, read, decided if compiles_a_model(function) else (), varied)
+def check_functions(config: Config, varied: Collection[str]) -> None:
+    """Import the user's functions in this process, and refuse other arguments than they take."""
+    for field, name in config.functions.items():
+        owner = f"{field.partition('.')[0]}.args"
+        of_search = [varies.rpartition(".")[2] for varies in varied if varies.startswith(f"{owner}.")]
+        given = {"model.name": config.model.args, "data.source": config.data.args}.get(field, {})
+        set_environment()
+        if field in OF_KERAS:
+            with contextlib.suppress(ImportError):  # then only the workers have it
+                import_quietly()  # quicker than as the user's module would
+        check_function(field, name, None if field == "data.augment" else [*given, *of_search])
 
 
 def check_storage(storage_path: str) -> None:

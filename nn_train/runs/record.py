@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config
 from nn_train.config.entry_points import function_of
-from nn_train.config.options import is_entry_point
-from nn_train.config.own_arguments import OWNERS, with_defaults
-from nn_train.datasets.known_again import noted_test
+from nn_train.config.options import OWNERS, is_entry_point, is_plain
 from nn_train.runs.history import History, best_epoch
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import RESULT
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import keras
 
     from nn_train.datasets import SplitData
+    from nn_train.engine.loop import Loop
 
 
 NO_CODE: Mapping[str, Any] = {"modules": {}, "folders": [], "commit": None}
@@ -48,7 +51,7 @@ def finished_record(
         command: the command line that started the job.
         started_at, finished_at: when, in seconds since 1970; it ended now if ``finished_at`` is None.
         code: of the user's, as ``own_code`` gives it.
-        read: what the workers read by rows, if they did: see ``reading.py``.
+        read: what the workers read by rows, if they did: see ``BytesRead``.
     """
     best, classes = best_epoch(history), data.num_classes
     finished = time.time() if finished_at is None else finished_at
@@ -62,7 +65,7 @@ def finished_record(
         "seed": config.seed,
         "data": {
             "source": config.data.source,
-            "sha256": noted_test_of(config, data),
+            "sha256": data.sha256,
             "fingerprint": data.fingerprint,
             "read": dict(read) if read is not None else None,
             "examples": sizes(data),
@@ -83,13 +86,46 @@ def finished_record(
     }
 
 
-def noted_test_of(config: Config, data: SplitData) -> dict[str, str]:
-    """``noted_test``; without the test rows where they cannot be read: the evaluation tells of it, and not the end of
-    a training."""
-    try:
-        return noted_test(data, config.data)
-    except Exception:  # of the user's code
-        return data.sha256
+class BytesRead:
+    """What this process reads from now on, for ``result.json``.
+
+    Args:
+        loop: whose steps wait for what is read.
+        epochs: that are behind.
+    """
+
+    def __init__(self, loop: Loop, epochs: int) -> None:
+        self.loop, self.epochs, self.bytes = loop, epochs, bytes_read()
+
+    def record(self, epochs: int) -> dict[str, Any] | None:
+        """Return the sums of all workers after so many epochs in all; None where nothing is read by rows. Collective.
+
+        Bytes are those that the kernel counted for the workers' processes, whatever they read. A process that took over
+        from another knows nothing of what that one read, so ``epochs`` says for how many epochs the numbers are.
+        """
+        if self.loop.indexed is None:
+            return None
+        from nn_train.engine.collectives import sum_over_all
+
+        now, replicas = bytes_read(), self.loop.replicas
+        own = [0.0, 0.0] if now is None or self.bytes is None else [float(now - self.bytes), 1.0]
+        own.append(self.loop.indexed.waited)
+        count, known, waited = sum_over_all(own, replicas)
+        return {
+            "bytes": int(count) if known == replicas.size else None,
+            "seconds_waited": round(waited / replicas.size, 3),
+            "workers": replicas.size,
+            "epochs": epochs - self.epochs,
+        }
+
+
+def bytes_read() -> int | None:
+    """Return what this process has read, of files and pipes; None where the kernel does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/io").read_text().splitlines():
+            if line.startswith("rchar: "):
+                return int(line.partition(": ")[2])
+    return None
 
 
 def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
@@ -100,6 +136,24 @@ def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
         for owner, (name, given) in args.items()
         if is_entry_point(name)
     }
+
+
+def with_defaults(function: Callable[..., Any], given: Mapping[str, Any], offered: Collection[str]) -> dict[str, Any]:
+    """Return ``given``, and the plain values that the function has by itself; those JSON knows."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is compiled
+        parameters = {}.values()
+    own = {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in offered}
+    return {name: value for name, value in {**own, **given}.items() if is_plain(value) and is_json(value)}
+
+
+def is_json(value: object) -> bool:
+    """Return False for numbers that are infinite or NaN, which JSON does not know."""
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except ValueError:
+        return False
 
 
 def names_of_classes(data: SplitData) -> list[str] | None:

@@ -11,23 +11,23 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
 from nn_train.config.schema import ScalingConfig
-from nn_train.datasets.known_again import known_by
+from nn_train.datasets.fingerprints import known, note
 from nn_train.engine.addresses import release_addresses
 from nn_train.engine.import_tensorflow import import_tensorflow
+from nn_train.errors import TrainingError
 from nn_train.events import EpochEnded, Finished, Handler, Started, StepsDone, unheard
 from nn_train.runs.agreement import found_by_all
 from nn_train.runs.epochs import Training
-from nn_train.runs.held_out_stream import HeldOutStream
 from nn_train.runs.history import best_epoch
 from nn_train.runs.own_code import note_code
 from nn_train.runs.printed import Printed
-from nn_train.runs.reading import Reading, note_data
-from nn_train.runs.record import NO_CODE, finished_record, read_finished, sizes
+from nn_train.runs.record import NO_CODE, BytesRead, finished_record, read_finished, sizes
 from nn_train.runs.trained_variables import refuse_trained
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -142,8 +142,8 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     import keras
 
     from nn_train.datasets.augmentation import with_augmentation
+    from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.once import load_for_run
     from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.given_callbacks import given_callbacks
@@ -179,7 +179,6 @@ class Run(Training):
         self.began_at, self.job, self.folder, self.report = began_at, job, job.folder, context.report
         self.printed, self.there = printed, False  # whether the run's folder has been begun
         self.loggers: Loggers | None = None
-        self.held_out: HeldOutStream | None = None
         self.code: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.begun = job.config.job_name in context.begun
@@ -201,7 +200,7 @@ class Run(Training):
 
     def run_watched(self) -> None:
         """``run``, while another thread sees that it goes on."""
-        from nn_train.runs.loggers import Loggers
+        from nn_train.runs.loggers import KINDS, Loggers
 
         self.begin_together()
         self.there = True
@@ -212,18 +211,20 @@ class Run(Training):
             if changes:
                 told = f"{', '.join(changes)} changed after epoch {begun}"
                 warnings.append(f"{told}: the epochs to come are of other code")
-        reading = Reading(self.loop, len(self.history))
+        reading = BytesRead(self.loop, len(self.history))
         self.report(self.started(warnings))
         if self.replicas.is_chief:
             is_new = not self.history and self.partial is None
-            self.loggers = Loggers(self.config, self.folder, must_work=is_new)
+            makers = {name: partial(KINDS[name], self.config, self.folder) for name in self.config.run.loggers}
+            self.loggers = Loggers(makers, self.warnings.append, TrainingError if is_new else None)
         for row in self.epochs():
-            warnings, self.warnings = self.warnings, []
-            self.report(EpochEnded(row, self.config.train.epochs, warnings))
+            self.report(EpochEnded(row, self.config.train.epochs, [*self.warnings]))
+            self.warnings.clear()
             self.printed.keep()
             if not self.complete:
                 self.timed.drain_if_asked()
-        warnings = self.loggers.close() if self.loggers is not None else []
+        if self.loggers is not None:
+            self.loggers.close()
         result: dict[str, Any] = {}
         read = reading.record(len(self.history))
         if self.replicas.is_chief:
@@ -232,7 +233,7 @@ class Run(Training):
                 self.code = {**self.code, "outputs": outputs_of_saved(self.model, self.folder)}
             result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
-        self.report(Finished(result, warnings))
+        self.report(Finished(result, self.warnings))
 
     def begin_together(self) -> None:
         """The chief begins the folder; the others look into it when it has, and must see what it wrote. Collective."""
@@ -242,8 +243,6 @@ class Run(Training):
         found_by_all(
             lambda: there.exists(layout.CONFIG), lambda seen: [int(seen or False)], self.replicas, self.location
         )
-        if self.data.is_stream:
-            self.held_out = HeldOutStream(self.folder)
 
     def begin_folder(self) -> None:
         """Write ``config.yaml``; with ``run.overwrite`` replace an earlier job's run, once everything was checked."""
@@ -254,7 +253,7 @@ class Run(Training):
         if not self.folder.exists(layout.CONFIG):
             self.folder.write(layout.CONFIG, dump_yaml(self.config).encode())
         is_new = not self.folder.names(layout.CHECKPOINTS)  # then nothing was trained on, whatever it was
-        note_data(self.folder, known_by(self.data, self.config.data), anew=is_new)
+        note(self.folder, known(self.data, self.config.data), anew=is_new)
 
     def resume_newest(self) -> list[str]:
         """Go on from the newest intact checkpoint. Returns warnings, also about damaged ones."""
@@ -263,12 +262,6 @@ class Run(Training):
         damaged: list[str] = []
         warnings = self.resume(lambda: checkpoints.load_newest(self.folder, damaged.append))
         return damaged + warnings
-
-    def epoch(self) -> dict[str, Any]:
-        row = super().epoch()
-        if self.held_out is not None:
-            self.warnings += self.held_out.look_at(self.loop.held_out)
-        return row
 
     def keep_model(self) -> None:
         """``model.keras``."""
@@ -281,10 +274,8 @@ class Run(Training):
 
         self.folder.write_lines(layout.METRICS, self.history)
         if self.loggers is not None:
-            self.warnings += self.loggers.log(self.history[-1])
+            self.loggers.log(len(self.history), self.history[-1])
         checkpoints.save(self.folder, self.model, self.history, memories=self.callbacks.memories())
-        if self.held_out is not None:
-            self.held_out.keep()
 
     def keep_part(self, partial: PartialEpoch) -> None:
         """A checkpoint within an epoch."""

@@ -1,23 +1,25 @@
-"""Who proposes the trials: Ray Tune's own generators and Optuna, by the names of ``search.algorithm``."""
+"""The algorithms that propose trials: lists of Ray Tune's and studies of Optuna, by ``search.algorithm``."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 from ray import tune
-from ray.tune.search import ConcurrencyLimiter
+from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
 
 from nn_train.config.entry_points import call_entry_point
+from nn_train.config.schema import SearchConfig
 from nn_train.config.space import Domain
-from nn_train.config.stages import SearchConfig
 from nn_train.errors import RequestError
 
 # A choice between lists: nothing of a study is stored by Optuna here.
@@ -64,15 +66,21 @@ def listed_draws(search: SearchConfig, domains: dict[str, Domain], seed: int) ->
     if search.algorithm == "grid":
         grid = {name: tune.grid_search(list(domain.values)) for name, domain in domains.items()}
         return [spec["draws"] for _, spec in generate_variants({"draws": grid})]
-    state = BasicVariantGenerator(random_state=seed)._random_state
+    state = np.random.default_rng(seed)
     space = {"draws": {name: to_tune(domain) for name, domain in domains.items()}}
     return [next(iter(generate_variants(space, random_state=state)))[1]["draws"] for _ in range(search.num_trials)]
 
 
 def listed_search(points: Sequence[Point], max_concurrent: int | None) -> tuple[BasicVariantGenerator, dict[str, Any]]:
-    """A generator of exactly these trials, and the parameter space to give to the Tuner."""
-    space = copy.deepcopy(points[0])  # every point has the same keys, and replaces these values
-    return BasicVariantGenerator(points_to_evaluate=list(points), max_concurrent=max_concurrent or 0), space
+    """Return a generator of exactly these trials, and the parameter space to give to the Tuner."""
+
+    def entry(key: str) -> object:
+        values = iter([point[key] for point in points])
+        return tune.sample_from(lambda: next(values))
+
+    # Every point has the same keys. In points to evaluate Tune would look for more to draw.
+    space = {key: entry(key) for key in points[0]}
+    return BasicVariantGenerator(max_concurrent=max_concurrent or 0), space
 
 
 def sampler_of(search: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
@@ -97,8 +105,8 @@ def seed_after(seed: int, trials: int) -> int:
     return seed if trials == 0 else int(np.random.SeedSequence((seed, trials)).generate_state(1)[0]) >> 1
 
 
-class NamedOptunaSearch(OptunaSearch):
-    """Optuna through Ray Tune, which gives every trial its name and hears of failed ones as failed.
+class OptunaSearcher(Searcher):
+    """A study of Optuna that gives every trial its name.
 
     Args:
         domains: what to draw.
@@ -114,36 +122,39 @@ class NamedOptunaSearch(OptunaSearch):
         begun: dict[str, Any],
         names: Sequence[str],
     ) -> None:
-        space = self.convert_search_space({name: to_tune(domain) for name, domain in domains.items()})
-        mode = "min" if search.lower_is_better else "max"
-        super().__init__(space=space, metric="value", mode=mode, sampler=sampler_of(search, seed))
+        super().__init__(metric="value", mode="min" if search.lower_is_better else "max")
+        self.space = OptunaSearch.convert_search_space({name: to_tune(domain) for name, domain in domains.items()})
+        direction = StudyDirection.MINIMIZE if search.lower_is_better else StudyDirection.MAXIMIZE
+        self.study = optuna.create_study(direction=direction, sampler=sampler_of(search, seed))
         self.names = [*begun, *names]
+        self.asked: dict[str, optuna.Trial] = {}
         for draws in begun.values():
-            self._ot_study.enqueue_trial(draws)
+            self.study.enqueue_trial(draws)
 
     def learn(self, draws: dict[str, Any], value: float | None) -> None:
         """Know a trial of an earlier search; those outside the space of this one are passed over."""
-        inside = set(draws) == set(self._space) and all(
-            self._space[name]._contains(self._space[name].to_internal_repr(value)) for name, value in draws.items()
-        )
-        if inside:
-            self.add_evaluated_point(draws, value, error=value is None)
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        with contextlib.suppress(ValueError):
+            known = optuna.trial.create_trial(params=draws, distributions=self.space, value=value, state=state)
+            self.study.add_trial(known)
 
     def suggest(self, trial_id: str) -> Point | str | None:
         if not self.names:
             return self.FINISHED
-        draws = super().suggest(trial_id)
-        return {"trial": self.names.pop(0), "draws": draws}
+        self.asked[trial_id] = self.study.ask(fixed_distributions=self.space)
+        return {"trial": self.names.pop(0), "draws": self.asked[trial_id].params}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if not result.get("cause"):
-            super().on_trial_result(trial_id, result)
+            self.asked[trial_id].report(result["value"], result["epoch"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        failed = error or not result or bool(result.get("cause"))
-        super().on_trial_complete(trial_id, None if failed else result, error=failed)
+        if error or not result or result.get("cause"):
+            self.study.tell(self.asked.pop(trial_id), state=TrialState.FAIL)
+        else:
+            self.study.tell(self.asked.pop(trial_id), result["value"])
 
 
-def limited(searcher: NamedOptunaSearch, max_concurrent: int) -> ConcurrencyLimiter:
+def limited(searcher: OptunaSearcher, max_concurrent: int) -> ConcurrencyLimiter:
     """A searcher that draws no more trials than can run at a time: one that was drawn early would know less."""
     return ConcurrencyLimiter(searcher, max_concurrent=max_concurrent)

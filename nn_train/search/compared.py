@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from nn_train.config import Config
-from nn_train.config.keras_metrics import FIELD, Metric, column_of, parts_of
-from nn_train.config.schema import BUILT_IN_DATA
+from nn_train.config.schema import BUILT_IN_DATA, METRICS, Metric, parts_of
 from nn_train.config.space import Space, samples, with_values
+from nn_train.engine.keras_names import column_of
 from nn_train.errors import RequestError
 
 
@@ -32,7 +32,7 @@ def check_metric(config: Config, space: Space) -> None:
     if len(counted) > 1:
         ways = ", ".join(sorted(str(one or "nothing of that name") for one in counted))
         raise RequestError(
-            f"search.space.{FIELD}: trials are compared by search.metric, {metric}, which is not the same in all of "
+            f"search.space.{METRICS}: trials are compared by search.metric, {metric}, which is not the same in all of "
             f"them ({ways}); name that metric in the same way in each choice, or compare by another"
         )
 
@@ -46,10 +46,10 @@ def refuse_without_validation(config: Config) -> None:
 
 def metrics_of_trials(config: Config, space: Space) -> Iterator[tuple[Metric, ...]]:
     """``train.metrics`` of each kind of trial."""
-    if FIELD not in space:
+    if METRICS not in space:
         yield config.train.metrics
     else:
-        yield from (with_values(config, values).train.metrics for values in samples(FIELD, space))
+        yield from (with_values(config, values).train.metrics for values in samples(METRICS, space))
 
 
 def counted_as(metric: str, chosen: tuple[Metric, ...]) -> Metric | None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_train.config import Config, dump_yaml
-from nn_train.config.argument_kinds import check_kinds_of_space
 from nn_train.config.space import Space, drawn, parse_space
+from nn_train.engine.keras_names import check_keras_names
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import Handler, Waiting, Warned, unheard
-from nn_train.runs.own_code import changed, note_code, own_code, own_modules
+from nn_train.runs.own_code import changed, note_code, own_code
 from nn_train.runs.preflight import check_early, config_differences, earlier_config, refuse_other_code
 from nn_train.search.compared import check_metric
 from nn_train.search.journal import Journal, Record
@@ -71,7 +71,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         summary = folder.read_json(layout.SEARCH)
         written = sum(summary["trials"].values()) if summary is not None else 0
         # Fewer than known: it was killed before the summary was written.
-        other = changed((folder.read_json(layout.CODE) or {}).get("modules", {}), own_modules(config))
+        other = changed((folder.read_json(layout.CODE) or {}).get("modules", {}), own_code(config)["modules"])
         if summary is None or written < known or session.has_open_trials():
             if other:
                 on_event(
@@ -106,12 +106,11 @@ def check_request(config: Config, on_event: Handler = unheard) -> Space:
     space = check_search(config)
     check_folder(search_folder(config), config)
     check_early(config, space, on_event)
-    import nn_train.search.import_now  # noqa: F401
-    from nn_train.ray_cluster.parcels import names_in, pack
+    from nn_train.ray_cluster.parcels import pack
     from nn_train.search.algorithms import check_algorithm
     from nn_train.search.schedulers import make_scheduler
 
-    pack(names_in(config))  # before anything is replaced
+    pack(config.functions.values())  # before anything is replaced
     check_algorithm(config.search, drawn(space))
     make_scheduler(config, drawn(space))
     return space
@@ -159,9 +158,8 @@ def check_search(config: Config) -> Space:
     """The space; RequestError for a search that cannot choose."""
     if not config.search.space:
         raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
-    space = parse_space(config.search.space, config)
+    space = parse_space(config.search.space, config, check_keras_names)
     check_metric(config, space)
-    check_kinds_of_space(config, space)
     return space
 
 

@@ -41,28 +41,27 @@ def export_models(
     from nn_train.runs.own_code import changed, own_code
 
     now, made = own_code(config), made_before(folder)
-    pairs = [
+    kept = [
         pair for pair in zip(records, trained_with, strict=True) if trial_folder(folder, pair[0].trial).exists(BEST)
     ]
-    others = {record.trial for record, code in pairs if changed(code.get("modules", {}), now["modules"])}
-    left_out = sorted(others - made.keys())
-    names = {record.trial: f"{place}_{record.trial}" for place, (record, _) in enumerate(pairs, start=1)}
-    wanted = {trial: name for trial, name in names.items() if trial not in left_out}
-    if folder.folders(layout.BEST_RUNS) == sorted(made[trial] for trial in made) == sorted(wanted.values()):
-        return left_out
-    kept = {
-        trial: {name: folder.read(f"{layout.BEST_RUNS}/{made[trial]}/{name}") for name in FILES}
-        for trial in others & made.keys()
+    names = {record.trial: f"{place}_{record.trial}" for place, (record, _) in enumerate(kept, start=1)}
+    if folder.folders(layout.BEST_RUNS) == sorted(made.values()) == sorted(names.values()):
+        return []
+    there = {
+        trial: {file: folder.read(f"{layout.BEST_RUNS}/{made[trial]}/{file}") for file in FILES}
+        for trial in made.keys() & names.keys()
     }
     folder.inside(layout.BEST_RUNS).clear()
-    for record, code in pairs:
-        if record.trial in wanted:
-            run = folder.inside(f"{layout.BEST_RUNS}/{wanted[record.trial]}")
-            if record.trial in kept:
-                for name, content in kept[record.trial].items():
-                    run.write(name, content)
-            else:
-                export_model(config, folder, run, record, command, code)
+    left_out = []
+    for record, code in kept:
+        run = folder.inside(f"{layout.BEST_RUNS}/{names[record.trial]}")
+        if record.trial in there:
+            for file, content in there[record.trial].items():
+                run.write(file, content)
+        elif changed(code.get("modules", {}), now["modules"]):
+            left_out.append(record.trial)
+        else:
+            export_model(config, folder, run, record, command, code)
     return left_out
 
 
@@ -85,8 +84,8 @@ def export_model(
     """One run, with ``code`` of the user's."""
     import tensorflow as tf
 
+    from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.datasets.once import load_for_run
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.sample_outputs import sample_outputs
     from nn_train.engine.strategy import Replicas

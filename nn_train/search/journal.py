@@ -1,4 +1,4 @@
-"""The record of every trial (``trial_ends`` says of what kind): the memory of a search that is killed or extended."""
+"""The record of every trial (``trial_callbacks`` makes them): the memory of a search that is killed or extended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import LOGS
 
 COMPLETED, STOPPED, FAILED = "completed", "stopped", "failed"
+RUNNING = "running"  # of a trial that is in no journal yet
 JOURNAL = "journal"
 PART_ROWS = 64  # records of one file: object stores cannot append, so a file is written anew with each record
 

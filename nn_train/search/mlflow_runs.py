@@ -11,9 +11,8 @@ from typing import Any
 from nn_train.config import Config, value_text
 from nn_train.config.space import Space
 from nn_train.runs.loggers import MLFLOW_RUN, experiment_name, fail_fast, numbers, parameters
-from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Record
-from nn_train.search.results import first_line
-from nn_train.search.trial_metrics import RUNNING, at_best_epoch, step_of_best
+from nn_train.search.journal import COMPLETED, FAILED, RUNNING, STOPPED, Record
+from nn_train.search.results import at_best_epoch, first_line, step_of_best
 from nn_train.storage.folder import ResultsFolder
 
 PARENT, TRIAL, STATUS = "mlflow.parentRunId", "trial", "trial_status"  # tags; the first is MLflow's own

@@ -48,6 +48,19 @@ class Plan:
     extending: int = 0
 
 
+def rungs(config: Config) -> tuple[int, ...]:
+    """The epochs at which ASHA compares trials, the last epoch not among them; empty for other schedulers."""
+    search, epochs = config.search, config.train.epochs
+    if search.scheduler != "asha":
+        return ()
+    steps = []
+    rung = search.grace_epochs
+    while rung < epochs:
+        steps.append(rung)
+        rung *= search.reduction_factor
+    return tuple(steps)
+
+
 def make_plan(config: Config, rungs: tuple[int, ...], open_trials: int, at_a_time: int, extending: int = 0) -> Plan:
     """Epochs and trials of the rungs; a scheduler without rungs is expected to stop none."""
     search, epochs = config.search, config.train.epochs

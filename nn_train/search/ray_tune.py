@@ -18,24 +18,21 @@ from ray import tune
 
 from nn_train.config import Config
 from nn_train.config.space import Space, drawn
+from nn_train.datasets.fingerprints import note, varies_data
 from nn_train.errors import RequestError, StorageError
 from nn_train.events import Handler, PhaseStarted, Warned, WritingModels
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack
+from nn_train.ray_cluster.parcels import pack
 from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
-from nn_train.ray_cluster.session import ray_session
+from nn_train.ray_cluster.session import preload_for, ray_session
 from nn_train.ray_cluster.shared_storage import check_shared
+from nn_train.runs.loggers import Loggers
 from nn_train.runs.own_code import code_of
-from nn_train.runs.reading import note_data
 from nn_train.runs.record import command_line
-from nn_train.search.algorithms import NamedOptunaSearch, is_listed, limited, listed_draws, listed_search, seed_after
+from nn_train.search.algorithms import OptunaSearcher, is_listed, limited, listed_draws, listed_search, seed_after
 from nn_train.search.export import export_models
-from nn_train.search.first_processes import preload_for_trials
-from nn_train.search.going_on import go_on
-from nn_train.search.held_out import varies_data
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
-from nn_train.search.lighter_tune import lighter
-from nn_train.search.loggers import SearchLoggers
+from nn_train.search.loggers import loggers_of_search
 from nn_train.search.phases import (
     CONFIRM,
     EXTEND,
@@ -49,12 +46,13 @@ from nn_train.search.phases import (
     open_points,
     target_reached,
 )
-from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.rungs import rungs
+from nn_train.search.planning import Pace, make_plan, measure, pace_of, plan_lines, rungs
+from nn_train.search.resume import population_points, replay
 from nn_train.search.schedulers import Fifo, make_scheduler
 from nn_train.search.shared_examples import own_result, share_examples
 from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search, resources_of_trial
-from nn_train.search.trial_ends import DRAWS, Watcher
+from nn_train.search.trial_callbacks import DRAWS, Watcher
+from nn_train.search.tune_patches import patched_tune
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import LOGS
 
@@ -103,11 +101,12 @@ class Session:
         if not self.verbose:
             for name in ("ray.tune", "ray.train", "optuna"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        self.context.enter_context(ray_session(self.verbose, preload=preload_for_trials(self.config)))
+        scaling = self.config.scaling
+        self.context.enter_context(ray_session(self.verbose, preload=preload_for(scaling, "ray.tune")))
         try:
-            check_placeable(dataclasses.replace(self.config.scaling, min_workers=None))  # trials take no fewer
-            check_shared(self.folder, self.config.scaling)
-            self.parcel = ray.put(pack(names_in(self.config)))
+            check_placeable(dataclasses.replace(scaling, min_workers=None))  # trials take no fewer
+            check_shared(self.folder, scaling)
+            self.parcel = ray.put(pack(self.config.functions.values()))
             if not varies_data(self.space):
                 self.data, self.files, self.printed = share_examples(self.config, self.parcel)
         except BaseException:
@@ -145,7 +144,7 @@ class Session:
     def run(self) -> str:
         """Run every phase; why the search ended before all its trials had, or an empty text."""
         is_new = not self.journal.records and not self.folder.folders("trials")  # which go on from their checkpoints
-        note_data(self.folder, self.files, anew=is_new)
+        note(self.folder, self.files, anew=is_new)
         if self.printed:
             self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records
@@ -153,7 +152,7 @@ class Session:
         def warn(text: str) -> None:
             self.on_event(Warned(text))
 
-        with SearchLoggers(self.config, self.space, self.folder, warn, must_work=is_new) as loggers:
+        with loggers_of_search(self.config, self.space, self.folder, warn, must_work=is_new) as loggers:
             for phase in (SEARCH, EXTEND, CONFIRM):
                 reason = self.run_phase(phase, loggers)
                 ended = ended or reason
@@ -161,7 +160,7 @@ class Session:
                     break
         return ended
 
-    def run_phase(self, phase: str, loggers: SearchLoggers) -> str:
+    def run_phase(self, phase: str, loggers: Loggers) -> str:
         """Run the trials of one phase, and again those that were lost."""
         attempts = self.config.run.max_failures + 1
         for attempt in range(1, attempts + 1):
@@ -173,21 +172,19 @@ class Session:
                 return watcher.reason
         return ""
 
-    def run_trials(self, phase: str, points: list[Any], loggers: SearchLoggers, last_attempt: bool) -> Watcher:
+    def run_trials(self, phase: str, points: list[Any], loggers: Loggers, last_attempt: bool) -> Watcher:
         """One call of Ray Tune."""
         config, search = self.config, self.config.search
-        known = (config, self.space, self.folder, self.journal)
-        watcher = Watcher(*known, phase, self.deadline, self.on_event, loggers, last_attempt)
+        of_search = (config, self.space, self.folder, self.journal)
+        watcher = Watcher(*of_search, phase, self.deadline, self.on_event, loggers, last_attempt)
         self.on_event(PhaseStarted(phase, open=len(points), known=len(self.journal.records)))
         scheduler: Any = Fifo()
         if phase == SEARCH:
             scheduler = make_scheduler(config, self.domains)
-            left = go_on(scheduler, config, self.space, self.folder, self.journal.records, points)
-            for point, rows in left.stopped:
-                watcher.record_stopped(point, {"rows": rows})
-            points = left.points
-        if not points:
-            return watcher
+            if search.scheduler == "pbt" and is_listed(search):  # else the draws of each are kept beside it
+                points = population_points(self.space, self.folder, points)
+            known = of_phase(self.journal.records, SEARCH)
+            replay(scheduler, [one.values_by_epoch(search.metric) for one in known])
         param_space: dict[str, Any] | None = None
         if phase != SEARCH or is_listed(search):
             algorithm, param_space = listed_search(points, search.max_concurrent)
@@ -210,7 +207,7 @@ class Session:
                 verbose=1 if self.verbose else 0,
             ),
         )
-        with lighter(local_ray.is_running(), config.scaling.num_workers):
+        with patched_tune(local_ray.is_running(), config.scaling.num_workers):
             tuner.fit()
         if watcher.broken:
             raise RequestError(watcher.broken)
@@ -225,7 +222,7 @@ class Session:
         fresh = [name for name in names if name not in begun]
         known = of_phase(self.journal.records, SEARCH)
         seed = seed_after(self.config.seed, len(known) + len(begun))
-        searcher = NamedOptunaSearch(search, self.domains, seed, begun, fresh)
+        searcher = OptunaSearcher(search, self.domains, seed, begun, fresh)
         for record in known:
             searcher.learn(record.draws, record.value(search.metric))
         return limited(searcher, search.max_concurrent or trials_at_a_time(self.config.scaling))

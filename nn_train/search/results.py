@@ -15,7 +15,7 @@ from nn_train.runs.history import best_epoch
 from nn_train.runs.preflight import existing_run
 from nn_train.search.journal import COMPLETED, FAILED, STOPPED, Journal, Record
 from nn_train.search.phases import confirmed, contenders
-from nn_train.search.rungs import rungs
+from nn_train.search.planning import rungs
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
@@ -146,3 +146,19 @@ def first_line(cause: str) -> str:
     """What failures are grouped by: of a traceback its last line, of a message its first."""
     lines = cause.strip().splitlines() or [""]
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+
+
+def best_tags(config: Config) -> dict[str, str]:
+    """The search's metric and the usual ones: what each is called at the best epoch."""
+    return {name: f"best_epoch/{name}" for name in (config.search.metric, *METRICS)}
+
+
+def at_best_epoch(record: Record, config: Config) -> dict[str, float]:
+    """``best_epoch/<metric>`` to value; empty for a trial without epochs, and for one that failed."""
+    values = {tag: record.value(name) for name, tag in best_tags(config).items()}
+    return {tag: value for tag, value in values.items() if value is not None}
+
+
+def step_of_best(record: Record) -> int:
+    """The best epoch, from 1; 0 without any."""
+    return best_epoch(record.rows) if record.rows else 0

@@ -8,6 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
+    HyperBandScheduler,
     MedianStoppingRule,
     PopulationBasedTraining,
     TrialScheduler,
@@ -17,7 +18,6 @@ from nn_train.config import Config
 from nn_train.config.space import LISTS, WHOLE, Domain
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import to_tune
-from nn_train.search.hyperband import HyperBand
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -39,7 +39,7 @@ class AmongLive:
     as long as the second.
     """
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         live = sorted(tune_controller.get_live_trials(), key=lambda trial: trial.config["trial"])
         for status in (Trial.PENDING, Trial.PAUSED):
             for trial in live:
@@ -60,33 +60,30 @@ class Median(AmongLive, MedianStoppingRule):
     """Stops what is worse than the median of the others."""
 
 
+class HyperBand(HyperBandScheduler):
+    """Brackets of trials, in which trials wait at a rung for their rivals."""
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Compare again where all trials wait: after its first cut a bracket ignores that a rival failed."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        live = list(tune_controller.get_live_trials())
+        if any(trial.status != Trial.PAUSED for trial in live):
+            return chosen
+        for trial in live:
+            if chosen is None and trial.status == Trial.PAUSED:
+                self.on_trial_result(tune_controller, trial, trial.last_result)
+                chosen = super().choose_trial_to_run(tune_controller)
+        return chosen
+
+
 class Population(PopulationBasedTraining):
-    """Population-based training in which a trial that takes over another's numbers keeps its own name.
+    """Population-based training in which a trial that takes over another's numbers keeps its own name."""
 
-    Attributes:
-        reached: trials of an earlier session that go on, by name: the metric after each of their epochs.
-    """
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        self.reached: dict[str, list[float]] = {}
-
-    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Others are compared with what the trial had reached, also before it runs again."""
-        super().on_trial_add(tune_controller, trial)
-        values = self.reached.pop(trial.config["trial"], [])
-        compared = len(values) - len(values) % self._perturbation_interval
-        if compared:
-            state = self._trial_state[trial]
-            state.last_score = self._metric_op * values[compared - 1]
-            state.last_train_time = compared
-            # Where it was compared with its last epoch, it is again when it tells of it: Tune has none of its
-            # checkpoints that others could take over.
-            state.last_perturbation_time = compared - (self._perturbation_interval if compared == len(values) else 0)
-
-    def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
-        config, operations = super()._get_new_config(trial, trial_to_clone)
-        return {**config, "trial": trial.config["trial"]}, operations
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        name = trial.config["trial"]
+        decision = super().on_trial_result(tune_controller, trial, result)
+        trial.set_config({**trial.config, "trial": name})
+        return decision
 
 
 def make_scheduler(config: Config, domains: dict[str, Domain]) -> TrialScheduler:
@@ -148,18 +145,3 @@ def inside(draws: dict[str, Any], domains: dict[str, Domain]) -> dict[str, Any]:
         return min(max(round(value) if domain.kind in WHOLE else value, low), high)
 
     return {name: bring(value, domains[name]) for name, value in draws.items()}
-
-
-def replay(scheduler: TrialScheduler, values: list[list[float]]) -> None:
-    """Let ASHA and the median rule know trials of an earlier session: what each reached, epoch by epoch."""
-    if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
-        return
-    for number, reached in enumerate(values):
-        trial = Trial("earlier", trial_id=f"earlier{number:05d}", stub=True)
-        scheduler.on_trial_add(None, trial)
-        for epoch, value in enumerate(reached, start=1):
-            result = {"epoch": epoch, "value": value}
-            if isinstance(scheduler, AsyncHyperBandScheduler):
-                scheduler.on_trial_result(None, trial, result)
-            else:
-                scheduler.on_trial_complete(None, trial, result)  # which only takes the result down

@@ -10,15 +10,20 @@ from typing import Any
 import ray
 
 from nn_train.config import Config
+from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.parcels import unpack
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.runs.printed import LARGEST
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.search.compared import refuse_without_validation
-from nn_train.search.first_processes import driver_reads
 
 LAST_LINES = 20  # of what a function had printed before it failed
+
+
+def driver_reads(config: Config) -> bool:
+    """Whether the driver reads the data. Keras and a function of the user's import TensorFlow: those have a process."""
+    return not is_entry_point(config.data.source) and config.data.source != "fashion_mnist"
 
 
 def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:
@@ -32,18 +37,18 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
     """
     if driver_reads(config):
         from nn_train.datasets import load_data
-        from nn_train.datasets.known_again import known_by
+        from nn_train.datasets.fingerprints import known
 
         whole = load_data(config.data)
         if whole.validation is None:
             refuse_without_validation(config)
         shared = ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None
-        return shared, known_by(whole, config.data), ""
+        return shared, known(whole, config.data), ""
     # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
-    in_memory, known, printed = own_result(told)
-    return (data if in_memory else None), known, printed
+    in_memory, marks, printed = own_result(told)
+    return (data if in_memory else None), marks, printed
 
 
 def own_result(reference: object) -> Any:
@@ -61,8 +66,8 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[st
     are, by what they are known again, and what was printed meanwhile, which the error of a function that fails holds as
     well."""
     unpack(parcel)
-    from nn_train.datasets.known_again import VALIDATION, known_by
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.cache import load_for_run
+    from nn_train.datasets.fingerprints import PARTS
 
     printed = io.StringIO()
     try:
@@ -78,5 +83,5 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[st
         refuse_without_validation(config)
     text = printed.getvalue()[-LARGEST:]
     # Not of files, whose times may be others on the machine where this runs the next time.
-    known = {name: mark for name, mark in known_by(data, config.data).items() if name == VALIDATION}
-    return (dataclasses.replace(data, test=None) if data.in_memory else None), (data.in_memory, known, text)
+    marks = {name: mark for name, mark in data.fingerprint.items() if name in PARTS}
+    return (dataclasses.replace(data, test=None) if data.in_memory else None), (data.in_memory, marks, text)

@@ -1,137 +1,149 @@
-"""TensorBoard's files of a search: a folder for each trial, as a run has, and the HParams tab."""
+"""TensorBoard's files of a search: a folder for each trial, as a run has, and the HParams tab.
+
+``EventFileWriter`` of the package ``tensorboard`` would import TensorFlow into the driver and keep a thread for each
+file. So events are given to its ``RecordWriter``.
+"""
 
 from __future__ import annotations
 
-import itertools
+import io
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nn_train.config import Config
-from nn_train.config.space import Space
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from nn_train.config import Config, value_text
+from nn_train.config.space import By, Domain, Fixed, Space, Times
 from nn_train.runs.loggers import PARTS, scalars
-from nn_train.search.journal import FAILED, Record
-from nn_train.search.trial_metrics import RUNNING, at_best_epoch, best_tags, step_of_best
+from nn_train.search.journal import FAILED, RUNNING, Record
+from nn_train.search.results import at_best_epoch, best_tags, step_of_best
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import TENSORBOARD
 
-REMOTE_SECONDS = 30.0  # between two writes of a trial to an object store, where files are written whole each time
-
-
-@dataclass(frozen=True)
-class Written:
-    """What the files of a running trial hold.
-
-    Attributes:
-        file: the name that they have, each in its folder.
-        last: what they were, or will be, made of; None at the beginning.
-        at: when, on a monotonic clock; of an object store.
-    """
-
-    file: str
-    last: Record | None
-    at: float
-
-    def leads_to(self, record: Record) -> bool:
-        """Whether ``record`` only adds epochs: a lost trial goes on from an earlier one, PBT takes another's."""
-        if self.last is None:
-            return True
-        count = len(self.last.rows)
-        return record.values == self.last.values and record.rows[:count][-1:] == self.last.rows[-1:]
+EVERY = 30.0  # seconds between two writes of a trial that runs
 
 
 class TensorBoardCurves:
     """``tensorboard/<trial>/train`` and ``/validation`` with a run's tags, and ``tensorboard/<trial>`` for HParams.
 
-    No file stays open between two epochs. A trial that does not simply go on, for example in a later session of the
-    search, gets new files in place of the old ones: every record has all of its epochs.
+    Each write makes new files of all that is known of a trial, in the place of the old ones: a trial may go on from an
+    earlier epoch, or with another's weights.
     """
 
     def __init__(self, config: Config, space: Space, folder: ResultsFolder) -> None:
-        from nn_train.search import event_records
-
-        self.events, self.config = event_records, config
-        self.folder = folder.inside(TENSORBOARD)
+        self.config, self.folder = config, folder.inside(TENSORBOARD)
         self.folder.patient = False  # all trials wait meanwhile
-        self.written: dict[str, Written] = {}
-        self.there = set(self.folder.folders(""))
-        self.write_columns(space)
-
-    def write_columns(self, space: Space) -> None:
-        """What HParams shows of the trials; another session may have another space."""
+        self.written_at: dict[str, float] = {}
         now = time.time()
-        for name in self.folder.names(""):
-            self.folder.delete(name)
-        columns = self.events.hparams_experiment(space, list(best_tags(self.config).values()), now)
-        self.folder.write(file_name(), self.events.opening(now) + columns)
+        self.replace("", experiment(space, list(best_tags(config).values()), now), now)
 
     def log(self, record: Record) -> None:
-        """Write what is new of a trial."""
-        known = self.written.pop(record.trial, None)  # so after a failure its files begin anew
-        if known is None or not known.leads_to(record):
-            known = self.begin(record.trial)
-        ended, at = record.status != RUNNING, known.at
-        if self.folder.is_local:
-            self.put(record, known.file, known.last)
-        elif ended or time.monotonic() >= at + REMOTE_SECONDS:
-            self.put(record, known.file, None)
-            at = time.monotonic()
-        if not ended:
-            self.written[record.trial] = Written(known.file, record, at)
+        """Write what is known of a trial, if it has ended or was not written for a while."""
+        now = time.monotonic()
+        if record.status == RUNNING and now < self.written_at.setdefault(record.trial, now) + EVERY:
+            return
+        curves: dict[str, list[Any]] = {part: [] for part in PARTS}
+        wall_time = record.started
+        for row in record.rows:
+            wall_time += row.get("seconds", 0.0)
+            for part, tag, value in scalars(row):
+                curves[part].append(scalar(tag, value, row["epoch"], wall_time))
+        for part, events in curves.items():
+            if events:
+                self.replace(f"{record.trial}/{part}", events, record.started)
+        self.replace(record.trial, self.session(record), record.started)
+        self.written_at[record.trial] = now
+        if record.status != RUNNING:
+            del self.written_at[record.trial]
 
-    def begin(self, trial: str) -> Written:
-        """Without what an earlier session, or a try that failed, has written."""
-        if trial in self.there:
-            old = self.folder.inside(trial)
-            old.patient = False
-            old.clear()
-        self.there.add(trial)
-        return Written(file_name(), None, time.monotonic())
-
-    def put(self, record: Record, file: str, last: Record | None) -> None:
-        """Write what ``record`` has beyond ``last``."""
-        write = self.folder.append if self.folder.is_local else self.folder.write
-        parts = {"": self.session(record, last), **{f"{part}/": self.curves(record, last, part) for part in PARTS}}
-        for part, content in parts.items():
-            if content:
-                write(f"{record.trial}/{part}{file}", content)
-
-    def session(self, record: Record, last: Record | None) -> bytes:
-        """For HParams: the values at the beginning, the metrics at the end."""
-        content = b""
-        if last is None:
-            content = self.events.opening(record.started)
-            content += self.events.hparams_start(record.trial, record.values, record.started)
+    def session(self, record: Record) -> list[Any]:
+        """Return what HParams shows of a trial: the values, and at its end how it ended and its metrics."""
+        start = session_start(record.trial, record.values, record.started)
         if record.status == RUNNING:
-            return content
+            return start
         best = at_best_epoch(record, self.config)
-        if best:
-            content += self.events.scalars(best, step_of_best(record), record.finished)
-        return content + self.events.hparams_end(record.status == FAILED, record.finished)
+        shown = [scalar(tag, value, step_of_best(record), record.finished) for tag, value in best.items()]
+        return start + shown + session_end(record.status == FAILED, record.finished)
 
-    def curves(self, record: Record, last: Record | None, part: str) -> bytes:
-        """The epochs that ``last`` had not."""
-        known = len(last.rows) if last is not None else 0
-        content = b""
-        for row, wall_time in itertools.islice(timed(record), known, None):
-            values = {tag: value for where, tag, value in scalars(row) if where == part}
-            if values:
-                content += self.events.scalars(values, row["epoch"], wall_time)
-        return self.events.opening(record.started) + content if content and not known else content
+    def replace(self, where: str, events: Sequence[Any], wall_time: float) -> None:
+        """Write events into a new file, the only one of its folder.
+
+        A TensorBoard that runs looks for new files, and forgets at a session's start what it has read before.
+        """
+        version = Event(wall_time=wall_time, file_version="brain.Event:2")
+        start = Event(wall_time=wall_time, session_log=SessionLog(status=SessionLog.START))
+        file = io.BytesIO()
+        writer = RecordWriter(file)
+        for event in (version, start, *events):
+            writer.write(event.SerializeToString())
+        earlier = self.folder.names(where)
+        self.folder.write(f"{where}/events.out.tfevents.{time.time_ns()}".lstrip("/"), file.getvalue())
+        for name in earlier:
+            self.folder.delete(f"{where}/{name}".lstrip("/"))
 
     def close(self, status: str) -> None:
         """Nothing is open."""
 
 
-def timed(record: Record) -> Iterator[tuple[dict[str, Any], float]]:
-    """Each epoch, and when it ended as far as its row tells: seconds since 1970."""
-    wall_time = record.started
-    for row in record.rows:
-        wall_time += row.get("seconds", 0.0)
-        yield row, wall_time
+def scalar(tag: str, value: float, step: int, wall_time: float) -> Any:
+    """Return the event of one number."""
+    summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+    return Event(wall_time=wall_time, step=step, summary=summary)
 
 
-def file_name() -> str:
-    """Another one each time: a TensorBoard that runs looks for new files, and reads each to its end only once."""
-    return f"events.out.tfevents.{time.time_ns()}"
+def session_start(name: str, values: Mapping[str, Any], wall_time: float) -> list[Any]:
+    """Return the begin of a session of HParams: the trial ``name`` with its values, without those that are None."""
+    given = {
+        field: value if isinstance(value, bool | int | float | str) else value_text(value)
+        for field, value in values.items()
+        if value is not None
+    }
+    return [Event(wall_time=wall_time, summary=hparams_pb(given, trial_id=name, start_time_secs=wall_time))]
+
+
+def session_end(failed: bool, wall_time: float) -> list[Any]:
+    """Return the end of a session of HParams."""
+    status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=wall_time)
+    return hparams(metadata.SESSION_END_INFO_TAG, wall_time, session_end_info=end)
+
+
+def experiment(space: Space, tags: Sequence[str], wall_time: float) -> list[Any]:
+    """Return the columns of HParams: the fields of a space, and scalars of the sessions by tag."""
+    columns = api_pb2.Experiment(
+        hparam_infos=[api_pb2.HParamInfo(name=field, type=type_of(spec)) for field, spec in space.items()],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags],
+        time_created_secs=wall_time,
+    )
+    return hparams(metadata.EXPERIMENT_TAG, wall_time, experiment=columns)
+
+
+def hparams(tag: str, wall_time: float, **content: Any) -> list[Any]:
+    """Return what the plugin reads under ``tag``: it is all in the metadata."""
+    about = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
+    value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
+    return [Event(wall_time=wall_time, summary=Summary(value=[value]))]
+
+
+def type_of(spec: Domain | Times | By) -> Any:
+    """Return the type of a column, by which its filter looks."""
+    kinds = {type(value) for value in possible(spec) if value is not None}
+    if kinds == {bool}:
+        return api_pb2.DATA_TYPE_BOOL
+    return api_pb2.DATA_TYPE_FLOAT64 if kinds <= {int, float} else api_pb2.DATA_TYPE_STRING
+
+
+def possible(spec: Domain | Times | By | Fixed) -> Iterator[Any]:
+    """Yield values of each type that a field can have."""
+    if isinstance(spec, Domain):
+        yield from spec.values
+    elif isinstance(spec, Fixed):
+        yield spec.value
+    elif isinstance(spec, By):
+        for _, branch in spec.branches:
+            yield from possible(branch)

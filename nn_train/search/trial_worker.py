@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from nn_train.datasets import SplitData
     from nn_train.engine.chunks import PartialEpoch
     from nn_train.runs.chunk_hooks import TimedHooks
-    from nn_train.search.held_out import StreamOfTrial
     from nn_train.search.warm.models import WarmModel, WarmModels
 
 
@@ -67,7 +66,6 @@ class TrialWorker:
         self.model: WarmModel | None = None
         self.training: TrialTraining | None = None
         self.printed: Printed
-        self.stream: StreamOfTrial | None = None  # of the chief, where the trials' streams should be the same
         self.rows: Iterator[dict[str, Any]] = iter(())
         self.again = False  # whether the last epoch of a process that was killed is to be told again
         self.refused = ""
@@ -114,13 +112,10 @@ class TrialWorker:
     ) -> None:
         """The model and the training of a trial."""
         from nn_train.runs.given_callbacks import given_callbacks
-        from nn_train.search.held_out import StreamOfTrial
 
         data = self.load(config, values, folder.parent.parent)
-        # Where the model itself varies, a field that depends on it may be of another model.
-        varied = () if "model.name" in values else values
         given = given_callbacks(config, self.models.replicas, folder.location)
-        self.model = self.models.get(config, data, varied, given.by_batches, once=given.unknown)
+        self.model = self.models.get(config, data, given.by_batches, once=given.unknown)
         training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
         self.hooks.watch.timeout = config.run.hang_timeout
         self.hooks.forget()
@@ -128,8 +123,6 @@ class TrialWorker:
         training.resume(lambda: kept_checkpoint(folder, values))
         self.again = bool(training.history)
         self.training, self.rows = training, training.epochs()
-        is_compared = data.is_stream and self.rank == 0 and "seed" not in values  # by which a function may draw
-        self.stream = StreamOfTrial(folder.parent.parent) if is_compared else None
 
     def wear(self) -> str:
         """Why this process should be replaced: it holds much. Empty if it need not."""
@@ -145,9 +138,9 @@ class TrialWorker:
         """
         from nn_train.datasets import load_data
         from nn_train.datasets.augmentation import with_augmentation
+        from nn_train.datasets.cache import seed_function
         from nn_train.datasets.class_weights import with_class_weights
-        from nn_train.datasets.once import seed_function
-        from nn_train.search.held_out import check_held_out, check_noted, varies_data
+        from nn_train.datasets.fingerprints import check_trial, varies_data
 
         may_draw = is_entry_point(config.data.source)
         wanted = (config.data, config.seed if may_draw else None)
@@ -157,10 +150,8 @@ class TrialWorker:
             self.models.forget()  # which hold them as well
             seed_function(config)
             data = dataclasses.replace(load_data(config.data, print), test=None)
-            if varies_data(values):
-                check_held_out(data, search)
-            elif "seed" not in values:  # by which a function may draw
-                check_noted(data, search)
+            if varies_data(values) or (may_draw and "seed" not in values):  # by which a function may draw
+                check_trial(data, search)
             self.data = data
         self.read = wanted
         return with_augmentation(with_class_weights(self.data, config.train.class_weight), config.data.augment)
@@ -188,8 +179,6 @@ class TrialWorker:
         finally:
             self.hooks.watch.end()
             self.printed.keep()
-        if self.stream is not None and not ended and (cause := self.stream.look_at(training.loop.held_out)):
-            return Outcome(rows=training.history, done=True, cause=cause)
         return Outcome(rows=training.history, **training.of_best(), done=ended or training.complete)
 
     def state(self) -> bytes:

@@ -18,8 +18,6 @@ from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.lease import hold
 
-RAY_TRAIN = "nn_train.training.import_now"
-
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -76,8 +74,7 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
     Raises:
         As ``train``. The first run that fails ends all; those before it are finished, the next call skips them.
     """
-    from nn_train.ray_cluster.preload import preload_for
-    from nn_train.ray_cluster.session import ray_session
+    from nn_train.ray_cluster.session import preload_for, ray_session
 
     first = configs[0]
     if any((one.scaling, one.run) != (first.scaling, first.run) for one in configs):
@@ -93,8 +90,8 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
         def say(text: str) -> None:
             on_event(Waiting(text))
 
-        preload = preload_for(first.scaling, first.scaling.num_workers, RAY_TRAIN)
-        with hold([folder for _, folder in work], say), ray_session(verbose, [RAY_TRAIN], preload):
+        ray = ray_session(verbose, ["nn_train.training.ray_train"], preload_for(first.scaling, "ray.train"))
+        with hold([folder for _, folder in work], say), ray:
             for config, folder in work:
                 existing_run(folder, config)  # again: until now another job could write there
             from nn_train.runs.worker import Job

@@ -47,20 +47,21 @@ class RetryLostWorkers(DefaultFailurePolicy):
 
     def __init__(self, failure_config: FailureConfig, tell: Handler) -> None:
         super().__init__(failure_config)
-        self.tell = tell
+        self.tell, self.restarts = tell, 0
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         error = as_lost_worker(training_failed_error)
-        if is_drained(getattr(error, "worker_failures", {})):
+        failures = getattr(error, "worker_failures", None)
+        if is_drained(failures or {}):
             return FailureDecision.RETRY  # as they were asked to
-        if is_final(getattr(error, "worker_failures", {})):
+        if is_final(failures or {}):
             return FailureDecision.RAISE
-        counted = self._worker_group_failures
         decision = super().make_decision(error)
-        if decision == FailureDecision.RETRY and hasattr(error, "worker_failures"):
+        if decision == FailureDecision.RETRY and failures is not None:
             # Machines that a cloud takes back do not count.
-            restart = self._worker_group_failures if self._worker_group_failures > counted else None
-            self.tell(workers_lost(error.worker_failures, restart, self.failure_config.max_failures))
+            counts = not any(loss_of(failure) is Loss.PREEMPTED for failure in failures.values())
+            self.restarts += counts
+            self.tell(workers_lost(failures, self.restarts if counts else None, self.failure_config.max_failures))
         return decision
 
 

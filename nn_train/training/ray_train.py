@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 import ray.train
+from ray.train import UserCallback
 from ray.train.v2._internal.execution.context import get_train_context
-from ray.train.v2._internal.util import construct_user_exception_with_traceback
 from ray.util.placement_group import PlacementGroup
 
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
-from nn_train.events import Handler
+from nn_train.events import Event, Handler, Started, unheard
 from nn_train.ray_cluster import local_ray
-from nn_train.ray_cluster.parcels import names_in, pack, unpack
+from nn_train.ray_cluster.parcels import pack, unpack
 from nn_train.ray_cluster.placement import check_placeable, resources_per_worker
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
 from nn_train.runs.record import read_finished
 from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import Job, WorkerContext, run_worker
-from nn_train.training.announcements import BEGUN, AnnounceWorkers, ForwardReports
-from nn_train.training.event_socket import event_listener, send
 from nn_train.training.failures import HungError, advice_for, as_lost_worker, cause_of, describe_losses, loss_text
 from nn_train.training.rendezvous import MwmsConfig, begun_before
-from nn_train.training.reports import report
 from nn_train.training.trainer import Trainer
 
 
@@ -43,14 +40,17 @@ def train_function(settings: dict[str, Any]) -> None:
     unpickled in the controller without importing what defines it.
     """
     if settings["verbose"]:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    here = get_train_context()  # ray.train.get_context would import Ray Tune, to know whether that is where it is
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"  # whatever a driver that imports TensorFlow has set
+    # ray.train.get_context and ray.train.report would import Ray Tune, to know whether that is where they are.
+    here = get_train_context()
     rank, size = here.get_world_rank(), here.get_world_size()
     errors = here.execution_context.training_thread_runner.get_exception_queue()
 
+    def report(event: Event) -> None:
+        here.report({"event": event})
+
     def tell_hang(seconds: float, waits_for: tuple[int, ...]) -> None:
-        error = HungError(f"nothing of it has ended for {seconds:.0f} s", waits_for)
-        errors.put(construct_user_exception_with_traceback(error))
+        errors.put(HungError(f"nothing of it has ended for {seconds:.0f} s", waits_for))
 
     try:
         import_tensorflow()
@@ -66,45 +66,71 @@ def train_function(settings: dict[str, Any]) -> None:
         raise TrainingError(f"worker {rank} failed:\n{own_traceback(error)}") from None
 
 
+class ForwardReports(UserCallback):
+    """In the controller, which runs in the driver: passes on what the chief reported.
+
+    Args:
+        tell: is given the events.
+        begun: gets the names of the runs that the workers have begun.
+    """
+
+    def __init__(self, tell: Handler, begun: set[str]) -> None:
+        self.tell, self.begun = tell, begun
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ForwardReports, (unheard, set())  # Ray Train sends it to the workers as well, which do not call it
+
+    def after_report(self, run_context: object, metrics: list[dict[str, Any]], checkpoint: object) -> None:
+        event = metrics[0]["event"]
+        if isinstance(event, Started):
+            self.begun.add(event.run)
+        self.tell(event)
+
+
 def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     """Train all jobs in turn on the workers that the first one asks for. See ``train`` for what is raised."""
     config = jobs[0].config
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
-    parcel = pack([name for job in jobs for name in names_in(job.config)])
+    parcel = pack([name for job in jobs for name in job.config.functions.values()])
     scratch = scratch_folder()
-    BEGUN.clear()
-    with event_listener(on_event) as address:
-        tell = functools.partial(send, address)
-        trainer = Trainer(
-            train_function,
-            scaling=config.scaling,
-            tell=tell,
-            is_local=local_ray.is_running(),
-            train_loop_config={"jobs": jobs, "verbose": verbose, "parcel": parcel},
-            backend_config=MwmsConfig(config.scaling.port_range),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=config.scaling.num_workers,
-                use_gpu=config.scaling.use_gpu,
-                resources_per_worker=resources_per_worker(config.scaling),
-            ),
-            run_config=ray.train.RunConfig(
-                name=config.job_name,
-                storage_path=scratch,
-                failure_config=ray.train.FailureConfig(max_failures=config.run.max_failures),
-                callbacks=[ForwardReports(tell), AnnounceWorkers(config.scaling, tell)],
-            ),
-        )
+    backend = MwmsConfig(config.scaling.port_range)
+
+    def tell(event: Event) -> None:
         try:
-            with no_group_left():
-                trainer.fit()
-        except KeyboardInterrupt:
-            again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
-            raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
-        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-            raise explain(error, unfinished(jobs), config.run.max_failures) from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            on_event(event)
+        except Exception:  # a broken handler must not stop the run, nor hide that it is broken
+            traceback.print_exc()
+
+    trainer = Trainer(
+        train_function,
+        scaling=config.scaling,
+        tell=tell,
+        is_local=local_ray.is_running(),
+        train_loop_config={"jobs": jobs, "verbose": verbose, "parcel": parcel},
+        backend_config=backend,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.scaling.num_workers,
+            use_gpu=config.scaling.use_gpu,
+            resources_per_worker=resources_per_worker(config.scaling),
+        ),
+        run_config=ray.train.RunConfig(
+            name=config.job_name,
+            storage_path=scratch,
+            failure_config=ray.train.FailureConfig(max_failures=config.run.max_failures),
+            callbacks=[ForwardReports(tell, backend.begun)],
+        ),
+    )
+    try:
+        with no_group_left():
+            trainer.fit()
+    except KeyboardInterrupt:
+        again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
+        raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
+    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+        raise explain(error, unfinished(jobs), config.run.max_failures) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -12,7 +12,6 @@ from ray.train.backend import Backend, BackendConfig
 
 from nn_train.engine.addresses import tf_config
 from nn_train.ray_cluster.addresses import free_address
-from nn_train.training.announcements import BEGUN
 
 BEGUN_BEFORE = "NN_TRAIN_BEGUN"
 
@@ -24,9 +23,11 @@ class MwmsConfig(BackendConfig):
 
     Attributes:
         port_range: ``scaling.port_range``.
+        begun: the names of the runs that workers have begun so far, in the controller.
     """
 
     port_range: str | None = None
+    begun: set[str] = field(default_factory=set)
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -40,7 +41,7 @@ class MwmsBackend(Backend):
         addresses = worker_group.execute(free_address, backend_config.port_range)
         ray.get(
             [
-                worker_group.execute_single_async(rank, set_environment, addresses, rank, sorted(BEGUN))
+                worker_group.execute_single_async(rank, set_environment, addresses, rank, sorted(backend_config.begun))
                 for rank in range(len(worker_group))
             ]
         )

@@ -7,26 +7,31 @@ or when there is room for more of them, it asks them to leave (``nn_train.runs.d
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import ray
 from ray._private.state import state
-from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision, ScalingDecision
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
-from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
 
 from nn_train.config.schema import ScalingConfig
 from nn_train.config.wording import numbered
-from nn_train.events import Handler, Leaving
+from nn_train.events import Handler, Leaving, Starting, Waiting
 from nn_train.ray_cluster.placement import (
     is_anyone_waiting,
+    is_waiting,
     resources_per_worker,
     room_for_workers,
     size_for_room,
+    waiting_for,
 )
 from nn_train.runs.draining import ask_to_drain
 
 LOOK_EVERY = 1.0  # seconds
+TELL_AFTER = 3.0  # seconds; workers that have room get it in a fraction of one
 # Seconds from the start of workers to a restart with more of them, which costs about ten.
 GROW_AFTER = 60.0
 ROOM_FOR = 10  # looks in a row at which there is room: that between two trials of a search beside is none
@@ -44,7 +49,12 @@ class RoomPolicy(FixedScalingPolicy):
         tell: sends an event to the driver.
         is_local: on a Ray of this job's own. It has no autoscaler, and the process that would be asked takes seconds
             to start; and it has one machine, which neither grows nor leaves.
+
+    Attributes:
+        end_lost_workers: called before the room for workers is looked for.
     """
+
+    end_lost_workers: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, ray_scaling: ray.train.ScalingConfig, scaling: ScalingConfig, tell: Handler, is_local: bool):
         super().__init__(ray_scaling)
@@ -52,7 +62,7 @@ class RoomPolicy(FixedScalingPolicy):
         self.grow_after, self.room_for = GROW_AFTER, ROOM_FOR  # as they are where the job was started
         self.seen_room = 0
         self.looked = 0.0
-        self.asked = False
+        self.asked = self.waiting = False
 
     def after_controller_start(self, train_run_context: object) -> None:
         if not self.is_local:
@@ -62,18 +72,31 @@ class RoomPolicy(FixedScalingPolicy):
         if not self.is_local:
             super()._maybe_send_resource_request()
 
-    def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+    def make_decision_for_non_running_worker_group(self) -> ResizeDecision:
         """Start as many workers as there is room for, at least ``least_workers``: Ray then waits for their room."""
+        self.end_lost_workers()
         self._maybe_send_resource_request()
         self.asked, self.seen_room = False, 0
-        return ResizeDecision(
-            num_workers=size_for_room(self.scaling), resources_per_worker=resources_per_worker(self.scaling)
-        )
+        size = size_for_room(self.scaling)
+        if not self.waiting:  # Ray Train gives up after a minute without room, and begins again
+            self.tell(Starting(size))
+            timer = threading.Timer(TELL_AFTER, self.tell_if_waiting)
+            timer.daemon = True
+            timer.start()
+        return ResizeDecision(num_workers=size, resources_per_worker=resources_per_worker(self.scaling))
+
+    def tell_if_waiting(self) -> None:
+        """Say once for what the workers wait, if they do."""
+        with contextlib.suppress(Exception):  # the training, and its Ray, may have ended meanwhile
+            self.waiting = is_waiting(ray.util.placement_group_table(), ray.get_runtime_context().get_job_id())
+            if self.waiting:
+                self.tell(Waiting(waiting_for(self.scaling, ray.cluster_resources(), ray.available_resources())))
 
     def make_decision_for_running_worker_group(
-        self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
-    ) -> ScalingDecision:
+        self, worker_group_state: Any, worker_group_status: object
+    ) -> NoopDecision:
         """Never resize at once, which would lose what was done since the last checkpoint: ask the workers to leave."""
+        self.waiting = False
         self._maybe_send_resource_request()
         now = time.monotonic()
         if not self.is_local and not self.asked and now - self.looked >= LOOK_EVERY:
@@ -87,7 +110,7 @@ class RoomPolicy(FixedScalingPolicy):
                 self.tell(Leaving(why))
         return NoopDecision()
 
-    def reason_to_drain(self, workers: WorkerGroupState) -> str | None:
+    def reason_to_drain(self, workers: Any) -> str | None:
         """Why other workers should go on, or None."""
         leaving = state.get_draining_nodes()
         struck = [rank for rank, worker in enumerate(workers.workers) if worker.metadata.node_id in leaving]

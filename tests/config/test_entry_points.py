@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nn_train.config.entry_points import call_entry_point, check_function
-from nn_train.errors import RequestError
+from nn_train.errors import RequestError, TrainingError
 
 
 def test_a_function_gets_what_its_signature_names(tmp_path, monkeypatch):
@@ -32,57 +32,10 @@ def test_an_error_inside_the_users_module_is_shown_as_it_is(tmp_path, monkeypatc
         call_entry_point("model.name", "imports_nothing_real:build")
 
 
-MODULE = """
-import somewhere_else
-from elsewhere import other as imported
-raise SystemExit("is not imported")
-try:
-    import fast
-except ImportError:
-    def in_a_branch(): pass
-def build(): pass
-class Builder: pass
-alias, second = build, Builder
-annotated: object = build
-"""
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Modules in ``named_things`` that nobody can import."""
-    folder = tmp_path / "named_things"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("raise SystemExit('is not imported')")
-    (folder / "plain.py").write_text(MODULE)
-    (folder / "dynamic.py").write_text("globals().update(made())")
-    (folder / "registers.py").write_text("def register(): globals()['made'] = 1")
-    (folder / "starred.py").write_text("from elsewhere import *")
-    (folder / "broken.py").write_text("def :")
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(f"plain:{name}" for name in ("build", "Builder", "alias", "second", "annotated", "imported", "in_a_branch")),
-        *("dynamic:anything", "registers:made", "starred:anything", "broken:anything", "not_there:anything"),
-    ],
-)
-def test_a_function_that_is_there_or_could_be_is_left_to_who_calls_it(package, name):
-    check_function("model.name", f"named_things.{name}")
-
-
-def test_a_function_that_its_module_does_not_have_is_refused_without_importing_it(package):
-    with pytest.raises(RequestError, match=r"model.name: .*plain.py has no function 'buidl'; did you mean 'build'\?"):
-        check_function("model.name", "named_things.plain:buidl")
-
-
 TAKES = """
 def build(config, depth, width=8, *, rate=0.1): return depth, width, rate
 def any_of_them(config, **more): return more
 def none(input_shape): return ()
-@wrapped
-def decorated(depth): pass
 def rebound(depth): return depth
 rebound = functools.partial(rebound, depth=3)
 def inner(depth): return depth
@@ -93,7 +46,7 @@ def wraps(*args, **more): return inner(depth=5)
 
 @pytest.fixture
 def takes(tmp_path, monkeypatch):
-    (tmp_path / "takes_things.py").write_text("import functools\n" + TAKES.replace("@wrapped", "@staticmethod"))
+    (tmp_path / "takes_things.py").write_text("import functools\n" + TAKES)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -104,9 +57,10 @@ def takes(tmp_path, monkeypatch):
         ("build", {"depth": 4, "unlike": 3}, "it takes: depth, width, rate$"),
         ("build", {}, "^model.args: .* needs depth; give --model.args.depth VALUE$"),
         ("none", {"depth": 4}, "it takes none$"),
+        ("buidl", {}, r"takes_things.py has no function 'buidl'; did you mean 'build'\?"),
     ],
 )
-def test_arguments_that_a_function_does_not_take_are_refused_before_it_is_imported_and_when_called(
+def test_arguments_that_a_function_does_not_take_are_refused_when_it_is_checked_and_when_called(
     takes, function, args, said
 ):
     with pytest.raises(RequestError, match=said):
@@ -115,17 +69,44 @@ def test_arguments_that_a_function_does_not_take_are_refused_before_it_is_import
         call_entry_point("model.name", f"takes_things:{function}", args, config=1, input_shape=2)
 
 
-def test_arguments_are_given_by_name(takes):
-    for name, args, given in [
+@pytest.mark.parametrize(
+    ("name", "args", "given"),
+    [
         ("build", {"depth": 4, "rate": 0.5}, (4, 8, 0.5)),
         ("any_of_them", {"depth": 4}, {"depth": 4, "input_shape": 2}),
         ("none", {}, ()),
         ("rebound", {}, 3),
         ("wraps", {}, 5),
-    ]:
-        check_function("model.name", f"takes_things:{name}", args)
-        assert call_entry_point("model.name", f"takes_things:{name}", args, config=1, input_shape=2) == given
-    check_function("model.name", "takes_things:decorated", {"whatever": 1})  # who knows what is behind it
+    ],
+)
+def test_arguments_are_given_by_name(takes, name, args, given):
+    check_function("model.name", f"takes_things:{name}", args)
+    assert call_entry_point("model.name", f"takes_things:{name}", args, config=1, input_shape=2) == given
+
+
+def test_what_is_called_with_nothing_must_need_nothing(takes):
     for look in (check_function, call_entry_point):
         with pytest.raises(RequestError, match=r"^--data: .* needs config, and is given nothing"):
             look("--data", "takes_things:build")
+
+
+def test_a_module_that_cannot_be_imported_is_told_with_the_users_traceback(tmp_path, monkeypatch):
+    (tmp_path / "broken_things.py").write_text("def inner():\n    raise KeyError('gone')\n\n\ninner()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(TrainingError) as told:
+        check_function("model.name", "broken_things:build")
+    line, head, first, *_, last = str(told.value).splitlines()
+    assert (line, head) == ("model.name: broken_things:build cannot be imported:", "Traceback (most recent call last):")
+    assert first.startswith(f'  File "{tmp_path}/broken_things.py", line 5')
+    assert last == "KeyError: 'gone'"
+
+
+@pytest.mark.parametrize("name", ["broken_things:build", "not_there_at_all:build", "broken_things:of_cluster"])
+def test_what_cannot_be_imported_here_is_left_to_the_workers_of_a_cluster(tmp_path, monkeypatch, name):
+    (tmp_path / "broken_things.py").write_text("raise KeyError('gone')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # whose machines may have other files
+    check_function("model.name", name)
+    with pytest.raises(RequestError, match="was defined in a session or script that is not this one"):
+        check_function("model.name", "__main__:gone")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nn_train.config import DataConfig, config_from_dict, config_to_dict
+from nn_train.config import DataConfig, config_from_dict
 from nn_train.datasets import load_data, load_test
 from nn_train.datasets.augmentation import with_augmentation
 from nn_train.datasets.image_folder import image_folder, is_image_folder
@@ -53,13 +53,6 @@ def test_classes_are_the_sorted_folders_and_their_images_come_in_order(flowers):
     assert test.labels.tolist() == [0, 1]
 
 
-def test_there_is_no_image_folder_without_folders_of_classes(tmp_path):
-    assert not is_image_folder(tmp_path)
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "rows.parquet").write_text("")
-    assert not is_image_folder(tmp_path)
-
-
 BROKEN = {
     "no training part": (lambda root: os.rename(root / "train", root / "val"), "expected train"),
     "another folder": (lambda root: (root / "valid").mkdir(), "holds the folders test, train, valid; expected"),
@@ -84,11 +77,6 @@ def test_folders_that_do_not_fit_are_refused_by_name(flowers, case):
         image_folder(flowers)
 
 
-def test_a_class_may_have_an_empty_folder_where_there_is_nothing_to_test_it_with(flowers):
-    os.remove(flowers / "test" / "aster" / "y.png")
-    assert image_folder(flowers)[0]["test"].labels.tolist() == [1]
-
-
 def test_the_fingerprint_says_which_class_has_another_file(flowers):
     before = image_folder(flowers)[0]["train"].fingerprint()
     assert before == image_folder(flowers)[0]["train"].fingerprint()
@@ -106,14 +94,6 @@ def test_rows_come_in_the_order_asked_for_with_the_pixels_of_their_files(flowers
     expected = [np.asarray(Image.open(flowers / "train" / name)) for name in ("rose/b.png", "aster/1.png")]
     np.testing.assert_array_equal(x, [expected[0], expected[1], expected[0]])
     assert train.take(np.array([], np.int64))[0].shape == (0, 8, 6, 3)
-
-
-@pytest.mark.tf
-def test_grey_images_stay_grey(tmp_path):
-    pixels = write(tmp_path / "train" / "a" / "0.png", (5, 4, 1))
-    write(tmp_path / "train" / "b" / "0.png", (5, 4, 1), seed=1)
-    x, _ = image_folder(tmp_path)[0]["train"].take(np.array([0]))
-    np.testing.assert_array_equal(x[0], pixels)
 
 
 @pytest.mark.tf
@@ -165,37 +145,21 @@ def cut(path):
 
 
 DAMAGED = {
-    "cut short": (lambda path: cut(path), r"rose/b\.png \(row 3\) cannot be decoded: \S"),
-    "no image at all": (lambda path: path.write_text("text"), r"rose/b\.png \(row 3\) cannot be decoded: \S"),
-    "another size": (
-        lambda path: write(path, (9, 6, 3)),
-        r"rose/b\.png \(row 3\) has the shape \[9, 6, 3\], .*8, 6, 3",
-    ),
-    "grey": (
-        lambda path: write(path, (8, 6, 1)),
-        r"rose/b\.png \(row 3\) has the shape \[8, 6, 1\], .*image_size 8,6,3",
-    ),
+    "cut short": cut,
+    "no image at all": lambda path: path.write_text("text"),
+    "another size": lambda path: write(path, (9, 6, 3)),
+    "grey": lambda path: write(path, (8, 6, 1)),
 }
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("case", DAMAGED)
 def test_an_image_that_cannot_be_used_is_named_with_its_row(flowers, case):
-    damage, message = DAMAGED[case]
-    damage(flowers / "train" / "rose" / "b.png")
+    DAMAGED[case](flowers / "train" / "rose" / "b.png")
     train = image_folder(flowers)[0]["train"]
-    with pytest.raises(RequestError, match=rf"^data\.source: .*{message}"):
+    with pytest.raises(RequestError, match=r"rose/b\.png \(row 3\) cannot be decoded as \[8, 6, 3\], .*image_size"):
         train.take(np.array([1, 3]))
     assert len(train.take(np.array([1, 2]))[0]) == 2
-
-
-@pytest.mark.tf
-@pytest.mark.parametrize("name", ["c.bmp", "c.gif"])
-def test_a_format_that_has_colours_only_is_named_where_grey_is_asked_for(flowers, name):
-    write(flowers / "train" / "rose" / name, (20, 30, 3), seed=9)
-    train = image_folder(flowers, (5, 7, 1))[0]["train"]
-    with pytest.raises(RequestError, match=rf"rose/{name} .* has 3 channels, and its format .*data.image_size 5,7,1"):
-        train.take(np.arange(5))
 
 
 @pytest.mark.tf
@@ -251,14 +215,3 @@ def test_a_size_that_cannot_be_is_refused(source):
     size, message = SIZES[source]
     with pytest.raises(RequestError, match=rf"^data\.image_size: {message}"):
         config_from_dict({"data": {"source": source, "image_size": size}})
-
-
-def test_the_size_is_a_setting_that_a_job_file_keeps():
-    config = config_from_dict({"data": {"source": "flowers", "image_size": "24,32,3"}})
-    assert config.data.image_size == (24, 32, 3)
-    assert config_from_dict(config_to_dict(config)).data.image_size == (24, 32, 3)
-
-
-def test_a_size_is_refused_for_a_folder_without_images(tmp_path):
-    with pytest.raises(RequestError, match=r"^data\.image_size: is for the images of a folder, and .* holds no train"):
-        load_data(DataConfig(source=str(tmp_path), image_size=(8, 8)))

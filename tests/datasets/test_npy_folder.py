@@ -122,7 +122,6 @@ FILES = {
         lambda path: np.save(path, np.asfortranarray(good()["x_train"])),
         "numpy.ascontiguousarray",
     ),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "lacks x_train.npy"),
 }
 
 

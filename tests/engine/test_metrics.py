@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.config import config_from_dict, keras_names
+from nn_train.config import config_from_dict
+from nn_train.engine.keras_names import classes
 from nn_train.errors import RequestError
 
 NEEDED = {
@@ -18,7 +19,6 @@ NEEDED = {
     "SparseTopKCategoricalAccuracy": {"k": 2},
 }
 OF_LABELS = ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy")
-NAMES = [name for name in keras_names.exported("metrics") if name[0].isupper() and keras_names.offers("metrics", name)]
 
 
 def job(metrics, loss="cross_entropy"):
@@ -54,10 +54,14 @@ def examples():
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize(
-    ("name", "loss"), [*((name, "cross_entropy") for name in NAMES), *((name, "mse") for name in OF_LABELS)]
-)
-def test_a_named_metric_is_that_of_keras_in_its_own_form_of_labels(examples, name, loss):
+def test_a_named_metric_is_that_of_keras_in_its_own_form_of_labels(examples):
+    cases = [*((name, "cross_entropy") for name in classes("metrics")), *((name, "mse") for name in OF_LABELS)]
+    for name, loss in cases:
+        check_counted(examples, name, loss)
+    assert len(cases) > 40
+
+
+def check_counted(examples, name, loss):
     import keras
     import numpy as np
 

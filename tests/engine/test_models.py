@@ -11,23 +11,25 @@ import pytest
 pytestmark = pytest.mark.tf
 
 
-@pytest.mark.parametrize("settings", [{"name": "mlp"}, {"name": "cnn", "dropout": 0.5, "l2": 0.01}])
-def test_a_built_in_model_opens_where_this_package_is_not_installed(tmp_path, settings):
+def test_built_in_models_open_where_this_package_is_not_installed(tmp_path):
     from nn_train.config import config_from_dict
     from nn_train.engine.models import build_model
 
-    model = build_model(config_from_dict({"model": settings}), (12, 12, 1), 3)
-    model.save(tmp_path / "model.keras")
-    x = np.random.default_rng(0).random((4, 12, 12, 1)).astype(np.float32)
+    x, models = np.random.default_rng(0).random((4, 12, 12, 1)).astype(np.float32), {}
+    for settings in ({"name": "mlp"}, {"name": "cnn", "dropout": 0.5, "l2": 0.01}):
+        models[settings["name"]] = model = build_model(config_from_dict({"model": settings}), (12, 12, 1), 3)
+        model.save(tmp_path / f"{settings['name']}.keras")
     np.save(tmp_path / "x.npy", x)
     script = (
         "import sys; sys.modules['nn_train'] = None\n"  # importing this package fails
         "import keras, numpy\n"
-        "model = keras.models.load_model('model.keras')\n"
-        "numpy.save('y.npy', model.predict(numpy.load('x.npy'), verbose=0))\n"
+        "for name in sys.argv[1:]:\n"
+        "    model = keras.models.load_model(f'{name}.keras')\n"
+        "    numpy.save(f'{name}.npy', model.predict(numpy.load('x.npy'), verbose=0))\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=tmp_path)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0))
+    subprocess.run([sys.executable, "-c", script, *models], check=True, capture_output=True, cwd=tmp_path)
+    for name, model in models.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.predict(x, verbose=0))
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])

@@ -30,18 +30,6 @@ def test_a_factor_of_the_users_is_seen_and_a_rounding_is_not(factor, alike):
     assert are_alike(before, now) is alike
 
 
-def test_inputs_of_any_size_and_kind_are_made_up():
-    import keras
-
-    from nn_train.engine.sample_outputs import sample_outputs
-
-    words, size = keras.Input((None,), dtype="int32"), keras.Input((2, 3))
-    hidden = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(5, 4)(words))
-    both = keras.layers.Concatenate()([hidden, keras.layers.Flatten()(size)])
-    outputs = {"a": keras.layers.Dense(2)(both), "b": keras.layers.Dense(1)(both)}
-    assert len(sample_outputs(keras.Model([words, size], outputs))) == 6
-
-
 @pytest.mark.parametrize("kind", ["texts", "drawn", "not finite", "unknown inputs"])
 def test_nothing_is_said_of_what_says_nothing(kind):
     import keras

@@ -134,7 +134,7 @@ def test_rows_are_tried_from_all_over_data_that_are_sorted():
     import tensorflow as tf
 
     from nn_train.datasets import Examples, SplitData
-    from nn_train.datasets.rows import IndexedExamples
+    from nn_train.datasets.examples import IndexedExamples
     from nn_train.engine.preparation import sample_rows
     from nn_train.engine.spreadable import some_of
 

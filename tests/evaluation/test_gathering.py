@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,6 @@ def test_any_sharding_gives_the_same_bytes(
     assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
-def test_a_worker_without_examples_changes_nothing(predictions: Predictions) -> None:
-    nothing = Shard(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0,), np.float32))
-    merged = merge_shards([nothing, *shards_of(predictions, 2), nothing], len(predictions))
-    np.testing.assert_array_equal(merged.logits, predictions.logits)
-
-
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
@@ -50,12 +45,6 @@ def test_ids_that_are_not_exactly_the_test_set_are_refused(ids: list[int], messa
         merge_shards([shard], 4)
 
 
-def test_shards_of_different_models_are_refused(predictions: Predictions) -> None:
-    first, second = shards_of(predictions, 2)
-    with pytest.raises(PredictionError, match="different widths"):
-        merge_shards([first, second._replace(logits=second.logits[:, :3])], len(predictions))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -63,6 +52,7 @@ def test_shards_of_different_models_are_refused(predictions: Predictions) -> Non
         ({"logits": np.zeros((3, 2), np.float64)}, "float64"),
         ({"y_true": np.array([0, 1, 2])}, "y_true spans 0 to 2"),
         ({"example_id": np.array([0, 2, 1])}, "not strictly increasing"),
+        ({"example_id": np.array([0, 1, 1])}, "not strictly increasing"),
         ({"y_true": np.array([0, 1])}, "shapes"),
     ],
 )
@@ -91,3 +81,14 @@ def test_a_changed_file_is_refused(tmp_path: Path, predictions: Predictions) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match=r"nowhere\.npz"):
         load_predictions(tmp_path, "nowhere")
+
+
+def test_what_would_run_code_when_it_is_read_is_refused(tmp_path: Path, predictions: Predictions) -> None:
+    note = store_predictions(tmp_path, "run", predictions, output="logits")
+    objects = np.array([predictions], dtype=object)
+    np.savez(tmp_path / "run.npz", example_id=objects, y_true=objects, logits=objects)
+    changed = hashlib.sha256((tmp_path / "run.npz").read_bytes()).hexdigest()
+    text = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace(note.sha256, changed))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_predictions(tmp_path, "run")

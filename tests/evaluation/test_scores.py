@@ -8,6 +8,7 @@ from scipy.special import log_softmax, logsumexp
 from sklearn.metrics import log_loss
 
 from nn_train.evaluation import Predictions, log_probabilities, scores
+from nn_train.evaluation.mistakes import KEPT, confident_mistakes
 from nn_train.evaluation.scores import log_odds, score_rows
 
 
@@ -55,3 +56,18 @@ def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch, make: Callable
     monkeypatch.setattr(scores, "CHUNK_ROWS", 7)
     for a, b in zip(vars(whole).values(), vars(score_rows(predictions)).values(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_mistakes_are_the_surest_wrong_answers_equal_ones_in_their_order(make: Callable[..., Predictions]) -> None:
+    drawn = make(200)
+    twice = np.concatenate([drawn.logits, drawn.logits])
+    doubled = Predictions(np.arange(400) + 7, np.tile(drawn.y_true, 2), twice)
+    found = confident_mistakes(doubled, score_rows(doubled))
+    p = np.exp(log_softmax(twice.astype(np.float64), axis=1))
+    wrong = [row for row in range(400) if twice[row].argmax() != doubled.y_true[row]]
+    surest = sorted(wrong, key=lambda row: (-round(p[row].max(), 12), row))[:KEPT]
+    assert [one.row for one in found] == surest
+    assert [one.example_id for one in found] == [row + 7 for row in surest]
+    assert [(one.true, one.predicted) for one in found] == [(doubled.y_true[r], twice[r].argmax()) for r in surest]
+    assert [one.confidence for one in found] == pytest.approx([p[row].max() for row in surest])
+    assert [one.true_probability for one in found] == pytest.approx([p[r, doubled.y_true[r]] for r in surest])

@@ -14,82 +14,37 @@ from mutations import SEED, change_bytes
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 DTYPES = [
-    "?",
-    "i1",
-    "<i2",
-    ">i2",
-    "<i4",
-    ">i4",
-    "<i8",
-    ">i8",
-    "u1",
-    "<u2",
-    ">u4",
-    "<u8",
-    ">u8",
-    "<f2",
-    ">f2",
-    "<f4",
-    ">f4",
-    "<f8",
-    ">f8",
-    "g",
-    "c8",
-    "c16",
-    "S3",
-    "U3",
-    "M8[s]",
-    "m8[s]",
-    "V4",
-    "O",
-]
-DTYPES += ["i4,f4", "(2,)i4"]
+    "?", "i1", "<i2", ">i2", "<i4", ">i4", "<i8", ">i8", "u1", "<u2", ">u4", "<u8", ">u8", "<f2", ">f2", "<f4",
+    ">f4", "<f8", ">f8", "g", "c8", "c16", "S3", "U3", "M8[s]", "m8[s]", "V4", "O", "i4,f4", "(2,)i4",
+]  # fmt: skip
 SHAPES = [(), (0,), (6,), (6, 1), (6, 0), (0, 4), (5, 4), (4, 4), (3, 4, 4), (6, 2), (1, 6), (6, 1, 1, 1, 1), (1,) * 32]
 SPECIAL = [np.nan, np.inf, -np.inf, 1e39, -1e300, 65536.0, 1e-320, -1, 2**31, 2**63, 99_999, 100_000, 255, 256]
-HEADERS = [
-    "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
-    "{'descr': '<f8', 'fortran_order': False, 'shape': (4000000000, 4), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999, 4), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 9223372036854775807), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 4), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (-2, -3), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 4), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (1.5, 4), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (6L, 4L), }",
-    "{'descr': '|u1', 'fortran_order': True, 'shape': (6, 4), }",
-    "{'descr': '|u1', 'fortran_order': 1, 'shape': (6, 4), }",
-    "{'descr': '|O', 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': '<f99', 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': [('a', '<i4'), ('a', '<i4')], 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': '|V0', 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': '<U0', 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': ('|u1', (10000000,)), 'fortran_order': False, 'shape': (6, 4), }",
-    "{'descr': '|u1', 'shape': (6, 4), }",
-    "{'descr': __import__('os'), 'fortran_order': False, 'shape': (6, 4), }",
-    "[" * 200,
-    "(" * 5000,
-    "x" * 20_000,
-    "",
-    "\0\0",
-]
-FILES = [
-    b"",
-    b"PK",
-    b"PK\x03\x04",
-    b"PK\x05\x06" + b"\0" * 18,
-    b"not a zip",
-    b"\x93NUMPY",
-    b"\x80\x04N.",
-    b"cos\nsystem\n.",
-]
+ODD_HEADERS = (  # what follows descr, fortran_order and shape
+    ("'<f8'", "False", "(1000000000000,)"),
+    ("'|u1'", "False", "(4294967296, 4294967296)"),
+    ("'|u1'", "False", "(99999999999999999999, 4)"),
+    ("'|u1'", "False", "(0, 9223372036854775807)"),
+    ("'|u1'", "False", "(-1, 4)"),
+    ("'|u1'", "False", "(-2, -3)"),
+    ("'|u1'", "False", "(True, 4)"),
+    ("'|u1'", "False", "(1.5, 4)"),
+    ("'|u1'", "False", "(6L, 4L)"),
+    ("'|u1'", "True", "(6, 4)"),
+    ("'|u1'", "1", "(6, 4)"),
+    ("'|O'", "False", "(6, 4)"),
+    ("'<f99'", "False", "(6, 4)"),
+    ("[('a', '<i4'), ('a', '<i4')]", "False", "(6, 4)"),
+    ("'|V0'", "False", "(6, 4)"),
+    ("('|u1', (10000000,))", "False", "(6, 4)"),
+    ("__import__('os')", "False", "(6, 4)"),
+)
+HEADERS = [f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}" for kind, order, shape in ODD_HEADERS]
+HEADERS += ["{'descr': '|u1', 'shape': (6, 4), }", "[" * 200, "(" * 5000, "x" * 20_000, "", "\0\0"]
+FILES = [b"", b"PK", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"PK\x05\x06" + b"\xff" * 18, b"\0" * 999, b"not a zip"]
 FILES += [
-    b"\x93NUMPY\x01\x00\x02\x00{}",
-    b"<html>404</html>",
+    b"\x93NUMPY", b"\x93NUMPY\x01\x00\x02\x00{}", b"\x80\x04N.", b"cos\nsystem\n.", b"<html>404</html>",
     b"\x1f\x8b\x08",
-    b"PK\x05\x06" + b"\xff" * 18,
-    b"\0" * 999,
-]
+]  # fmt: skip
 
 
 def good(draw: random.Random) -> dict[str, Any]:

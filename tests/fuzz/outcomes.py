@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import signal
@@ -18,6 +19,7 @@ import pytest
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.config.cli import Arguments, run_job
 from nn_train.config.parse import STAGES, parse_yaml
+from nn_train.jobs import evaluate
 
 LONGEST = 5.0  # seconds of a processor; a case takes a hundredth of one
 WAITS = 60.0  # seconds, for cases that wait for something
@@ -65,11 +67,13 @@ def pipeline(arguments: Arguments) -> int:
     return 0
 
 
-JOBS = {  # job, the sections it takes, its flags
-    "train": (train, (), {}),
-    "tune": (tune, ("search",), {"dry_run": ""}),
-    "pipeline": (pipeline, STAGES, {"quick": ""}),
+JOBS = {  # what a command line is given to
+    "train": functools.partial(run_job, "Job", job=train),
+    "tune": functools.partial(run_job, "Job", job=tune, stages=("search",), flags={"dry_run": ""}),
+    "pipeline": functools.partial(run_job, "Job", job=pipeline, stages=STAGES, flags={"quick": ""}),
+    "evaluate": evaluate.main,
 }
+TRAINING = ("train", "tune", "pipeline")
 
 
 def check_written(arguments: Arguments) -> None:
@@ -107,11 +111,10 @@ class Tally:
 
 def ending(job: str, words: Sequence[str]) -> tuple[int | None, str]:
     """The exit code and what stands on stderr; None and the traceback where there is one."""
-    action, stages, flags = JOBS[job]
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()), time_limit(), warned():
-            return run_job("Job", words, action, stages, flags), errors.getvalue()
+            return JOBS[job](argv=words), errors.getvalue()
     except (Exception, TooLong):
         return None, traceback.format_exc(limit=-4)
 

@@ -10,7 +10,7 @@ import pytest
 from npz_mutations import data_file
 from outcomes import Tally, quarters
 
-CASES = 1500
+CASES = 1000
 
 
 @pytest.mark.parametrize("numbers", quarters(CASES))

@@ -68,7 +68,7 @@ def test_modules_of_the_folder_it_is_started_in_are_found_by_the_script_too(tmp_
     (tmp_path / "mine_by_script.py").write_text("def build(): pass")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    monkeypatch.setattr(sys, "argv", ["nn-train", "train", "--model.name", "mine_by_script:biuld", "--name", "x"])
+    monkeypatch.setattr(sys, "argv", ["nn-train", "train", "--data.source", "mine_by_script:biuld", "--name", "x"])
     assert command.main() == 2
     assert str(tmp_path) in sys.path
 

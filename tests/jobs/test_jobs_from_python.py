@@ -15,13 +15,13 @@ import pytest
 import user_data
 
 import nn_train
-from nn_train.config import Config, config_from_dict, given
-from nn_train.config.entry_points import check_function
-from nn_train.config.python_source import own_paths
+from nn_train.config import Config, config_from_dict
+from nn_train.config.entry_points import KEPT, check_function, kept, name_of
+from nn_train.config.user_code import own_paths
 from nn_train.errors import RequestError
-from nn_train.jobs.given_values import Returns, config_of, source_of
+from nn_train.jobs.inline_objects import Returns, config_of, source_of
 from nn_train.ray_cluster.parcels import pack, unpack
-from nn_train.runs.own_code import own_modules
+from nn_train.runs.own_code import own_code
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 TIMEOUT = 300  # seconds
@@ -30,11 +30,11 @@ TIMEOUT = 300  # seconds
 @pytest.fixture(autouse=True)
 def forgets():
     """Nothing is kept from test to test."""
-    before = dict(given.KEPT)
-    given.KEPT.clear()
+    before = dict(KEPT)
+    KEPT.clear()
     yield
-    given.KEPT.clear()
-    given.KEPT.update(before)
+    KEPT.clear()
+    KEPT.update(before)
 
 
 def here(units=4, *, depth):
@@ -173,14 +173,14 @@ def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, dat
 def test_a_parcel_has_what_is_kept_and_where_modules_are(monkeypatch, tmp_path):
     factor = 3
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), str(tmp_path / "gone")])
-    names = [given.name_of(lambda x: factor * x, "model"), "user_data:arrays", "mnist", None, source_of([1, 2])]
+    names = [name_of(lambda x: factor * x, "model"), "user_data:arrays", "mnist", source_of([1, 2])]
     parcel = pack(names)
-    given.KEPT.clear()
+    KEPT.clear()
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" in path])
     unpack(parcel)
     unpack(parcel)
-    assert given.kept(names[0])(5) == 15
-    assert given.kept(names[-1])() == [1, 2]
+    assert kept(names[0])(5) == 15
+    assert kept(names[-1])() == [1, 2]
     assert sys.path.count(str(tmp_path)) == 1
     assert str(tmp_path / "gone") not in sys.path
     assert sum("site-packages" in path for path in sys.path) == len(set(sys.path) - set(own_paths()))
@@ -191,7 +191,7 @@ def test_what_cannot_be_sent_or_is_of_another_session_is_said():
     with pytest.raises(
         RequestError, match=r"__main__:model_\w+: cannot be sent to the workers: .*; let it make what it"
     ):
-        pack([given.name_of(lambda: lock, "model")])
+        pack([name_of(lambda: lock, "model")])
     with pytest.raises(RequestError, match=r"model.name: __main__:gone was defined in a session or script that is not"):
         check_function("model.name", "__main__:gone")
 
@@ -204,8 +204,8 @@ def test_what_cannot_be_sent_or_is_of_another_session_is_said():
         ({"depth": 1, "unit": 1}, "takes no argument of that name; did you mean 'units'?"),
     ],
 )
-def test_arguments_of_a_kept_function_are_checked_by_its_source(args, said):
-    name = given.keep("here", here)
+def test_arguments_of_a_kept_function_are_checked_too(args, said):
+    KEPT[name := "__main__:here"] = here
     if said is None:
         return check_function("model.name", name, args)
     with pytest.raises(RequestError) as refused:
@@ -261,8 +261,8 @@ def test_another_function_or_content_is_noticed_and_the_same_is_the_same(make):
     config = config_from_dict({"model": {"name": "__main__:build"}})
     seen = []
     for number in (1, 1, 2):
-        given.keep("build", make(number))
-        seen.append(own_modules(config)["__main__:build"])
+        KEPT["__main__:build"] = make(number)
+        seen.append(own_code(config)["modules"]["__main__:build"])
     assert seen[0] == seen[1] != seen[2]
 
 

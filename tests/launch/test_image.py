@@ -165,13 +165,6 @@ def test_a_job_waits_for_the_first_worker_that_an_autoscaler_adds(cluster):
     assert f"results in {RESULTS}/late" in said
 
 
-def test_kuberays_probes_need_no_token(cluster):
-    """KubeRay 1.7 asks every node of a Ray from 2.53 on over HTTP, from outside of the pod."""
-    read = "import sys, urllib.request; print(*(urllib.request.urlopen(url).status for url in sys.argv[1:]))"
-    urls = [f"http://{name}:52365/api/healthz" for name in ("head", "worker")]
-    assert cluster.ask("python", "-c", read, *urls).stdout.split() == ["200", "200"]
-
-
 def test_nothing_in_the_cluster_runs_as_root(cluster):
     for name in ("head", "worker"):
         owners = cluster.engine.call("podman", "exec", name, "sh", "-c", "stat -c %u /proc/[0-9]* 2> /dev/null").stdout
@@ -184,9 +177,3 @@ def test_a_job_without_the_token_is_refused(cluster):
     done = cluster.ask("ray", "job", "submit", "--", "true", options=["--env", "RAY_AUTH_MODE=disabled"])
     assert done.returncode != 0
     assert "401" in done.stdout or "nauthorized" in done.stdout
-
-
-def test_the_image_holds_what_kuberays_autoscaler_and_start_scripts_call(engine):
-    scripts = ["ray kuberay-autoscaler --help", "ray health-check --help", "ulimit -n 1024 && ray start --help"]
-    for shell in ("-c", "-lc"):
-        engine.output("podman", "run", "--rm", IMAGE, "/bin/bash", shell, "--", " && ".join(scripts))

@@ -106,22 +106,12 @@ POD = "headGroupSpec.template.spec"
 HEAD = f"{POD}.containers.0"
 MUTATIONS = {
     "a typo at the top": ("RayCluster", "spec.rayVersoin", "2.60.0"),
-    "a typo in a container": ("RayCluster", f"spec.{HEAD}.imagePullPolice", "Always"),
-    "a typo in a security context": ("RayCluster", f"spec.{HEAD}.securityContext.allowPrivilegeEscalations", False),
     "a mode that does not exist": ("RayCluster", "spec.authOptions.mode", "tokens"),
-    "an autoscaler that does not exist": ("RayCluster", "spec.autoscalerOptions.version", "v3"),
     "a number as text": ("RayCluster", "spec.workerGroupSpecs.1.minReplicas", "0"),
-    "a text as number": ("RayCluster", "spec.headGroupSpec.rayStartParams.num-cpus", 0),
     "a quantity that is none": ("RayCluster", f"spec.{HEAD}.resources.limits.memory", "4 GB"),
-    "a group without name": ("RayCluster", "spec.workerGroupSpecs.0.groupName", None),
     "a head without pod": ("RayCluster", "spec.headGroupSpec.template", None),
     "no name": ("RayCluster", "metadata.name", None),
     "a typo in a job": ("RayJob", "spec.activeDeadlineSecond", 60),
-    "a command as list": ("RayJob", "spec.entrypoint", ["python", "-m", "jobs.train"]),
-    "retries as text": ("RayJob", "spec.backoffLimit", "2"),
-    "a typo in a job's cluster": ("RayJob", "spec.rayClusterSpec.enableInTreeAutoscale", True),
-    "a claim without name": ("RayJob", f"spec.rayClusterSpec.{POD}.volumes.0.persistentVolumeClaim", {}),
-    "a submitter without containers": ("RayJob", "spec.submitterPodTemplate.spec.containers", None),
 }
 
 
@@ -141,22 +131,9 @@ def test_kubernetes_knows_every_field_of_the_pods(name):
     assert [core_errors(as_core(template)) for template in all_pods(name)] == [[] for _ in all_pods(name)]
 
 
-CORE_MUTATIONS = {
-    "a typo in a claim": ("PersistentVolumeClaim/nn-train-results", "spec.accessMode", ["ReadWriteMany"]),
-    "modes as text": ("PersistentVolumeClaim/nn-train-results", "spec.accessModes", "ReadWriteMany"),
-    "a typo in a policy": ("NetworkPolicy/nn-train", "spec.ingress.0.form", []),
-    "a policy for no pods": ("NetworkPolicy/nn-train", "spec.podSelector", []),
-}
-
-
-@pytest.mark.parametrize(("name", "path", "value"), CORE_MUTATIONS.values(), ids=CORE_MUTATIONS)
-def test_kubernetes_definitions_find_mistakes(name, path, value):
-    assert core_errors(changed(OBJECTS[name], path, value))
-
-
-@pytest.mark.parametrize("path", ["metadata.label", "spec.container", "spec.containers.0.resource"])
-def test_kubernetes_definitions_find_mistakes_in_pods(path):
-    assert core_errors(as_core(changed(ray_pods(WITH_CLUSTER[0])[0], path, {})))
+def test_kubernetes_definitions_find_mistakes():
+    assert core_errors(changed(OBJECTS["NetworkPolicy/nn-train"], "spec.ingress.0.form", []))
+    assert core_errors(as_core(changed(ray_pods(WITH_CLUSTER[0])[0], "spec.containers.0.resource", {})))
 
 
 @each_job
@@ -171,11 +148,6 @@ def test_commands_are_what_the_jobs_take(name, monkeypatch):
         assert all(path.startswith(f"{RESULTS}/") for path in (*given.runs, str(given.output)))
     else:
         assert parse_arguments(words, STAGES[module]).config.run.storage_path == RESULTS
-
-
-def test_there_is_a_job_for_each_module():
-    assert {OBJECTS[name]["metadata"]["labels"]["part"] for name in JOBS} == {"train", "tune", "evaluate", "pipeline"}
-    assert len({item["metadata"].get("labels", {}).get("part") for item in OBJECTS.values()}) == len(WITH_CLUSTER) + 1
 
 
 @each_job
@@ -217,14 +189,6 @@ def test_nothing_runs_as_root(name):
         locked = [container["securityContext"] for container in pod["containers"]]
         locked.append(cluster_of(name)["autoscalerOptions"]["securityContext"])
         assert all(not one["allowPrivilegeEscalation"] and one["capabilities"]["drop"] == ["ALL"] for one in locked)
-
-
-@each_with_cluster
-def test_every_container_says_what_it_needs(name):
-    for template in all_pods(name):
-        for container in template["spec"]["containers"]:
-            assert container["resources"]["requests"] == container["resources"]["limits"]
-            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
 
 
 @each_with_cluster

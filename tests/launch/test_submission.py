@@ -90,16 +90,8 @@ def cluster():
 
 def training(folder, *more):
     """A run of five epochs in ``folder``, which waits at the fourth the first time."""
-    words = [
-        "--name",
-        "small",
-        "--run.storage_path",
-        str(folder),
-        "--run.loggers",
-        "none",
-        "--scaling.num_workers",
-        "1",
-    ]
+    words = ["--name", "small", "--run.storage_path", str(folder), "--run.loggers", "none"]
+    words += ["--scaling.num_workers", "1"]
     words += ["--data.source", "tests.user_data:arrays", "--train.callbacks", "tests.user_callbacks:hang_once"]
     return [*words, "--train.batch_size", "16", "--train.epochs", "5", *more]
 
@@ -192,11 +184,8 @@ def test_a_request_that_the_job_refuses_ends_with_2(cluster):
 
 
 @on_cluster
-@pytest.mark.parametrize(
-    "changes", [{"RAY_AUTH_TOKEN": "f" * 64}, {"RAY_AUTH_MODE": "disabled"}], ids=["wrong token", "no token"]
-)
-def test_a_cluster_that_refuses_the_token_is_one_message_with_the_way_out(cluster, changes):
-    done = cluster.submit("train", **changes)
+def test_a_cluster_that_refuses_the_token_is_one_message_with_the_way_out(cluster):
+    done = cluster.submit("train", RAY_AUTH_TOKEN="f" * 64)
     assert done.returncode == 2
     assert done.stdout == ""
     said = "refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
@@ -214,10 +203,9 @@ def kept_logging():
     ("address", "said"),
     [
         (None, "RAY_API_SERVER_ADDRESS: is not set; set it to .* http://HEAD:8265"),
-        ("head:8265", "RAY_API_SERVER_ADDRESS: head:8265; set it to .* http://HEAD:8265"),
         ("http://127.0.0.1:1", "no Ray answers at http://127.0.0.1:1 "),
     ],
-    ids=["no address", "no URL", "nothing answers"],
+    ids=["no address", "nothing answers"],
 )
 def test_without_a_cluster_one_message_says_the_way_out(kept_logging, monkeypatch, capfd, address, said):
     for name in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS", *OTHER_CLUSTER):
@@ -237,15 +225,6 @@ def test_the_job_is_named(capfd, words, code):
     assert "train, tune, evaluate, predict, pipeline, doctor" in (captured.err if code else captured.out)
 
 
-@pytest.mark.e2e
-def test_a_wrong_job_ends_with_code_2_and_one_line():
-    done = subprocess.run([*SUBMIT, "trian"], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    known = "train, tune, evaluate, predict, pipeline, doctor"
-    assert done.stderr == f"error: 'trian': is no job; known: {known}; did you mean 'train'?\n"
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     made = tmp_path_factory.mktemp("fresh") / "clone"
@@ -253,22 +232,13 @@ def clone(tmp_path_factory):
     return made
 
 
-@on_cluster
-def test_ray_job_submit_works_from_a_fresh_clone(cluster, clone, tmp_path):
-    words = ["--name", "cloned", "--run.storage_path", str(tmp_path), "--train.epochs", "1", "--run.loggers", "none"]
-    done = cluster.run([*RAY_SUBMIT, "--", "python", "-m", "jobs.train", *words], folder=clone)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"\nresults in {tmp_path}/cloned\n" in done.stdout
-
-
-@pytest.mark.parametrize("way", ["jobs.submit", "ray job submit"])
-def test_little_is_uploaded_from_a_fresh_clone(clone, tmp_path, way):
+def test_little_is_uploaded_from_a_fresh_clone(clone, tmp_path):
     from ray._private.runtime_env.packaging import create_package
     from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
     from nn_train.ray_cluster.submission import LEFT_HERE
 
-    package, left_here = tmp_path / "package.zip", LEFT_HERE if way == "jobs.submit" else []
+    package = tmp_path / "package.zip"
     for made in (".venv/bin/python", "results/mnist/model.keras", "mlruns/0", "nn_train.egg-info/PKG-INFO"):
         (clone / made).parent.mkdir(parents=True, exist_ok=True)
         (clone / made).write_text("not for the cluster")
@@ -276,7 +246,7 @@ def test_little_is_uploaded_from_a_fresh_clone(clone, tmp_path, way):
     def upload(folder, excludes, is_file=False):
         create_package(folder, package, include_gitignore=True, excludes=excludes)
 
-    upload_working_dir_if_needed({"working_dir": str(clone), "excludes": left_here}, True, upload_fn=upload)
+    upload_working_dir_if_needed({"working_dir": str(clone), "excludes": LEFT_HERE}, True, upload_fn=upload)
     assert package.stat().st_size < LARGEST
     names = ZipFile(package).namelist()
     assert {"jobs/train.py", "nn_train/datasets/data/mnist.npz"} <= set(names)

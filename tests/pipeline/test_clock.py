@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nn_train.events import StageStarted
-from nn_train.pipeline.clock import FIRST_GUESS, START, TRACING, Clock, Stage, Work, on_workers
+from nn_train.pipeline.clock import FIRST_GUESS, START, TRACING, Clock, Stage, Work
 
 
 def clock(*stages):
@@ -35,11 +35,6 @@ def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
     made.learn("own", [5.0])
     made.begin()
     assert events[1].left == pytest.approx(START + TRACING + 15.0)
-
-
-def test_more_workers_take_less_time_but_not_in_proportion():
-    assert on_workers(9, 1) == 9
-    assert on_workers(9, 2) == pytest.approx(5)
 
 
 def test_a_stage_with_nothing_left_takes_no_time():

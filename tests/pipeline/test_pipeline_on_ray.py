@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-import user_data
 
 from nn_train.config import config_from_dict, read_config
 from nn_train.errors import RequestError
-from nn_train.events import About, EpochEnded, Line, StageStarted, Starting, TrialEnded
+from nn_train.events import About, EpochEnded, StageStarted, Starting, TrialEnded
 from nn_train.pipeline import run_pipeline
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -73,15 +71,6 @@ def test_every_model_is_trained_from_every_seed_with_what_its_search_found(finis
     assert kinds(events).count(Starting) == 1  # the workers of all four runs
 
 
-def test_the_report_shows_every_run_and_the_search(finished):
-    folder, result, _ = finished
-    assert result.report == str(folder / "report" / "report.html")
-    page = Path(result.report).read_text()
-    assert all(name in page for name in RUNS)
-    assert "search_history" in page
-    assert len(json.loads((folder / "report" / "metrics.json").read_text())["runs"]) == 4
-
-
 def test_a_finished_one_is_not_run_again(finished):
     folder, result, _ = finished
     events = []
@@ -89,38 +78,6 @@ def test_a_finished_one_is_not_run_again(finished):
     assert not again.ran
     assert (again.report, again.record) == (result.report, result.record)
     assert events == []
-
-
-@pytest.mark.long
-def test_parquet_files_are_searched_trained_and_evaluated_as_the_arrays_in_memory(finished, tmp_path):
-    user_data.save_parquet(tmp_path / "data", user_data.arrays())
-    events = []
-    run_pipeline(make(tmp_path, str(tmp_path / "data")), on_event=events.append)
-    assert [event.text.split(" of ")[0] for event in events if isinstance(event, Line)][:2] == [
-        "converting the train part",
-        "converting the test part",
-    ]
-    assert trials(tmp_path / "p") == trials(finished[0])
-    for name in RUNS:
-        assert epochs(tmp_path / "p" / name) == epochs(finished[0] / name)
-        assert json.loads((tmp_path / "p" / name / "result.json").read_text())["data"]["fingerprint"]
-    predictions = [sorted((place / "report" / "predictions").glob("*.npz")) for place in (tmp_path / "p", finished[0])]
-    assert len(predictions[0]) == 4
-    for one, other in zip(*predictions, strict=True):
-        assert (one.name, one.read_bytes()) == (other.name, other.read_bytes())
-
-
-def trials(folder):
-    """What each trial of the search did, times aside."""
-    with open(folder / "search_tuned" / "trials.csv", newline="") as file:
-        rows = [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
-    return sorted(rows, key=lambda row: row["trial_id"])
-
-
-def epochs(run):
-    """The rows of ``metrics.jsonl``, times aside."""
-    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
 @pytest.mark.long

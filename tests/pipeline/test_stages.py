@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nn_train.config import config_from_dict, read_config
+from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
 from nn_train.pipeline.stages import model_stages, pipeline_folder
 
@@ -77,12 +77,6 @@ def test_a_wrong_entry_is_refused_by_its_name(models, said):
     assert said in str(refusal.value)
 
 
-def test_a_wrong_quick_is_refused_by_its_name():
-    config = config_from_dict({"pipeline": {"models": {"a": {}}, "quick": {"train": {"epoch": 1}}}})
-    with pytest.raises(RequestError, match=r"pipeline\.quick: train\.epoch: no such field"):
-        model_stages(config, {}, quick=True)
-
-
 def test_seeds_that_do_not_exist_are_refused_before_anything_is_searched():
     with pytest.raises(RequestError, match=r"pipeline\.seeds: seed: 2147483648 is out of range"):
         model_stages(pipeline({"a": {}}, seed=2**31 - 1), {}, quick=False)
@@ -97,12 +91,3 @@ def test_seeds_that_do_not_exist_are_refused_before_anything_is_searched():
 )
 def test_everything_lies_under_the_name_of_the_pipeline(storage, folder):
     assert pipeline_folder(pipeline({"a": {}}, run={"storage_path": storage})) == folder
-
-
-def test_the_job_file_trains_both_models_on_two_workers_with_searched_settings():
-    stages = model_stages(read_config(str(JOB_FILE), {}), {}, quick=False)
-    assert [one.base.model.name for one in stages] == ["mlp", "cnn"]
-    assert all(one.base.scaling.num_workers == 2 and one.search is not None and one.seeds > 1 for one in stages)
-    quick = model_stages(read_config(str(JOB_FILE), {}), {}, quick=True)
-    work = [one.base.train.epochs * one.seeds for one in stages]
-    assert all(less.base.train.epochs * less.seeds < more for less, more in zip(quick, work, strict=True))

@@ -18,7 +18,6 @@ import pytest
 
 from nn_train.ray_cluster import fork_client, fork_server
 from nn_train.ray_cluster.fork_server import ForkServer, make_fork_server
-from nn_train.ray_cluster.preload import Preload
 
 # In the place of Ray's: tells what it is, and lasts until its standard input ends.
 WORKER = """
@@ -34,7 +33,8 @@ sys.stdin.read()
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ForkServer]:
     (tmp_path / "server").mkdir()
-    one = ForkServer(str(tmp_path / "server"), "colorsys")
+    (tmp_path / "imports.py").write_text("def import_tensorflow():\n    import colorsys\n    raise ImportError")
+    one = ForkServer(str(tmp_path / "server"), str(tmp_path / "imports.py"))
     yield one
     one.close()
 
@@ -145,21 +145,24 @@ def test_workers_of_a_local_ray_share_one_import() -> None:
 
     from nn_train.ray_cluster.session import ray_session
 
-    with ray_session(verbose=False, preload=Preload(2, 1, "nn_train.training.ray_train")):
-        from ray._private.worker import _global_node
+    with ray_session(verbose=False, preload=["ray.train"]):
+        from nn_train.ray_cluster.local_ray import running
 
-        server = _global_node.fork_server
+        (node,) = running
+        server = node.fork_server
 
         @ray.remote(num_cpus=1)
         class Worker:
-            def parent(self) -> int:
-                return os.getppid()
+            def about(self) -> tuple[int, set[str]]:
+                return os.getppid(), {"keras", "ray.train"} & set(sys.modules)
 
         workers = [Worker.remote() for _ in range(2)]
-        assert ray.get([one.parent.remote() for one in workers]) == [server.process.pid] * 2
+        told = (server.process.pid, {"keras", "ray.train"})
+        assert ray.get([one.about.remote() for one in workers]) == [told] * 2
         threads = {file.read_text().strip() for file in Path(f"/proc/{server.process.pid}/task").glob("*/comm")}
         assert threads <= {"python", "python3", "jemalloc_bg_thd"}  # else forks of it were not safe
         assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) <= 2
         assert fork_client.ADDRESS not in os.environ
+    assert not running
     assert server.process.returncode == -signal.SIGTERM
     assert not Path(server.address).parent.exists()

@@ -61,12 +61,6 @@ def test_selection_is_by_validation(scores: dict, metric: str, group: str, run: 
     assert (chosen.metric, chosen.group, chosen.run) == (metric, group, run)
 
 
-def test_loss_decides_where_no_run_has_an_accuracy() -> None:
-    records = [record(f"m{loss}", model__name=f"m{loss}", best={"val_loss": loss}) for loss in (0.3, 0.1, 0.2)]
-    chosen = select(group_runs(records), {one.name for one in records})
-    assert (chosen.metric, chosen.run, chosen.value) == ("val_loss", "m0.1", 0.1)
-
-
 def test_nothing_is_selected_without_validation_or_predictions() -> None:
     unknown, unusable = [record("a", best=None)], [record("a", best={"val_accuracy": 0.9})]
     assert select(group_runs(unknown), {"a"}).run is None

@@ -28,12 +28,6 @@ def test_runs_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) ->
     assert [record.stem for record in records] == ["lr1_cnn", "lr2_cnn", "mlp"]
 
 
-def test_files_never_collide_even_where_case_is_ignored(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path, f"r{i}", name=name) for i, name in enumerate(("a b", "a?b", "A_B"))]
-    stems = [record.stem.lower() for record in collect_runs(runs, tmp_path / "out")]
-    assert len(set(stems)) == 3
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -24,12 +24,6 @@ def test_a_search_stands_for_its_best_runs_in_sorted_order(tmp_path: Path) -> No
     assert [len(search.trials) for search in load_inputs(tmp_path / "out").searches] == [40]
 
 
-def test_runs_alone_bring_no_search(tmp_path: Path) -> None:
-    folders, searches = find_runs([write_run(tmp_path, "run")])
-    assert [folder.location for folder in folders] == [str(tmp_path / "run")]
-    assert searches == []
-
-
 def test_each_search_brings_its_runs_once(tmp_path: Path) -> None:
     searches = [write_search(tmp_path / name) for name in ("b", "a")]
     for search in searches:
@@ -37,14 +31,6 @@ def test_each_search_brings_its_runs_once(tmp_path: Path) -> None:
     folders, found = find_runs([searches[0], searches[1], f"{searches[0]}/"])
     assert [folder.location for folder in folders] == [str(search / "best" / "rank1") for search in searches]
     assert [folder.location for folder in found] == [str(search) for search in searches]
-
-
-def test_a_search_given_by_path_and_by_folder_is_shown_once(tmp_path: Path) -> None:
-    search, other = write_search(tmp_path / "search"), write_search(tmp_path / "other")
-    write_run(search / "best", "rank1")
-    folders, found = find_runs([search])
-    collect_runs(folders, tmp_path / "out", [*found, other, str(search)])
-    assert [search.name for search in load_inputs(tmp_path / "out").searches] == ["search", "other"]
 
 
 def test_searches_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:

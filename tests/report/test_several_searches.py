@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 from report_folders import HOSTILE, write_run, write_search
-from report_readers import Reader, contents, read_csv
+from report_readers import Reader, read_csv
 
-from benchmarks.check_report import check_report
 from nn_train.report import collect_runs, load_inputs
 from nn_train.report.inputs.search_results import load_search
-from nn_train.report.render import render
-
-
-def test_a_report_of_two_searches_is_the_same_when_made_again_from_its_folder(
-    two_searches: Path, tmp_path: Path
-) -> None:
-    again = tmp_path / "again"
-    shutil.copytree(two_searches, again)
-    for path in (again / "report.html", *(again / "figures").iterdir()):
-        path.unlink()
-    render(load_inputs(again), again)
-    assert contents(again) == contents(two_searches)
-    assert check_report(again).failures == []
 
 
 def test_each_search_has_its_heading_its_figures_and_its_outcomes(two_searches: Path) -> None:
@@ -44,19 +29,6 @@ def test_each_search_has_its_heading_its_figures_and_its_outcomes(two_searches: 
     assert places == sorted(places)
     assert re.search(r"have optimizer\.momentum", text[places[3] :])
     assert not re.search(r"have optimizer\.momentum", text[: places[3]])
-
-
-def test_one_search_has_no_heading_of_its_own(report: Path) -> None:
-    text = "".join(Reader(report / "report.html").text)
-    assert "\nSearch\n40 trials, " in text
-    assert "\nTrials by outcome\n" in text
-    assert (report / "figures" / "search_history.svg").exists()
-
-
-def test_a_page_without_searches_has_no_section_for_them(ten_runs: Path) -> None:
-    reader = Reader(ten_runs / "report.html")
-    assert "search" not in reader.ids
-    assert "#search" not in [attrs.get("href") for _, attrs in reader.tags]
 
 
 def test_the_table_of_trials_has_the_columns_of_both(two_searches: Path) -> None:

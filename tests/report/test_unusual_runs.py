@@ -7,18 +7,16 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from check_report import check_report
 from report_folders import evaluate_runs, for_each_run, some_images, some_pixels, some_predictions, write_run
 
-from benchmarks.check_report import check_report
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
 from nn_train.report import collect_runs, load_inputs
-from nn_train.report.page.runs import facts_of
 from nn_train.report.render import render
 from nn_train.report.summary import summarise
 
@@ -104,19 +102,6 @@ def test_null_and_nan_metrics_leave_gaps(tmp_path: Path) -> None:
     assert history[1:] == ["run,1,,,,,,,,,", "run,2,0.5,,,,,,,,7"]
 
 
-def test_a_perfect_model_has_no_mistakes(tmp_path: Path) -> None:
-    content, page = make_report(tmp_path, [some_predictions(0, noise=0.01)])
-    assert content["runs"][0]["numbers"]["accuracy"]["interval"][1] == 1.0
-    assert "None: every test example is right." in page
-
-
-def test_one_example_is_enough(tmp_path: Path) -> None:
-    one = Predictions(np.array([0]), np.array([1]), np.array([[0.5, 0.2]], np.float32))
-    content, _ = make_report(tmp_path, [one])
-    assert content["runs"][0]["numbers"]["accuracy"]["value"] == 0.0
-    assert content["runs"][0]["numbers"]["log_loss"]["interval"] is None
-
-
 def test_very_many_classes_keep_the_page_small(tmp_path: Path) -> None:
     _, page = make_report(tmp_path, [some_predictions(0, classes=60)])
     assert "60 classes are too many for a table" in page
@@ -191,20 +176,6 @@ def test_the_images_are_those_of_the_run_that_is_shown(tmp_path: Path) -> None:
     assert not (output / "mistakes.npz").exists()
 
 
-@pytest.mark.parametrize(
-    ("count", "said"), [(10_315_089, "10.3 MB by 2 workers in"), (None, "an unknown number of bytes by 2 workers in")]
-)
-def test_what_was_read_by_rows_is_told(tmp_path: Path, count: int | None, said: str) -> None:
-    run = write_run(tmp_path, "run")
-    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    result["data"]["read"] = {"bytes": count, "seconds_waited": 0.42, "workers": 2, "epochs": 3}
-    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
-    output = evaluate_runs([run], tmp_path / "out")
-    page = render(load_inputs(output), output).read_text(encoding="utf-8")
-    assert said in page
-    assert "3 epochs; each waited 0.4 s for rows" in page
-
-
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
     (output / "figures").mkdir()
@@ -213,9 +184,3 @@ def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     assert not (output / "figures" / "search_history.svg").exists()
     assert collect_runs([tmp_path / "run"], output)
     assert not (output / "predictions" / "run.npz").exists()
-
-
-def test_provenance_has_the_digests_of_the_code_and_not_what_is_for_programs():
-    result = {"code": {"modules": {"mine": "7dc0"}, "commit": "ab", "outputs": [0.5] * 32}}
-    run = SimpleNamespace(record=SimpleNamespace(result={**result, "arguments": {"model.args": {}}}), evaluation=None)
-    assert facts_of(run) == {"status": None, "code modules mine": "7dc0", "code commit": "ab"}

@@ -1,81 +1,86 @@
-"""A logger that fails while a run goes on costs no training and misses nothing."""
+"""A logger that fails while a job goes on costs no training and misses nothing."""
 
 from __future__ import annotations
 
 import pytest
 
-from nn_train.config import config_from_dict
-from nn_train.errors import TrainingError
-from nn_train.runs import loggers
-from nn_train.runs.loggers import Loggers
+from nn_train.errors import RequestError, TrainingError
+from nn_train.runs.loggers import PAUSE, Loggers
 
-CONFIG = config_from_dict({"run": {"loggers": ["mlflow"]}})
+NO_ANSWER = "no answer from http://…@mlflow:5000"
 
 
 class Server:
-    """What takes rows where it is up."""
+    """A logger that works where it is up, the time, and what was said of it."""
 
     def __init__(self):
-        self.up, self.rows, self.closed = True, [], 0
+        self.up, self.now, self.entries, self.tries, self.closed, self.said = True, 0.0, [], 0, [], []
 
-    def __call__(self, config, folder):
+    def __call__(self):
         self.refuse_when_down()
         return self
 
     def refuse_when_down(self):
         if not self.up:
+            self.tries += 1
             raise ConnectionError("no answer from http://ann:SECRET@mlflow:5000\nat all")
 
-    def log(self, row):
+    def log(self, entry):
         self.refuse_when_down()
-        self.rows.append(row)
+        self.entries.append(entry)
 
-    def close(self):
+    def close(self, status):
         self.refuse_when_down()
-        self.closed += 1
+        self.closed.append(status)
+
+    def loggers(self, refusal=TrainingError):
+        return Loggers({"mlflow": self}, self.said.append, refusal, clock=lambda: self.now)
 
 
-@pytest.fixture
-def server(monkeypatch):
-    made = Server()
-    monkeypatch.setitem(loggers.KINDS, "mlflow", made)
-    return made
-
-
-def test_what_is_missed_is_caught_up_and_told_once(server):
-    made = Loggers(CONFIG, None, must_work=True)
-    assert made.log({"epoch": 1}) == []
+def test_what_is_missed_is_caught_up_and_told_once():
+    server = Server()
+    made = server.loggers()
+    made.log(1, "one")
     server.up = False
-    assert made.log({"epoch": 2}) == [
-        "mlflow does not work: no answer from http://…@mlflow:5000; tried again after every epoch"
-    ]
-    assert made.log({"epoch": 3}) == []
+    made.log(2, "begun")
+    made.log(2, "ended")
+    for server.now in (PAUSE - 1, PAUSE):
+        made.log(3, "three")
+    assert server.said == [f"mlflow does not work: {NO_ANSWER}; tried again every 60 s"]
+    assert server.tries == 2
+    server.up, server.now = True, 2 * PAUSE
+    made.log(4, "four")
+    made.close()
+    assert server.entries == ["one", "ended", "three", "four"]
+    assert (len(server.said), server.closed) == (1, ["FINISHED"])
+
+
+@pytest.mark.parametrize("refusal", [TrainingError, RequestError])
+def test_what_is_down_at_the_start_ends_a_new_job_and_not_one_that_resumes(refusal):
+    server = Server()
+    server.up = False
+    with pytest.raises(refusal, match=r"^run\.loggers: mlflow does not work: no answer .*; mend it, or leave it out$"):
+        server.loggers(refusal)
+    made = server.loggers(refusal=None)
+    made.log(7, "seven")
     server.up = True
-    assert made.log({"epoch": 4}) == []
-    assert made.close() == []
-    assert server.rows == [{"epoch": epoch} for epoch in (1, 2, 3, 4)]
-    assert server.closed == 1
+    made.close("KILLED")
+    assert (server.entries, server.closed) == (["seven"], ["KILLED"])
 
 
-def test_what_is_down_at_the_start_ends_a_new_run_and_not_one_that_goes_on(server):
+@pytest.mark.parametrize(
+    ("down", "said"),
+    [
+        (("log", "close"), [f"mlflow does not work: {NO_ANSWER}; tried again every 60 s", "did not get all metrics"]),
+        (("close",), ["was not ended"]),
+    ],
+)
+def test_what_stays_down_is_told_at_the_end(down, said):
+    server = Server()
+    made = server.loggers()
+    server.up = "log" not in down
+    made.log(1, "one")
     server.up = False
-    with pytest.raises(
-        TrainingError, match=r"^run\.loggers: mlflow does not work: no answer .*; mend it, or leave it out$"
-    ):
-        Loggers(CONFIG, None, must_work=True)
-    made = Loggers(CONFIG, None, must_work=False)
-    assert len(made.log({"epoch": 7})) == 1
-    server.up = True
-    assert made.log({"epoch": 8}) == []
-    assert server.rows == [{"epoch": 7}, {"epoch": 8}]
-
-
-def test_what_stays_down_is_told_at_the_end(server):
-    made = Loggers(CONFIG, None, must_work=True)
-    server.up = False
-    made.log({"epoch": 1})
-    made.log({"epoch": 2})
-    assert made.close() == [
-        "mlflow did not get the last 2 epochs",
-        "mlflow was not ended: no answer from http://…@mlflow:5000",
-    ]
+    made.close()
+    *before, last = said
+    assert server.said == [*before, f"mlflow {last}: {NO_ANSWER}"]

@@ -8,7 +8,7 @@ import pytest
 
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.errors import RequestError
-from nn_train.runs.own_code import code_of, note_code, own_code, own_modules
+from nn_train.runs.own_code import code_of, note_code, own_code
 from nn_train.runs.preflight import existing_run
 from nn_train.storage.folder import ResultsFolder
 
@@ -39,8 +39,8 @@ def place(tmp_path, monkeypatch):
 
 
 def test_the_modules_are_those_of_the_functions_and_what_they_import_of_the_users(place):
-    assert list(own_modules(config_from_dict(JOB))) == NAMES
-    assert own_modules(config_from_dict({})) == {}
+    assert list(own_code(config_from_dict(JOB))["modules"]) == NAMES
+    assert own_code(config_from_dict({}))["modules"] == {}
 
 
 def test_packages_that_are_installed_elsewhere_are_not_the_users(place, tmp_path_factory, monkeypatch):
@@ -49,7 +49,7 @@ def test_packages_that_are_installed_elsewhere_are_not_the_users(place, tmp_path
     (packages / "mine_other" / "__init__.py").write_text("")
     (place / "mine_data.py").write_text("import mine_other.inner.deepest\n")
     monkeypatch.syspath_prepend(str(packages))
-    assert list(own_modules(config_from_dict({"data": {"source": "mine_data:load"}}))) == ["mine_data"]
+    assert list(own_code(config_from_dict({"data": {"source": "mine_data:load"}}))["modules"]) == ["mine_data"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +30,7 @@ FINISHED = {"status": "finished"}
         ({"model": {"dropout": 0.5}}, ["model.dropout: None → 0.5"]),
         ({"optimizer": {"learning_rate": 0.5}}, ["optimizer.learning_rate: 0.001 → 0.5"]),
         ({"optimizer": {"args": {"beta_1": 0.8}}}, ["optimizer.args.beta_1: left out → 0.8"]),
+        ({"optimizer": {"name": "Adam"}, "train": {"loss": "CROSS_ENTROPY"}}, []),
         ({"train": {"checkpoint_every_seconds": 1}, "run": {"hang_timeout": 5}}, []),
         ({"train": {"batch_size": 32, "epochs": 1}}, ["train.epochs: 5 → 1", "train.batch_size: 64 → 32"]),
     ],
@@ -114,64 +117,43 @@ def test_a_storage_that_has_failed_is_not_waited_for_once_more_to_say_so(tmp_pat
     assert bool(clock.pauses) is waits
 
 
-FUNCTIONS = """
-import re
-def own(input_shape):
-    model = make(input_shape)
-    model.compile("adam", "mse")
-    return model
-def plain(input_shape):
-    pattern = re.compile("a")
-    return make(input_shape)
-def teacher(input_shape):
-    inner = make(input_shape)
-    inner.compile("adam", "mse")
-    return make(inner)
-def reads(config):
-    return own(config)
-def careful(config, input_shape):
-    model = make(input_shape, config.model.dropout, [config.model.args["depth"] for _ in range(2)])
-    model.compile(keras.optimizers.Adam(config.optimizer.learning_rate), loss=keras.losses.Hinge())
-    return model
-def passes(config):
-    return make(config.model.dropout, config.model)
-"""
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [("build", None), ("takes_less", "takes no argument of that name"), ("needs_more", "needs depth")],
+)
+def test_a_function_is_imported_and_its_arguments_and_those_of_a_search_are_looked_at(
+    tmp_path, monkeypatch, function, said
+):
+    code = "def build(units, width): pass\ndef takes_less(units): pass\ndef needs_more(units, width, depth): pass\n"
+    (tmp_path / "its_functions.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
+    monkeypatch.delitem(sys.modules, "its_functions", raising=False)
+    config = config_from_dict({"model": {"name": f"its_functions:{function}", "args": {"units": 3}}})
+    if said is None:
+        return check_early(config, ["model.args.width", "train.batch_size"])
+    with pytest.raises(RequestError, match=said):
+        check_early(config, ["model.args.width", "train.batch_size"])
 
 
 @pytest.mark.parametrize(
-    ("function", "sections", "varied", "said"),
+    "words",
     [
-        ("own", {"optimizer": {"learning_rate": 0.1}}, [], "optimizer.learning_rate: would change nothing"),
-        ("own", {"optimizer": {"args": {"beta_1": 0.8}}}, [], "optimizer.args: would change nothing"),
-        ("own", {"train": {"loss": "Huber"}}, [], "train.loss: would change nothing, since its_functions:own compiles"),
-        ("own", {"train": {"loss": "mse"}}, [], None),
-        ("own", {}, ["optimizer.args.beta_1"], "optimizer.args: would change nothing"),
-        ("own", {}, ["optimizer.learning_rate"], "its_functions:own compiles its model and does not read it"),
-        ("own", {"model": {"dropout": 0.1}}, [], "model.dropout: would change nothing"),
-        ("plain", {}, ["model.hidden_units"], "model.hidden_units: would change nothing"),
-        ("plain", {}, ["model.name", "model.hidden_units"], None),
-        ("teacher", {"optimizer": {"learning_rate": 0.1}}, [], None),
-        ("plain", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "train.batch_size"], None),
-        ("reads", {"optimizer": {"name": "sgd"}}, ["optimizer.learning_rate", "model.dropout"], None),
-        ("careful", {"model": {"dropout": 0.1}, "optimizer": {"learning_rate": 0.1}}, [], None),
-        ("careful", {"model": {"l2": 0.1}}, [], "model.l2: would change nothing, since its_functions:careful does not"),
-        ("careful", {}, ["optimizer.schedule"], "optimizer.schedule: would change nothing"),
-        ("careful", {"train": {"loss": "mse"}}, [], "train.loss: would change nothing"),
-        ("passes", {"model": {"l2": 0.1}}, [], None),
+        ["--optimizer.lerning_rate", "1", "--optimizer.name", "Lyon"],
+        ["--train.epochs", "0", "--train.loss", "Hubr"],
+        ["--modell.name", "it_raises:build"],
+        ["--optimizer.name", "mine:lion"],
     ],
 )
-def test_what_a_function_cannot_read_is_refused_without_importing_it(
-    tmp_path, monkeypatch, function, sections, varied, said
-):
-    (tmp_path / "its_functions.py").write_text(f"{FUNCTIONS}\nraise SystemExit('is not imported')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    model = {**sections.get("model", {}), "name": f"its_functions:{function}"}
-    config = config_from_dict({**sections, "model": model, "run": {"storage_path": str(tmp_path)}})
-    if said is None:
-        check_early(config, varied)
-        return
-    with pytest.raises(RequestError, match=said):
-        check_early(config, varied)
+def test_misspelt_fields_are_told_before_anything_large_is_imported(tmp_path, words):
+    (tmp_path / "it_raises.py").write_text("raise SystemExit('is imported')")
+    code = (
+        "import sys; from nn_train.jobs import train; code = train.main(sys.argv[1:]); "
+        "assert not {'ray', 'tensorflow', 'keras', 'it_raises'} & set(sys.modules), 'imported'; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert words[0].removeprefix("--") in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -179,7 +161,7 @@ def test_what_a_function_cannot_read_is_refused_without_importing_it(
     [
         (
             {"model": {"name": "user_cod:plain"}},
-            "model.name: user_cod:plain: there is no module 'user_cod' here",
+            "model.name: user_cod:plain: there is no module 'user_cod' here; did you mean 'user_code'?",
         ),
         (
             {"train": {"callbacks": "nobodys:all"}},
@@ -189,6 +171,7 @@ def test_what_a_function_cannot_read_is_refused_without_importing_it(
 )
 def test_a_module_that_is_not_here_is_refused_before_ray_starts(monkeypatch, sections, said):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     config = config_from_dict(sections)
     with pytest.raises(RequestError) as refused:
         check_early(config)

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import optuna
 import pytest
+from ray import tune
+from ray.tune.experiment import Experiment
 from trial_records import job
 
 from nn_train.config import config_from_dict, read_config
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import (
-    NamedOptunaSearch,
+    OptunaSearcher,
     check_algorithm,
-    is_listed,
     listed_draws,
+    listed_search,
     sampler_of,
     seed_after,
 )
@@ -41,10 +43,6 @@ def drawn_by(seed=0, given=None, **search):
 def test_a_longer_random_list_begins_with_the_shorter_one():
     assert drawn_by(num_trials=30)[:10] == drawn_by(num_trials=10)
     assert len({tuple(draws.values()) for draws in drawn_by(num_trials=30)}) == 30
-
-
-def test_another_seed_draws_another_list():
-    assert drawn_by(seed=0, num_trials=5) != drawn_by(seed=1, num_trials=5)
 
 
 def test_a_grid_is_every_combination_in_one_order():
@@ -103,19 +101,20 @@ def test_the_job_files_hold_searches_that_can_begin(file):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "listed"), [("random", True), ("grid", True), ("tpe", False), ("my_module:sampler", False)]
-)
-def test_random_and_grid_are_known_before_they_run(algorithm, listed):
-    assert is_listed(job(algorithm=algorithm).search) is listed
-
-
-@pytest.mark.parametrize(
     ("algorithm", "sampler"),
     [("tpe", "TPESampler"), ("cmaes", "CmaEsSampler"), ("qmc", "QMCSampler"), ("nsgaii", "NSGAIISampler")],
 )
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_every_name_is_a_sampler_of_optuna(algorithm, sampler):
-    assert type(sampler_of(job(algorithm=algorithm).search, 0)).__name__ == sampler
+@pytest.mark.filterwarnings("ignore")
+def test_every_name_is_a_sampler_of_optuna_which_draws_within_the_space(algorithm, sampler):
+    search, names = job(algorithm=algorithm).search, list("abcd")
+    assert type(sampler_of(search, 0)).__name__ == sampler
+    given = domains({"optimizer.learning_rate": {"loguniform": [1e-3, 1e-1]}, "model.dropout": {"uniform": [0.1, 0.4]}})
+    searcher = OptunaSearcher(search, given, 0, {}, names)
+    points = [searcher.suggest(name)["draws"] for name in names]
+    for number, name in enumerate(names):
+        searcher.on_trial_complete(name, {"value": number / 10})
+    assert len({point["optimizer.learning_rate"] for point in points}) == 4
+    assert all(1e-3 <= one["optimizer.learning_rate"] <= 0.1 and 0.1 <= one["model.dropout"] <= 0.4 for one in points)
 
 
 def test_a_function_that_gives_no_sampler_is_refused():
@@ -123,12 +122,23 @@ def test_a_function_that_gives_no_sampler_is_refused():
         sampler_of(job(algorithm="platform:system").search, 0)
 
 
+def test_trials_that_were_listed_are_given_as_they_are(tmp_path):
+    drawn = [("AUC",), ({"AUC": {"curve": "PR"}}, "F1Score"), {"depth": 3}, {"depth": {"of": [1]}}, 2]
+    points = [{"trial": f"t{index}", "draws": {"of": one}} for index, one in enumerate(drawn)]
+    generator, space = listed_search(points, None)
+    generator.add_configurations(
+        Experiment("s", run=tune.Trainable, config=space, num_samples=len(points), storage_path=str(tmp_path))
+    )
+    assert [generator.next_trial().config for _ in points] == points
+    assert generator.next_trial() is None
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_optuna_runs_cut_off_trials_first_then_gives_each_name_once():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     given = {"model.dropout": {"uniform": [0, 0.5]}}
     begun = {"t00001": {"model.dropout": 0.125}}
-    searcher = NamedOptunaSearch(job(algorithm="tpe").search, domains(given), 0, begun, ["t00002", "t00003"])
+    searcher = OptunaSearcher(job(algorithm="tpe").search, domains(given), 0, begun, ["t00002", "t00003"])
     first, second, third = (searcher.suggest(name) for name in "abc")
     assert first == {"trial": "t00001", "draws": {"model.dropout": 0.125}}
     assert [second["trial"], third["trial"]] == ["t00002", "t00003"]
@@ -142,7 +152,7 @@ def test_a_session_that_goes_on_draws_other_trials_than_the_first():
     config = config_from_dict({"search": {"algorithm": "tpe"}, "model": {"name": "my:build"}})
 
     def first_draws(trials):
-        searcher = NamedOptunaSearch(config.search, parse_space(given, config), seed_after(7, trials), {}, ["a", "b"])
+        searcher = OptunaSearcher(config.search, parse_space(given, config), seed_after(7, trials), {}, ["a", "b"])
         return [searcher.suggest(name)["draws"]["model.dropout"] for name in "ab"]
 
     drawn = first_draws(0) + first_draws(2) + first_draws(4)
@@ -153,14 +163,12 @@ def test_a_session_that_goes_on_draws_other_trials_than_the_first():
 @pytest.mark.filterwarnings("ignore")
 def test_optuna_learns_what_lies_in_the_space_and_passes_over_the_rest():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    searcher = NamedOptunaSearch(
-        job(algorithm="tpe").search, domains({"model.dropout": {"uniform": [0, 0.5]}}), 0, {}, []
-    )
+    searcher = OptunaSearcher(job(algorithm="tpe").search, domains({"model.dropout": {"uniform": [0, 0.5]}}), 0, {}, [])
     searcher.learn({"model.dropout": 0.25}, 0.9)
     searcher.learn({"model.dropout": 0.75}, 0.9)
     searcher.learn({"model.dropout": 0.25, "model.l2": 0.1}, 0.9)
     searcher.learn({"model.dropout": 0.375}, None)
-    known = searcher._ot_study.get_trials()
+    known = searcher.study.get_trials()
     assert [(trial.params["model.dropout"], trial.state.name) for trial in known] == [
         (0.25, "COMPLETE"),
         (0.375, "FAIL"),

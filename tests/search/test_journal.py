@@ -25,13 +25,9 @@ def test_what_was_added_is_read_back_in_the_order_of_its_end(tmp_path):
     assert Journal(ResultsFolder(str(tmp_path))).records == ended
 
 
-def test_a_new_journal_is_empty_and_writes_nothing(tmp_path):
-    assert Journal(ResultsFolder(str(tmp_path))).records == []
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_record_is_on_disk_when_it_was_added(tmp_path):
     journal = Journal(ResultsFolder(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
     for count in range(1, 4):
         journal.add(record(f"t{count:05d}"))
         assert len(Journal(ResultsFolder(str(tmp_path))).records) == count

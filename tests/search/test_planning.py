@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 from trial_records import job, record
 
-from nn_train.search.planning import PROBE_EPOCHS, Pace, make_plan, measure, pace_of, plan_lines
-from nn_train.search.rungs import rungs
+from nn_train.search.planning import PROBE_EPOCHS, Pace, make_plan, measure, pace_of, plan_lines, rungs
 from nn_train.search.trial_worker import Outcome
 from nn_train.storage.folder import ResultsFolder
 
@@ -54,12 +53,6 @@ def test_the_best_that_train_for_more_epochs_are_in_the_plan():
     plan = make_plan(config, rungs(config), 0, at_a_time=2, extending=3)
     assert (plan.epochs_expected, plan.epochs_worst) == (24, 24)
     assert plan_lines(config, plan, PACE)[0] == "0 trials to run, 3 of the best again for 8 epochs, 2 at a time"
-
-
-def test_a_size_that_is_not_known_is_not_told():
-    config = job()
-    lines = plan_lines(config, make_plan(config, rungs(config), 16, at_a_time=2), replace(PACE, model_bytes=0))
-    assert not any("disk" in line for line in lines)
 
 
 def test_the_pace_comes_from_earlier_trials_where_there_are_three():

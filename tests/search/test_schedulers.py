@@ -1,34 +1,26 @@
-"""Which trials go on: rungs, what population-based training may change, and what earlier sessions teach."""
+"""Which trials go on: rungs, what population-based training may change, and that nobody waits forever."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 
 import numpy as np
 import pytest
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from trial_records import job
 
 from nn_train.config.space import drawn, parse_space
 from nn_train.errors import RequestError
 from nn_train.search.algorithms import listed_draws
-from nn_train.search.rungs import rungs
-from nn_train.search.schedulers import inside, make_scheduler, replay
-
-GOOD = [0.90, 0.91, 0.92, 0.93]
+from nn_train.search.planning import rungs
+from nn_train.search.schedulers import make_scheduler
 
 
 def domains(given):
     return drawn(parse_space(given, job()))
-
-
-def decision(scheduler, value, epoch=1, name="new"):
-    """What a scheduler says to a trial that reaches ``value`` after ``epoch``."""
-    trial = Trial("trainable", trial_id=name, stub=True)
-    scheduler.on_trial_add(None, trial)
-    return scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value, "training_iteration": epoch})
 
 
 @pytest.mark.parametrize(
@@ -86,47 +78,6 @@ def test_population_based_training_refuses_what_makes_another_model(given, said)
     make_scheduler(job(scheduler="asha"), domains(given))
 
 
-@pytest.mark.parametrize(
-    ("spec", "perturbed", "kept"),
-    [
-        ({"uniform": [0.1, 0.5]}, 0.6, 0.5),
-        ({"uniform": [0.1, 0.5]}, 0.08, 0.1),
-        ({"uniform": [0.1, 0.5]}, 0.3, 0.3),
-        ({"quantized": [0.1, 0.5, 0.1]}, 0.6, 0.5),
-        ({"quantized": [0.1, 0.5, 0.1]}, 0.24, 0.2),
-        ({"choice": [0.1, 0.3]}, 0.3, 0.3),
-    ],
-)
-def test_perturbed_numbers_stay_in_their_range(spec, perturbed, kept):
-    assert inside({"model.dropout": perturbed}, domains({"model.dropout": spec})) == {"model.dropout": kept}
-
-
-@pytest.mark.parametrize(
-    ("mode", "earlier", "bad", "good"),
-    [("max", [GOOD] * 8, 0.1, 0.99), ("min", [[0.3, 0.2, 0.1, 0.05]] * 8, 0.9, 0.01)],
-)
-def test_asha_judges_new_trials_by_those_of_an_earlier_session(mode, earlier, bad, good):
-    scheduler = make_scheduler(job(mode=mode), {})
-    assert decision(scheduler, bad) == TrialScheduler.CONTINUE, "nothing is known yet"
-    scheduler = make_scheduler(job(mode=mode), {})
-    replay(scheduler, earlier)
-    assert decision(scheduler, bad, name="bad") == TrialScheduler.STOP
-    assert decision(scheduler, good, name="good") == TrialScheduler.CONTINUE
-
-
-def test_the_median_rule_judges_new_trials_by_those_of_an_earlier_session():
-    scheduler = make_scheduler(job(scheduler="median"), {})
-    replay(scheduler, [GOOD] * 4)
-    assert decision(scheduler, 0.1, epoch=2, name="bad") == TrialScheduler.STOP
-    assert decision(scheduler, 0.99, epoch=2, name="good") == TrialScheduler.CONTINUE
-
-
-def test_without_a_scheduler_nothing_is_taught():
-    scheduler = make_scheduler(job(scheduler="none"), {})
-    replay(scheduler, [GOOD] * 4)
-    assert decision(scheduler, 0.1) != TrialScheduler.STOP
-
-
 def test_the_next_trial_is_looked_for_among_those_that_have_not_ended():
     def trial(name, status):
         made = Trial("t", config={"trial": name}, trial_id=name, stub=True)
@@ -147,14 +98,76 @@ def test_the_next_trial_is_looked_for_among_those_that_have_not_ended():
         assert chosen.config["trial"] == "t00003"
 
 
-def test_a_trial_that_takes_over_anothers_numbers_keeps_its_name():
-    def trial(name, dropout):
-        return Trial("t", config={"trial": name, "draws": {"model.dropout": dropout}}, trial_id=name, stub=True)
+class Tune:
+    """Tune's controller, as far as HyperBand needs it: two trials run at a time, one epoch each in turn."""
 
+    def __init__(self, scheduler, fails):
+        self.scheduler, self.fails = scheduler, fails
+        self.ended, self.epochs = {}, {}
+        self.trials = [Trial("t", config={"trial": name}, trial_id=name, stub=True) for name in TRIALS]
+        for trial in self.trials:
+            scheduler.on_trial_add(self, trial)
+
+    def get_live_trials(self):
+        return [trial for trial in self.trials if trial.trial_id not in self.ended]
+
+    def stop_trial(self, trial):
+        self.end(trial, "stopped")
+
+    def end(self, trial, how):
+        self.ended[trial.trial_id] = how
+        trial.set_status(Trial.TERMINATED)
+        self.scheduler.on_trial_complete(self, trial, {})
+
+    def run(self, order):
+        running = []
+        while self.get_live_trials():
+            while len(running) < 2 and (trial := self.scheduler.choose_trial_to_run(self)) is not None:
+                trial.set_status(Trial.RUNNING)
+                running.append(trial)
+            assert running, f"all wait for each other: {self.get_live_trials()}"
+            self.epoch(running[order % len(running)])
+            running = [trial for trial in running if trial.status == Trial.RUNNING]
+
+    def epoch(self, trial):
+        name = trial.trial_id
+        epoch = self.epochs[name] = self.epochs.get(name, 0) + 1
+        if name in self.fails and epoch > self.fails[name]:
+            return self.end(trial, "failed")
+        if epoch == 9:
+            return self.end(trial, "completed")
+        result = {"epoch": epoch, "value": (int(name[1:]) * 37 % 101 + epoch) / 1000}
+        decision = self.scheduler.on_trial_result(self, trial, result)
+        trial.run_metadata.last_result = result
+        if decision == TrialScheduler.PAUSE:
+            trial.set_status(Trial.PAUSED)
+        elif decision == TrialScheduler.STOP:
+            self.end(trial, "stopped")
+        return None
+
+
+TRIALS = [f"t{index:05d}" for index in range(17)]  # brackets of 3, 5 and 9, with cuts after epochs 3, and 1 and 3
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("fails", [{}, *({name: 1, other: 2} for name, other in itertools.pairwise(TRIALS))])
+def test_in_hyperband_nobody_waits_for_a_trial_that_fails(fails, order):
+    tune = Tune(make_scheduler(job(scheduler="hyperband", epochs=9, reduction_factor=3), {}), fails)
+    tune.run(order)
+    assert set(tune.ended) == set(TRIALS)
+    assert {"completed", "stopped"} <= set(tune.ended.values())
+
+
+def test_a_trial_that_takes_over_anothers_numbers_keeps_its_name(monkeypatch):
+    """The exploitation itself is tested on Ray; here Tune gives the worse trial the better one's config."""
     scheduler = make_scheduler(job(scheduler="pbt"), domains({"model.dropout": {"uniform": [0, 0.5]}}))
-    config, _ = scheduler._get_new_config(trial("t00001", 0.1), trial("t00002", 0.4))
-    assert config["trial"] == "t00001"
-    assert 0 <= config["draws"]["model.dropout"] <= 0.5
+    trial = Trial("t", config={"trial": "t00001", "draws": {"model.dropout": 0.1}}, trial_id="a", stub=True)
+    taken = {"trial": "t00002", "draws": {"model.dropout": 0.4}}
+    monkeypatch.setattr(
+        PopulationBasedTraining, "on_trial_result", lambda self, tune, trial, result: trial.set_config(taken)
+    )
+    scheduler.on_trial_result(None, trial, {})
+    assert trial.config == {**taken, "trial": "t00001"}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
-"""What a search leaves for TensorBoard and MLflow, and that a logger which fails costs no training."""
+"""What a search leaves for TensorBoard and MLflow."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from tensorboard.compat.proto import event_pb2
@@ -13,9 +15,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from trial_records import job, record
 
 from nn_train.config.space import parse_space
-from nn_train.errors import RequestError
 from nn_train.search import loggers
-from nn_train.search.loggers import PAUSE, SearchLoggers
 from nn_train.search.mlflow_runs import MLflowRuns
 from nn_train.search.tensorboard_curves import TensorBoardCurves
 from nn_train.storage.folder import ResultsFolder
@@ -27,6 +27,8 @@ MANY_KINDS = {
     "optimizer.warmup_steps": {"times": ["train.batch_size", 2]},
     "train.batch_size": {"choice": [8, 16]},
 }
+
+OTHER_VALUES = {"optimizer.learning_rate": 0.02}
 
 
 def running(*values, **rest):
@@ -75,59 +77,33 @@ def plugin(folder, tag):
     return [parse(value.metadata.plugin_data.content) for value in found]
 
 
-def test_a_trial_has_the_curves_of_a_run_while_it_trains(tmp_path):
+def test_a_trial_has_the_curves_of_a_run_now_and_then_and_at_its_end(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("nn_train.search.tensorboard_curves.time.monotonic", lambda: clock[0])
     curves, trial = board(tmp_path), tmp_path / "tensorboard" / "t00000"
     curves.log(running(0.5))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5)]
+    assert not trial.exists()
+    clock[0] = 31.0
     curves.log(running(0.5, 0.6))
-    curves.log(ended(0.5, 0.6, 0.7))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7)]
+    curves.log(running(0.5, 0.6, 0.7))
+    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6)]
+    curves.log(ended(0.5, 0.7, 0.8))  # with another's weights since
+    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.7), (3, 0.8)]
     assert curve(trial / "train", "epoch_accuracy") == [(1, 0.5), (2, 0.5), (3, 0.5)]
-    assert curves.written == {}
-
-
-OTHER_VALUES = {"optimizer.learning_rate": 0.02}
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "expected"),
-    [
-        pytest.param(running(0.5, 0.6), running(0.5), [0.5], id="an earlier epoch"),
-        pytest.param(running(0.5, 0.6), running(0.5, 0.7, 0.8), [0.5, 0.7, 0.8], id="another's weights"),
-        pytest.param(running(0.5), running(0.5, 0.6, values=OTHER_VALUES), [0.5, 0.6], id="other values"),
-    ],
-)
-def test_a_trial_that_does_not_simply_go_on_has_one_curve(tmp_path, first, then, expected):
-    curves, trial = board(tmp_path), tmp_path / "tensorboard" / "t00000"
-    curves.log(first)
-    curves.log(then)
-    assert curve(trial / "validation", "epoch_accuracy") == list(enumerate(expected, start=1))
-    (start,) = plugin(trial, metadata.SESSION_START_INFO_TAG)
-    assert start.hparams["optimizer.learning_rate"].number_value == then.values["optimizer.learning_rate"]
-
-
-def test_a_search_that_goes_on_leaves_ended_trials_and_has_one_curve_of_those_cut_off(tmp_path):
-    first = board(tmp_path)
-    first.log(dataclasses.replace(ended(0.9), trial="t00001"))
-    first.log(running(0.5, 0.6, 0.7))
-    second, trial = board(tmp_path), tmp_path / "tensorboard" / "t00000"
-    second.log(running(0.5, 0.6))
-    second.log(ended(0.5, 0.6, 0.7, 0.8))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7), (4, 0.8)]
+    assert curves.written_at == {}
     # A TensorBoard that runs is told to forget the file that it has read.
     assert events_in(trial / "train")[1].session_log.status == event_pb2.SessionLog.START
-    assert curve(tmp_path / "tensorboard" / "t00001" / "validation", "epoch_accuracy") == [(1, 0.9)]
 
 
-def test_what_a_disk_that_was_full_has_of_a_trial_is_written_anew(tmp_path, monkeypatch):
-    curves, trial = board(tmp_path), tmp_path / "tensorboard" / "t00000"
-    curves.log(running(0.5))
-    with monkeypatch.context() as patch:
-        patch.setattr(curves.folder, "append", lambda name, content: (tmp_path / "no" / "such").write_bytes(content))
-        with pytest.raises(OSError, match="such"):
-            curves.log(running(0.5, 0.6))
-    curves.log(running(0.5, 0.6, 0.7))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7)]
+def test_a_search_that_resumes_leaves_ended_trials_and_replaces_those_that_end_again(tmp_path):
+    first, folder = board(tmp_path), tmp_path / "tensorboard"
+    first.log(dataclasses.replace(ended(0.9), trial="t00001"))
+    first.log(ended(0.5))
+    board(tmp_path).log(ended(0.5, 0.6, values=OTHER_VALUES))
+    assert curve(folder / "t00000" / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6)]
+    assert curve(folder / "t00001" / "validation", "epoch_accuracy") == [(1, 0.9)]
+    (start,) = plugin(folder / "t00000", metadata.SESSION_START_INFO_TAG)
+    assert start.hparams["optimizer.learning_rate"].number_value == 0.02
 
 
 @pytest.mark.parametrize(
@@ -163,23 +139,9 @@ def test_the_columns_of_hparams_are_those_of_the_last_session(tmp_path):
     assert tags == ["auc", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
-def test_on_an_object_store_a_trial_is_written_whole_now_and_then_and_at_its_end(tmp_path, monkeypatch):
-    curves, trial, clock = board(tmp_path), tmp_path / "tensorboard" / "t00000", [0.0]
-    curves.folder.is_local, curves.folder.append = False, None
-    curves.folder.write = ResultsFolder(str(tmp_path / "tensorboard")).write
-    monkeypatch.setattr("nn_train.search.tensorboard_curves.time.monotonic", lambda: clock[0])
-    curves.log(running(0.5))
-    assert not trial.exists()
-    clock[0] = 40.0
-    curves.log(running(0.5, 0.6))
-    curves.log(running(0.5, 0.6, 0.7))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6)]
-    curves.log(ended(0.5, 0.6, 0.7, 0.8))
-    assert curve(trial / "validation", "epoch_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7), (4, 0.8)]
-
-
 def test_the_driver_writes_events_without_tensorflow():
-    code = "import sys, nn_train.search.event_records as e; e.opening(0.0); print('tensorflow' in sys.modules)"
+    code = "import sys, nn_train.search.tensorboard_curves as t; t.experiment({}, [], 0.0)"
+    code += "; print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
@@ -272,98 +234,24 @@ def test_the_values_that_pbt_changes_are_mlflow_parameters_at_the_end(tmp_path, 
     assert runs_by_name(client)["t00000"].data.params == {"optimizer.learning_rate": "0.02"}
 
 
-class Server:
-    """A logger that works where it is up."""
-
-    def __init__(self):
-        self.up, self.heard, self.tries, self.closed = True, [], 0, []
-
-    def __call__(self, config, space, folder):
-        self.refuse_when_down()
-        return self
-
-    def refuse_when_down(self):
-        if not self.up:
-            self.tries += 1
-            raise ConnectionError("no answer from http://ann:SECRET@mlflow:5000\nat all")
-
-    def log(self, record):
-        self.refuse_when_down()
-        self.heard.append((record.trial, record.status, len(record.rows)))
-
-    def close(self, status):
-        self.refuse_when_down()
-        self.closed.append(status)
-
-
-@dataclasses.dataclass
-class Loggers:
-    """Loggers of one server, what was said of it, and the time."""
-
-    server: Server
-    must_work: bool = True
-    now: float = 0.0
-
-    def __post_init__(self):
-        self.said = []
-        config = job()
-        config = dataclasses.replace(config, run=dataclasses.replace(config.run, loggers=("mlflow",)))
-        self.loggers = SearchLoggers(config, {}, None, self.said.append, self.must_work, clock=lambda: self.now)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    made = Server()
-    monkeypatch.setitem(loggers.KINDS, "mlflow", made)
-    return made
-
-
-def test_what_fails_on_the_way_is_told_once_left_alone_for_a_while_and_then_told_what_it_missed(server):
-    stage = Loggers(server)
-    server.up = False
-    stage.loggers.log(running(0.5))
-    stage.loggers.log(ended(0.5, 0.6))
-    for stage.now in (PAUSE - 1, PAUSE):
-        stage.loggers.log(dataclasses.replace(running(0.5), trial="t00001"))
-    assert stage.said == [
-        f"mlflow does not work: no answer from http://…@mlflow:5000; tried again every {PAUSE:g} s",
-    ]
-    assert server.tries == 2
-    server.up, stage.now = True, 2 * PAUSE
-    stage.loggers.log(dataclasses.replace(running(0.5, 0.6), trial="t00001"))
-    assert server.heard == [("t00000", "completed", 2), ("t00001", "running", 2)]
-    stage.loggers.close("FINISHED")
-    assert len(stage.said) == 1
-    assert server.closed == ["FINISHED"]
-
-
-def test_what_stays_down_is_told_at_the_end(server):
-    stage = Loggers(server)
-    server.up = False
-    stage.loggers.log(ended(0.5))
-    stage.loggers.close("FINISHED")
-    assert stage.said[1:] == ["mlflow did not get 1 trial: no answer from http://…@mlflow:5000"]
-
-
-def test_what_is_down_at_the_start_refuses_a_new_search_and_not_one_that_goes_on(server):
-    server.up = False
-    with pytest.raises(RequestError, match=r"^run\.loggers: mlflow does not work: no answer .*; mend it, or leave it"):
-        Loggers(server)
-    stage = Loggers(server, must_work=False)
-    stage.loggers.log(ended(0.5))
-    server.up, stage.now = True, PAUSE
-    stage.loggers.log(dataclasses.replace(running(0.5), trial="t00001"))
-    assert server.heard == [("t00000", "completed", 1), ("t00001", "running", 1)]
-
-
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")]
 )
-def test_loggers_are_told_how_the_session_ended(server, error, status):
-    try:
-        with Loggers(server).loggers:
-            if error is not None:
-                raise error
-    except (KeyboardInterrupt, ValueError):
-        pass
-    assert server.closed == [status]
+def test_loggers_are_told_how_the_session_ended(monkeypatch, error, status):
+    class Heard:
+        closed: ClassVar[list[str]] = []
+
+        def __init__(self, *of_search):
+            pass
+
+        def close(self, status):
+            self.closed.append(status)
+
+    monkeypatch.setitem(loggers.KINDS, "mlflow", Heard)
+    config = job()
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, loggers=("mlflow",)))
+    of_search = loggers.loggers_of_search(config, {}, None, print, must_work=True)
+    with contextlib.suppress(KeyboardInterrupt, ValueError), of_search:
+        if error is not None:
+            raise error
+    assert Heard.closed == [status]

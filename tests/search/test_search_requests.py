@@ -45,11 +45,13 @@ MODELS = {"model.name": {"choice": ["mlp", "cnn"]}}
         ),
     ],
 )
-def test_a_search_that_cannot_choose_is_refused(sections, said):
+def test_a_search_that_cannot_choose_is_refused(monkeypatch, sections, said):
+    monkeypatch.setattr("nn_train.search.driver.check_keras_names", lambda config: None)
     with pytest.raises(RequestError, match=said):
         check_search(config_from_dict(sections))
 
 
+@pytest.mark.tf
 @pytest.mark.parametrize(
     ("metric", "space", "ways"),
     [
@@ -110,12 +112,6 @@ def test_where_a_source_has_none_no_trial_begins(tmp_path, monkeypatch, read, me
         said = pytest.raises(RequestError, match=r"^search\.metric: val_accuracy needs validation examples; set data\.")
         with said if refused else contextlib.nullcontext():
             assert read(config, pack([]))[0].train.size == 20
-
-
-def test_a_metric_of_training_needs_no_validation_examples():
-    space = {"seed": {"choice": [1, 2]}}
-    without = {"data": {"validation_fraction": 0}, "search": {"space": space, "metric": "loss"}}
-    assert list(check_search(config_from_dict(without))) == ["seed"]
 
 
 def left_by(folder, config):
@@ -187,6 +183,7 @@ def test_a_search_of_other_code_is_refused_where_it_is_finished_and_told_where_i
     write_results(config, folder, journal, 1.0, "", own_code(config))
     folder.write_json("code.json", own_code(config))  # as the session began
     told, ran = [], []
+    monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     monkeypatch.setattr("nn_train.search.driver.run_session", lambda *given: ran.append(given))
     search(asked(trials), told.append)
     assert (len(ran), told) == (trials - 1, [])

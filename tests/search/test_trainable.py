@@ -191,37 +191,22 @@ def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, 
 
 
 @pytest.mark.tf
-def test_models_are_written_in_order_and_those_without_weights_left_out(tmp_path, monkeypatch):
-    folder = ResultsFolder(str(tmp_path))
-    for trial in ("t00000", "t00002"):
+def test_models_are_written_in_order_but_of_other_code_only_those_that_were_made_with_it(tmp_path, monkeypatch):
+    """The weights of a trial in the model of now would be another model."""
+    folder, ranked = ResultsFolder(str(tmp_path)), [record(f"t0000{index}", 0.9 - index / 10) for index in range(4)]
+    for trial in ("t00000", "t00001", "t00002"):  # the last has no weights
         folder.write(f"trials/{trial}/best.weights", b"")
-    monkeypatch.setattr(
-        export, "export_model", lambda config, folder, run, one, *rest: run.write_json("result.json", one.trial)
-    )
-    ranked = [record(f"t0000{index}", 0.9 - index / 10) for index in range(3)]
-    folder.write("best/1_t00000/config.yaml", b"")  # of a process that was killed
-    folder.write("best/1_t00000/result.json", b"")
-    for _ in range(2):
-        assert export.export_models(job(tmp_path), folder, ranked, [{}] * 3, (), pack([])) == []
-        found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}
-        assert found == {"1_t00000": "t00000", "2_t00002": "t00002"}
 
+    def write(run, said):
+        for name in export.FILES:
+            run.write_json(name, said)
 
-@pytest.mark.tf
-def test_of_trials_of_other_code_only_runs_are_kept_that_were_made_with_it(tmp_path, monkeypatch):
-    """Its weights in the model of now would be another model."""
-    folder, ranked = ResultsFolder(str(tmp_path)), [record(f"t0000{index}", 0.9 - index / 10) for index in range(3)]
-    for one in ranked:
-        folder.write(f"trials/{one.trial}/best.weights", b"")
-    for name in export.FILES:
-        folder.write(f"best/1_t00001/{name}", b'"then"')
-    monkeypatch.setattr(
-        export, "export_model", lambda config, folder, run, one, *rest: run.write_json("result.json", "now")
-    )
+    write(folder.inside("best/1_t00001"), "then")
+    folder.write("best/1_t00002/config.yaml", b"")  # of a process that was killed
+    monkeypatch.setattr(export, "export_model", lambda config, folder, run, *rest: write(run, "now"))
     monkeypatch.setattr("nn_train.runs.own_code.own_code", lambda config: {"modules": {"mine": "b"}})
-    codes = [{"modules": {"mine": code}} for code in "aab"]
+    codes = [{"modules": {"mine": code}} for code in "aabb"]
     for _ in range(2):
         assert export.export_models(job(tmp_path), folder, ranked, codes, (), pack([])) == ["t00000"]
-        found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/result.json")}
+        found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "best").glob("*/model.keras")}
         assert found == {"2_t00001": "then", "3_t00002": "now"}
-    assert (tmp_path / "best/2_t00001/model.keras").read_bytes() == b'"then"'

@@ -113,7 +113,7 @@ def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
 @pytest.mark.parametrize("source", ["user_code:streams", "user_data:split_at_random"])
 def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_path, source):
     """Whatever was drawn before, also where other trials had them: a stream's shuffle goes on from pass to pass."""
-    from nn_train.datasets.once import load_for_run
+    from nn_train.datasets.cache import load_for_run
     from nn_train.search.warm.models import WarmModels
 
     def rows(data):
@@ -143,71 +143,33 @@ def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_p
         return config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})
 
     worker, fields, search = TrialWorker(0, 1), ["data.args.columns"], ResultsFolder(str(tmp_path))
-    assert search.names("held_out") == []
     worker.models = WarmModels(None)
     widths = [worker.load(given(columns=columns), fields, search).train.x.shape[1] for columns in (3, 6)]
     assert widths == [3, 6]
-    with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial have other targets"):
+    with pytest.raises(RequestError, match=r"^data\.source: the validation examples of this trial have other targets"):
         worker.load(given(columns=6, split=7), fields, search)
-    assert worker.load(given(columns=6, split=7), [], search).train.size == 101  # such are a job's own affair
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "refused"),
     [
-        ("unlike_data:drawn_rows", "have other targets than those that the search began with"),
-        ("unlike_data:drawn_test_rows", ""),
-        ("unlike_data:drawn_noise", ""),
-        ("unlike_data:changed_rows", ""),
-        ("user_data:objects", ""),
-        ("unlike_data:drawn_stream", ""),
+        ("unlike_data:drawn_rows", True),
+        ("unlike_data:drawn_validation_stream", True),
+        ("unlike_data:drawn_test_rows", False),
+        ("unlike_data:changed_rows", False),
+        ("user_data:objects", False),
     ],
 )
-def test_a_process_that_reads_the_data_by_itself_has_the_validation_examples_of_the_search(tmp_path, source, said):
-    from nn_train.datasets.known_again import known_by
-    from nn_train.datasets.once import load_for_run
+def test_a_process_that_reads_the_data_itself_has_the_validation_examples_of_the_search(tmp_path, source, refused):
     from nn_train.search.warm.models import WarmModels
-    from nn_train.storage.layout import DATA
 
     config, search = config_from_dict({"data": {"source": source}}), ResultsFolder(str(tmp_path))
-    search.write_json(DATA, known_by(load_for_run(config), config.data))
-    worker = TrialWorker(0, 1)
-    worker.models = WarmModels(None)
-    for _ in range(2):
-        with pytest.raises(RequestError, match=said) if said else contextlib.nullcontext():
-            worker.load(config, ["optimizer.learning_rate"], search)
-    worker.load(config, ["seed"], search)  # by which a function may draw
-
-
-@pytest.mark.parametrize(
-    ("trials", "refused"),
-    [
-        (([7, 7], [7, 7]), False),
-        (([7, 7], [8]), True),
-        (([7, 7], [8, 8]), True),
-        (([7, 9], [8, 7]), False),  # drawn as they go
-        (([7], [8]), False),  # whether they are, one pass does not tell
-        (([7], [8, 8], [7]), True),
-        (([7, 7, 9], [7, 9]), False),
-        (([None, None], [8, 8], [8]), False),  # ended early, or none held out
-    ],
-)
-def test_trials_whose_stream_holds_out_other_examples_are_not_compared(tmp_path, trials, refused):
-    from nn_train.search.held_out import StreamOfTrial
-
-    causes = []
-    for marks in trials:
-        worker = worker_of([{}] * len(marks))
-        worker.stream = StreamOfTrial(ResultsFolder(str(tmp_path)))
-        for mark in marks:
-            worker.training.loop = SimpleNamespace(held_out=mark)
-            outcome = worker.epoch()
-            causes.append(outcome.cause)
-            assert outcome.done == (outcome.cause != "")
-            if outcome.done:
-                break
-    assert not any(causes[:-1])
-    assert causes[-1].startswith("data.source: the validation examples of this trial have other targets") == refused
+    first, second = TrialWorker(0, 1), TrialWorker(1, 2)
+    first.models = second.models = WarmModels(None)
+    first.load(config, ["optimizer.learning_rate"], search)
+    with pytest.raises(RequestError, match="other targets") if refused else contextlib.nullcontext():
+        second.load(config, ["optimizer.learning_rate"], search)
+    second.load(config, ["seed"], search)  # by which a function may draw
 
 
 def test_of_a_trial_that_is_refused_for_its_examples_nothing_stays(tmp_path):
@@ -221,6 +183,6 @@ def test_of_a_trial_that_is_refused_for_its_examples_nothing_stays(tmp_path):
         return worker.load(config, ["data.args.columns"], ResultsFolder(str(tmp_path))).train.x.shape[1]
 
     assert width(columns=3) == 3
-    with pytest.raises(RequestError, match=r"^data\.args: the validation examples of this trial"):
+    with pytest.raises(RequestError, match=r"^data\.source: the validation examples of this trial"):
         width(columns=6, split=7)
     assert width(columns=3) == 3

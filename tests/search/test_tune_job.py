@@ -87,13 +87,3 @@ def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monk
     assert len(captured.err.splitlines()) == 1
     assert "searching" not in captured.out
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.e2e
-def test_a_wrong_request_ends_the_job_with_code_2_and_leaves_nothing(tmp_path):
-    process = start(settings(tmp_path, "--search.space", "{}", "--dry_run"))
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "search.space: is empty" in err
-    assert len(err.splitlines()) == 1
-    assert not list(tmp_path.iterdir())

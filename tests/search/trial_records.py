@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ray.tune.experiment import Trial
+
 from nn_train.config import config_from_dict
 from nn_train.search.journal import Journal, Record
 
@@ -43,3 +45,10 @@ def journal_of(folder, *records):
     for one in records:
         journal.add(one)
     return journal
+
+
+def decision(scheduler, value, epoch=1, name="new"):
+    """What a scheduler says to a trial that reaches ``value`` after ``epoch``."""
+    trial = Trial("trainable", trial_id=name, stub=True)
+    scheduler.on_trial_add(None, trial)
+    return scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value, "training_iteration": epoch})

@@ -19,8 +19,6 @@ from nn_train.events import (
     StepsDone,
     Waiting,
     WorkersLost,
-    from_json,
-    to_json,
 )
 from nn_train.training.progress import Progress, epoch_line, loss_lines
 
@@ -42,7 +40,7 @@ def test_an_epoch_is_one_line_with_metrics_speed_and_time_left():
 def test_a_long_epoch_shows_its_steps_speed_and_time_left(steps, left, line):
     stream = io.StringIO()
     event = StepsDone(2, 5, 120, steps, 0.19, 1375.9, left)
-    Progress(Config(), stream)(from_json(to_json(event)))  # as the driver gets it
+    Progress(Config(), stream)(event)
     assert stream.getvalue() == f"{line}\n"
 
 

@@ -10,6 +10,7 @@ import ray.train
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
 from nn_train.config import ScalingConfig
+from nn_train.events import Leaving
 from nn_train.ray_cluster import placement
 from nn_train.ray_cluster.placement import answers, room_for_workers, usable_nodes
 from nn_train.training import scaling
@@ -138,7 +139,7 @@ def test_workers_are_asked_to_leave_once_and_those_after_them_again(cluster, mon
     asked, told, workers = [], [], group("a")
     workers.workers[0].execute_async = asked.append
     far = policy(1, 4)
-    far.is_local, far.tell = False, told.append
+    far.is_local, far.tell = False, lambda event: told.extend([event] if isinstance(event, Leaving) else [])
     monkeypatch.setattr(far, "_maybe_send_resource_request", lambda: None)
     for times in (1, 2):
         for _ in range(3):

@@ -146,7 +146,7 @@ def write_npz(folder, **changes):
         (["--data.source", "missing.npz"], "cannot be read"),
         (["--data.source", "data.npz"], "unequal lengths"),
         (["--run.loggers", "tensorboard,wandb"], "not known"),
-        (["--model.name", "user_code:plain", "--model.args.depth", "3"], "user_code.py takes no argument of that name"),
+        (["--data.source", "user_data:arrays", "--data.args.depth", "3"], "arrays takes no argument of that name"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):

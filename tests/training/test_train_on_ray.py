@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process_tree import descendants
 from processes import LOOPBACK, listening
 
-from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError, TrainingError

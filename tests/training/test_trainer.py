@@ -13,27 +13,24 @@ from types import SimpleNamespace
 
 import pytest
 from ray.exceptions import ActorDiedError
-from ray.train.v2._internal.callbacks import WorkingDirectorySetupCallback
+from ray.train.v2._internal.callbacks import DatasetsCallback, WorkingDirectorySetupCallback
 from ray.train.v2._internal.callbacks.metrics import WorkerMetricsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from nn_train.config import config_from_dict
 from nn_train.runs.worker import Job
 from nn_train.storage.folder import ResultsFolder
 from nn_train.training import ray_train, trainer
-from nn_train.training.announcements import BEGUN
-from nn_train.training.trainer import Controller, Trainer, Workers, guarded_worker
+from nn_train.training.trainer import Controller, Trainer, Workers
 
 INTERVAL, WATCHER = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
 
-def test_the_controller_reads_the_users_settings_before_ours_which_nobody_else_sees(monkeypatch):
+def test_ray_train_reads_the_users_settings_before_ours_which_nobody_else_sees(monkeypatch):
     seen = {}
     monkeypatch.setattr(TrainController, "__init__", lambda self, **given: seen.update(os.environ))
-    monkeypatch.setattr(trainer, "leave_barrier_out", lambda: None)
     monkeypatch.setenv(INTERVAL, "7")
     monkeypatch.delenv(WATCHER, raising=False)
     Controller()
@@ -42,91 +39,71 @@ def test_the_controller_reads_the_users_settings_before_ours_which_nobody_else_s
     assert WATCHER not in os.environ
 
 
-def workers(monkeypatch, hang_timeout):
-    """Ray Train's group of workers for a job, not started."""
-    job = SimpleNamespace(config=config_from_dict({"run": {"hang_timeout": hang_timeout}}))
-    monkeypatch.setattr(WorkerGroup, "__init__", lambda self, context: None)
-    return Workers(SimpleNamespace(train_loop_config={"jobs": [job]}))
-
-
-def test_a_worker_is_guarded_by_the_jobs_time_until_ray_train_asks_for_signs_of_life(monkeypatch):
-    limits = []
-    guard = SimpleNamespace(change=limits.append)
-    monkeypatch.setattr(trainer, "Guard", lambda limit: limits.append(limit) or guard)
-    kind = guarded_worker(10.0)
-    monkeypatch.setattr(kind.__mro__[2], "__init__", lambda self: None)
-    monkeypatch.setattr(kind.__mro__[2], "run_train_fn", lambda self, function: limits.append(function))
-    kind().run_train_fn("trains")
-    assert limits == [10.0, trainer.PATIENT * 10.0, "trains"]
-    assert trainer.PATIENT > 1
-
-
-def test_a_worker_that_does_not_answer_is_given_up_within_the_time_of_the_job(monkeypatch):
-    assert 8 < workers(monkeypatch, 10.0)._worker_health_check_timeout_s <= 10
-
-
-@pytest.mark.parametrize("error", [None, RuntimeError("no room")])
-def test_workers_that_have_started_are_not_ended_by_the_limit_of_their_start(monkeypatch, error):
-    timers = []
-
-    def create(self, number, group):
-        assert [timer.state for timer in timers] == ["started"]
-        if error is not None:
-            raise error
-
-    def timer(limit, action, args):
-        made = SimpleNamespace(state="made", limit=limit, args=args)
-        made.start = lambda: setattr(made, "state", "started")
-        made.cancel = lambda: setattr(made, "state", "cancelled")
-        timers.append(made)
-        return made
-
-    monkeypatch.setattr(trainer, "threading", SimpleNamespace(Timer=timer))
-    monkeypatch.setattr(WorkerGroup, "_create_workers", create)
-    group = workers(monkeypatch, 10.0)
-    with pytest.raises(RuntimeError) if error is not None else contextlib.nullcontext():
-        group._create_workers(2, "group")
-    assert [(timer.state, timer.args) for timer in timers] == [("cancelled", ("group",))]
-    assert timers[0].limit > 10
+def test_a_worker_is_given_up_within_the_time_of_the_job_and_its_start_within_a_multiple(monkeypatch):
+    seen, removed = {}, threading.Event()
+    monkeypatch.setattr(trainer, "PATIENT", 0.01)
+    monkeypatch.setattr(trainer, "remove_placement_group", lambda group: removed.set() if group == "stuck" else None)
+    monkeypatch.setattr(WorkerGroup, "__init__", lambda self, context: seen.update(os.environ))
+    monkeypatch.setattr(WorkerGroup, "_create_workers", lambda self, number, group: removed.wait(group == "stuck"))
+    monkeypatch.setattr(WorkerGroup, "poll_status", lambda self: "asked")
+    job = SimpleNamespace(config=config_from_dict({"run": {"hang_timeout": 10.0}}))
+    group = Workers(SimpleNamespace(train_loop_config={"jobs": [job]}))
+    assert 8 < float(seen["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"]) <= 10
+    group._create_workers(2, "well")
+    assert group.poll_status() == "asked"
+    assert group.limit.finished.is_set()
+    assert group._create_workers(2, "stuck")
 
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_callbacks_that_cost_time_or_move_the_workers_are_left_out(monkeypatch, is_local):
-    kinds = [PlacementGroupCleanerCallback, WorkingDirectorySetupCallback, WorkerMetricsCallback, Trainer]
-    given = [object.__new__(kind) for kind in kinds]
-    monkeypatch.setattr(DataParallelTrainer, "_create_default_callbacks", lambda self: given)
-    made = object.__new__(Trainer)
-    made.is_local = is_local
-    assert made._create_default_callbacks() == (given[3:] if is_local else given[2:])
+    ours = object()
+    kinds = [PlacementGroupCleanerCallback, DatasetsCallback, WorkingDirectorySetupCallback, WorkerMetricsCallback]
+    given, seen = [*(object.__new__(kind) for kind in kinds), ours], []
+
+    class Ends(Interrupted):
+        def __init__(self, **arguments):
+            seen.extend(arguments["callbacks"])
+
+    run(monkeypatch, Ends, is_local, given)
+    assert seen == ([ours] if is_local else given[3:])
 
 
 class Interrupted:
     """A controller whose workers were in the midst of their work when the interrupt came."""
 
+    ended: list[str]
+
     def __init__(self, **arguments):
-        self.ended = []
-        CONTROLLERS.append(self)
+        """Nothing of Ray's."""
 
     async def run(self):
         raise KeyboardInterrupt
+
+    def end_lost_workers(self):
+        raise AssertionError
 
     def end_workers(self):
         self.ended.append("workers")
 
 
-CONTROLLERS: list[Interrupted] = []
+def run(monkeypatch, controller, is_local=True, callbacks=()):
+    """Ray Train's trainer comes to the point where it starts a controller."""
+    controller.ended = []
+    monkeypatch.setattr(trainer, "Controller", controller)
+    for name in ("RetryLostWorkers", "RoomPolicy"):
+        monkeypatch.setattr(trainer, name, lambda *given: SimpleNamespace())
+    made = object.__new__(Trainer)
+    made.run_config = SimpleNamespace(failure_config=None)
+    made.scaling_config = made.scaling = made.tell = None
+    made.is_local = is_local
+    with pytest.raises(KeyboardInterrupt):
+        made._initialize_and_run_controller(callbacks=callbacks)
 
 
 def test_an_interrupt_ends_the_workers(monkeypatch):
-    monkeypatch.setattr(trainer, "Controller", Interrupted)
-    for name in ("RetryLostWorkers", "RoomPolicy"):
-        monkeypatch.setattr(trainer, name, lambda *given: None)
-    made = object.__new__(Trainer)
-    made.run_config = SimpleNamespace(failure_config=None)
-    made.scaling_config = made.scaling = made.tell = made.is_local = None
-    with pytest.raises(KeyboardInterrupt):
-        made._initialize_and_run_controller()
-    assert CONTROLLERS.pop().ended == ["workers"]
+    run(monkeypatch, Interrupted)
+    assert Interrupted.ended == ["workers"]
 
 
 @pytest.mark.parametrize("started", [False, True])
@@ -210,8 +187,6 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path, monkeypatch, overwrite
     monkeypatch.setattr(ray_train, "Trainer", Interrupted)
     config = config_from_dict({"run": {"overwrite": overwrite}})
     job = Job(config, ResultsFolder(str(tmp_path), "run"), ("test",), time.time())
-    BEGUN.add("a run of a training before, in this process")
     again = "the same command" + (" without --run.overwrite" if overwrite else "")
     with pytest.raises(KeyboardInterrupt, match=f"run goes on from the last checkpoint with {again}.$"):
         ray_train.run_on_ray([job], print, verbose=False)
-    assert not BEGUN

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nn_train.report.formats import percent
-from nn_train.report.mistakes import as_pixels, is_doubtful
 from nn_train.report.summary import ReportSummary
-from nn_train.report.tables import data_source
+from nn_train.report.tables import data_source, is_doubtful
 
 LONGEST_SIDE = 96  # pixels; larger images are scaled down, or 24 of them would fill the page's 2 MB
 
@@ -77,3 +76,21 @@ def to_png(image: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "png", optimize=True)
     return buffer.getvalue()
+
+
+def as_pixels(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture uint8 [H, W] or [H, W, 3] of an image [H, W] or [H, W, C].
+
+    Floats are taken as 0 to 1 if they stay in that range, else stretched from their least to their
+    largest value. Of two channels the first is shown, of more than three the first three.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., 0]
+    if pixels.dtype == np.uint8:
+        return pixels
+    values = np.nan_to_num(pixels.astype(np.float64))
+    low, high = min(values.min(), 0.0), max(values.max(), 1.0)
+    if low < 0 or high > 1:
+        low, high = values.min(), values.max()
+    return np.rint((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from nn_train.evaluation import Comparison
 from nn_train.evaluation.intervals import mean_over_seeds
 from nn_train.report.formats import NBSP, area, decimal, p_value, percent, percent_interval, whole
-from nn_train.report.mistakes import DOUBTFUL_MNIST
 from nn_train.report.page.parts import Cell, Grid, Row
 from nn_train.report.summary import ReportSummary, RunSummary
-from nn_train.report.tables import data_source
+from nn_train.report.tables import DOUBTFUL_MNIST, data_source
 
 METRIC_NAMES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 

@@ -52,9 +52,9 @@ def users_build(config: Config, data: SplitData, replicas: Replicas) -> UsersBui
         RequestError: the function gives no model that fits the data.
     """
     with kernels_kept() as drawn:
-        model, _ = build_new(config, data)
+        model = build_new(config, data)
     if drawn:  # by operations that have gone on from where they were: with new kernels they begin anew
-        model, _ = build_new(config, data)
+        model = build_new(config, data)
     weights, common_seeds = values_of(model.weights), values_of(seed_states(model))
     separate_seeds(model, replicas)
     numbers, _ = users_numbers(model, model.compiled)
@@ -84,7 +84,7 @@ class WarmModel:
         set_variables: gives all of its variables their values in one call, which saves 1 ms a variable.
         beginnings: where its variables begin for each seed.
         build: what a user's function has built for the trial that has this model; None for presets.
-        checked: settings of which it was seen that a model made anew computes the same with others.
+        checked: settings of which it was seen that a model made anew computes the same with others; None before that.
     """
 
     loop: Loop
@@ -93,7 +93,7 @@ class WarmModel:
     set_variables: Callable[[Sequence[Any]], object]
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
     build: UsersBuild | None = None
-    checked: set[str] = field(default_factory=set)
+    checked: set[str] | None = None
 
     def begin(self, config: Config, build: UsersBuild | None) -> None:
         """Be as a new model of ``config`` is before its first step."""

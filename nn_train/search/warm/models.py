@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -52,7 +52,6 @@ class WarmModels:
         self,
         config: Config,
         data: SplitData,
-        varied: Collection[str] = (),
         by_batches: bool = False,
         once: bool = False,
     ) -> WarmModel:
@@ -67,7 +66,7 @@ class WarmModels:
 
         def new() -> PreparedModel:
             self.traced += 1
-            return prepare_model(config, data, self.replicas, varied, by_batches=by_batches)
+            return prepare_model(config, data, self.replicas, by_batches=by_batches)
 
         if once or not (is_preset(config) or (config.search.reuse_graph and not data.is_stream)):
             gc.collect()  # the graph of the trial before, and its model, refer to each other
@@ -126,8 +125,8 @@ class WarmModels:
         Raises:
             RequestError: the losses are others.
         """
-        unlike = warm.unlike(config) or {""}
-        if unlike <= warm.checked:
+        unlike = warm.unlike(config)
+        if warm.checked is not None and unlike <= warm.checked:
             return
         loops = (warm.loop, loop_of(new(), config, data, self.replicas))
         shapes = [[tuple(one.shape) for one in state_variables(loop.model)] for loop in loops]
@@ -137,7 +136,7 @@ class WarmModels:
         losses = [first_losses(loop) for loop in loops]
         if not np.isclose(losses[0], losses[1], rtol=TOLERANCE.get(config.train.precision, OF_16_BITS), equal_nan=True):
             raise broken(config, f"have other losses in the first steps ({losses[0]:.6g} and {losses[1]:.6g})")
-        warm.checked |= unlike
+        warm.checked = unlike | (warm.checked or set())
         with kernels_kept():
             keras.utils.set_random_seed(config.seed)
 

@@ -16,8 +16,9 @@ from nn_train.config import Config
 from nn_train.config.options import FrozenDict
 from nn_train.config.schema import OptimizerConfig
 from nn_train.engine.fit.under_way import optimizers_of
+from nn_train.engine.keras_names import keras_class
 from nn_train.engine.models import DEFAULT_DROPOUT, dropout_rate
-from nn_train.engine.optimizers import keras_class, learning_rate
+from nn_train.engine.optimizers import learning_rate
 from nn_train.engine.preparation import PreparedModel
 from nn_train.search.warm.layer_numbers import SettableNumber, numbers_of_layers
 from nn_train.search.warm.optimizer_numbers import (

@@ -156,16 +156,6 @@ def accumulated():
     return run(compiled(mlp(), keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)))
 
 
-def mean_of_weights():
-    loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
-    return run(compiled(mlp(), loss=loss), sample_weight=WEIGHTS)
-
-
-def dice():
-    model = mlp(activation="sigmoid")
-    return run(compiled(model, loss=keras.losses.Dice(axis=(0, 1))), y=ONE_HOT)
-
-
 def rmse():
     def root(y_true, y_pred):
         return ops.sqrt(ops.mean(ops.square(y_pred - y_true)))
@@ -211,17 +201,6 @@ def normalised_with_mask():
         ]
     )
     return run(compiled(model), x=TOKENS, y=Y)
-
-
-def even_batches():
-    """No batch is short, so that the graph knows how many rows there are."""
-    model = mlp(layers.Dropout(0.5), layers.GaussianNoise(0.1), layers.BatchNormalization())
-    return run(compiled(model), x=X[:32], y=Y[:32])
-
-
-def spatial():
-    model = [keras.Input((5, 4)), layers.SpatialDropout1D(0.3), layers.Flatten(), layers.Dense(CLASSES, "softmax")]
-    return run(compiled(keras.Sequential(model)), x=np.stack([X[:, :4]] * 5, axis=1))
 
 
 def chosen():
@@ -340,25 +319,6 @@ def listening():
     return outcome_of(model, history, chief_saw=listens.seen)
 
 
-class Looks(keras.callbacks.Callback):
-    """Asks the chief alone, of so many batches as it says."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seen.append(self.model.evaluate(X, Y, batch_size=8, steps=2, verbose=0))
-
-
-def looking():
-    import nn_train
-
-    model, looks = compiled(mlp()), Looks()
-    history = nn_train.fit(model, X, Y, callbacks=[looks], **FIT)
-    return outcome_of(model, history, chief_saw=looks.seen)
-
-
 def stopped():
     best = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=9.0, restore_best_weights=True)
     return run(compiled(mlp()), validation_split=0.2, callbacks=[best], epochs=9)
@@ -389,18 +349,6 @@ def several_steps():
 
 def eager():
     return run(compiled(mlp(layers.BatchNormalization()), run_eagerly=True, metrics=["accuracy"]), x=X[:17], y=Y[:17])
-
-
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return 5
-
-    def __getitem__(self, i):
-        return X[8 * i : 8 * i + 8], Y[8 * i : 8 * i + 8]
-
-
-def py_dataset():
-    return run(compiled(mlp()), x=Batches(), y=None, batch_size=None, shuffle=True)
 
 
 def generator():
@@ -484,15 +432,6 @@ def compiled_again():
     return found
 
 
-def quantized():
-    import nn_train
-
-    model = mlp()
-    before = nn_train.predict(model, X, batch_size=8, verbose=0)
-    model.quantize("int8")
-    return {"before": before, "after": nn_train.predict(model, X, batch_size=8, verbose=0)}
-
-
 def none_given():
     """An optional input, a target of an output that is not compared, and outputs of a model that nothing has built."""
     import nn_train
@@ -505,20 +444,6 @@ def none_given():
     return outcome | {"shape": nn_train.predict(Late(), X, batch_size=8, verbose=0).shape}
 
 
-def ragged_twice():
-    """Outputs of which the rows, and what they consist of, have lengths of their own."""
-    import nn_train
-
-    lengths = np.arange(ROWS) % 4
-    inner = tf.RaggedTensor.from_row_lengths(
-        tf.range(float((lengths * (lengths + 1) // 2).sum())), np.concatenate([np.arange(1, n + 1) for n in lengths])
-    )
-    nested = tf.RaggedTensor.from_row_lengths(inner, lengths)
-    model = keras.Sequential([layers.Lambda(lambda x: 2 * x)])
-    found = nn_train.predict(model, tf.data.Dataset.from_tensor_slices(nested).batch(8), verbose=0)
-    return {"numbers": found.flat_values.numpy(), "lengths": [np.asarray(one) for one in found.nested_row_lengths()]}
-
-
 def own_scope():
     """The model, its optimizer and its metrics are in a strategy that the script makes itself."""
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
@@ -529,17 +454,6 @@ def own_scope():
         model.build((None, WIDTH))
         optimizer.build(model.trainable_variables)
     return run(model, y=ONE_HOT, validation_split=0.2)
-
-
-def within_own_scope():
-    """All of it in such a scope, and no other."""
-    import nn_train
-
-    with tf.distribute.MultiWorkerMirroredStrategy().scope():
-        nn_train.install()
-        model = compiled(mlp(layers.BatchNormalization()), metrics=["accuracy"])
-        history = model.fit(X, Y, **FIT)
-        return outcome_of(model, history, scores=model.evaluate(X, Y, batch_size=8, verbose=0))
 
 
 def stateful():
@@ -626,16 +540,16 @@ def failing_callback():
 
 SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
-    accumulated, mean_of_weights, dice, rmse, two_outputs, penalised, normalised,
+    accumulated, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
-    two_optimizers, even_batches, spatial, two_views, fitted_twice,
-    listening, looking, stopped, several_steps, eager, py_dataset, generator, dataset, unbuilt_and_unseeded,
-    evaluated, overridden, inner_metrics, compiled_again, quantized, none_given, ragged_twice, entered, installed,
-    refused, failing_callback, own_scope, within_own_scope,
+    two_optimizers, two_views, fitted_twice,
+    listening, stopped, several_steps, eager, generator, dataset, unbuilt_and_unseeded,
+    evaluated, overridden, inner_metrics, compiled_again, none_given, entered, installed,
+    refused, failing_callback, own_scope,
 ]  # fmt: skip
 
 
-OWN_SCOPES = [own_scope, within_own_scope]
+OWN_SCOPES = [own_scope]
 
 
 def perform(script, out: Path, rank: int) -> None:

@@ -8,17 +8,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
 from failing_runs import PATIENCE, run, settings, what_must_not_differ
+from process_tree import descendants
 
-from benchmarks.chaos import descendants
 from nn_train import train
 from nn_train.config import dump_yaml
 from nn_train.errors import RequestError, TrainingError
 from nn_train.events import EpochEnded, Started, Starting, WorkersLost
 from nn_train.prediction.driver import evaluate_runs
+from nn_train.training import trainer
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("nodes")]
 TIMEOUT = 300  # seconds
@@ -33,23 +34,27 @@ def job(folder, model, nodes):
     return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
-def test_a_worker_that_hangs_or_stands_still_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole):
+def test_a_worker_that_hangs_or_stands_still_where_nobody_knows_the_pace_changes_nothing(tmp_path, whole, monkeypatch):
     def workers():
         return {pid for pid, name in descendants(os.getpid()).items() if name.startswith("ray::RayTrainWorker")}
 
     events, stopped, of_others = [], [], workers()  # which end just now
 
-    def stop_one_that_has_its_guard(event):
-        events.append(event)
-        give_up = time.monotonic() + TIMEOUT
-        while isinstance(event, Starting) and not stopped and time.monotonic() < give_up:
-            for pid in [pid for pid in workers() - of_others if descendants(pid)][:1]:
+    def stop_one():
+        while not stopped:
+            for pid in list(workers() - of_others)[:1]:
                 os.kill(pid, signal.SIGSTOP)
                 stopped.append(pid)
 
+    def listen(event):
+        events.append(event)
+        if isinstance(event, Starting) and len(events) == 1:
+            threading.Thread(target=stop_one, daemon=True).start()
+
+    monkeypatch.setattr(trainer, "PATIENT", 2)  # else it is found after ten times the time-out
     callbacks = "failing_models:waiting_callback"
     config = settings(tmp_path, "waiting_again_and_again", callbacks=callbacks, hang_timeout=PATIENCE, max_failures=4)
-    train(config, on_event=stop_one_that_has_its_guard)
+    train(config, on_event=listen)
     at_the_start, *failures = [event.what for event in events if isinstance(event, WorkersLost)]
     assert re.search("lost while it started|worker [01] was lost: ", at_the_start)
     assert len(failures) == 3

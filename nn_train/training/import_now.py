@@ -1,6 +1,0 @@
-"""Imports Ray Train without Ray Data and pandas, which it imports for what is not used here: in half the time."""
-
-from nn_train.config.later import left_out
-
-with left_out("ray.data", "pandas"):
-    import nn_train.training.ray_train  # noqa: F401
