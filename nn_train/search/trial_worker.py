@@ -114,7 +114,6 @@ class TrialWorker:
         from nn_train.runs.callbacks import given_callbacks
 
         data = self.load(config, values, folder.parent.parent)
-        # Where the model itself varies, a field that depends on it may be of another model.
         given = given_callbacks(config, self.models.replicas, folder.location)
         self.model = self.models.get(config, data, given.by_batches, once=given.unknown)
         training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)

@@ -82,7 +82,7 @@ class WarmModel:
         set_variables: gives all of its variables their values in one call, which saves 1 ms a variable.
         beginnings: where its variables begin for each seed.
         build: what a user's function has built for the trial that has this model; None for presets.
-        checked: settings of which it was seen that a model made anew computes the same with others.
+        checked: settings of which it was seen that a model made anew computes the same with others; None before that.
     """
 
     loop: Loop
@@ -91,7 +91,7 @@ class WarmModel:
     set_variables: Callable[[Sequence[Any]], object]
     beginnings: OrderedDict[int, list[np.ndarray]] = field(default_factory=OrderedDict)
     build: UsersBuild | None = None
-    checked: set[str] = field(default_factory=set)
+    checked: set[str] | None = None
 
     def begin(self, config: Config, build: UsersBuild | None) -> None:
         """Be as a new model of ``config`` is before its first step."""

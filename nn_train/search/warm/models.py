@@ -123,8 +123,8 @@ class WarmModels:
         Raises:
             RequestError: the losses are others.
         """
-        unlike = warm.unlike(config) or {""}
-        if unlike <= warm.checked:
+        unlike = warm.unlike(config)
+        if warm.checked is not None and unlike <= warm.checked:
             return
         loops = (warm.loop, loop_of(new(), config, data, self.replicas))
         shapes = [[tuple(one.shape) for one in state_variables(loop.model)] for loop in loops]
@@ -134,7 +134,7 @@ class WarmModels:
         losses = [first_losses(loop) for loop in loops]
         if not np.isclose(losses[0], losses[1], rtol=TOLERANCE.get(config.train.precision, OF_16_BITS), equal_nan=True):
             raise broken(config, f"have other losses in the first steps ({losses[0]:.6g} and {losses[1]:.6g})")
-        warm.checked |= unlike
+        warm.checked = unlike | (warm.checked or set())
         with kernels_kept():
             keras.utils.set_random_seed(config.seed)
 
