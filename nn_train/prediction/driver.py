@@ -79,18 +79,21 @@ def predict_all(
     verbose: bool,
 ) -> dict[str, Images]:
     """Predict with every run; returns the images of its mistakes, where the examples are images, by its stem."""
+    from nn_train.prediction.own_modules import parcel_for, warn_of_changes
     from nn_train.ray_cluster.shared_storage import refuse_temporary
 
     refuse_temporary("--output", str(output))
     folders, among = find_runs(run_dirs)
     models = [read_model(folder) for folder in folders]  # before anything is written
-    again = repeats([read_run(folder) for folder in folders])
+    files = [read_run(folder) for folder in folders]
+    for one in files:
+        warn_of_changes(one.result, say)
+    again = repeats(files)
     for at, first in again.items():
         say(f"{folders[at].location} is left out: the same training as {folders[first].location}, with the same seed")
     folders = [folder for at, folder in enumerate(folders) if at not in again]
     models = [model for at, model in enumerate(models) if at not in again]
     records = collect_runs(folders, output, [*among, *searches], tested_on=source)
-    from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import preload_for, ray_session
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +61,19 @@ def why_missing(name: str, result: dict[str, Any]) -> str:
     return f"no module {top!r} here; {was}Start this in the folder that has it, or set PYTHONPATH to that"
 
 
-def changed_since(result: dict[str, Any]) -> list[str]:
-    """The modules that are here and are not what a run was trained with; and functions of a session, which can be."""
+def warn_of_changes(result: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say which modules are not what a run was trained with: a model is opened with the code of now."""
     modules = (result.get("code") or {}).get("modules") or {}
-    return [name for name, digest in modules.items() if may_be_other(name, digest)]
+    changed = [name for name, digest in modules.items() if is_other(name, digest)]
+    if changed:
+        say(
+            f"warning: {', '.join(changed)} changed since the run was trained; its model is opened with the code of now"
+        )
 
 
-def may_be_other(name: str, digest: str) -> bool:
-    """Return whether a module of this name may be another than the one with this SHA-256."""
-    if name.startswith(f"{HERE}:"):
-        return True
-    spec = find_source(name)
+def is_other(name: str, digest: str) -> bool:
+    """Return whether the module of this name that is here is another than the one with this SHA-256."""
+    spec = None if name.startswith(f"{HERE}:") else find_source(name)
     if spec is None or spec.origin is None:
         return False
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest() != digest

@@ -101,14 +101,16 @@ def predict_examples(
     verbose: bool = False,
 ) -> Predicted:
     """What ``predict_run`` writes."""
+    from nn_train.prediction.own_modules import parcel_for, warn_of_changes
+
     folder = min(find_runs([run])[0], key=place_in_search)
     model, files = read_model(folder, "--run"), read_run(folder)
     about = files.result.get("data") or {}
+    warn_of_changes(files.result, say)
     if is_entry_point(source):
         check_function("--data", source)
     else:
         read_new(source)  # what is wrong with it is said before anything starts
-    from nn_train.prediction.own_modules import parcel_for
     from nn_train.ray_cluster.placement import check_placeable, size_for_room
     from nn_train.ray_cluster.session import preload_for, ray_session
 

@@ -1,4 +1,4 @@
-"""The model that a run has saved, as it was when it was trained. No Ray here."""
+"""The model that a run has saved. No Ray here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from nn_train.config.entry_points import import_module_of, kept
 from nn_train.config.options import is_entry_point
 from nn_train.errors import RequestError
-from nn_train.prediction.own_modules import changed_since, why_missing
+from nn_train.prediction.own_modules import why_missing
 from nn_train.ray_cluster.serialization import used_by
 
 
 def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:
-    """The Keras model of a run; nothing is unpickled. The user's module is asked only for what Keras does not know.
+    """Open the Keras model of a run, with the user's code of now where it has such; nothing is unpickled.
 
     Args:
         content: of ``model.keras``.
@@ -23,24 +23,8 @@ def load_model(content: bytes, name: str, result: dict[str, Any]) -> Any:
         result: of the run.
 
     Raises:
-        RequestError: it cannot be opened, or computes something else than when it was trained.
+        RequestError: it cannot be opened.
     """
-    model, expected = opened(content, name, result), (result.get("code") or {}).get("outputs")
-    others = changed_since(result)
-    if expected is not None and others:
-        from nn_train.engine.sample_outputs import are_alike, sample_outputs
-
-        if not are_alike(expected, sample_outputs(model)):
-            raise RequestError(
-                f"model.name: {', '.join(others)} changed since the run was trained, and with it what model.keras "
-                "computes. Put back what it was (result.json says of which code it is), or train again under another "
-                "--name"
-            )
-    return model
-
-
-def opened(content: bytes, name: str, result: dict[str, Any]) -> Any:
-    """The model, with the user's code of now where it has such."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:

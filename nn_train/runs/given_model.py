@@ -13,10 +13,7 @@ import keras
 import numpy as np
 
 from nn_train.config.schema import TrainConfig
-from nn_train.engine.sample_outputs import made_up, sample_outputs
 from nn_train.errors import RequestError
-
-FAR = 7.0  # targets of made-up examples, far from usual outputs: where losses differ most
 
 
 class GivenModel:
@@ -26,7 +23,7 @@ class GivenModel:
         digest: of its layers, its compilation and its weights.
 
     Raises:
-        RequestError: it cannot be made again from its configuration, or then computes something else.
+        RequestError: it cannot be made again from its configuration.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -37,18 +34,13 @@ class GivenModel:
         try:
             self.content = saved(model)  # holds the time, so that it is another each time
             self.digest = digest_of(model)
-            other = difference(model, self.made())
+            self.made()
         except Exception as error:  # of whatever its layers do
             said = " ".join(str(error).split())[:300]
             raise RequestError(
                 f"model: {model.name} cannot be made again from its configuration ({said}); give a function that "
                 "builds it"
             ) from error
-        if other:
-            raise RequestError(
-                f"model: what Keras keeps of {model.name} is not all of it: made again it has another {other}; give a "
-                "function that builds it"
-            )
 
     def __call__(self) -> keras.Model:
         wanted = keras.config.dtype_policy().name  # which is that of ``train.precision``
@@ -95,29 +87,6 @@ def digest_of(model: keras.Model) -> str:
     for weight in model.get_weights():
         seen.update(np.ascontiguousarray(weight).data)
     return seen.hexdigest()
-
-
-def difference(model: keras.Model, again: keras.Model) -> str | None:
-    """Return what differs in the two: what is trained, or what they compute of made-up examples; None where nothing
-    does. What Keras does not keep and shows only in later steps, such as a constraint, is not found."""
-    checks = {"set of weights that are trained": trained, "output": sample_outputs, "loss": sample_loss}
-    return next((name for name, check in checks.items() if check(model) != check(again)), None)
-
-
-def trained(model: keras.Model) -> list[bool]:
-    return [bool(weight.trainable) for weight in model.weights]
-
-
-def sample_loss(model: keras.Model) -> float | None:
-    """Return the loss of made-up examples; None where it takes no targets like the outputs."""
-    try:
-        inputs = [made_up(one.shape, one.dtype) for one in model.inputs]
-        given = inputs if len(inputs) > 1 else inputs[0]
-        outputs = model(given, training=False)
-        targets = keras.tree.map_structure(lambda one: keras.ops.full_like(one, FAR), outputs)
-        return float(model.compute_loss(x=given, y=targets, y_pred=outputs))
-    except Exception:  # of the user's code
-        return None
 
 
 def own_classes(model: keras.Model) -> dict[str, Any]:

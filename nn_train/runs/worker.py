@@ -231,8 +231,6 @@ class Run(Training):
         read = reading.record(len(self.history))
         if self.replicas.is_chief:
             made_of = (self.config, self.history, self.data, self.model, self.replicas.size, self.job.command)
-            if self.code["modules"]:
-                self.code = {**self.code, "outputs": outputs_of_saved(self.model, self.folder)}
             result = finished_record(*made_of, self.began_at, code=self.code, read=read)
             self.folder.write_json(layout.RESULT, result)
         self.report(Finished(result, self.warnings))
@@ -319,20 +317,6 @@ def save_model(model: keras.Model, folder: ResultsFolder) -> None:
         saved = Path(local) / layout.MODEL
         model.save(saved)
         folder.write_file(layout.MODEL, saved)
-
-
-def outputs_of_saved(model: keras.Model, folder: ResultsFolder) -> list[float] | None:
-    """The ``sample_outputs`` of ``model.keras``, whose weights ``model`` has afterwards: after the training."""
-    from nn_train.engine.sample_outputs import sample_outputs
-
-    with tempfile.TemporaryDirectory() as local:
-        saved = Path(local) / layout.MODEL
-        saved.write_bytes(folder.read(layout.MODEL))
-        try:
-            model.load_weights(saved)
-        except Exception:  # of the user's code that saves and loads: the training is over, and must not fail by it
-            return None
-    return sample_outputs(model)
 
 
 def refuse_trained(model: keras.Model) -> None:

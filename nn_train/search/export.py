@@ -87,7 +87,6 @@ def export_model(
     from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
     from nn_train.engine.preparation import prepare_model
-    from nn_train.engine.sample_outputs import sample_outputs
     from nn_train.engine.strategy import Replicas
     from nn_train.runs.checkpoints import assign, unpack
     from nn_train.runs.record import finished_record
@@ -104,8 +103,6 @@ def export_model(
     run.write(layout.CONFIG, dump_yaml(job).encode())
     run.write_lines(layout.METRICS, record.rows)
     save_model(model, run)
-    if code.get("modules"):
-        code = {**code, "outputs": sample_outputs(model)}
     size = config.scaling.num_workers
     content = finished_record(job, record.rows, data, model, size, command, record.started, record.finished, code)
     run.write_json(layout.RESULT, content)

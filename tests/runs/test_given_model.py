@@ -107,25 +107,6 @@ def scaled(by):
     return loss
 
 
-LOST = {
-    "a loss's argument": (lambda keras, model: model.compile("sgd", keras.losses.Huber(delta=5.0)), "loss"),
-    "a frozen weight": (
-        lambda keras, model: setattr(model.layers[0].kernel, "trainable", False),
-        "set of weights that are trained",
-    ),
-    "a weight's regularizer": (
-        lambda keras, model: setattr(model.layers[0].kernel, "regularizer", keras.regularizers.L2(0.25)),
-        "loss",
-    ),
-    "what an own loss holds": (lambda keras, model: model.compile("sgd", own_loss(keras)(5.0)), "loss"),
-    "functions of one name": (
-        lambda keras, model: model.compile("sgd", scaled(3.0), metrics=[scaled(1.0)]),
-        "loss",
-    ),
-    "a method of the object": (lambda keras, model: setattr(model, "compute_loss", scaled(2.0)), "loss"),
-}
-
-
 def frozen_base(keras, model):
     base = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.1)])
     base.trainable = False
@@ -170,16 +151,6 @@ def test_usual_models_lose_nothing(what):
     from nn_train.runs.given_model import GivenModel
 
     GivenModel(KEPT[what](keras, changed(lambda keras, model: model.compile("sgd", "mse"))))
-
-
-@pytest.mark.parametrize("what", LOST)
-def test_one_that_would_compute_something_else_is_refused_with_what_is_lost(what):
-    from nn_train.runs.given_model import GivenModel
-
-    change, lost = LOST[what]
-    words = rf"^model: what Keras keeps of \w+ is not all of it: made again it has another {lost}; give a function"
-    with pytest.raises(RequestError, match=words):
-        GivenModel(changed(change))
 
 
 def test_its_precision_is_its_own():

@@ -15,7 +15,7 @@ RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macr
 SHOWN_ELSEWHERE = (
     "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes", "arguments"
 )  # fmt: skip
-FOR_PROGRAMS = ("outputs",)  # by which a model is known again
+FOR_PROGRAMS = ("outputs",)  # of runs of before: by which a model was known again
 READ = ("data", "read")  # of a result: said in one line
 
 
