@@ -86,27 +86,6 @@ def changed(change):
     return model
 
 
-def own_loss(keras):
-    """A loss without a description of what it holds."""
-
-    class Held(keras.losses.Loss):
-        def __init__(self, by=1.0, **more):
-            super().__init__(**more)
-            self.by = by
-
-        def call(self, y, p):
-            return self.by * keras.ops.square(y - p)
-
-    return Held
-
-
-def scaled(by):
-    def loss(y, p):
-        return by * (y - p) ** 2
-
-    return loss
-
-
 def frozen_base(keras, model):
     base = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.1)])
     base.trainable = False
