@@ -7,15 +7,15 @@ import itertools
 import weakref
 
 import numpy as np
-import own_models
 import pytest
+import reuse_models
 from test_warm_callbacks import worker_of
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
 from nn_train.storage.folder import ResultsFolder
 
-WORDS = {"data": {"source": "own_models:words"}}
+WORDS = {"data": {"source": "reuse_models:words"}}
 FIRST = {"optimizer": {"learning_rate": 0.02}, "model": {"dropout": 0.2, "l2": 0.01}}
 OTHER = {"optimizer": {"learning_rate": 0.005}, "model": {"dropout": 0.4, "l2": 0.002}, "seed": 3}
 SMALL = {"optimizer": {"learning_rate": 0.005}, "model": {"dropout": 0.4, "l2": 0.002, "args": {"cells": 4}}}
@@ -26,7 +26,7 @@ DECAYING = {"optimizer": {**DECAYING, "args": {"weight_decay": 0.02}}, "model": 
 
 def job(function, sections, reuse_graph=True, **train):
     given = {"data": {"source": "user_data:arrays"}, "scaling": {"num_workers": 1}, **sections}
-    model = {**sections.get("model", {}), "name": f"own_models:{function}"}
+    model = {**sections.get("model", {}), "name": f"reuse_models:{function}"}
     train = {"batch_size": 24 if "seed" in sections else 16, "epochs": 2, **train}
     return config_from_dict({**given, "model": model, "train": train, "search": {"reuse_graph": reuse_graph}})
 
@@ -119,7 +119,7 @@ def test_a_builder_that_breaks_the_promise_is_refused_at_the_first_use_of_its_gr
     from nn_train.datasets import load_data
     from nn_train.search.warm.models import WarmModels
 
-    own_models.calls = itertools.count()
+    reuse_models.calls = itertools.count()
     models, data = WarmModels(replicas), load_data(job(function, FIRST).data)
 
     def trials():
@@ -142,7 +142,7 @@ def test_a_broken_promise_ends_the_search_which_goes_on_without_it(tmp_path):
         space = {"model.dropout": {"uniform": [0.1, 0.4]}, "model.l2": {"uniform": [0.1, 0.4]}}
         sections = {"data": {"source": "user_data:arrays"}, "run": {"storage_path": str(tmp_path), "loggers": []}}
         train = {"batch_size": 16, "epochs": 1}
-        model = {"name": "own_models:wider_each_time"}
+        model = {"name": "reuse_models:wider_each_time"}
         return config_from_dict(
             {
                 "name": "s",
@@ -154,6 +154,6 @@ def test_a_broken_promise_ends_the_search_which_goes_on_without_it(tmp_path):
             }
         )
 
-    with pytest.raises(RequestError, match=r"^search\.reuse_graph: two models that own_models:"):
+    with pytest.raises(RequestError, match=r"^search\.reuse_graph: two models that reuse_models:"):
         search(asked(True))
     assert [record.status for record in search(asked(False)).records] == ["completed"] * 3

@@ -296,7 +296,7 @@ def test_the_search_ends_at_its_target(tmp_path):
 @pytest.mark.parametrize("function", ["plain", pytest.param("own_step", marks=pytest.mark.long)])
 def test_trials_of_two_workers_train_as_jobs_train_does(tmp_path, function):
     """The second trial of a user's model has the first one's graph, on both workers."""
-    model = {"name": f"own_models:{function}", "l2": 0.01}
+    model = {"name": f"reuse_models:{function}", "l2": 0.01}
     space = {**LEARNING_RATE, "model.dropout": {"uniform": [0.2, 0.4]}}
     searched = {"num_trials": 2, "reuse_graph": True, **UNKEPT}
     last = search(make(tmp_path, space=space, workers=2, model=model, search=searched)).records[-1]

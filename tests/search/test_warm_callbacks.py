@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.tf
 
-PRESET, OWN = {"dropout": 0.2}, {"name": "own_models:plain", "dropout": 0.2}
+PRESET, OWN = {"dropout": 0.2}, {"name": "reuse_models:plain", "dropout": 0.2}
 
 
 def job(callbacks, model, rate):
