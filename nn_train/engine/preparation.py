@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets import SplitData
 from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
-from nn_train.engine.collectives import equal_on_all
+from nn_train.engine.collectives import equal_on_all, same_on_all
 from nn_train.engine.decomposition import decomposes, is_of_keras
 from nn_train.engine.fit.steps import is_overridden
+from nn_train.engine.fit.workers import told_by_chief
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.model_state import unchanged
 from nn_train.engine.models import build_model, check_outputs
@@ -87,6 +89,8 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     check_data(config, data)
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
+    if data.is_stream:
+        rows = rows_of_chief(rows, replicas)
     with replicas.strategy.scope():
         model = build_for(config, data, rows)
         compiled_by_user = model.compiled
@@ -148,6 +152,18 @@ def check_same_examples(data: SplitData, replicas: Replicas) -> None:
             raise RequestError(
                 f"data.source: the workers do not have the same {name}. {CONTRACT}; keep the same files on all machines"
             )
+
+
+def rows_of_chief(rows: Batch, replicas: Replicas) -> Batch:
+    """Return the chief's rows on every worker: a stream may change its inputs at random. Collective."""
+    leaves = [None if leaf is None else np.asarray(leaf) for leaf in tf.nest.flatten(rows)]
+    if same_on_all(replicas, *divmod(zlib.crc32(pickle.dumps(leaves)), 2**16)):
+        return rows
+    told = told_by_chief(leaves, replicas)
+    kept: Batch = tf.nest.pack_sequence_as(
+        rows, [None if leaf is None else tf.convert_to_tensor(leaf) for leaf in told]
+    )
+    return kept
 
 
 def sample_rows(data: SplitData, count: int) -> Batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,12 +37,6 @@ def seed_states(model: keras.Model) -> list[Any]:
     if global_generator() is None:
         set_global_generator(keras.random.SeedGenerator())
     return [*own, *global_states()]
-
-
-def random_states() -> tuple[Any, ...]:
-    """Of the generators that Python and NumPy share with everybody."""
-    _, keys, *rest = np.random.get_state(legacy=True)
-    return random.getstate(), np.asarray(keys).tobytes(), *rest
 
 
 def separate_seeds(model: keras.Model, replicas: Replicas) -> None:

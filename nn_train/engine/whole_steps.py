@@ -17,7 +17,6 @@ from nn_train.engine.fit.steps import is_overridden, spread_step
 from nn_train.engine.metric_state import Logs, flat, numbers_of
 from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.probe import check_step
-from nn_train.engine.seeds import random_states
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -41,9 +40,6 @@ class WholeSteps:
         replicas: this process's place.
         example: a batch ``(x, y)`` or ``(x, y, sample_weight)`` as the model sees it.
 
-    Attributes:
-        has_drawn: whether a number of Python's or NumPy's generators stands in the graph.
-
     Raises:
         RequestError: what even so would depend on the number of workers; or the model's step gives no loss.
     """
@@ -54,9 +50,7 @@ class WholeSteps:
         if replicas.size > 1:
             for kind in ("train", "test"):
                 check_step(model, kind, example, replicas)
-        before = random_states()
         given = self.trace()  # makes what could not be built
-        self.has_drawn = random_states() != before
         make_plain(model)
         if "loss" not in given:
             raise RequestError(
