@@ -184,6 +184,12 @@ def test_a_pipeline_leaves_its_report_in_the_bucket(s3, pipeline):
 
 
 @pytest.fixture
+def no_ray(monkeypatch):
+    """Whoever asks for a Ray has failed."""
+    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
+
+
+@pytest.fixture
 def logs():
     """A folder for what Ray writes; short, since sockets lie in it."""
     with tempfile.TemporaryDirectory(prefix="nn-", dir="/tmp") as folder:
