@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
 from nn_train.pipeline.stages import model_stages
 
-JOB_FILE = Path(__file__).parents[2] / "nn_train" / "presets" / "mnist.yaml"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-2]}}
 
 
