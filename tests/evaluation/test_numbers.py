@@ -5,10 +5,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from nn_train.evaluation import Number, PredictionError, Predictions, evaluate
-from nn_train.evaluation.classification import average, class_numbers
+from nn_train.evaluation import PredictionError, Predictions, evaluate
+from nn_train.evaluation.classification import class_numbers
 from nn_train.evaluation.intervals import mean_over_examples, mean_over_seeds, proportion
-from nn_train.evaluation.numbers import undefined
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (9753, 10_000), (1, 3), (999_999, 1_000_000)])
@@ -28,12 +27,6 @@ def test_a_proportion_of_nothing_says_why() -> None:
         "n": 0,
         "reason": "never predicted",
     }
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_a_number_is_finite_or_has_a_reason(value: float | None) -> None:
-    with pytest.raises(ValueError, match="m"):
-        Number(value=value, n=1, method="m")
 
 
 def test_mean_over_examples_has_the_normal_interval() -> None:
@@ -92,16 +85,6 @@ def test_averages_leave_out_what_is_undefined_and_say_so() -> None:
     assert numbers["recall_macro"].value == 0.75
     assert (numbers["recall_macro"].n, numbers["recall_macro"].method) == (2, "macro mean over 2 of 3 classes")
     assert numbers["roc_auc_weighted"].value is not None
-
-
-@pytest.mark.parametrize(("supports", "expected"), [(None, (0.5, 0.4, 0.6)), ([1, 3], (0.65, 0.55, 0.75))])
-def test_the_average_of_numbers_with_bounds_has_bounds(
-    supports: list[int] | None, expected: tuple[float, float, float]
-) -> None:
-    known = [Number(value=v, n=1, method="m", bounds=(v - 0.1, v + 0.1)) for v in (0.2, 0.8)]
-    mean = average([*known, undefined("m", 0, "none")], supports and [*supports, 9])
-    assert (mean.value, *(mean.bounds or ())) == pytest.approx(expected)
-    assert average([*known, Number(value=1.0, n=1, method="m")]).bounds is None
 
 
 @pytest.mark.parametrize(

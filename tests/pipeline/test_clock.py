@@ -21,13 +21,6 @@ def test_the_first_guess_gives_way_to_what_was_measured():
     assert made.left() == pytest.approx(START + TRACING + 4 * 1.0)
 
 
-def test_a_machine_that_is_slow_with_one_model_is_taken_to_be_slow_with_the_other():
-    made, _ = clock(Stage("search", [Work("a", "mlp", 1)]), Stage("train", [Work("b", "cnn", 3)]))
-    made.begin()
-    made.learn("a", [2 * FIRST_GUESS["mlp"]])
-    assert made.left() == pytest.approx(START + TRACING + 3 * 2 * FIRST_GUESS["cnn"])
-
-
 def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
     made, events = clock(Stage("search", [Work("own", "my:build", 1)]), Stage("train", [Work("own", "my:build", 3)]))
     made.begin()
@@ -35,10 +28,3 @@ def test_of_a_model_that_nothing_is_known_of_no_time_is_said():
     made.learn("own", [5.0])
     made.begin()
     assert events[1].left == pytest.approx(START + TRACING + 15.0)
-
-
-def test_a_stage_with_nothing_left_takes_no_time():
-    made, _ = clock(Stage("search", []), Stage("train", [Work("a", "mlp", 3)]))
-    assert made.left() == pytest.approx(START + TRACING + 3 * FIRST_GUESS["mlp"])
-    made.learn("b", [1.0])  # of a model with nothing left either
-    assert made.left() == pytest.approx(START + TRACING + 3 * FIRST_GUESS["mlp"])

@@ -9,10 +9,8 @@ import pytest
 
 from nn_train.config import config_from_dict
 from nn_train.events import About, EpochEnded, StageStarted, Started, Starting, WorkersLost
-from nn_train.pipeline.driver import PipelineResult, search_ended
+from nn_train.pipeline.driver import PipelineResult
 from nn_train.pipeline.progress import Progress
-from nn_train.search.driver import SearchOutcome
-from nn_train.search.journal import Record
 
 
 @pytest.fixture
@@ -48,14 +46,6 @@ def test_each_run_is_named_once_also_when_its_workers_start_again(screen):
     assert named == ["a_seed0", "a_seed1"]
     assert screen.lines()[0] == "starting 2 workers"
     assert screen.lines()[-2:] == ["worker 1 was lost: x; restarting (1 of 3)", "continuing after epoch 1"]
-
-
-@pytest.mark.parametrize(("ran", "before"), [(3, "best of 1 trial"), (0, "already finished; best of 1 trial")])
-def test_what_a_search_found_is_said(screen, ran, before):
-    best = Record(trial="t00000", phase="search", status="completed", values={"seed": 3}, rows=[row(1)])
-    outcome = SearchOutcome(folder="results/x", records=[best], best=best, summary={}, ran=ran)
-    screen(search_ended(config_from_dict({}), outcome))
-    assert screen.lines() == [f"{before}: t00000  val_accuracy 0.9000  seed 3"]
 
 
 @pytest.mark.parametrize("ran", [True, False])

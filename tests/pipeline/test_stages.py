@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
-from nn_train.pipeline.stages import model_stages, pipeline_folder
+from nn_train.pipeline.stages import model_stages
 
-JOB_FILE = Path(__file__).parents[2] / "nn_train" / "presets" / "mnist.yaml"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1e-2]}}
 
 
@@ -61,13 +58,8 @@ def test_what_is_said_last_wins(overrides, quick, epochs, seeds):
     ("models", "said"),
     [
         ({}, "pipeline.models: is empty"),
-        ({"a/b": {}}, "pipeline.models.a/b: cannot name a folder"),
         ({"a": {"train": {"epoch": 3}}}, "pipeline.models.a: train.epoch: no such field; did you mean 'train.epochs'"),
-        ({"a": {"train": {"epochs": 0}}}, "pipeline.models.a: train.epochs: 0 is out of range"),
         ({"a": {"name": "b"}}, "pipeline.models.a: name belongs to the whole pipeline"),
-        ({"a": {"run": {"storage_path": "x"}}}, "run.storage_path belongs to the whole pipeline"),
-        ({"a": {"pipeline": {"seeds": 3}}}, "pipeline.seeds belongs to the whole pipeline"),
-        ({"a": {"scaling": {"num_workers": 3}}}, "scaling.num_workers belongs to the whole pipeline"),
         ({"a": 3}, "pipeline.models.a: expected sections below it, got 3"),
     ],
 )
@@ -75,19 +67,3 @@ def test_a_wrong_entry_is_refused_by_its_name(models, said):
     with pytest.raises(RequestError) as refusal:
         model_stages(pipeline(models), {}, quick=False)
     assert said in str(refusal.value)
-
-
-def test_seeds_that_do_not_exist_are_refused_before_anything_is_searched():
-    with pytest.raises(RequestError, match=r"pipeline\.seeds: seed: 2147483648 is out of range"):
-        model_stages(pipeline({"a": {}}, seed=2**31 - 1), {}, quick=False)
-
-
-@pytest.mark.parametrize(
-    ("storage", "folder"),
-    [
-        ("results", "results/all"),
-        ("s3://bucket/runs?region=eu-central-1", "s3://bucket/runs/all?region=eu-central-1"),
-    ],
-)
-def test_everything_lies_under_the_name_of_the_pipeline(storage, folder):
-    assert pipeline_folder(pipeline({"a": {}}, run={"storage_path": storage})) == folder

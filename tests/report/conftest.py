@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from headless_browser import Browser, find_browser
-from report_folders import HOSTILE, evaluate_runs, some_images, some_predictions, write_run, write_search
+from report_folders import HOSTILE, evaluate_runs, some_images, write_run, write_search
 
 from nn_train.report import load_inputs
 from nn_train.report.render import render
@@ -38,18 +38,6 @@ def two_searches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = evaluate_runs([write_run(root, "run")], root / "out", searches)
     inputs = load_inputs(output)
     render(inputs, output, some_images(inputs))
-    return output
-
-
-@pytest.fixture(scope="session")
-def ten_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report of ten runs, each as good as a CNN on ten classes. Read only."""
-    root = tmp_path_factory.mktemp("ten")
-    runs = [write_run(root, f"run{i}", model=("mlp", "cnn")[i % 2], seed=i // 2) for i in range(10)]
-    answers = [some_predictions(i, rows=5_000, classes=10, noise=0.8) for i in range(10)]
-    output = evaluate_runs(runs, root / "out", answers=answers)
-    inputs = load_inputs(output)
-    render(inputs, output, some_images(inputs, 5_000))
     return output
 
 

@@ -5,7 +5,6 @@ Owns starting and stopping one browser; what a page should do is the tests' busi
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -100,11 +99,6 @@ class Browser:
         about = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
-
-    def screenshot(self, path: Path) -> None:
-        """The whole page as a PNG file."""
-        picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(picture["data"]))
 
     def call(self, method: str, *, session: bool = True, **params: Any) -> dict[str, Any]:
         """Send one command and wait for its answer; events that come before it are noted."""

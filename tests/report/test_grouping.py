@@ -24,10 +24,6 @@ def record(name: str, *, best: dict[str, Any] | None = None, **fields: Any) -> R
             {"mlp": ["a", "b"]},
         ),
         (
-            [record("a", model__name="mlp"), record("b", model__name="cnn"), record("c", model__name="mlp", seed=3)],
-            {"mlp": ["a", "c"], "cnn": ["b"]},
-        ),
-        (
             [
                 record("a", model__name="mlp", optimizer__learning_rate=0.12345678901234),
                 record("b", model__name="mlp", optimizer__learning_rate=0.2),

@@ -66,11 +66,3 @@ def test_labels_of_figures_are_whole_and_apart(browser: Browser, report: Path, w
     browser.look(width=width)
     browser.open((report / "report.html").as_uri())
     assert browser.evaluate(CROWDED) == []
-
-
-def test_the_matrix_of_ten_classes_fits_a_narrow_page(browser: Browser, ten_runs: Path) -> None:
-    browser.look(width=400)
-    browser.open((ten_runs / "report.html").as_uri())
-    assert browser.evaluate(CROWDED) == []
-    hidden = "(() => { const e = document.querySelector('.matrix .scroll'); return e.scrollWidth - e.clientWidth; })()"
-    assert browser.evaluate(hidden) <= 0

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,13 @@ import pytest
 import yaml
 from check_report import check_report
 from check_report import main as check_main
-from report_folders import CLASSES, HOSTILE, some_predictions
-from report_readers import Reader, contents, read_csv
-from sklearn.metrics import roc_curve
-
-from nn_train.evaluation.scores import log_odds
-from nn_train.report import load_inputs
-from nn_train.report.render import render
+from report_folders import CLASSES, HOSTILE
+from report_readers import Reader, contents
 
 FILES = (
     "report.html", "README.md", "metrics.json", "confusion.csv", "curves.csv", "calibration.csv", "history.csv",
     "trials.csv", "errors.csv", "searches.json",
 )  # fmt: skip
-
-
-def test_the_report_is_the_same_when_made_again_without_images(report: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    shutil.copytree(report, again)
-    render(load_inputs(again), again)
-    assert contents(again) == contents(report)
 
 
 def test_the_report_does_not_depend_on_hash_order_or_folder(report: Path, tmp_path: Path) -> None:
@@ -79,7 +66,6 @@ def test_independent_code_agrees_with_every_number(report: Path) -> None:
     [
         ("metrics.json", '"method": "macro mean over 4 of 4 classes",\n          "n": 4', None),
         ("confusion.csv", "run,a0,0,0,", "run,a0,0,0,1"),
-        ("calibration.csv", "a0,uniform,14,0.", "a0,uniform,14,0.1"),
         ("curves.csv", "a0,0,", "a0,1,"),
     ],
 )
@@ -126,26 +112,6 @@ def test_metrics_json_is_strict_and_complete(report: Path) -> None:
     assert "seconds" not in json.dumps(content)
 
 
-def test_curves_have_every_threshold_that_bends_them(report: Path) -> None:
-    rows = [row for row in read_csv(report / "curves.csv") if (row["run"], row["class"]) == ("a0", "2")]
-    predictions = some_predictions(0, noise=1.2)
-    truth, scores = predictions.y_true == 2, log_odds(predictions.logits)[:, 2]
-    _, tpr, thresholds = roc_curve(truth, scores, drop_intermediate=False)
-    bends = [i for i in range(1, len(tpr)) if i == len(tpr) - 1 or i == 1 or not tpr[i - 1] == tpr[i] == tpr[i + 1]]
-    assert [float(row["threshold_log_odds"]) for row in rows] == thresholds[bends].tolist()
-    assert [int(row["true_positives"]) for row in rows] == np.rint(tpr[bends] * truth.sum()).tolist()
-
-
-def test_confusion_csv_has_runs_and_their_spread(report: Path) -> None:
-    rows = read_csv(report / "confusion.csv")
-    cell = {(row["scope"], row["name"]): row for row in rows if (row["true"], row["predicted"]) == ("0", "0")}
-    counts = [int(cell["run", name]["count"]) for name in ("b0", "b1", "b2")]
-    group = cell["group", "my.module:cnn"]
-    assert (int(group["count"]), float(group["mean"]), group["seeds"]) == (sum(counts), np.mean(counts), "3")
-    assert float(group["sd"]) == pytest.approx(np.std(counts, ddof=1))
-    assert ("run", HOSTILE) in cell
-
-
 def test_names_from_users_are_text_and_nothing_else(report: Path) -> None:
     reader = Reader(report / "report.html")
     attributes = {name for _, attrs in reader.tags for name in attrs}
@@ -183,13 +149,6 @@ def test_seeds_are_averaged_never_pooled(report: Path) -> None:
     mean, sd = group["numbers"]["accuracy"]["mean"], group["numbers"]["accuracy"]["sd"]
     assert (mean["value"], mean["n"], mean["interval"]) == (pytest.approx(np.mean(values)), 3, None)
     assert sd["value"] == pytest.approx(np.std(values, ddof=1))
-
-
-def test_figures_are_valid_svg_on_their_own(report: Path) -> None:
-    for path in (report / "figures").glob("*.svg"):
-        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
-        assert root.tag == "{http://www.w3.org/2000/svg}svg", path
-        assert "var(" not in path.read_text(encoding="utf-8")
 
 
 def test_the_model_card_can_be_read_by_programs_and_shows_names_as_text(report: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from report_folders import evaluate_runs, write_run, write_search
+from report_folders import write_run, write_search
 
 from nn_train.errors import RequestError
 from nn_train.report import collect_runs, find_runs, load_inputs
@@ -33,21 +33,6 @@ def test_each_search_brings_its_runs_once(tmp_path: Path) -> None:
     assert [folder.location for folder in found] == [str(search) for search in searches]
 
 
-def test_searches_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
-    places = [write_search(tmp_path / name, name="tune") for name in ("one/x", "two/x", "two/y")]
-    collect_runs([write_run(tmp_path, "run")], tmp_path / "out", places)
-    assert [search.name for search in load_inputs(tmp_path / "out").searches] == ["one/tune", "two/tune", "two/tune-2"]
-
-
-def test_an_evaluation_without_searches_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
-    run = write_run(tmp_path, "run")
-    output = evaluate_runs([run], tmp_path / "out", [write_search(tmp_path / "search")])
-    assert (output / "trials.csv").exists()
-    assert load_inputs(evaluate_runs([run], output)).searches == []
-    assert not (output / "trials.csv").exists()
-    assert not (output / "searches.json").exists()
-
-
 @pytest.mark.parametrize("made", [False, True])
 def test_a_search_without_runs_is_refused(tmp_path: Path, made: bool) -> None:
     search = write_search(tmp_path / "search")
@@ -62,7 +47,6 @@ def test_a_search_without_runs_is_refused(tmp_path: Path, made: bool) -> None:
     [
         (lambda folder: (folder / "trials.csv").unlink(), r"trials\.csv: cannot be read .* folder of a search\?"),
         (lambda folder: (folder / "trials.csv").write_text("trial_id\nt0\n"), r"search: .* cannot be read as a search"),
-        (lambda folder: (folder / "search.json").write_text("[]"), r"search: .* cannot be read as a search"),
     ],
 )
 def test_a_broken_search_is_refused_before_anything_is_written(tmp_path: Path, spoil, message: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from report_folders import evaluate_runs, for_each_run, some_images, some_pixels
 
 from nn_train.errors import RequestError
 from nn_train.evaluation import Predictions
-from nn_train.report import collect_runs, load_inputs
+from nn_train.report import load_inputs
 from nn_train.report.render import render
 from nn_train.report.summary import summarise
 
@@ -48,27 +46,12 @@ def test_a_class_without_examples_is_a_dash_with_a_reason(tmp_path: Path) -> Non
     assert "nan" not in page.lower().split("<main>")[1].split("<svg")[0]
 
 
-def test_constant_scores_are_undefined_not_a_crash(tmp_path: Path) -> None:
-    content, page = make_report(tmp_path, [with_logits(lambda z: z.fill(0.25))])
-    numbers = content["runs"][0]["numbers"]
-    assert numbers["roc_auc_micro"]["reason"] == "all scores are equal"
-    assert numbers["roc_auc_macro"]["value"] is None
-    assert numbers["accuracy"]["value"] is not None
-    assert 'id="curves"' in page
-
-
 def test_a_diverged_run_has_a_problem_and_the_others_their_numbers(tmp_path: Path) -> None:
     broken = with_logits(lambda z: z.__setitem__((slice(5), 0), np.nan))
     content, page = make_report(tmp_path, [broken, some_predictions(1)])
     assert content["runs"][0]["problem"] == "the logits of 5 of 300 examples are not finite"
     assert content["selection"]["run"] == "run1"
     assert "run0 has no numbers: the logits of 5 of 300 examples are not finite." in page
-
-
-def test_a_report_of_nothing_but_diverged_runs_says_so(tmp_path: Path) -> None:
-    content, page = make_report(tmp_path, [with_logits(lambda z: z.fill(np.nan))])
-    assert content["selection"]["run"] is None
-    assert "No run could be evaluated" in page
 
 
 def test_a_run_without_predictions_is_listed(tmp_path: Path) -> None:
@@ -79,16 +62,6 @@ def test_a_run_without_predictions_is_listed(tmp_path: Path) -> None:
     page = render(load_inputs(output), output).read_text(encoding="utf-8")
     assert "no predictions; the run: failed" in page
     assert check_report(output).failures == []
-
-
-def test_a_run_with_nothing_but_a_result_is_shown(tmp_path: Path) -> None:
-    folder = tmp_path / "bare"
-    folder.mkdir()
-    (folder / "result.json").write_text('{"name": "bare", "status": "finished", "metrics": {"best": null}}')
-    output = evaluate_runs([folder], tmp_path / "out")
-    page = render(load_inputs(output), output).read_text(encoding="utf-8")
-    assert "No run has a validation metric, so none was selected" in page
-    assert 'id="learning"' not in page
 
 
 def test_null_and_nan_metrics_leave_gaps(tmp_path: Path) -> None:
@@ -118,20 +91,6 @@ def test_a_large_test_set_prints_bounds(tmp_path: Path) -> None:
         assert f"[{low:.5f}, {high:.5f}]" in page
     assert "areas under curves come from histograms" in page
     assert check_report(output).failures == []
-
-
-def test_memory_holds_one_run_at_a_time(tmp_path: Path) -> None:
-    rows, classes = 40_000, 10
-    runs = [write_run(tmp_path, f"run{i}", seed=i) for i in range(6)]
-    answers = [some_predictions(i, rows=rows, classes=classes) for i in range(6)]
-    inputs = load_inputs(evaluate_runs(runs, tmp_path / "out", answers=answers))
-    peaks = []
-    for count in (2, 6):
-        tracemalloc.start()
-        summarise(dataclasses.replace(inputs, runs=inputs.runs[:count]), lambda record, curve: None)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] - peaks[0] < rows * classes * 4  # the logits of one run
 
 
 def test_runs_on_different_test_sets_are_refused(tmp_path: Path) -> None:
@@ -174,13 +133,3 @@ def test_the_images_are_those_of_the_run_that_is_shown(tmp_path: Path) -> None:
         np.testing.assert_array_equal(kept["image"][0], images[shown.record.stem][0])
     render(inputs, output, {run.stem: {} for run in inputs.runs})
     assert not (output / "mistakes.npz").exists()
-
-
-def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
-    output = evaluate_runs([write_run(tmp_path, "run")], tmp_path / "out")
-    (output / "figures").mkdir()
-    (output / "figures" / "search_history.svg").write_text("old")
-    render(load_inputs(output), output)
-    assert not (output / "figures" / "search_history.svg").exists()
-    assert collect_runs([tmp_path / "run"], output)
-    assert not (output / "predictions" / "run.npz").exists()

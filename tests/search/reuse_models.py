@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import keras
-import numpy as np
 import tensorflow as tf
 from user_data import tokens
 
@@ -99,37 +98,6 @@ def wider_each_time(config, input_shape, num_classes):
     return dense(config, input_shape, num_classes, layers.Dense(8 + next(calls)))
 
 
-def wider_at_last(config, input_shape, num_classes):
-    """The second model made for the second trial is another one."""
-    return dense(config, input_shape, num_classes, *[layers.Dense(8)] * (next(calls) == 3))
-
-
 def scaling(config, input_shape, num_classes):
     """Takes a dropout rate for something else."""
     return dense(config, input_shape, num_classes, layers.Rescaling(config.model.dropout))
-
-
-class Draws(keras.layers.Layer):
-    """Goes on from what it has drawn for the trial before."""
-
-    def call(self, x, training=False):
-        return x + tf.random.normal(tf.shape(x), seed=3) if training else x
-
-
-def drawing(config, input_shape, num_classes):
-    return dense(config, input_shape, num_classes, Draws())
-
-
-class Noise(keras.layers.Layer):
-    """A rate that no graph can be given."""
-
-    def __init__(self, rate):
-        super().__init__()
-        self.rate = rate
-
-    def call(self, x, training=False):
-        return x * np.float32(1 - self.rate) if training else x
-
-
-def noisy(config, input_shape, num_classes):
-    return dense(config, input_shape, num_classes, Noise(config.model.dropout))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from trial_records import journal_of, record
 
@@ -45,17 +43,6 @@ def test_a_file_holds_so_many_records_and_no_more(tmp_path):
     assert [one.trial for one in Journal(ResultsFolder(str(tmp_path))).records] == [f"t{i:05d}" for i in range(count)]
 
 
-def test_a_later_session_leaves_earlier_files_alone(tmp_path):
-    journal_of(ResultsFolder(str(tmp_path)), record("t00000"))
-    before = lines_of(tmp_path)["part-000001.jsonl"]
-    later = Journal(ResultsFolder(str(tmp_path)))
-    later.add(record("t00001"))
-    later.add(record("t00002"))
-    parts = lines_of(tmp_path)
-    assert parts["part-000001.jsonl"] == before
-    assert [json.loads(line)["trial"] for line in parts["part-000002.jsonl"]] == ["t00001", "t00002"]
-
-
 def test_a_file_that_was_not_finished_is_not_read(tmp_path):
     journal_of(ResultsFolder(str(tmp_path)), record("t00000"))
     whole = tmp_path / "journal" / "part-000001.jsonl"
@@ -69,20 +56,12 @@ def test_a_file_that_was_not_finished_is_not_read(tmp_path):
         (record("t", 0.5, 0.7, 0.6), 0.6),  # the losses fall: the last epoch is the best
         (record("t", 0.5, 0.7, 0.6, losses=[0.3, 0.2, 0.4]), 0.7),
         (record("t", 0.5, 0.7, losses=[0.2, 0.2]), 0.5),  # the first of equals
-        (record("t", 0.5, status="stopped"), 0.5),
         (record("t", 0.5, status="failed"), None),
-        (record("t"), None),
     ],
 )
 def test_the_value_of_a_trial_is_the_metric_at_its_lowest_validation_loss(one, value):
     assert one.value("val_accuracy") == value
     assert one.value("val_auc") is None
-
-
-def test_the_value_after_each_epoch_is_that_of_the_best_one_so_far():
-    one = record("t", 0.5, 0.7, 0.6, 0.8, losses=[0.3, 0.2, 0.4, 0.1])
-    assert one.values_by_epoch("val_accuracy") == [0.5, 0.7, 0.7, 0.8]
-    assert record("t").values_by_epoch("val_accuracy") == []
 
 
 @pytest.mark.parametrize(("lower", "order"), [(False, ["c", "a", "b", "d"]), (True, ["d", "a", "b", "c"])])

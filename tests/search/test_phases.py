@@ -12,7 +12,6 @@ from nn_train.search.phases import (
     open_combinations,
     open_names,
     open_points,
-    target_reached,
 )
 
 
@@ -39,22 +38,6 @@ def test_a_grid_that_was_widened_runs_what_is_new_in_it():
     assert open_combinations(smaller, [ended[0], ended[2]]) == open_points(smaller, [ended[0], ended[2]])
     points = open_combinations(grid, ended)
     assert points == [{"trial": "t00004", "draws": grid[2]}, {"trial": "t00005", "draws": grid[5]}]
-
-
-@pytest.mark.parametrize(
-    ("search", "values", "reached"),
-    [
-        ({}, [0.99], False),
-        ({"target": 0.9}, [0.89], False),
-        ({"target": 0.9}, [0.5, 0.9], True),
-        ({"target": 0.1, "mode": "min"}, [0.5, 0.11], False),
-        ({"target": 0.1, "mode": "min"}, [0.5, 0.1], True),
-        ({"target": 0.9}, [], False),
-    ],
-)
-def test_a_search_knows_when_its_target_was_reached(search, values, reached):
-    ended = [record(f"t{index:05d}", value) for index, value in enumerate(values)]
-    assert target_reached(job(**search), [*ended, record("x", status="failed")]) is reached
 
 
 def test_more_epochs_train_the_best_again_under_a_new_name():

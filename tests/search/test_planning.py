@@ -7,9 +7,7 @@ from dataclasses import asdict
 import pytest
 from trial_records import job, record
 
-from nn_train.search.planning import PROBE_EPOCHS, Pace, make_plan, measure, pace_of, plan_lines, rungs
-from nn_train.search.trial_worker import Outcome
-from nn_train.storage.folder import ResultsFolder
+from nn_train.search.planning import Pace, make_plan, pace_of, plan_lines, rungs
 
 PACE = Pace(start=10.0, epoch=2.0, model_bytes=4_000_000, source="a short probe of the unvaried job")
 
@@ -20,7 +18,6 @@ PACE = Pace(start=10.0, epoch=2.0, model_bytes=4_000_000, source="a short probe 
         (16, 4, {}, {"reached": [(1, 16), (4, 4)], "epochs_worst": 64, "epochs_expected": 16 + 4 * 3}),
         (100, 8, {}, {"reached": [(1, 100), (4, 25), (8, 7)], "epochs_expected": 100 + 25 * 3 + 7 * 4}),
         (5, 8, {"scheduler": "none"}, {"reached": [(8, 5)], "epochs_worst": 40, "epochs_expected": 40}),
-        (0, 8, {}, {"epochs_worst": 0, "epochs_expected": 0}),
         (
             4,
             2,
@@ -48,43 +45,9 @@ def test_a_plan_in_words():
     ]
 
 
-def test_the_best_that_train_for_more_epochs_are_in_the_plan():
-    config = job(epochs=8, scheduler="none")
-    plan = make_plan(config, rungs(config), 0, at_a_time=2, extending=3)
-    assert (plan.epochs_expected, plan.epochs_worst) == (24, 24)
-    assert plan_lines(config, plan, PACE)[0] == "0 trials to run, 3 of the best again for 8 epochs, 2 at a time"
-
-
 def test_the_pace_comes_from_earlier_trials_where_there_are_three():
     known = [record(f"t{i}", 0.5, 0.5, started=0.0, finished=2.0 * seconds) for i, seconds in enumerate((1, 3, 90))]
     lost = record("t9", status="failed")
     assert pace_of(job(), [*known, lost], lambda: PACE).epoch == 3.0
     assert "3 earlier trials" in pace_of(job(), known, lambda: PACE).source
     assert pace_of(job(), [*known[:2], lost], lambda: PACE) is PACE
-
-
-class Workers:
-    """A trial that ends after ``epochs``, or fails."""
-
-    def __init__(self, epochs, cause=""):
-        self.left, self.cause, self.trained = epochs, cause, 0
-
-    def begin(self, config, folder, values):
-        assert values == {}
-
-    def epoch(self):
-        self.trained += 1
-        return Outcome(rows=[], done=self.trained == self.left or bool(self.cause), cause=self.cause)
-
-    def state(self):
-        return b"x" * 300
-
-
-@pytest.mark.parametrize(
-    ("workers", "trained", "size"),
-    [(Workers(9), PROBE_EPOCHS, 100), (Workers(1), 1, 100), (Workers(9, "broken"), 1, 0)],
-)
-def test_the_probe_trains_a_few_epochs_and_no_more(tmp_path, workers, trained, size):
-    pace = measure(job(), ResultsFolder(str(tmp_path)), lambda: workers)
-    assert (workers.trained, pace.model_bytes) == (trained, size)
-    assert 0 <= pace.epoch <= pace.start + pace.epoch

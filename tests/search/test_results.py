@@ -9,9 +9,8 @@ import pytest
 from trial_records import job, journal_of, record
 
 from nn_train.config import config_from_dict, read_config
-from nn_train.config.options import FrozenDict
 from nn_train.report.inputs.search_results import load_search
-from nn_train.search.results import MIXED, choose, first_line, write_results
+from nn_train.search.results import MIXED, choose, write_results
 from nn_train.storage.folder import ResultsFolder
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line {}\nValueError: five units'
@@ -55,17 +54,6 @@ def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):
     }
     assert table[3]["cause"] == TRACEBACK.format(1)
     assert (table[3]["val_accuracy"], table[3]["best_epoch"], table[3]["epochs"]) == ("", "", "0")
-
-
-def test_a_list_reads_the_same_from_a_trial_of_now_and_from_the_journal(tmp_path):
-    drawn = ("AUC", FrozenDict({"F1Score": FrozenDict({"average": "macro"})}))
-    of_journal = json.loads(json.dumps(drawn))
-    write(
-        tmp_path,
-        [record(name, 0.5, values={"train.metrics": value}) for name, value in (("a", drawn), ("b", of_journal))],
-    )
-    with open(tmp_path / "trials.csv", newline="") as file:
-        assert {row["config/train.metrics"] for row in csv.DictReader(file)} == {"[AUC, {F1Score: {average: macro}}]"}
 
 
 def test_the_report_reads_the_search(tmp_path):
@@ -133,13 +121,6 @@ def test_confirmation_chooses_on_the_mean_and_keeps_the_runs_of_that_contender(t
     assert [run.trial for run in kept] == ["t00001-s1", "t00001-s2"]
 
 
-@pytest.mark.parametrize(("keep_best", "kept"), [(1, ["t00000"]), (9, ["t00000", "t00001", "t00002"])])
-def test_without_confirmation_the_best_trials_are_kept(tmp_path, keep_best, kept):
-    best, models = choose(job(keep_best=keep_best), journal_of(ResultsFolder(str(tmp_path)), *ENDED))
-    assert best.trial == "t00000"
-    assert [one.trial for one in models] == kept
-
-
 @pytest.mark.parametrize("records", [[], ENDED[3:]])
 def test_without_any_value_nothing_is_chosen_and_the_trials_are_still_told(tmp_path, records):
     summary = write(tmp_path, records=records)
@@ -148,11 +129,3 @@ def test_without_any_value_nothing_is_chosen_and_the_trials_are_still_told(tmp_p
     with open(tmp_path / "trials.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["failed"] * len(records)
     assert not (tmp_path / "best.yaml").exists()
-
-
-@pytest.mark.parametrize(
-    ("cause", "line"),
-    [("", ""), ("one\ntwo", "one"), (TRACEBACK.format(1), "ValueError: five units"), ("  one  ", "one")],
-)
-def test_failures_are_grouped_by_one_line(cause, line):
-    assert first_line(cause) == line

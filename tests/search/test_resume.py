@@ -21,7 +21,6 @@ GOOD = [0.90, 0.91, 0.92, 0.93]
     ("search", "earlier", "bad", "good"),
     [
         ({"mode": "max"}, [GOOD] * 8, 0.1, 0.99),
-        ({"mode": "min"}, [[0.3, 0.2, 0.1, 0.05]] * 8, 0.9, 0.01),
         ({"scheduler": "median"}, [GOOD] * 4, 0.1, 0.99),
     ],
 )
@@ -42,7 +41,6 @@ def keep_standing(folder, name, draws, *values):
     [
         ({RATE: {"uniform": [0.001, 0.1]}}, 0.01, 0.05),
         ({RATE: {"uniform": [0.001, 0.02]}}, 0.01, 0.01),  # outside of a space that has changed
-        ({RATE: {"choice": [0.01, 0.02]}}, 0.01, 0.01),
         ({"model.dropout": {"uniform": [0, 0.5]}}, 0.3, 0.3),
     ],
 )

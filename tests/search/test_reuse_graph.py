@@ -82,19 +82,6 @@ def test_trials_have_the_numbers_of_runs_of_their_own(replicas, function, trials
 
 
 @pytest.mark.tf
-def test_a_graph_is_compared_once_for_each_setting(replicas):
-    from nn_train.datasets import load_data
-    from nn_train.search.warm.models import WarmModels
-
-    models, counts = WarmModels(replicas), []
-    data = load_data(job("plain", FIRST).data)
-    for sections in (FIRST, FIRST, FIRST, OTHER, OTHER | FIRST, OTHER, {**FIRST, "optimizer": {"learning_rate": 0.1}}):
-        models.get(job("plain", sections), data)
-        counts.append(models.traced)
-    assert counts == [1, 2, 2, 3, 3, 3, 3]
-
-
-@pytest.mark.tf
 def test_a_graph_that_no_other_trial_gets_is_given_back(replicas, tmp_path):
     worker, models = worker_of(replicas), []
     for number in range(3):
@@ -109,10 +96,7 @@ def test_a_graph_that_no_other_trial_gets_is_given_back(replicas, tmp_path):
     ("function", "how"),
     [
         ("wider_each_time", "have other variables or optimizers"),
-        ("wider_at_last", "have other variables"),
         ("scaling", "have other losses"),
-        ("noisy", "have other losses"),
-        ("drawing", "have other losses"),
     ],
 )
 def test_a_builder_that_breaks_the_promise_is_refused_at_the_first_use_of_its_graph(replicas, function, how):

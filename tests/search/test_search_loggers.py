@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import subprocess
-import sys
 from typing import ClassVar
 
 import pytest
@@ -19,14 +17,6 @@ from nn_train.search import loggers
 from nn_train.search.mlflow_runs import MLflowRuns
 from nn_train.search.tensorboard_curves import TensorBoardCurves
 from nn_train.storage.folder import ResultsFolder
-
-MANY_KINDS = {
-    "optimizer.learning_rate": {"loguniform": [1e-4, 1e-1]},
-    "model.name": {"choice": ["mlp", "cnn"]},
-    "model.hidden_units": {"by": {"model.name": {"mlp": {"choice": [64, 128]}, "cnn": 32}}},
-    "optimizer.warmup_steps": {"times": ["train.batch_size", 2]},
-    "train.batch_size": {"choice": [8, 16]},
-}
 
 OTHER_VALUES = {"optimizer.learning_rate": 0.02}
 
@@ -128,23 +118,6 @@ def test_hparams_has_the_values_the_end_and_the_metric_at_the_best_epoch(tmp_pat
     assert curve(trial, "best_epoch/val_accuracy") == best
 
 
-def test_the_columns_of_hparams_are_those_of_the_last_session(tmp_path):
-    board(tmp_path)
-    board(tmp_path, MANY_KINDS, metric="auc")
-    (columns,) = plugin(tmp_path / "tensorboard", metadata.EXPERIMENT_TAG)
-    number, text = api_pb2.DATA_TYPE_FLOAT64, api_pb2.DATA_TYPE_STRING
-    types = {column.name: column.type for column in columns.hparam_infos}
-    assert types == dict(zip(MANY_KINDS, [number, text, number, number, number], strict=True))
-    tags = [metric.name.tag.removeprefix("best_epoch/") for metric in columns.metric_infos]
-    assert tags == ["auc", "loss", "accuracy", "val_loss", "val_accuracy"]
-
-
-def test_the_driver_writes_events_without_tensorflow():
-    code = "import sys, nn_train.search.tensorboard_curves as t; t.experiment({}, [], 0.0)"
-    code += "; print('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
-
-
 @pytest.fixture
 def client(tmp_path, monkeypatch):
     """A real store of MLflow, in files."""
@@ -210,13 +183,6 @@ def test_a_search_resumes_in_its_mlflow_run_and_a_trial_in_another(tmp_path, cli
     assert len(found) == 3
     assert logged(client, of["t00000", "KILLED"]) == [(1, 0.5), (2, 0.6)]
     assert logged(client, of["t00000", "FINISHED"]) == [(1, 0.5), (2, 0.6), (3, 0.7)]
-
-
-def test_the_values_that_pbt_changes_are_mlflow_parameters_at_the_end(tmp_path, client):
-    runs = mlflow_runs(tmp_path, scheduler="pbt")
-    runs.log(running(0.5))
-    runs.log(ended(0.5, 0.6, values=OTHER_VALUES))
-    assert runs_by_name(client)["t00000"].data.params == {"optimizer.learning_rate": "0.02"}
 
 
 @pytest.mark.parametrize(

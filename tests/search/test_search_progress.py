@@ -9,7 +9,6 @@ from trial_records import job, record
 from nn_train.events import Line, PhaseStarted, TrialEnded, Warned, WritingModels
 from nn_train.search.driver import SearchOutcome
 from nn_train.search.progress import QUIET_SECONDS, Progress
-from nn_train.search.results import MIXED
 
 
 class Screen:
@@ -107,27 +106,3 @@ def test_the_end_is_a_table_of_the_best():
     assert screen.lines[4] == "2 completed, 1 failed in 1 min 1 s; all trials ended"
     assert any("nn_train.train('/r/s/best.yaml')" in line for line in screen.lines[5:])
     assert any(line.startswith("results in /r/s") for line in screen.lines[5:])
-
-
-def test_the_table_shows_the_best_five_and_no_run_that_confirms():
-    screen = Screen()
-    many = [record(f"t{index:05d}", index / 10) for index in range(9)]
-    screen.progress.finish(outcome([*many, record("t00008-s1", 0.99, phase="confirm")]))
-    assert [line.split()[0] for line in screen.lines[2:7]] == [f"t{index:05d}" for index in (8, 7, 6, 5, 4)]
-    assert not any("-s1" in line for line in screen.lines)
-
-
-def test_the_end_tells_failures_by_cause_and_what_was_confirmed():
-    screen = Screen()
-    failures = [{"cause": "ValueError: five units", "trials": 2}]
-    confirmed = [
-        {"trial": "t00001", "mean": 0.7, "sd": 0.01, "values": [0.69, 0.71]},
-        {"trial": "t00000", "mean": 0.5, "sd": None, "values": [0.5]},
-    ]
-    best = record("t00000", 0.9, mixed=True)
-    screen.progress.finish(outcome([best, *RECORDS[1:]], ran=0, failures=failures, confirmed=confirmed))
-    assert screen.lines[0] == "already finished; raise --search.num_trials or --train.epochs to go on"
-    assert f"t00000: {MIXED}" in screen.lines
-    assert "2 failed: ValueError: five units" in screen.lines
-    assert "t00001 with 2 other seeds: 0.7000 ± 0.0100" in screen.lines
-    assert "t00000 with 1 other seeds: 0.5000" in screen.lines

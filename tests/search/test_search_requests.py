@@ -20,7 +20,6 @@ from nn_train.search.shared_examples import load_arrays, share_examples
 from nn_train.storage.folder import ResultsFolder
 
 TOP_3, TOP_5 = ({"TopKCategoricalAccuracy": {"k": k, "name": "top"}} for k in (3, 5))
-MODELS = {"model.name": {"choice": ["mlp", "cnn"]}}
 
 
 @pytest.mark.parametrize(
@@ -39,10 +38,6 @@ MODELS = {"model.name": {"choice": ["mlp", "cnn"]}}
             },
             "search.mode: val_mine is a name of your own, which does not say what is better; give min or max",
         ),
-        (
-            {"search": {"space": {"train.metrics": {"choice": [[TOP_3], []]}}, "metric": "val_top"}},
-            "search.mode: val_top is a name of your own",
-        ),
     ],
 )
 def test_a_search_that_cannot_choose_is_refused(monkeypatch, sections, said):
@@ -55,21 +50,9 @@ def test_a_search_that_cannot_choose_is_refused(monkeypatch, sections, said):
 @pytest.mark.parametrize(
     ("metric", "space", "ways"),
     [
-        ("val_accuracy", {"train.metrics": {"choice": [["AUC"], [TOP_3]]}}, None),
         ("val_top", {"train.metrics": {"choice": [[TOP_3], ["AUC", TOP_3]]}}, None),
         ("val_top", {"train.metrics": {"choice": [[TOP_3], [TOP_5]]}}, f"{TOP_3}, {TOP_5}"),
-        ("auc", {"train.metrics": {"choice": [["AUC"], []]}}, "AUC, nothing of that name"),
-        ("val_f1_score_2", {"train.metrics": {"choice": [["F1Score"], ["F1Score", "AUC"]]}}, None),
         ("val_f1_score_2", {"train.metrics": {"choice": [["F1Score"], ["AUC"]]}}, "F1Score, nothing of that name"),
-        ("val_auc", {**MODELS, "train.metrics": {"by": {"model.name": {"mlp": ["AUC"], "cnn": ["AUC", TOP_3]}}}}, None),
-        (
-            "val_auc",
-            {
-                **MODELS,
-                "train.metrics": {"by": {"model.name": {"mlp": ["AUC"], "cnn": {"choice": [["AUC"], [TOP_3]]}}}},
-            },
-            "AUC, nothing of that name",
-        ),
     ],
     ids=str,
 )
@@ -89,13 +72,6 @@ def test_a_logger_that_cannot_work_is_refused(tmp_path, monkeypatch):
     run = dataclasses.replace(config.run, loggers=("mlflow",))
     with pytest.raises(RequestError, match=r"run\.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI"):
         check_request(dataclasses.replace(config, run=run))
-
-
-@pytest.mark.parametrize("source", ["of_mine.npz", "folder/of_mine", "user_data:arrays", "s3://bucket/of_mine"])
-def test_a_source_may_have_validation_examples_of_its_own(source):
-    data = {"source": source, "validation_fraction": 0}
-    search = {"space": {"seed": {"choice": [1, 2]}}, "metric": "val_accuracy"}
-    assert list(check_search(config_from_dict({"data": data, "search": search}))) == ["seed"]
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "loss"])
@@ -127,9 +103,6 @@ def left_by(folder, config):
         {},
         {"num_trials": 9},
         {"space": {"model.dropout": {"uniform": [0, 0.5]}}},
-        {"algorithm": "tpe"},
-        {"scheduler": "none"},
-        {"keep_best": 9},
         {"epochs": 9},
     ],
     ids=str,

@@ -12,7 +12,7 @@ from nn_train.search.trainable import TrialSettings, for_search
 from nn_train.storage.folder import ResultsFolder
 
 pytestmark = pytest.mark.tf
-RATE, DROPOUT = "optimizer.learning_rate", "model.dropout"
+RATE = "optimizer.learning_rate"
 MEASURED = {"loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second"}
 COLUMNS = {"epoch", *MEASURED, "learning_rate", "world_size"}
 GOOD, WORSE, AWFUL = {RATE: 0.02}, {RATE: 0.001}, {RATE: 5.0}
@@ -100,12 +100,6 @@ def test_a_checkpoint_of_an_older_version_goes_on(worker, tmp_path):
     training.keep(checkpoints.pack(checkpoints.state_variables(training.model), training.history))
     outcome = after(begun(worker, tmp_path, "old", GOOD), 2)
     assert (len(outcome.rows), outcome.numbers, outcome.mixed) == (3, {}, False)
-
-
-@pytest.mark.parametrize(("mine", "theirs"), [(0.0, 0.3), (0.3, 0.0), (None, 0.3)])
-def test_weights_are_taken_over_also_where_only_one_of_the_trials_has_dropout(worker, tmp_path, mine, theirs):
-    taken_over(worker, tmp_path, {DROPOUT: mine}, {DROPOUT: theirs})
-    assert len(after(worker, 1).rows) == 3
 
 
 def test_the_weights_of_the_best_epoch_are_taken_over_with_the_others(tmp_path):

@@ -8,13 +8,11 @@ from types import SimpleNamespace
 import pytest
 from trial_records import job, record
 
-from nn_train.config import config_from_dict
 from nn_train.config.space import parse_space
 from nn_train.ray_cluster.serialization import pack
-from nn_train.runs.agreement import OTHER
 from nn_train.search import export, trainable
-from nn_train.search.trainable import RemoteTrial, RemoteWorker, TrialSettings, for_search, resources_of_trial
-from nn_train.search.trial_worker import Outcome, TrialWorker
+from nn_train.search.trainable import RemoteTrial, TrialSettings, for_search
+from nn_train.search.trial_worker import Outcome
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -80,30 +78,6 @@ def test_the_outcome_of_a_trial_is_that_of_the_worker_that_failed_else_the_chief
     assert workers_that_answer(*outcomes).epoch() is outcomes[failed]
 
 
-@pytest.mark.parametrize(
-    ("causes", "said"),
-    [(["", ""], ""), (["", "why"], "why"), (["another", "why"], "why"), (["why", "another"], "why")],
-)
-def test_why_a_trial_is_refused_is_told_by_the_worker_that_knows(tmp_path, causes, said):
-    folder = ResultsFolder(str(tmp_path))
-    another = OTHER.format(location=folder.location)
-    given = [another if cause == "another" else cause for cause in causes]
-    assert workers_that_answer(*given).begin(job(tmp_path), folder, {}) == said
-
-
-def test_a_worker_is_guarded_with_patience_only_until_it_is_ready_for_a_trial(tmp_path, monkeypatch):
-    limits = []
-    worker = RemoteWorker(0, 2)
-    monkeypatch.setattr(
-        trainable, "Guard", lambda timeout: limits.append(timeout) or SimpleNamespace(change=limits.append)
-    )
-    monkeypatch.setattr(TrialWorker, "begin", lambda *given: limits.append("ready") or "why")
-    worker.watch_silence(600.0)
-    config = job(tmp_path)
-    assert worker.begin(config, ResultsFolder(str(tmp_path)), {}) == "why"
-    assert limits == [600.0, "ready", config.run.hang_timeout]
-
-
 @pytest.mark.parametrize("in_time", [True, False])
 def test_workers_that_wait_for_one_that_failed_are_ended_and_take_no_other_trial(monkeypatch, in_time):
     killed = []
@@ -131,16 +105,6 @@ def test_a_result_holds_the_metric_at_the_best_epoch_so_far(tmp_path):
     ((config, folder, values),) = one.workers.begun
     assert (config.optimizer.learning_rate, folder) == (0.01, "t00000")
     assert values == {"optimizer.learning_rate": 0.01}
-
-
-def test_a_result_holds_the_values_of_the_best_epoch_where_they_have_changed(tmp_path):
-    now, then = {"optimizer.learning_rate": 0.01}, {"optimizer.learning_rate": 0.5}
-    outcomes = [Outcome(rows=epochs((0.2, 0.7)), done=False, numbers=one) for one in ({}, {"values": then})]
-    one = runner(tmp_path, Workers(*outcomes, Outcome(rows=epochs((0.2, 0.7)), done=False, mixed=True)))
-    one.start({"trial": "t00000", "draws": now})
-    results = [one.step() for _ in range(3)]
-    assert [result["values"] for result in results] == [now, then, now]
-    assert [result["mixed"] for result in results] == [False, False, True]
 
 
 @pytest.mark.parametrize(("mode", "worst"), [("max", -1e30), ("min", 1e30)])
@@ -180,14 +144,6 @@ def test_a_process_that_is_broken_or_worn_takes_no_other_trial(tmp_path, state):
     setattr(workers, state, True if state == "broken" else lambda: "many traced models")
     assert one.reset_config({"trial": "t00000", "values": {}}) is False
     assert workers.begun == []
-
-
-@pytest.mark.parametrize(("workers", "cpus", "own_cpu"), [(1, 1.0, True), (2, 4.0, False)])
-def test_a_trial_reserves_its_workers_and_no_cpu_for_their_coordinator(workers, cpus, own_cpu):
-    scaling = config_from_dict({"scaling": {"num_workers": workers, "cpus_per_worker": workers}}).scaling
-    reserved = resources_of_trial(scaling)
-    assert reserved.required_resources == {"CPU": cpus}
-    assert reserved.head_bundle_is_empty is not own_cpu
 
 
 @pytest.mark.tf

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.tune.experiment import Trial
-from trial_records import job, journal_of, record, rows
+from trial_records import job, journal_of, rows
 
 from nn_train.config.space import parse_space
 from nn_train.events import TrialEnded
@@ -125,42 +124,6 @@ def test_a_trial_is_taken_down_when_it_ends_and_as_what(tmp_path, ended, cause, 
     assert stage.said == [TrialEnded("t00000", status, one.value("val_accuracy"), one.rows)]
 
 
-def test_loggers_are_told_of_every_epoch_and_end_and_no_more_after_the_target(tmp_path):
-    stage = Stage(tmp_path, search={"target": 0.6})
-    first, second = stage.start("t00000"), stage.start("t00001")
-    stage.report(first, 0.5)
-    stage.report(second, 0.4, ended=True)
-    stage.watcher.on_trial_complete(0, [], second)
-    stage.report(first, 0.5, 0.6)
-    stage.report(first, 0.5, 0.6, 0.7)
-    running, stopped = [("t00000", "running", epochs) for epochs in (1, 2)], ("t00000", "stopped", 2)
-    assert stage.loggers.told == [running[0], ("t00001", "completed", 1), running[1], stopped]
-
-
-@pytest.mark.parametrize("cause", ["", "the loss is nan"])
-def test_numbers_that_changed_on_the_way_are_those_of_the_best_epoch_but_of_a_trial_that_failed(tmp_path, cause):
-    stage, changed = Stage(tmp_path), {"optimizer.learning_rate": 0.02}
-    trial = stage.start("t00000")
-    at_best = {"values": changed, "draws": changed, "mixed": True}
-    trial.last_result = {"rows": rows(0.5), "cause": cause, "ended": True, **at_best}
-    stage.watcher.on_trial_complete(0, [], trial)
-    (one,) = stage.ended
-    assert one.values == one.draws == ({"optimizer.learning_rate": 0.01} if cause else changed)
-    assert one.mixed == (not cause)
-
-
-def test_tune_keeps_nothing_of_a_trial_that_has_ended(tmp_path):
-    stage = Stage(tmp_path)
-    point = {"trial": "t00000", "draws": {"optimizer.learning_rate": 0.01}}
-    trial = Trial("trainable", trial_id="0", config=point, stub=True)
-    stage.watcher.on_trial_start(0, [], trial)
-    trial.update_last_result({"rows": rows(0.5), "value": 0.5, "cause": "", "ended": True})
-    stage.watcher.on_trial_complete(0, [], trial)
-    assert stage.ended[0].rows == rows(0.5)
-    assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})
-    assert "rows" not in trial.last_result
-
-
 @pytest.mark.parametrize(
     ("recovers", "last_attempt", "again"), [(True, False, True), (True, True, False), (False, False, False)]
 )
@@ -180,10 +143,8 @@ def test_a_lost_trial_with_attempts_left_stays_open_to_be_run_again(tmp_path, re
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (None, "the worker was lost"),
         ("\n\nnode died\nmore", "the worker was lost: node died"),
         ("ray.exceptions.OutOfMemoryError: …", "out of memory: Ray killed the worker; lower train.batch_size"),
-        ("killed by the memory monitor", "out of memory: Ray killed the worker; lower train.batch_size"),
     ],
 )
 def test_why_a_worker_was_lost_is_one_line(error, said):
@@ -211,10 +172,7 @@ def test_trials_cut_off_by_the_end_of_time_are_not_taken_down(tmp_path):
         ({"target": 0.6}, "search", 0.6, "", True),
         ({"target": 0.6}, "search", 0.59, "", False),
         ({"target": 0.6, "mode": "min"}, "search", 0.59, "", True),
-        ({"target": 0.6, "mode": "min"}, "search", 0.61, "", False),
-        ({"target": 1.0, "mode": "min"}, "search", 0.5, "the loss is nan", False),
         ({"target": 0.6}, "confirm", 0.7, "", False),  # which needs every seed
-        ({}, "search", 1.0, "", False),
     ],
 )
 @pytest.mark.parametrize("ended", [True, False])
@@ -246,19 +204,6 @@ def test_only_the_best_keep_their_weights(tmp_path, mode, kept):
         assert len(stage.kept) <= 2
     stage.run("t00005", 0.99, cause="broken")
     assert stage.kept == kept
-
-
-def test_runs_that_confirm_keep_their_weights_and_push_no_trial_out(tmp_path):
-    confirming = [record(f"t00000-s{seed}", 0.95, phase="confirm") for seed in (1, 2)]
-    earlier = [record("t00000", 0.9), *confirming]
-    for one in earlier:
-        (tmp_path / "trials" / one.trial).mkdir(parents=True)
-    stage = Stage(tmp_path, search={"keep_best": 1}, earlier=earlier)
-    stage.run("t00001", 0.99)
-    assert stage.kept == ["t00000-s1", "t00000-s2", "t00001"]
-    later = Stage(tmp_path, search={"keep_best": 1}, earlier=earlier, phase="confirm")
-    later.run("t00001-s1", 0.1)
-    assert "t00001-s1" in later.kept
 
 
 def test_the_draws_of_a_begun_trial_are_kept_where_they_cannot_be_drawn_again(tmp_path):

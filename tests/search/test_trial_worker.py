@@ -7,12 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from trial_records import job
 
 from nn_train.config import config_from_dict
-from nn_train.datasets import SplitData
 from nn_train.errors import RequestError, TrainingError
-from nn_train.search.trial_worker import Outcome, TrialWorker
+from nn_train.search.trial_worker import TrialWorker
 from nn_train.storage.folder import ResultsFolder
 
 pytestmark = pytest.mark.tf
@@ -74,42 +72,6 @@ def test_a_trial_ends_with_its_last_epoch_or_when_it_fails(rows, complete, outco
     assert found.rows == [{"epoch": 1}]
 
 
-def test_a_trial_that_cannot_begin_does_not_go_on_with_the_one_before(tmp_path, monkeypatch):
-    def refuse(*arguments, **named):
-        raise RequestError("model.name: wrong")
-
-    worker = worker_of([{}])
-    worker.models = SimpleNamespace(get=refuse, replicas=None)
-    monkeypatch.setattr(worker, "load", lambda *asked: None)
-    assert worker.begin(job(tmp_path), ResultsFolder(str(tmp_path)), {}) == "model.name: wrong"
-    assert worker.epoch() == Outcome(rows=[], done=True, cause="model.name: wrong")
-
-
-def test_examples_are_read_again_only_for_other_data(monkeypatch, tmp_path):
-    from nn_train.search.warm.models import WarmModels
-
-    read = []
-
-    def load(config, say):
-        read.append(config)
-        return SplitData(train=SimpleNamespace(size=1, of=config), validation=None, test="looked at by nobody")
-
-    monkeypatch.setattr("nn_train.datasets.load_data", load)
-    one, same, other = (config_from_dict({"data": {"source": name}}) for name in ("mnist", "mnist", "digits"))
-    of_node = SplitData(train=SimpleNamespace(size=1), validation=None, test=None)
-    worker, shared = TrialWorker(0, 1), TrialWorker(0, 1, of_node)
-    worker.models = shared.models = WarmModels(None)
-    worker.models.models["a model that"] = "holds the data before"
-    search = ResultsFolder(str(tmp_path))
-    loaded = [worker.load(config, (), search) for config in (one, same, other)]
-    assert [data.train.of for data in loaded] == [one.data, one.data, other.data]
-    assert {data.test for data in loaded} == {None}  # no trial can look at them
-    assert read == [one.data, other.data]
-    assert not worker.models.models
-    assert [shared.load(config, (), search) for config in (one, same)] == [of_node] * 2
-    assert len(read) == 2
-
-
 @pytest.mark.parametrize("source", ["user_code:streams", "user_data:split_at_random"])
 def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_path, source):
     """Whatever was drawn before, also where other trials had them: a stream's shuffle goes on from pass to pass."""
@@ -156,8 +118,6 @@ def test_trials_of_other_data_are_compared_on_the_same_validation_examples(tmp_p
         ("unlike_data:drawn_rows", True),
         ("unlike_data:drawn_validation_stream", True),
         ("unlike_data:drawn_test_rows", False),
-        ("unlike_data:changed_rows", False),
-        ("user_data:objects", False),
     ],
 )
 def test_a_process_that_reads_the_data_itself_has_the_validation_examples_of_the_search(tmp_path, source, refused):
@@ -170,19 +130,3 @@ def test_a_process_that_reads_the_data_itself_has_the_validation_examples_of_the
     with pytest.raises(RequestError, match="other targets") if refused else contextlib.nullcontext():
         second.load(config, ["optimizer.learning_rate"], search)
     second.load(config, ["seed"], search)  # by which a function may draw
-
-
-def test_of_a_trial_that_is_refused_for_its_examples_nothing_stays(tmp_path):
-    from nn_train.search.warm.models import WarmModels
-
-    worker = TrialWorker(0, 1)
-    worker.models = WarmModels(None)
-
-    def width(**args):
-        config = config_from_dict({"data": {"source": "user_data:first_columns", "args": args}})
-        return worker.load(config, ["data.args.columns"], ResultsFolder(str(tmp_path))).train.x.shape[1]
-
-    assert width(columns=3) == 3
-    with pytest.raises(RequestError, match=r"^data\.source: the validation examples of this trial"):
-        width(columns=6, split=7)
-    assert width(columns=3) == 3

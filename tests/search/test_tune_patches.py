@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +14,7 @@ from tiers import STARTS
 
 from nn_train.config import config_from_dict
 from nn_train.search import search
-from nn_train.search.tune_patches import keeps_process, patched_tune
-
-
-@pytest.mark.parametrize(("last", "kept"), [({}, True), ({"worn": ""}, True), ({"worn": "why"}, False), (None, True)])
-def test_a_worn_process_waits_for_no_other_trial(last, kept):
-    assert keeps_process(lambda controller, trial: True, None, SimpleNamespace(last_result=last)) is kept
+from nn_train.search.tune_patches import patched_tune
 
 
 def test_all_is_as_before_after_a_search():

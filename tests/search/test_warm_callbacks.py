@@ -60,8 +60,6 @@ def as_trial(worker, config, folder):
     ("callbacks", "model", "traced"),
     [
         ("freezes", PRESET, 3),
-        ("drops_more", PRESET, 3),
-        ("drops_more_by_a_hook", PRESET, 3),
         ("of_keras", PRESET, 1),
         ("freezes", OWN, 3),
         ("of_keras", OWN, 2),  # one to compare
