@@ -212,10 +212,6 @@ class HalvesTheRate(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = 0.5 * float(self.model.optimizer.learning_rate)
 
 
-def halves_the_rate():
-    return [HalvesTheRate()]
-
-
 class Listens(keras.callbacks.Callback):
     """Warms the rate up over the batches of each epoch, ends the third after two, and notes all that it sees."""
 

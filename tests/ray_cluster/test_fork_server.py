@@ -84,22 +84,6 @@ def test_who_is_started_lasts_as_long_as_the_worker_and_ends_it(
     os.close(ended)
 
 
-def test_without_a_server_the_worker_is_a_process_of_its_own(worker: Path, tmp_path: Path) -> None:
-    client, told = start(str(tmp_path / "nobody"), tmp_path, str(worker), "--language=PYTHON")
-    assert (told["process"], told["known"]) == (client.pid, False)
-    assert told["command"] == [str(worker)]
-    assert client.communicate("")[1] == "by itself\n"
-
-
-def test_an_environment_of_its_own_is_made_by_ray(server: ForkServer, worker: Path, tmp_path: Path) -> None:
-    (worker.parent / "setup_worker.py").write_text(WORKER)
-    asked = [str(worker), "--language=PYTHON", "--serialized-runtime-env-context={}"]
-    client, told = start(server.address, tmp_path, *asked)
-    assert told["command"] == [str(worker.parent / "setup_worker.py"), *asked]
-    assert (told["process"], told["known"]) == (client.pid, False)
-    client.communicate("")
-
-
 def test_the_server_ends_with_its_driver_and_leaves_nothing(tmp_path: Path) -> None:
     code = "import os, sys; from nn_train.ray_cluster.fork_server import ForkServer; ForkServer(sys.argv[1], 'json')"
     code += "; print(); input(); os._exit(1)"

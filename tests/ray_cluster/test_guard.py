@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-import struct
 import subprocess
 import sys
-import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from nn_train.ray_cluster import guard as module
-from nn_train.ray_cluster.guard import Guard, watch
 from nn_train.storage.lease import started
 
 LIMIT = 60  # seconds
@@ -69,71 +63,6 @@ def test_a_process_that_has_ended_leaves_no_guard(guarded):
     process, guard = guarded("", timeout=600.0)
     assert process.wait(LIMIT) == 0
     assert gone(guard)
-
-
-@pytest.fixture
-def pipe(monkeypatch):
-    """The pipe on which a guard in this process is told; it ends nobody."""
-    reads, writes = os.pipe()
-    over = threading.Event()
-    with open(reads, "rb", buffering=0) as pipe, open(writes, "wb") as stdin:
-        listener = SimpleNamespace(stdin=stdin, poll=lambda: 0 if over.is_set() else None)
-        monkeypatch.setattr(module.subprocess, "Popen", lambda *arguments, **named: listener)
-        yield pipe
-        over.set()
-        for thread in threading.enumerate():
-            if thread.name == "guard":
-                thread.join()
-
-
-WORKS = {
-    "works in C": lambda: sorted(range(10**5, 0, -1)),
-    "works in Python": lambda: [None for _ in range(10**5)],
-    "waits": lambda: threading.Event().wait(0.05),
-}
-
-
-@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
-def test_the_guard_of_one_that_works_or_waits_is_told_on_and_on(pipe, work):
-    Guard(600.0).change(0.2)
-    values = []
-    while len(values) < 2 * module.TOLD:
-        work()
-        if select.select([pipe], [], [], 0)[0]:
-            values += [value for (value,) in struct.iter_unpack("d", pipe.read(8 * 100))]
-    assert values[-1] == 0.2
-
-
-def watched(monkeypatch, *comes, parent=7):
-    """How long a guard of process 7 waits each time while that comes (None: silence), and whom it then ends."""
-    coming, limits, ended = list(comes), [], []
-
-    def wait(reads, writes, others, limit):
-        limits.append(limit)
-        return [] if coming[0] is None else reads, [], []
-
-    here = SimpleNamespace(
-        read=lambda *arguments: coming.pop(0), getppid=lambda: parent, kill=lambda *how: ended.append(how)
-    )
-    monkeypatch.setattr(module, "select", SimpleNamespace(select=wait))
-    monkeypatch.setattr(module, "os", here)
-    watch(7, 600.0)
-    return limits, ended
-
-
-def test_a_guard_waits_anew_whenever_it_is_told_and_ends_whom_it_was_not_told_of(monkeypatch):
-    four, nine = struct.pack("d", 4.0), struct.pack("d", 9.0)
-    assert watched(monkeypatch, four, four, nine, b"") == ([600.0, 4.0, 4.0, 9.0], [])
-    assert watched(monkeypatch, four, four, None) == ([600.0, 4.0, 4.0], [(7, signal.SIGKILL)])
-    assert watched(monkeypatch, four, None, parent=1) == ([600.0, 4.0], [])  # 7 may be another process by now
-
-
-def test_where_no_process_can_be_made_the_work_goes_on(monkeypatch):
-    def refuse(*arguments, **named):
-        raise BlockingIOError("Resource temporarily unavailable")
-
-    monkeypatch.setattr("nn_train.ray_cluster.guard.subprocess.Popen", refuse)
-    Guard(1.0).change(2.0)
 
 
 @pytest.mark.long

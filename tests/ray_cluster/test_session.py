@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from threading import Thread
 
 import pytest
 
@@ -38,16 +37,3 @@ def test_an_interrupt_is_raised_once_what_must_not_be_interrupted_is_done() -> N
     assert done == ["all of it"]
     with interrupted_afterwards():
         done.append("nothing came")
-
-
-def test_a_thread_which_gets_none_can_start_ray() -> None:
-    done = []
-
-    def start() -> None:
-        with interrupted_afterwards():
-            done.append("started")
-
-    thread = Thread(target=start)
-    thread.start()
-    thread.join()
-    assert done == ["started"]

@@ -66,21 +66,3 @@ def test_what_is_down_at_the_start_ends_a_new_job_and_not_one_that_resumes(refus
     server.up = True
     made.close("KILLED")
     assert (server.entries, server.closed) == (["seven"], ["KILLED"])
-
-
-@pytest.mark.parametrize(
-    ("down", "said"),
-    [
-        (("log", "close"), [f"mlflow does not work: {NO_ANSWER}; tried again every 60 s", "did not get all metrics"]),
-        (("close",), ["was not ended"]),
-    ],
-)
-def test_what_stays_down_is_told_at_the_end(down, said):
-    server = Server()
-    made = server.loggers()
-    server.up = "log" not in down
-    made.log(1, "one")
-    server.up = False
-    made.close()
-    *before, last = said
-    assert server.said == [*before, f"mlflow {last}: {NO_ANSWER}"]

@@ -43,15 +43,6 @@ def test_the_modules_are_those_of_the_functions_and_what_they_import_of_the_user
     assert own_code(config_from_dict({}))["modules"] == {}
 
 
-def test_packages_that_are_installed_elsewhere_are_not_the_users(place, tmp_path_factory, monkeypatch):
-    packages = tmp_path_factory.mktemp("of_another_environment") / "site-packages"
-    (packages / "mine_other" / "inner").mkdir(parents=True)  # a part of a package without a file of its own
-    (packages / "mine_other" / "__init__.py").write_text("")
-    (place / "mine_data.py").write_text("import mine_other.inner.deepest\n")
-    monkeypatch.syspath_prepend(str(packages))
-    assert list(own_code(config_from_dict({"data": {"source": "mine_data:load"}}))["modules"]) == ["mine_data"]
-
-
 @pytest.mark.parametrize(
     ("file", "said"),
     [("mine_model.py", "mine_model"), ("mine_parts/sizes.py", "mine_parts.sizes"), ("mine_other.py", None)],
@@ -95,9 +86,3 @@ def test_what_goes_on_with_other_code_keeps_what_it_began_with(place):
     assert folder.read_json("code.json") == both
     assert [code_of(both, number) for number in (0, 2, 3)] == [first, first, second]
     assert note_code(first, folder, 0) == (first, [])  # nothing of it was trained
-
-
-def test_a_run_without_functions_of_the_users_has_no_note_of_code(tmp_path):
-    folder = ResultsFolder(str(tmp_path), "run")
-    assert note_code(own_code(config_from_dict({})), folder, 0)[1] == []
-    assert not folder.exists("code.json")

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from nn_train.errors import StorageError
 from nn_train.runs import printed
 from nn_train.runs.printed import Printed
 from nn_train.storage.folder import ResultsFolder
@@ -57,18 +56,3 @@ def test_of_much_the_last_is_kept(folder, monkeypatch):
         assert noted.size <= 210
     noted.keep()
     assert folder.read(FILE).decode().splitlines() == [f"{number:09d}" for number in range(990, 1000)]
-
-
-def test_a_storage_that_does_not_take_it_ends_nothing_and_is_not_waited_for(folder, monkeypatch):
-    tried = []
-
-    def fail(self, *given):
-        tried.append(self.patient)
-        raise StorageError("full")
-
-    monkeypatch.setattr(ResultsFolder, "write", fail)
-    noted = Printed(folder, 1)
-    noted.note("one")
-    noted.keep()
-    assert tried == [False]
-    assert folder.patient

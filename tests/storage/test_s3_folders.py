@@ -8,12 +8,9 @@ import pickle
 import numpy as np
 import pytest
 
-from nn_train.config import DataConfig, config_from_dict
-from nn_train.config.space import parse_space
+from nn_train.config import DataConfig
 from nn_train.datasets import load_data
 from nn_train.errors import RequestError, StorageError
-from nn_train.search.journal import Record
-from nn_train.search.tensorboard_curves import TensorBoardCurves
 from nn_train.storage.folder import ResultsFolder
 
 
@@ -37,30 +34,6 @@ def test_files_are_written_listed_read_and_deleted(s3):
     assert folder.names("checkpoints") == ["b"]
     folder.clear()
     assert folder.is_empty()
-
-
-def test_a_write_makes_no_objects_for_the_folders_above(s3):
-    """They would cost a request for each part of the path at every write."""
-    ResultsFolder("s3://bucket/bare", "run").write("checkpoints/a", b"x")
-    written = {request for request in s3.service.requests if "/bare" in request}
-    assert {request.split()[1] for request in written} == {"/bucket/bare/run/checkpoints/a"}
-
-
-def test_the_curves_of_a_trial_are_one_object_in_each_folder_also_in_the_next_session(s3):
-    config = config_from_dict({"search": {"space": {"seed": {"choice": [1, 2]}}}})
-    rows = [{"epoch": epoch, "loss": 0.5, "val_loss": 0.5} for epoch in (1, 2)]
-    trial = Record(trial="t0", phase="search", status="completed", values={"seed": 1}, rows=rows)
-    written = []
-    for _ in range(2):
-        curves = TensorBoardCurves(
-            config, parse_space(config.search.space, config), ResultsFolder("s3://bucket/curves", "s")
-        )
-        curves.log(trial)
-        written.append(s3.objects("curves"))
-    folders = sorted(key.rpartition("/")[0] for key in written[1])
-    assert folders == [f"curves/s/tensorboard{below}" for below in ("", "/t0", "/t0/train", "/t0/validation")]
-    assert not set(written[0]) & set(written[1])
-    assert sorted(map(len, written[0].values())) == sorted(map(len, written[1].values()))
 
 
 def test_the_service_may_be_named_in_the_uri(s3, monkeypatch):

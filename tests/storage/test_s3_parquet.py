@@ -11,7 +11,6 @@ import pytest
 
 from nn_train.config import DataConfig
 from nn_train.datasets import load_data, load_test
-from nn_train.errors import StorageError, TrainingError
 from nn_train.storage import retry
 
 
@@ -44,20 +43,3 @@ def test_the_rows_are_read_once_although_the_service_answers_503_for_a_moment(s3
     s3.service.requests.clear()
     load_data(config)
     assert not [request for request in s3.service.requests if request.endswith(".parquet")]  # listed, not read
-
-
-def test_a_service_that_stays_away_and_a_file_that_changes_are_named(s3):
-    config = put(s3, "staying")
-    s3.service.refused, s3.service.left = "staying/train-1", np.inf
-    try:
-        with pytest.raises(
-            StorageError, match=r"^data\.source: s3://bucket/staying/train-1\.parquet.* cannot be read: .*503"
-        ):
-            load_data(config)
-    finally:
-        s3.service.refused = None
-    data = load_data(config)
-    data.test.check_unchanged()
-    s3.put("staying/test.parquet", b"other")
-    with pytest.raises(TrainingError, match=r"^data\.source: test\.parquet changed since the run began"):
-        data.test.check_unchanged()

@@ -48,17 +48,6 @@ def test_rows_of_a_bucket_are_those_of_the_arrays(s3):
     assert load_test(DataConfig(source=source)).test.size == 50
 
 
-def test_an_answer_503_that_passes_is_not_noticed(s3, impatient):
-    data = load_data(DataConfig(source=put(s3, "passing")))
-    s3.service.refused, s3.service.left = "passing/x_train", 4
-    np.testing.assert_array_equal(data.test.take(np.array([1])).x[0, ..., 0], arrays()["x_test"][1])
-    try:
-        assert data.train.take(np.array([2, 7])).x.shape == (2, 28, 28, 1)
-    finally:
-        s3.service.refused = None
-    assert s3.service.left == 0
-
-
 def test_an_answer_503_that_stays_names_file_and_row(s3, impatient):
     source = put(s3, "staying")
     data = load_data(DataConfig(source=source, validation_fraction=0))

@@ -6,11 +6,9 @@ import io
 
 import pytest
 
-from nn_train.config import Config, config_from_dict
+from nn_train.config import Config
 from nn_train.events import (
     EpochEnded,
-    Finished,
-    Leaving,
     Line,
     Started,
     Starting,
@@ -32,7 +30,6 @@ def test_an_epoch_is_one_line_with_metrics_speed_and_time_left():
     ("steps", "left", "line"),
     [
         (844, 66.0, "epoch 2/5, step 120/844  loss 0.1900  1,376 examples/s  1 min 6 s left of the epoch"),
-        (None, None, "epoch 2/5, step 120  loss 0.1900  1,376 examples/s"),
     ],
 )
 def test_a_long_epoch_shows_its_steps_speed_and_time_left(steps, left, line):
@@ -84,33 +81,3 @@ def test_after_a_restart_only_where_it_goes_on_is_said(resumed_after, said):
     assert lines[0] == "starting 1 worker"
     assert lines[1].startswith("training 10 parameters")
     assert lines[3:] == ["worker 1 was lost: …; restarting (1 of 3)", said]
-
-
-def test_workers_that_come_and_go_are_told_with_their_number():
-    stream = io.StringIO()
-    progress = Progress(config_from_dict({"scaling": {"num_workers": 4, "min_workers": 1}}), stream)
-    progress.announce()
-    progress(Starting(3))
-    progress(started(0))
-    progress(Leaving("there is room for 4 workers"))
-    progress(Starting(4))
-    progress(started(0, 5))
-    lines = stream.getvalue().splitlines()
-    assert "1 to 4 workers of 1 CPU" in lines[0]
-    assert lines[1] == "starting 3 workers"
-    assert lines[3:] == [
-        "there is room for 4 workers; going on with other workers once a checkpoint is kept",
-        "starting 4 workers",
-        "continuing after epoch 0 and 5 steps",
-    ]
-
-
-def test_a_warning_of_an_epoch_or_of_the_end_follows_its_line():
-    stream = io.StringIO()
-    progress = Progress(Config(), stream)
-    progress(EpochEnded(ROW, 5, ["mlflow does not work"]))
-    progress(Finished({}, ["mlflow did not get the last 2 epochs"]))
-    assert stream.getvalue().splitlines()[1:] == [
-        "warning: mlflow does not work",
-        "warning: mlflow did not get the last 2 epochs",
-    ]

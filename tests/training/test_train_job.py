@@ -53,23 +53,6 @@ def test_the_default_job_trains_mnist_and_says_so_in_a_few_plain_lines(tmp_path)
 
 @pytest.mark.e2e
 @pytest.mark.long
-def test_a_lost_worker_is_told_in_words_and_nothing_of_rays(tmp_path):
-    words = ["--data.source", "user_data:arrays", "--train.batch_size", "16", "--train.epochs", "2"]
-    words += ["--scaling.num_workers", "1"]
-    done = run(tmp_path, *words, "--train.callbacks", "user_callbacks:kill_once")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    lines = [line for line in done.stdout.splitlines() if not line.startswith("epoch 1/2")]  # may die with the worker
-    assert lines[3:5] == [
-        "worker 0 was lost: killed (signal 9, or by the system for lack of memory) or crashed; restarting (1 of 3)",
-        "continuing after epoch 1",
-    ]
-    assert lines[5].startswith("epoch 2/2  loss")
-    assert len(lines) == 8
-
-
-@pytest.mark.e2e
-@pytest.mark.long
 def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
     words = ["--data.source", write_npz(tmp_path), "--train.batch_size", "4", "--train.epochs", "1"]
     done = run(tmp_path / "out", *words, "--verbose")
@@ -145,8 +128,6 @@ def write_npz(folder, **changes):
         (["--train.epoch", "3"], "did you mean"),
         (["--data.source", "missing.npz"], "cannot be read"),
         (["--data.source", "data.npz"], "unequal lengths"),
-        (["--run.loggers", "tensorboard,wandb"], "not known"),
-        (["--data.source", "user_data:arrays", "--data.args.depth", "3"], "arrays takes no argument of that name"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said):
