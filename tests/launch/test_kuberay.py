@@ -106,11 +106,7 @@ POD = "headGroupSpec.template.spec"
 HEAD = f"{POD}.containers.0"
 MUTATIONS = {
     "a typo at the top": ("RayCluster", "spec.rayVersoin", "2.60.0"),
-    "a mode that does not exist": ("RayCluster", "spec.authOptions.mode", "tokens"),
     "a number as text": ("RayCluster", "spec.workerGroupSpecs.1.minReplicas", "0"),
-    "a quantity that is none": ("RayCluster", f"spec.{HEAD}.resources.limits.memory", "4 GB"),
-    "a head without pod": ("RayCluster", "spec.headGroupSpec.template", None),
-    "no name": ("RayCluster", "metadata.name", None),
     "a typo in a job": ("RayJob", "spec.activeDeadlineSecond", 60),
 }
 

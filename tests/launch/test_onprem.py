@@ -153,9 +153,7 @@ def test_a_machine_that_cannot_be_reached_is_named_before_anything_is_started(si
     ("change", "message"),
     [
         ({"provider": {"type": "aws"}}, "only provider.type local"),
-        ({"docker": {"image": "ray"}}, "without docker"),
         ({"provider": {"type": "local", "head_ip": "10.0.0.1"}}, "provider.worker_ips is missing"),
-        ({"auth": None}, "auth.ssh_user is missing"),
     ],
 )
 def test_files_of_another_kind_are_refused(tmp_path, change, message):
