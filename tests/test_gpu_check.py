@@ -12,8 +12,7 @@ import pytest
 from clocks import Clock
 
 from benchmarks import gpu_check
-from benchmarks.gpu.bench import Bench, Plan, Run
-from benchmarks.gpu.checks import in_two_parts
+from benchmarks.gpu.bench import Bench, Plan
 from benchmarks.gpu.rows import (
     FAILED,
     NOT_APPLICABLE,
@@ -72,68 +71,7 @@ def test_a_job_that_fails_hands_on_its_last_lines(bench):
     assert caught.value.output == [str(number) for number in range(30, 90)]
 
 
-@pytest.fixture
-def held(tmp_path):
-    """The code of a process that waits for ever, and what returns when there is none of it any more."""
-    os.mkfifo(tmp_path / "held")
-    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-
-    def wait_for_its_end():
-        os.set_blocking(reader, True)
-        assert os.read(reader, 1) == b""  # nobody has it open to write
-
-    yield (
-        f"import signal; held = open({str(tmp_path / 'held')!r}, 'w'); print(flush=True); signal.pause()",
-        wait_for_its_end,
-    )
-    os.close(reader)
-
-
-def test_a_job_is_killed_with_its_process_group_at_the_moment_that_is_waited_for(bench, held):
-    code, wait_for_its_end = held
-    made = bench()
-    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
-    made.killed("mine", "-c", start, when=lambda: bool(made.output("mine").read_text()), environment={})
-    wait_for_its_end()
-    with pytest.raises(CheckError, match="ended before it could be killed"):
-        made.killed("short", "-c", "", when=lambda: False, environment={})
-
-
-@pytest.mark.parametrize(
-    ("plan", "visible", "count", "expected"),
-    [(GPU, None, 2, "0,1"), (GPU, "3,GPU-5a", 1, "3")],
-)
-def test_a_job_sees_as_many_cards_as_it_is_to_use(bench, monkeypatch, plan, visible, count, expected):
-    monkeypatch.setenv("RAY_ADDRESS", "somewhere")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    environment = bench(plan).environment(count)
-    assert environment.get("CUDA_VISIBLE_DEVICES") == expected
-    assert "RAY_ADDRESS" not in environment
-
-
 SEEN = {"versions": {"tensorflow": "2.21.0"}, "gpus": [{"device_name": "NVIDIA L4"}], "nvidia_smi": ["NVIDIA L4"]}
-
-
-def test_the_wider_model_is_compared_with_itself_on_one_card(bench, monkeypatch, tmp_path):
-    made, asked = bench(GPU, gpus=2), []
-    worker = {"device": "GPU:0", "compute_dtype": "float32", "memory_growth": True}
-
-    def train(name, preset, *words, workers=1, share=1.0, environment=None):
-        asked.append((preset, words, workers, share))
-        if workers == 2:
-            Path(environment["NCCL_DEBUG_FILE"].replace("%h.%p", "machine.17")).write_text("rank 0 nranks 2 cudaDev 0")
-        last = {"loss": 0.1, "val_accuracy": 0.99, "samples_per_second": 7e4, "world_size": workers}
-        return Run(tmp_path / name, [last], worker)
-
-    monkeypatch.setattr(made, "train", train)
-    measured = in_two_parts(made)
-    wide = ("--model.hidden_units", "6000")
-    assert asked == [("mnist_cnn", wide, 1, 1.0), ("mnist_cnn", wide, 2, 1.0)]
-    assert measured["sums by"] == "NCCL"
-    assert measured["loss by the share"] == 0
-    assert 5 * 5 * 64 * int(wide[1]) * 4 > 25 * 2**20  # bytes of the dense layer alone
 
 
 def test_an_interrupt_leaves_what_was_found_so_far(tmp_path, monkeypatch, capsys):

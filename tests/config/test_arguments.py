@@ -110,18 +110,6 @@ def test_a_search_varies_them_like_any_field():
     }
 
 
-@pytest.mark.parametrize(
-    ("field", "said"),
-    [
-        ("data.args.part", "data.args.part: data.source mnist takes no arguments"),
-        ("model.args.input_shape", "every function of model.name is offered input_shape"),
-    ],
-)
-def test_a_search_does_not_vary_what_is_none(field, said):
-    with pytest.raises(RequestError, match=said):
-        parse_space({field: {"choice": [1, 2]}}, config_from_dict({"model": {"name": "my:build"}}))
-
-
 def test_defaults_of_a_function_are_noted_where_json_can_have_them():
     def build(config, num_classes=3, units=16, sizes=(3, 3), limit=float("inf"), act=len, *, rate):
         raise AssertionError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nn_train.config import Config, DataConfig, config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml, read_config
 from nn_train.config.cli import exit_code, help_text, parse_arguments, run_job
 from nn_train.config.parse import field_types
 from nn_train.errors import RequestError, StorageError, TrainingError
@@ -79,13 +79,6 @@ def test_a_name_that_would_leave_the_results_or_hide_in_them_is_refused(name, ca
 @pytest.mark.parametrize("name", ["a.b-c_d", "X" * 100])
 def test_other_names_are_taken(name):
     assert parse_arguments(["--name", name]).config.job_name == name
-
-
-@pytest.mark.parametrize(
-    "source", ["../x.npz", "/", "../..", "é/é.npz", "a/" + "x." * 99 + ".npz", "m:f", "s3://b/..", "./.npz"]
-)
-def test_the_name_of_a_run_without_one_is_always_a_folder(source):
-    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?", Config(data=DataConfig(source=source)).job_name)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml
-from nn_train.config.cli import help_text, parse_arguments, run_job
+from nn_train.config.cli import help_text, run_job
 from nn_train.config.space import By, Domain, Fixed, drawn, parse_space, resolve
 from nn_train.errors import RequestError
 
@@ -113,17 +113,6 @@ def test_a_wrong_dependence_is_refused(spec, said):
 
 
 @pytest.mark.parametrize(
-    ("words", "field", "value"),
-    [
-        (["--search.space", "model.dropout: {uniform: [0, 0.5]}"], "space", {"model.dropout": {"uniform": [0, 0.5]}}),
-        (["--search.confirm", "{top: 3, seeds: 2}"], "confirm", {"top": 3, "seeds": 2}),
-    ],
-)
-def test_a_search_is_told_on_the_command_line(words, field, value):
-    assert getattr(parse_arguments(words, stages=("search",)).config.search, field) == value
-
-
-@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--search.space", "model.dropout: [0"], "search.space, line 1: not valid YAML"),
@@ -150,16 +139,6 @@ def test_other_jobs_take_nothing_of_a_search(words, said, capsys):
     assert said in capsys.readouterr().err
     assert "search." not in help_text("Job")
     assert "--dry_run" not in help_text("Job")
-
-
-FLAGS = {"dry_run": "only say"}
-
-
-def test_a_flag_is_known_to_the_job_that_has_it():
-    assert "dry_run" in parse_arguments(["--dry_run"], ("search",), FLAGS).flags
-    assert "dry_run" not in parse_arguments([], ("search",), FLAGS).flags
-    assert "--dry_run" in help_text("Job", ("search",), FLAGS)
-    assert "--search.num_trials 20" in help_text("Job", stages=("search",))
 
 
 def test_the_section_search_is_no_part_of_a_run():

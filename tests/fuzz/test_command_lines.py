@@ -47,9 +47,3 @@ def test_a_mutated_line_of_an_evaluation_is_refused_in_one_line(elsewhere, monke
 )
 def test_what_is_no_command_line_is_said(words, said):
     Tally(refused=said).add(words, "train", words).check()
-
-
-@pytest.mark.parametrize("field", ["run.storage_path", "data.source"])
-@pytest.mark.parametrize("text", ["a\0b", "a\udcff"])
-def test_no_setting_takes_a_text_that_no_file_can_repeat(field, text):
-    Tally(refused=f"{field}: .* is not a text").add((field, text), "tune", [f"--{field}", text]).check()

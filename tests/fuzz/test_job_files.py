@@ -39,19 +39,6 @@ def test_what_is_no_job_file_is_said(elsewhere, content, said):
     Tally(refused=said).add(content[:200], "tune", ["--config", "job.yaml"]).check()
 
 
-@pytest.mark.parametrize(
-    ("space", "said"),
-    [
-        ("model.dropout: {by: {model.nam: {a: 1}}}, model.nam: {choice: [a]}", "model.nam: no such field"),
-        ("optimizer.warmup_steps: {times: [train.batch_size, .nan]}, train.batch_size: {choice: [8]}", "finite"),
-        ("model.l2: {uniform: [0, .inf]}", "uniform needs finite numbers"),
-    ],
-)
-def test_a_space_that_cannot_be_searched_is_said(elsewhere, space, said):
-    (elsewhere / "job.yaml").write_text(f"search: {{space: {{{space}}}}}")
-    Tally(refused=said).add(space, "tune", ["--config", "job.yaml"]).check()
-
-
 def test_aliases_that_a_person_writes_are_followed(elsewhere):
     space = "&space {model.dropout: {uniform: [0, 0.5]}}"
     models = f"{{a: {{search: {{space: {space}}}}}, b: {{search: {{space: *space}}}}}}"

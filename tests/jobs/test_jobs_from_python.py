@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -64,22 +63,6 @@ def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, s
     assert made.optimizer == preset.get(str(config), {}).get("optimizer", wanted.optimizer)
 
 
-@pytest.mark.parametrize(
-    ("sections", "field", "name"),
-    [
-        ({"model": lambda: 1, "data": lambda: 2}, "model.name", "model"),
-        ({"train": {"callbacks": [1]}}, "train.callbacks", "callbacks"),
-    ],
-)
-def test_what_has_no_name_is_named_by_its_role_and_its_content(sections, field, name):
-    section, _, key = field.partition(".")
-    config = config_of(None, sections)
-    found = getattr(getattr(config, section), key)
-    assert re.fullmatch(f"__main__:{name}_[0-9a-f]{{8}}", found)
-    assert re.fullmatch(r"(data|mnist)_(model|mlp)", config.job_name)
-    assert config_of(None, sections) == config
-
-
 def test_nothing_is_written_for_a_job_that_is_refused(tmp_path):
     x, y = np.ones((4, 2)), np.zeros(4, int)
     for wrong in ({"train": {"epochs": "x"}}, {"data": ((x.astype(object), y), (x, y))}):
@@ -117,26 +100,6 @@ def test_arrays_of_classes_lie_beside_the_runs_once(tmp_path):
     with np.load(first.data.source) as kept:
         np.testing.assert_array_equal(kept["x_test"], x[6:])
         np.testing.assert_array_equal(kept["y_train"], y[:6])
-
-
-@pytest.mark.parametrize(
-    ("data", "there"),
-    [
-        (lambda x, y: (*parts(x, y), ["a", "b", "c"]), {"class_names"}),
-        (lambda x, y: ((x, y, y.astype(float)), (x, y), (x, y)), {"sample_weight", "x_val", "y_val"}),
-        (lambda x, y: (({"a": x}, y), ({"a": x}, y)), None),
-    ],
-)
-def test_what_else_is_data_is_written_too_or_kept_for_this_session(tmp_path, data, there):
-    x, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 3
-    config = config_of(None, {"data": data(x, y), "run": {"storage_path": str(tmp_path)}, "name": "mine"})
-    assert config.name == "mine"
-    if there is None:
-        assert config.data.source.startswith("__main__:data_")
-        assert not (tmp_path / "given").exists()
-    else:
-        with np.load(config.data.source) as kept:
-            assert set(kept.files) == {"x_train", "y_train", "x_test", "y_test", *there}
 
 
 def test_a_parcel_has_what_is_kept_and_where_modules_are(monkeypatch, tmp_path):

@@ -140,25 +140,3 @@ def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
     status = place.local("status")
     assert status.returncode == 1
     assert status.stdout.startswith("nothing is up; start with: python -m cluster.local up")
-
-
-@on_nodes
-def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
-    long = Path(place.folder) / ("long" * 25)  # longer than the path of a socket may be
-    long.mkdir()
-    place.environment["TMPDIR"] = str(long)
-    up = place.local("up", "--nodes", "2")
-    assert up.returncode == 1
-    assert up.stderr.startswith("error: node 0 ended; nothing is left running. It printed:")
-    assert "Traceback" not in up.stderr.partition("It printed:")[0]
-    assert not list(long.iterdir())
-
-
-@pytest.mark.parametrize("words", [["up", "--nodes", "65"], ["left"]])
-def test_wrong_commands_are_refused(tmp_path, monkeypatch, capfd, words):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(SystemExit) as ended:
-        exit_code(lambda: main(words))
-    assert ended.value.code == 2
-    assert "usage:" in capfd.readouterr().err
-    assert not list(tmp_path.iterdir())
