@@ -6,7 +6,7 @@ import pytest
 
 from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml
 from nn_train.config.cli import help_text, run_job
-from nn_train.config.space import By, Domain, Fixed, drawn, parse_space, resolve
+from nn_train.config.space import Domain, parse_space, resolve
 from nn_train.errors import RequestError
 
 ONE_WORKER = config_from_dict({"scaling": {"num_workers": 1}})
@@ -38,16 +38,6 @@ def domain(kind, *values, whole=False):
 )
 def test_each_kind_is_read_with_the_type_of_its_field(field, spec, parsed):
     assert parse_space({field: spec}, ONE_WORKER) == {field: parsed}
-
-
-def test_a_branch_may_be_a_domain_or_one_value():
-    space = parse_space(BY_MODEL, ONE_WORKER)
-    branches = (("mlp", domain("uniform", 0.0, 0.5)), ("cnn", Fixed(value=0.25)))
-    assert space["model.dropout"] == By(other="model.name", branches=branches)
-    assert drawn(space) == {
-        "model.name": domain("choice", "mlp", "cnn"),
-        "model.dropout|mlp": domain("uniform", 0.0, 0.5),
-    }
 
 
 @pytest.mark.parametrize(

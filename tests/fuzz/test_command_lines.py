@@ -7,7 +7,6 @@ from mutations import command_line
 from outcomes import TRAINING, Tally, quarters
 
 from nn_train.config.parse import field_types
-from nn_train.prediction.arguments import SCALING
 
 CASES = 1200
 
@@ -20,18 +19,6 @@ def test_a_mutated_command_line_is_taken_or_refused_in_one_line(elsewhere, numbe
         job = TRAINING[number % len(TRAINING)]
         tally.add(f"{job}, command_line({number}) = {[word[:200] for word in words]}", job, words)
     tally.check()
-    assert not list(elsewhere.iterdir())
-
-
-@pytest.mark.parametrize("numbers", quarters(600))
-def test_a_mutated_line_of_an_evaluation_is_refused_in_one_line(elsewhere, monkeypatch, numbers):
-    monkeypatch.setattr("nn_train.storage.retry.PATIENCE", 0)
-    fields, tally = ["runs", "output", *(f"scaling.{name}" for name in SCALING)], Tally()
-    for number in numbers:
-        words = ["--runs", "one", "two", "--output", "report", *command_line(number, fields)]
-        tally.add(f"evaluate, command_line({number}) = {[word[:200] for word in words]}", "evaluate", words)
-    tally.check()
-    assert not tally.taken, "there are no runs"
     assert not list(elsewhere.iterdir())
 
 

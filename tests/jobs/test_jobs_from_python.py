@@ -63,14 +63,6 @@ def test_names_files_mappings_and_functions_make_a_config(monkeypatch, config, s
     assert made.optimizer == preset.get(str(config), {}).get("optimizer", wanted.optimizer)
 
 
-def test_nothing_is_written_for_a_job_that_is_refused(tmp_path):
-    x, y = np.ones((4, 2)), np.zeros(4, int)
-    for wrong in ({"train": {"epochs": "x"}}, {"data": ((x.astype(object), y), (x, y))}):
-        with pytest.raises(RequestError):
-            config_of(None, {"data": ((x, y), (x, y)), "run": {"storage_path": tmp_path}, **wrong})
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("config", "sections", "said"),
     [

@@ -83,6 +83,17 @@ def test_risks_are_found(cloud, key, value, named):
     assert [text for text in found if named in text], f"unnoticed; found only {found}"
 
 
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_what_the_machines_get_is_in_the_repository(cloud):
+    config = read(cloud)
+    mounted = {remote: local for remote, local in config["file_mounts"].items() if not local.startswith("~")}
+    assert [local for local in mounted.values() if not (ROOT / local).is_file()] == []
+    installs = [command for key in ("head", "worker") for command in config[f"{key}_setup_commands"]]
+    locks = [command for command in installs if ".lock" in command]
+    assert len(locks) == 2
+    assert all("--require-hashes -r " in command and command.split()[-1] in mounted for command in locks)
+
+
 @pytest.mark.parametrize("cloud", ["gcp", "azure"])
 def test_spot_machines_are_asked_for_first_and_are_like_the_others(cloud):
     spot, on_demand = (read(cloud)["available_node_types"][name] for name in ("spot", "on_demand"))

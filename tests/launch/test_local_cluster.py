@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -18,9 +16,7 @@ import numpy as np
 import pytest
 from processes import LOOPBACK, listening
 
-from cluster.local import main
 from cluster.local_nodes import marked
-from nn_train.config.cli import exit_code
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds
@@ -72,26 +68,6 @@ def npz(folder):
 
 def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
-
-
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        ("node: 3", (), "file.yaml: a file of nodes and cpus, such as cluster/local.yaml, is expected"),
-        ("nodes: [", (), "file.yaml: cannot be read: while parsing"),
-        ("nodes: 3\ncpus: 2", ("--nodes", "4"), "4 nodes of 2"),
-    ],
-)
-def test_a_file_says_how_many_nodes_and_the_command_line_goes_before(tmp_path, monkeypatch, content, words, said):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("cluster.local.up", lambda cluster, nodes, cpus: print(f"{nodes} nodes of {cpus}"))
-    file = tmp_path / "file.yaml"
-    if content is not None:
-        file.write_text(content)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        exit_code(lambda: main(["up", str(file), *words]))
-    assert said in printed.getvalue()
 
 
 @on_nodes

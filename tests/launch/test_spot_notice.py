@@ -62,9 +62,3 @@ def test_the_end_of_this_machine_is_understood(metadata, provider, said, ends):
     answers.update(said)
     _, ask, _ = PROVIDERS[provider]
     assert ask(service) is ends
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_service_that_is_not_there_says_nothing(provider):
-    _, ask, _ = PROVIDERS[provider]
-    assert ask(Metadata("http://127.0.0.1:1")) is False
