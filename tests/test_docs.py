@@ -161,11 +161,6 @@ def test_job_files_and_spaces_that_are_shown_are_valid(document):
         assert parse_space(config.search.space if is_job else content, config) is not None
 
 
-def test_decisions_are_short():
-    for record in sorted((ROOT / "docs" / "decisions").glob("*.md")):
-        assert len(record.read_text().splitlines()) <= 40, record.name
-
-
 def test_the_pythons_that_the_documents_name_are_those_that_the_package_takes():
     from packaging.specifiers import SpecifierSet
 

@@ -8,29 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from clocks import Clock
 
 from benchmarks import gpu_check
-from benchmarks.gpu import jobs
-from benchmarks.gpu.agreement import same_probabilities, same_training
-from benchmarks.gpu.bench import Bench, Plan, Run
-from benchmarks.gpu.checks import HALF, evaluation, in_two_parts, nccl_joined, trained, two_workers
-from benchmarks.gpu.machine import why_no_gpu
+from benchmarks.gpu.bench import Bench, Plan
 from benchmarks.gpu.rows import (
     FAILED,
     NOT_APPLICABLE,
-    NOT_RUN,
     OK,
     CheckError,
     Deadline,
     NotApplicableError,
-    NotRunError,
     rows_of,
 )
-from nn_train.config.cli import parse_arguments
-from nn_train.prediction.arguments import read_arguments
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "benchmarks.gpu_check"]
@@ -52,7 +43,6 @@ def raising(error):
         (lambda: {"examples/s": 27513.4, "val_accuracy": 0.97812}, OK, "examples/s 27,513, val_accuracy 0.9781"),
         (raising(CheckError("too slow", ["a", "b"])), FAILED, "too slow"),
         (raising(NotApplicableError("one card")), NOT_APPLICABLE, "one card"),
-        (raising(NotRunError("no time left")), NOT_RUN, "no time left"),
         (raising(KeyError("loss")), FAILED, "KeyError: 'loss'"),
     ],
 )
@@ -81,188 +71,7 @@ def test_a_job_that_fails_hands_on_its_last_lines(bench):
     assert caught.value.output == [str(number) for number in range(30, 90)]
 
 
-WAITING = ("-c", "import threading; print('begun', flush=True); threading.Event().wait()")
-
-
-def test_no_job_begins_that_has_no_time_and_one_that_runs_ends_with_the_deadline(bench):
-    clock = Clock()
-    made = bench(clock=clock.monotonic)
-    clock.now = 61 - jobs.LEAST
-    with pytest.raises(NotRunError, match=r"^no time left$"):
-        made.job("late", *WAITING)
-    assert not made.output("late").exists()
-    moments = iter([60 - jobs.LEAST, 61])
-    made.deadline.clock = moments.__next__
-    with pytest.raises(NotRunError, match=r"^no time left: long was ended after 0 s$"):
-        made.job("long", *WAITING)
-
-
-@pytest.fixture
-def held(tmp_path):
-    """The code of a process that waits for ever, and what returns when there is none of it any more."""
-    os.mkfifo(tmp_path / "held")
-    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-
-    def wait_for_its_end():
-        os.set_blocking(reader, True)
-        assert os.read(reader, 1) == b""  # nobody has it open to write
-
-    yield (
-        f"import signal; held = open({str(tmp_path / 'held')!r}, 'w'); print(flush=True); signal.pause()",
-        wait_for_its_end,
-    )
-    os.close(reader)
-
-
-def test_what_a_job_leaves_of_its_process_group_is_killed(bench, held):
-    code, wait_for_its_end = held
-    child = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}"
-    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)"
-    bench().job("mine", "-c", f"{start}.stdout.readline()")
-    wait_for_its_end()
-
-
-def test_a_job_is_killed_with_its_process_group_at_the_moment_that_is_waited_for(bench, held):
-    code, wait_for_its_end = held
-    made = bench()
-    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
-    made.killed("mine", "-c", start, when=lambda: bool(made.output("mine").read_text()), environment={})
-    wait_for_its_end()
-    with pytest.raises(CheckError, match="ended before it could be killed"):
-        made.killed("short", "-c", "", when=lambda: False, environment={})
-
-
-@pytest.mark.parametrize(
-    ("plan", "visible", "count", "expected"),
-    [(GPU, None, 2, "0,1"), (GPU, "3,GPU-5a", 1, "3"), (GPU, "3", 2, "3"), (CPU, "3", 1, "3"), (CPU, None, 1, None)],
-)
-def test_a_job_sees_as_many_cards_as_it_is_to_use(bench, monkeypatch, plan, visible, count, expected):
-    monkeypatch.setenv("RAY_ADDRESS", "somewhere")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    environment = bench(plan).environment(count)
-    assert environment.get("CUDA_VISIBLE_DEVICES") == expected
-    assert "RAY_ADDRESS" not in environment
-
-
-def test_the_jobs_take_what_they_are_given(bench):
-    made, share = bench(GPU, gpus=2), HALF
-    config = parse_arguments(made.training("mine", "mnist_mlp", workers=2, share=share)[2:]).config
-    assert (config.scaling.use_gpu, config.scaling.gpus_per_worker, config.scaling.num_workers) == (True, share, 2)
-    assert config.train.epochs == GPU.epochs
-    words = ["--runs", "a", "--output", "b", *made.scaling(share)]
-    assert read_arguments(words).scaling.gpus_per_worker == share
-
-
 SEEN = {"versions": {"tensorflow": "2.21.0"}, "gpus": [{"device_name": "NVIDIA L4"}], "nvidia_smi": ["NVIDIA L4"]}
-
-
-@pytest.mark.parametrize(
-    ("found", "why"),
-    [
-        ({**SEEN, "nvidia_smi": []}, None),
-        ({**SEEN, "gpus": []}, "nvidia-smi lists NVIDIA L4, but TensorFlow 2.21.0 sees none; install"),
-        ({**SEEN, "gpus": [], "nvidia_smi": []}, "no GPU: neither TensorFlow nor nvidia-smi sees one"),
-    ],
-)
-def test_why_there_is_no_gpu_is_said_in_a_line(found, why):
-    said = why_no_gpu(found)
-    assert (said is None) == (why is None)
-    assert why is None or (why in said and "\n" not in said)
-
-
-WORKER = {"device": "/job:worker/device:GPU:0", "compute_dtype": "float32", "memory_growth": True, "peak_bytes": 2**21}
-LINE = {"val_accuracy": 0.98, "loss": 0.1, "samples_per_second": 1e5, "world_size": 1}
-
-
-@pytest.mark.parametrize(
-    ("changed", "accuracy", "why"),
-    [
-        ({}, 0.98, None),
-        ({"device": "/job:worker/device:CPU:0"}, 0.98, "the weights are on .*CPU:0, expected a GPU"),
-        ({"compute_dtype": "bfloat16"}, 0.98, "compute in bfloat16, expected float32"),
-        ({"memory_growth": False}, 0.98, "memory growth is off"),
-        ({}, float("nan"), "val_accuracy nan"),
-    ],
-)
-def test_a_training_is_judged_by_where_and_how_it_ran_and_what_it_learned(bench, tmp_path, changed, accuracy, why):
-    run = Run(tmp_path, [{**LINE, "val_accuracy": accuracy}], {**WORKER, **changed})
-    if why is None:
-        assert trained(bench(GPU), run, "mnist_mlp", "float32")["peak MiB"] == 2
-        return
-    with pytest.raises(CheckError, match=why):
-        trained(bench(GPU), run, "mnist_mlp", "float32")
-
-
-CURVE = [{"val_accuracy": 0.9, "loss": 0.5}, {"val_accuracy": 0.95, "loss": 0.2}]
-
-
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({}, None),
-        ({"val_accuracy": 0.955, "loss": 0.21}, None),
-        ({"val_accuracy": 0.97}, "val_accuracy differs by 0.02, at most 0.01"),
-        ({"loss": float("nan")}, "the loss differs by the share nan"),
-    ],
-)
-def test_trainings_are_the_same_within_rounding(changed, why):
-    ours = [CURVE[0], {**CURVE[1], **changed}]
-    if why is None:
-        assert all(value <= 0.051 for value in same_training(ours, CURVE).values())
-        return
-    with pytest.raises(CheckError, match=why):
-        same_training(ours, CURVE)
-
-
-def test_probabilities_are_the_same_within_their_bound():
-    logits = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0]], np.float32)
-    tilted = logits + np.array([[0, 0, 0], [0, 1e-3, 0]], np.float32)
-    found = same_probabilities(tilted, logits, 1e-3)
-    assert 0 < found["probabilities differ by"] < 1e-5
-    assert found["labels that differ"] == 0
-    assert same_probabilities(logits + 7, logits, 1e-6)["probabilities differ by"] < 1e-6
-    for wrong, why in ((logits[:, ::-1], "differ by 0.9"), (logits * np.nan, "by nan")):
-        with pytest.raises(CheckError, match=why):
-            same_probabilities(wrong, logits, 1e-3)
-
-
-@pytest.mark.parametrize(("said", "joined"), [("", False), ("nranks 1", False), ("rank 0 nranks 2 cudaDev 0", True)])
-def test_nccl_is_believed_by_its_own_log(tmp_path, said, joined):
-    (tmp_path / "machine.17").write_text(f"NCCL INFO comm 0x5 {said} - Init COMPLETE\n")
-    assert nccl_joined(tmp_path) == joined
-
-
-def test_what_cannot_be_asked_is_told_apart_from_what_is_missing(bench):
-    with pytest.raises(NotApplicableError, match="takes two cards"):
-        two_workers(bench(GPU, gpus=1), 1.0)
-    with pytest.raises(NotApplicableError, match="takes two cards"):
-        in_two_parts(bench(GPU, gpus=1))
-    with pytest.raises(NotRunError, match="needs the run mnist_cnn_float32"):
-        two_workers(bench(GPU, gpus=2), 1.0)
-    with pytest.raises(NotRunError, match="needs the run mnist_mlp_float32"):
-        evaluation(bench())
-
-
-def test_the_wider_model_is_compared_with_itself_on_one_card(bench, monkeypatch, tmp_path):
-    made, asked = bench(GPU, gpus=2), []
-    worker = {"device": "GPU:0", "compute_dtype": "float32", "memory_growth": True}
-
-    def train(name, preset, *words, workers=1, share=1.0, environment=None):
-        asked.append((preset, words, workers, share))
-        if workers == 2:
-            Path(environment["NCCL_DEBUG_FILE"].replace("%h.%p", "machine.17")).write_text("rank 0 nranks 2 cudaDev 0")
-        last = {"loss": 0.1, "val_accuracy": 0.99, "samples_per_second": 7e4, "world_size": workers}
-        return Run(tmp_path / name, [last], worker)
-
-    monkeypatch.setattr(made, "train", train)
-    measured = in_two_parts(made)
-    wide = ("--model.hidden_units", "6000")
-    assert asked == [("mnist_cnn", wide, 1, 1.0), ("mnist_cnn", wide, 2, 1.0)]
-    assert measured["sums by"] == "NCCL"
-    assert measured["loss by the share"] == 0
-    assert 5 * 5 * 64 * int(wide[1]) * 4 > 25 * 2**20  # bytes of the dense layer alone
 
 
 def test_an_interrupt_leaves_what_was_found_so_far(tmp_path, monkeypatch, capsys):

@@ -53,7 +53,3 @@ def test_few_parameters_can_be_anything():
     ]
     anything = [one for one in annotations if isinstance(one, ast.Name) and one.id == "Any"]
     assert len(anything) <= 0.03 * len(annotations)
-
-
-def test_there_is_no_module_of_leftovers():
-    assert not [file for file in FILES.values() if file.stem in ("utils", "helpers", "common", "misc")]

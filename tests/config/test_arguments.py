@@ -15,19 +15,7 @@ OWN = ["--model.name", "my:build"]
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [
-        ("4", 4),
-        ("0.5", 0.5),
-        ("1e-3", 1e-3),
-        ("true", True),
-        ("none", None),
-        ("gelu", "gelu"),
-        ("[64, 32]", [64, 32]),
-        ("[1e-3, 2]", [1e-3, 2]),
-        ("", ""),
-        ("{a: 1}", "{a: 1}"),
-        ("a: [", "a: ["),
-    ],
+    [("4", 4), ("1e-3", 1e-3), ("[64, 32]", [64, 32]), ("a: [", "a: [")],
 )
 def test_a_command_line_gives_values_as_yaml_reads_them(text, value):
     (given,) = parse_arguments([*OWN, "--model.args.it", text]).config.model.args.values()
@@ -51,12 +39,8 @@ def test_they_are_merged_by_name_and_come_back_from_a_job_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "metrics"),
     [
-        ("none", []),
         ("F1Score, mae", ["F1Score", "MeanAbsoluteError"]),
-        ("accuracy,AUC", ["AUC"]),
-        ("{F1Score: {average: macro}}", [{"F1Score": {"average": "macro"}}]),
         ("[AUC, {Auc: {name: pr, curve: PR}}]", ["AUC", {"Auc": {"name": "pr", "curve": "PR"}}]),
-        ("{AUC: {curve: none}, Poisson: }", ["AUC", "Poisson"]),
     ],
 )
 def test_names_of_keras_are_read_and_come_back_from_a_job_file(tmp_path, text, metrics):
@@ -69,7 +53,7 @@ def test_names_of_keras_are_read_and_come_back_from_a_job_file(tmp_path, text, m
     assert hash(config.train) == hash(config_from_dict(config_to_dict(config)).train)
 
 
-@pytest.mark.parametrize("none", ["none", "{}"])
+@pytest.mark.parametrize("none", ["none"])
 def test_none_takes_those_of_the_file_away(tmp_path, none):
     (tmp_path / "job.yaml").write_text("data: {source: 'mine:load', args: {limit: 5}}\n")
     words = ["--config", str(tmp_path / "job.yaml"), "--data.args", none, "--data.args.first", "2"]
@@ -81,30 +65,14 @@ def test_none_takes_those_of_the_file_away(tmp_path, none):
     [
         (["--model.args.depth", "4"], "model.args.depth: model.name mlp takes no arguments"),
         ([*OWN, "--model.args.config", "4"], "every function of model.name is offered config"),
-        ([*OWN, "--model.args.a-b", "4"], "--model.args.a-b: no such field"),
-        ([*OWN, "--model.args", "{a b: 4}"], "'a b' cannot be the name of an argument"),
         ([*OWN, "--model.args", "{a: {b: 4}}"], r"model.args.a: {'b': 4} is not a number, a text"),
-        ([*OWN, "--model.args", "4"], "model.args: expected 'section:' lines, got int"),
-        ([*OWN, "--model.args", "[4]"], "model.args: expected"),
-        (["--data.args.part", "4"], "data.args.part: data.source mnist takes no arguments"),
-        (["--train.args.depth", "4"], "train.args.depth: no such field"),
         (["--optimizer.name", "my:build"], "'my:build' is not known; allowed: adam, .* or a name of keras.optimizers"),
-        (["--optimizer.args.learning_rate", "1"], "it is set by the field optimizer.learning_rate"),
-        (["--optimizer.args", "{beta_1: {a: 1}}"], "is not a number, a text"),
-        (["--optimizer.args.a-b", "1"], "no such field"),
-        (["--train.metrics", "{AUC: {name: a b}}"], "AUC.name: 'a b' is not made of letters, digits and _"),
-        (["--train.metrics", "[[AUC]]"], r"\['AUC'\] is neither the name of a metric nor {name: {argument: value}}"),
         (["--train.metrics", "[AUC"], "train.metrics: not valid YAML"),
     ],
 )
 def test_what_cannot_be_one_is_refused(words, said):
     with pytest.raises(RequestError, match=said):
         parse_arguments(words)
-
-
-def test_a_section_that_is_left_empty_is_empty():
-    config = config_from_dict({"model": {"name": "my:build", "args": None}, "train": {"class_weight": None}})
-    assert config.model.args == config.train.class_weight == {}
 
 
 def test_an_argument_of_one_model_is_none_for_a_built_in_one():
@@ -118,13 +86,6 @@ def test_an_argument_of_one_model_is_none_for_a_built_in_one():
     assert with_values(base, values).model.args == {}
     values = resolve(space, {"model.name": "my:build", "model.args.depth|my:build": 2})
     assert with_values(base, values).model.args == {"depth": 2}
-
-
-def test_quantized_whole_numbers_stay_whole():
-    (domain,) = parse_space(
-        {"model.args.units": {"quantized": [16, 128, 16]}}, config_from_dict({"model": {"name": "my:build"}})
-    ).values()
-    assert (domain.whole, domain.values) == (True, (16, 128, 16))
 
 
 def test_a_search_varies_them_like_any_field():
@@ -147,35 +108,6 @@ def test_a_search_varies_them_like_any_field():
         "units": 16,
         "heads": 32,
     }
-
-
-@pytest.mark.parametrize(
-    ("field", "said"),
-    [
-        ("data.args.part", "data.args.part: data.source mnist takes no arguments"),
-        ("model.arg.depth", "no such field"),
-        ("model.args.input_shape", "every function of model.name is offered input_shape"),
-    ],
-)
-def test_a_search_does_not_vary_what_is_none(field, said):
-    with pytest.raises(RequestError, match=said):
-        parse_space({field: {"choice": [1, 2]}}, config_from_dict({"model": {"name": "my:build"}}))
-
-
-def test_a_search_varies_the_arguments_of_the_data_too():
-    base = config_from_dict({"data": {"source": "my:load", "args": {"part": "a"}}})
-    space = parse_space({"data.args.width": {"quantized": [4, 8, 2]}, "data.args.part": {"choice": ["a", "b"]}}, base)
-    values = resolve(space, {"data.args.width": 6, "data.args.part": "b"})
-    assert with_values(base, values).data.args == {"width": 6, "part": "b"}
-
-
-def test_a_choice_between_lists_has_no_branches():
-    given = {
-        "model.args.hidden": {"choice": [[64], [32, 32]]},
-        "model.dropout": {"by": {"model.args.hidden": {"a": 0.1, "b": 0.2}}},
-    }
-    with pytest.raises(RequestError, match="a choice between lists"):
-        parse_space(given, config_from_dict({"model": {"name": "my:build"}}))
 
 
 def test_defaults_of_a_function_are_noted_where_json_can_have_them():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nn_train.config import Config, DataConfig, config_from_dict, config_to_dict, dump_yaml, read_config
+from nn_train.config import Config, config_from_dict, config_to_dict, dump_yaml, read_config
 from nn_train.config.cli import exit_code, help_text, parse_arguments, run_job
 from nn_train.config.parse import field_types
 from nn_train.errors import RequestError, StorageError, TrainingError
@@ -50,26 +50,10 @@ def test_the_command_line_wins_over_the_file(tmp_path):
     ("words", "said"),
     [
         (["--train.epoch", "3"], "did you mean 'train.epochs'"),
-        (["--epochs", "3"], "no such field"),
-        (
-            ["job.yaml"],
-            "'job.yaml': unexpected; every setting is written --section.field VALUE, a job file --config job",
-        ),
         (["--train.epochs", "three"], "'three' is not a whole number"),
         (["--train.epochs", "0"], "at least 1"),
         (["--optimizer.learning_rate", "nan"], "out of range"),
-        (["--optimizer.learning_rate", "-1"], "above 0"),
-        (["--model.name", "resnet"], "mlp, cnn or module:function"),
-        (["--scaling.use_gpu", "yes"], "true or false"),
-        (["--run.loggers", "tensorbord"], "did you mean 'tensorboard'"),
-        (["--name", "../outside"], "cannot name a folder"),
-        (["--name", ""], "not a text"),
         (["--name", "x" * 300], "cannot name a folder"),
-        (["--seed", "-1"], "seed"),
-        (["--train.batch_size", "1"], "less than scaling.num_workers"),
-        (["--optimizer.warmup_steps", "5", "--optimizer.schedule", "exponential"], "constant and cosine"),
-        (["--train.callbacks", "my_callbacks"], "module:function"),
-        (["--config", "no_such_file.yaml"], "cannot be read"),
     ],
 )
 def test_a_wrong_command_line_ends_with_code_2_and_one_message(words, said, capsys):
@@ -81,11 +65,7 @@ def test_a_wrong_command_line_ends_with_code_2_and_one_message(words, said, caps
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "..", ".", "./x", "x/y", "/x", "/", "x/", "x\\y", "C:x", "~", "~/x", ".x", "-x", "x.", "x..", "x ", " x", "x\n",
-        "x\0", "x" * 101, "é", "x\u2215y", "．．／x", "\u202ex", "x\u200b", "x\u0301", "１", "x\udcff", "file://x",
-        "x%2fy", "*", "$HOME",
-    ],
+    ["..", "x/y", "/x", "x..", "１"],
 )  # fmt: skip
 def test_a_name_that_would_leave_the_results_or_hide_in_them_is_refused(name, capsys):
     assert run_job("Job", ["--name", name], lambda arguments: 0) == 2
@@ -96,26 +76,16 @@ def test_a_name_that_would_leave_the_results_or_hide_in_them_is_refused(name, ca
         Config(name=name)
 
 
-@pytest.mark.parametrize("name", ["x", "9", "a.b-c_d", "v1..2", "x-", "x_", "X" * 100])
+@pytest.mark.parametrize("name", ["a.b-c_d", "X" * 100])
 def test_other_names_are_taken(name):
     assert parse_arguments(["--name", name]).config.job_name == name
-
-
-@pytest.mark.parametrize(
-    "source", ["../x.npz", "/", "../..", "é/é.npz", "a/" + "x." * 99 + ".npz", "m:f", "s3://b/..", "./.npz"]
-)
-def test_the_name_of_a_run_without_one_is_always_a_folder(source):
-    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?", Config(data=DataConfig(source=source)).job_name)
 
 
 @pytest.mark.parametrize(
     ("path", "said"),
     [
         ("x" * 256, "too long for a path; allowed: 3000 bytes, 255 between two '/'"),
-        ("x/" * 1501, "too long"),
         ("~nobody-of-that-name/x", "no home folder of that name; write the path without '~'"),
-        ("a\0b", "not a text"),
-        ("", "not a text"),
     ],
 )
 def test_a_results_folder_that_no_machine_can_have_is_refused(path, said, capsys):
@@ -130,11 +100,7 @@ def test_a_results_folder_that_no_machine_can_have_is_refused(path, said, capsys
     [
         ("train: [", "not valid YAML"),
         ("train:\n  epochs: 1\n  epochs: 2\n", "stands twice"),
-        ("- a\n- b\n", "expected 'section:' lines"),
-        ("train: 5\n", "expected fields below it"),
-        ("train:\n  epochs: true\n", "not a whole number"),
         ("model: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
-        ("sections: {}\n", "no such field"),
     ],
 )
 def test_a_wrong_job_file_is_refused(tmp_path, text, said):

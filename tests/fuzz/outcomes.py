@@ -19,7 +19,6 @@ import pytest
 from nn_train.config import config_from_dict, dump_yaml
 from nn_train.config.cli import Arguments, run_job
 from nn_train.config.parse import STAGES, parse_yaml
-from nn_train.jobs import command
 
 LONGEST = 5.0  # seconds of a processor; a case takes a hundredth of one
 WAITS = 60.0  # seconds, for cases that wait for something
@@ -71,7 +70,6 @@ JOBS = {  # what a command line is given to
     "train": functools.partial(run_job, "Job", job=train),
     "tune": functools.partial(run_job, "Job", job=tune, stages=("search",), flags={"dry_run": ""}),
     "pipeline": functools.partial(run_job, "Job", job=pipeline, stages=STAGES, flags={"quick": ""}),
-    "evaluate": command.evaluate,
 }
 TRAINING = ("train", "tune", "pipeline")
 

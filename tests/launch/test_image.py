@@ -151,20 +151,6 @@ def test_the_code_of_a_submitted_folder_runs_instead_of_the_images(cluster, fold
     assert result["versions"]["nn_train"] == VERSION_OF_FOLDER
 
 
-def test_a_job_waits_for_the_first_worker_that_an_autoscaler_adds(cluster):
-    """A head without CPUs; a worker comes once something waits for one."""
-    kuberay = ["--env", "RAY_enable_autoscaler_v2=true"]
-    cluster.start("empty", "--head --num-cpus 0 --no-monitor --dashboard-host 0.0.0.0", *kuberay)
-    inside = ["podman", "exec", "--env", "RAY_API_SERVER_ADDRESS=http://empty:8265", "empty", "ray", "job"]
-    words = ["--scaling.num_workers", "1", "--train.epochs", "1", "--name", "late", "--run.storage_path", RESULTS]
-    submit = [*inside, "submit", "--no-wait", "--submission-id", "late", "--", "python", "-m", "jobs.train", *words]
-    until(lambda: cluster.engine.call(*submit).returncode == 0, cluster.logs)
-    until(lambda: "waiting" in cluster.engine.output(*inside, "logs", "late"), cluster.logs)
-    cluster.start("late", "--address empty:6379 --num-cpus 1")
-    said = cluster.engine.output(*inside, "logs", "--follow", "late", timeout=FINISHED_WITHIN)
-    assert f"results in {RESULTS}/late" in said
-
-
 def test_nothing_in_the_cluster_runs_as_root(cluster):
     for name in ("head", "worker"):
         owners = cluster.engine.call("podman", "exec", name, "sh", "-c", "stat -c %u /proc/[0-9]* 2> /dev/null").stdout

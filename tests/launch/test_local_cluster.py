@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -18,9 +16,7 @@ import numpy as np
 import pytest
 from processes import LOOPBACK, listening
 
-from cluster.local import main
 from cluster.local_nodes import marked
-from nn_train.config.cli import exit_code
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 400  # seconds
@@ -74,29 +70,6 @@ def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        ("nodes: 65", (), "file.yaml: '65' is not a whole number from 1 to 64"),
-        ("node: 3", (), "file.yaml: a file of nodes and cpus, such as cluster/local.yaml, is expected"),
-        ("nodes: [", (), "file.yaml: cannot be read: while parsing"),
-        (None, (), "file.yaml: cannot be read: "),
-        ("nodes: 3\ncpus: 2", ("--nodes", "4"), "4 nodes of 2"),
-        ("", (), "2 nodes of 1"),
-    ],
-)
-def test_a_file_says_how_many_nodes_and_the_command_line_goes_before(tmp_path, monkeypatch, content, words, said):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("cluster.local.up", lambda cluster, nodes, cpus: print(f"{nodes} nodes of {cpus}"))
-    file = tmp_path / "file.yaml"
-    if content is not None:
-        file.write_text(content)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        exit_code(lambda: main(["up", str(file), *words]))
-    assert said in printed.getvalue()
-
-
 @on_nodes
 @pytest.mark.limit(TIMEOUT)
 def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
@@ -143,25 +116,3 @@ def test_nodes_come_up_run_a_job_and_go_down_without_a_trace(place, tmp_path):
     status = place.local("status")
     assert status.returncode == 1
     assert status.stdout.startswith("nothing is up; start with: python -m cluster.local up")
-
-
-@on_nodes
-def test_nodes_that_cannot_start_leave_one_message_and_nothing_else(place):
-    long = Path(place.folder) / ("long" * 25)  # longer than the path of a socket may be
-    long.mkdir()
-    place.environment["TMPDIR"] = str(long)
-    up = place.local("up", "--nodes", "2")
-    assert up.returncode == 1
-    assert up.stderr.startswith("error: node 0 ended; nothing is left running. It printed:")
-    assert "Traceback" not in up.stderr.partition("It printed:")[0]
-    assert not list(long.iterdir())
-
-
-@pytest.mark.parametrize("words", [["up", "--nodes", "65"], ["left"], []])
-def test_wrong_commands_are_refused(tmp_path, monkeypatch, capfd, words):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(SystemExit) as ended:
-        exit_code(lambda: main(words))
-    assert ended.value.code == 2
-    assert "usage:" in capfd.readouterr().err
-    assert not list(tmp_path.iterdir())

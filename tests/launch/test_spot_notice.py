@@ -50,11 +50,9 @@ def metadata():
     ("provider", "said", "ends"),
     [
         ("aws", {TOKEN: "abc", ACTION: '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'}, True),
-        ("aws", {ACTION: '{"action": "terminate"}'}, False),  # without a token nothing is answered
         ("gcp", {PREEMPTED: "TRUE"}, True),
         ("azure", {NAME: "worker_3", EVENTS: events(PREEMPT)}, True),
-        ("azure", {NAME: "worker_4", EVENTS: events(PREEMPT)}, False),  # another machine of the set
-        ("azure", {NAME: "worker_3", EVENTS: events({**PREEMPT, "EventType": "Reboot"})}, False),
+        ("azure", {NAME: "worker_4", EVENTS: events(PREEMPT)}, False),
         ("azure", {NAME: "worker_3", EVENTS: "<html>busy</html>"}, False),
         *[(provider, {}, False) for provider in PROVIDERS],
     ],
@@ -64,9 +62,3 @@ def test_the_end_of_this_machine_is_understood(metadata, provider, said, ends):
     answers.update(said)
     _, ask, _ = PROVIDERS[provider]
     assert ask(service) is ends
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_service_that_is_not_there_says_nothing(provider):
-    _, ask, _ = PROVIDERS[provider]
-    assert ask(Metadata("http://127.0.0.1:1")) is False
