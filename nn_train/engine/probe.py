@@ -101,7 +101,7 @@ def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
         return False
     whole, distributed = ReplicaSteps(model, alone(replicas), False), ReplicaSteps(model, replicas, False)
     whole.statistics = distributed.statistics
-    with unchanged([*model.weights, *seed_states(model)]), without_chance():
+    with unchanged([*model.weights, *seed_states(model)]):
         errors = 0
         of_whole: Numbers = {}
         try:
@@ -127,7 +127,8 @@ def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) ->
     def in_replica() -> tuple[Any, ...]:
         model.reset_metrics()
         before = [tf.identity(variable.value) for variable in steps.statistics]
-        gradients, changes, loss = steps.sums(own, tf.constant(count), before)
+        with without_chance():  # here: a strategy traces its replicas in threads of their own
+            gradients, changes, loss = steps.sums(own, tf.constant(count), before)
         states = [tf.cast(variable.value, tf.float64) for variable in model.metrics_variables]
         states = all_reduce_sum(states, steps.replicas)
         model.reset_metrics()

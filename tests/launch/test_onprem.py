@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -120,6 +122,16 @@ def cluster(site):
         tunnel.wait()
 
 
+def test_down_is_harmless_where_nothing_is_up(site):
+    down = site.onprem("down")
+    assert down.returncode == 0, down.stderr
+    assert down.stdout.count("no Ray is left") == 3
+    status = site.onprem("status")
+    assert status.returncode == 1
+    assert status.stdout.count("not joined") == 3
+    assert status.stdout.endswith(f"nothing is up; start with: python -m cluster.onprem up {site.file}\n")
+
+
 def test_a_machine_that_cannot_be_reached_is_named_before_anything_is_started(site):
     config = copy.deepcopy(site.config)
     config["provider"]["worker_ips"].append("10.209.77.99")
@@ -141,7 +153,9 @@ def test_a_machine_that_cannot_be_reached_is_named_before_anything_is_started(si
     ("change", "message"),
     [
         ({"provider": {"type": "aws"}}, "only provider.type local"),
+        ({"docker": {"image": "ray"}}, "without docker"),
         ({"provider": {"type": "local", "head_ip": "10.0.0.1"}}, "provider.worker_ips is missing"),
+        ({"auth": None}, "auth.ssh_user is missing"),
     ],
 )
 def test_files_of_another_kind_are_refused(tmp_path, change, message):
@@ -212,3 +226,41 @@ def test_down_leaves_no_process_on_any_machine(cluster):
     assert {machine.name: machine.processes() for machine in cluster.machines} == {
         machine.name: {} for machine in cluster.machines
     }
+
+
+def test_a_machine_that_does_not_join_is_named(site):
+    config = copy.deepcopy(site.config)
+    fail = f"test $(hostname) != {site.machines[2].name} || {{ echo the disk is full; exit 1; }}"
+    config["worker_setup_commands"] = [fail]
+    file = site.write("two.yaml", config)
+    up = site.onprem("up", file, "--within", "15")
+    try:
+        assert up.returncode == 1
+        assert "10.209.77.2: joined" in up.stdout
+        assert "error: 10.209.77.3 did not join within 15 s" in up.stderr
+        assert "10.209.77.2 did not join" not in up.stderr
+        assert "the disk is full" in up.stderr
+    finally:
+        down = site.onprem("down", file)
+    assert down.returncode == 0, down.stderr
+    assert not any(machine.processes() for machine in site.machines)
+
+
+def test_interrupted_up_says_how_to_end_what_was_started(site):
+    command = site.person.words(sys.executable, "-m", "cluster.onprem", "up", str(site.file))
+    with subprocess.Popen(
+        command,
+        # A shell that starts tests in the background lets them ignore this signal; it must not be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+    ) as up:
+        assert "installing and starting Ray" in up.stdout.readline()
+        wait_until(lambda: site.machines[0].processes())
+        for pid, text in site.person.processes().items():
+            if "-m cluster.onprem" in text or "ray.scripts.scripts up" in text:  # as Ctrl-C in a terminal
+                os.kill(pid, signal.SIGINT)
+        said = up.communicate(timeout=60)[1]
+    assert up.returncode == 130
+    assert f"End what was started with: python -m cluster.onprem down {site.file}" in said
+    assert site.onprem("down").returncode == 0
+    assert not any(machine.processes() for machine in site.machines)

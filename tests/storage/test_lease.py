@@ -15,11 +15,11 @@ import pytest
 from clocks import Clock
 from storage.conftest import s3  # noqa: F401 - a fixture
 
-from nn_train.errors import RequestError, TrainingError
+from nn_train.errors import RequestError, StorageError, TrainingError
 from nn_train.jobs.command import train as main
 from nn_train.storage import lease
 from nn_train.storage.folder import ResultsFolder
-from nn_train.storage.lease import Lease, hold, identity, started
+from nn_train.storage.lease import Lease, hold, identity, is_alive, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +140,7 @@ def test_two_that_begin_at_the_same_moment_are_not_both_let_in(target, clock):
     assert Lease(target).read()["owner"] == "other"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"pid": "x", "machine": 7}'])
 def test_a_damaged_lease_is_one_of_a_holder_that_gives_no_sign_of_life(tmp_path, clock, content):
     target = ResultsFolder(str(tmp_path), "run")
     target.parent.write(".run.lease", content)
@@ -148,6 +148,20 @@ def test_a_damaged_lease_is_one_of_a_holder_that_gives_no_sign_of_life(tmp_path,
     with hold([target], said.append):
         pass
     assert len(said) == 1
+
+
+def test_what_this_process_could_not_delete_is_not_waited_for(target, clock, monkeypatch):
+    def refuse(folder, name):
+        raise StorageError("busy")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ResultsFolder, "delete", refuse)
+        with hold([target], never):
+            pass
+    assert files(target.parent) == [".run.lease"]
+    with hold([target], never):
+        pass
+    assert files(target.parent) == []
 
 
 def renewals(monkeypatch):
@@ -172,6 +186,41 @@ def test_the_holder_renews_and_writes_a_lease_anew_that_was_deleted(target, monk
     assert files(target.parent) == []
 
 
+def test_a_lease_is_not_written_to_the_disk_below_one_that_was_unmounted(tmp_path, monkeypatch):
+    held = Lease(ResultsFolder(str(tmp_path), "run"))
+    held.write()
+    kept = (tmp_path / ".run.lease").read_text()
+    (tmp_path / ".run.lease").unlink()
+    monkeypatch.setattr(held, "device_now", lambda: -1)
+    held.renew()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".run.lease").write_text(kept)  # it is mounted again, as another device
+    held.renew()
+    assert held.read()["renewed"] > json.loads(kept)["renewed"]
+
+
+def test_a_storage_that_fails_for_a_while_does_not_end_the_renewals(tmp_path, monkeypatch):
+    target, failures = ResultsFolder(str(tmp_path), "run"), []
+    whole = ResultsFolder.write
+
+    def write(folder, name, content):
+        if len(failures) < 3 and renewing:
+            failures.append(folder.patient)
+            raise StorageError("busy")
+        whole(folder, name, content)
+
+    renewing = False
+    monkeypatch.setattr(ResultsFolder, "write", write)
+    renewals(monkeypatch)
+    with hold([target], never):
+        renewing = True
+        until(lambda: len(failures) == 3)
+        known = Lease(target).read()["renewed"]
+        until(lambda: Lease(target).read()["renewed"] > known)
+    assert failures == [False] * 3  # none was tried again for a while instead
+    assert files(target.parent) == []
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_a_holder_whose_lease_was_taken_stops_and_leaves_it(target, monkeypatch):
     renewals(monkeypatch)
@@ -182,10 +231,47 @@ def test_a_holder_whose_lease_was_taken_stops_and_leaves_it(target, monkeypatch)
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("how", ["ignored", "blocked"])
+def test_it_stops_also_where_interrupts_do_not_come_through(tmp_path, monkeypatch, how):
+    """As in a job of Ray's job server, and in one that a script put into the background."""
+    renewals(monkeypatch)
+    target = ResultsFolder(str(tmp_path), "run")
+
+    def is_taken():
+        signal.raise_signal(signal.SIGINT)  # a person's goes on to have no effect
+        return left_by(target, **ELSEWHERE) is None
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        if how == "ignored":
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        with pytest.raises(TrainingError, match="taken over"), hold([target], never):
+            until(is_taken)
+        if how == "ignored":
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        else:
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keeper's may wait, where this test's own came just before it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_job_that_is_interrupted_gives_the_lease_back(target):
     with pytest.raises(KeyboardInterrupt), hold([target], never):
         signal.raise_signal(signal.SIGINT)
     assert files(target.parent) == []
+
+
+def test_what_cannot_be_seen_is_not_guessed(monkeypatch, living):
+    assert is_alive(living)
+    assert is_alive({**living, "machine": "another"}) is None
+    assert is_alive({}) is None
+    monkeypatch.setattr("nn_train.storage.lease.started", lambda pid: None)  # /proc that hides others' processes
+    assert is_alive(living) is None
 
 
 @pytest.mark.ray

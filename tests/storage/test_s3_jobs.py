@@ -221,12 +221,6 @@ def test_jobs_on_s3_tell_nobody_the_credentials(s3, source, tmp_path, logs):
             assert secret.encode() not in content, name
 
 
-@pytest.fixture
-def no_ray(monkeypatch):
-    """Whoever asks for a Ray has failed."""
-    monkeypatch.setattr("nn_train.ray_cluster.session.ray_session", lambda verbose: pytest.fail("Ray is started"))
-
-
 def run_here(module, words):
     """The exit code of a job that is refused: in this process."""
     return (command.train if module == "train" else command.evaluate)(words)

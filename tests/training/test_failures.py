@@ -12,11 +12,12 @@ from ray.train.v2._internal.exceptions import (
     WorkerGroupStartupFailedError,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
 )
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
 from nn_train.engine.lost_peers import PeerLostError, lost_peers
-from nn_train.errors import TrainingError
+from nn_train.errors import RequestError, TrainingError
 from nn_train.runs.draining import DrainedError
 from nn_train.training.failures import HungError, RetryLostWorkers, describe_losses, workers_lost
 from nn_train.training.ray_train import explain
@@ -27,7 +28,9 @@ RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 @pytest.mark.parametrize(
     ("failures", "decision"),
     [
+        ({0: RequestError("wrong")}, RAISE),
         ({1: TrainingError("NaN")}, RAISE),
+        ({0: PeerLostError("gone")}, RETRY),
         ({1: RuntimeError("the actor died")}, RETRY),
         ({0: PeerLostError("gone"), 1: TrainingError("NaN")}, RAISE),
     ],
@@ -44,6 +47,7 @@ def test_lost_workers_are_replaced_and_mistakes_reported(failures, decision):
     [
         WorkerGroupError("failed", {0: PeerLostError("gone")}),
         ControllerError(WorkerGroupStartupFailedError("a worker actor failed to initialize")),
+        ControllerError(OutOfMemoryError("killed while it started")),
     ],
 )
 def test_the_limit_of_restarts_holds_and_each_is_told(error):
@@ -85,6 +89,7 @@ OUT_OF_MEMORY = OutOfMemoryError(
 )
 MACHINE_LOST = RayActorError(error_msg="The actor is dead because its node has died. Node Id: 4ea2")
 PREEMPTED = RayActorError(error_msg="The actor is dead because its node has died.", preempted=True)
+SILENT = WorkerHealthCheckTimeoutError("A worker health check has been hanging for 600.0 seconds.")
 PEER = UserExceptionWithTraceback(PeerLostError("worker 0 lost another worker"), "Traceback …")
 
 
@@ -101,16 +106,37 @@ def polled(error):
             "worker 1 was lost: killed (signal 9, or by the system for lack of memory) or crashed",
         ),
         (
+            {0: polled(ActorDiedError()), 2: polled(ActorDiedError()), 3: polled(ActorDiedError())},
+            "workers 0, 2 and 3 were lost: killed (signal 9, or by the system for lack of memory) or crashed",
+        ),
+        (
+            {0: PEER, 1: polled(OUT_OF_MEMORY)},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
+        ),
+        ({0: polled(MACHINE_LOST)}, "worker 0 was lost: the machine left the cluster"),
+        ({0: polled(PREEMPTED)}, "worker 0 was lost: the machine was taken back"),
+        (
             {0: polled(ActorUnavailableError("no answer", None))},
             "worker 0 was lost: the process or its machine does not answer",
         ),
+        ({0: SILENT}, "worker 0 was lost: the process or its machine does not answer"),
+        ({0: PEER, 1: PeerLostError("gone")}, "workers 0 and 1 were lost: the connection to the others broke"),
         ({0: PEER, 2: PeerLostError("gone", (1,))}, "worker 1 was lost: the connection to it broke"),
+        (
+            {0: PeerLostError("gone", (1,)), 2: PeerLostError("gone", (0,))},
+            "worker 1 was lost: the connection to it broke",
+        ),
         (
             {0: polled(MACHINE_LOST), 1: polled(OUT_OF_MEMORY), 2: PEER},
             "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used); "
             "worker 0 was lost: the machine left the cluster",
         ),
         ({0: polled(HungError("no end", (1,)))}, "worker 1 was lost: its training has stopped moving (no end)"),
+        (
+            {0: polled(HungError("no end", (1,))), 1: polled(OUT_OF_MEMORY)},
+            "worker 1 was lost: the machine ran out of memory (22.91GB of 23.54GB were used)",
+        ),
+        ({1: RuntimeError("new in Ray")}, "worker 1 was lost: RuntimeError: new in Ray"),
         ({}, "a worker was lost while it started"),
     ],
 )
@@ -128,6 +154,14 @@ def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
     assert "/results/run goes on" in str(last)
 
 
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, ControllerError(ValueError("new in Ray"))])
+def test_a_lost_controller_is_told_in_words(error):
+    said = str(explain(error, "The run in /results/run goes on", 3))
+    assert said.startswith("the process that watches the workers failed: ")
+    assert ("ran out of memory" in said) == ("train.batch_size" in said) == (error is OUT_OF_MEMORY)
+    assert "\n" not in said
+
+
 @pytest.mark.parametrize(
     ("text", "peers"),
     [
@@ -136,6 +170,7 @@ def test_who_ran_out_of_memory_is_told_what_to_change(error, advised):
             (1,),
         ),
         ("remote target /job:worker/replica:0/task:12 while calling; /job:worker/replica:0/task:0/device:CPU:0", (12,)),
+        ("Socket closed", ()),
     ],
 )
 def test_whom_tensorflow_lost_is_read_from_its_account_and_survives_the_way_to_the_driver(text, peers):
