@@ -16,17 +16,12 @@ import_tensorflow()
 print([name for name in ("keras", "tensorflow", *sys.argv[1:]) if name in sys.modules], gc.isenabled())
 import tensorflow as tf
 print(tf.keras.version().partition(".")[0])
-import keras, matplotlib, numpy
-matplotlib.use("agg")
-keras.visualization.plot_image_gallery(numpy.zeros((4, 8, 8, 1)), value_range=(0, 1), rows=2, cols=2, path="a.png")
-patches = sys.modules["keras.src.visualization.plot_bounding_box_gallery"].patches
 import matplotlib.pyplot, sklearn.metrics
-drawn = os.path.exists("a.png") and issubclass(patches.Rectangle, matplotlib.patches.Patch)
-print(drawn, matplotlib.pyplot.figure is not None, sklearn.metrics.accuracy_score([1], [1]))
+print(matplotlib.pyplot.figure is not None, sklearn.metrics.accuracy_score([1], [1]))
 """
 
 
-def test_what_keras_imports_for_plots_comes_when_it_is_wanted(tmp_path):
+def test_what_keras_imports_where_it_is_there_is_left_out_until_somebody_wants_it(tmp_path):
     command = [sys.executable, "-c", SCRIPT, "matplotlib", "sklearn", "pandas", "scipy", "googleapiclient"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.stdout.splitlines() == ["['keras', 'tensorflow'] True", "3", "True True 1.0"], done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["['keras', 'tensorflow'] True", "3", "True 1.0"], done.stderr[-2000:]
