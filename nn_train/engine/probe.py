@@ -137,7 +137,7 @@ def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) ->
 
     kinds = ("gradient", "", "", "")
     names = ("gradient", "moving statistic", "loss", "state of a metric")
-    found = tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)()
+    found = replicas.strategy.run(in_replica)
     return {
         (kind, f"{name} {number + 1}"): np.asarray(value)
         for kind, name, values in zip(kinds, names, found, strict=True)
