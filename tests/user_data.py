@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +172,17 @@ def save_pictures(folder, parts):
 
 def not_an_array():
     return "arrays"
+
+
+def dies_once():
+    """The arrays, but the first process that asks for them dies."""
+    return struck_once("dies", signal.SIGKILL)
+
+
+def struck_once(name, how):
+    try:
+        Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
+    except FileExistsError:
+        return arrays()
+    os.kill(os.getpid(), how)
+    return arrays()
