@@ -179,6 +179,11 @@ def dies_once():
     return struck_once("dies", signal.SIGKILL)
 
 
+def stops_once():
+    """The arrays, but the first process that asks for them stands still from then on."""
+    return struck_once("stops", signal.SIGSTOP)
+
+
 def struck_once(name, how):
     try:
         Path(os.environ["STRUCK_MARKER"] + name).touch(exist_ok=False)
