@@ -107,8 +107,8 @@ def train(model: str, source: str) -> dict[str, Any]:
         began = time.perf_counter()
         loop.train_epoch(epoch)
         seconds.append(time.perf_counter() - began)
-        waited.append(loop.indexed.waited if loop.indexed is not None else 0.0)
-    by_epoch = np.diff(waited).tolist() if loop.indexed is not None else []
+        waited.append(loop.waited or 0.0)
+    by_epoch = np.diff(waited).tolist() if loop.waited is not None else []
     return {"seconds": seconds, "waited": by_epoch}
 
 

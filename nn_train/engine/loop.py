@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from nn_train.datasets import IndexedExamples, SplitData
 from nn_train.engine.batches import Batches, may_be_without_rows, steps_per_epoch, stream
 from nn_train.engine.chunks import ChunkHooks, Listener, Nobody, NoHooks, PartialEpoch
 from nn_train.engine.collectives import share_from_chief
 from nn_train.engine.fetched import fetcher_of
-from nn_train.engine.indexed_steps import IndexedSteps
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
 from nn_train.engine.seeds import seed_states, separate_seeds
@@ -30,7 +30,7 @@ from nn_train.engine.validation import Validation
 from nn_train.errors import RequestError
 
 # Called with the steps done, how many more to take at most, and the sum of the losses so far; returns what
-# ``Loop.run_arrays`` does.
+# ``Loop.run_rows`` does.
 Advance = Callable[[int, int, float], Any]
 
 
@@ -49,13 +49,13 @@ class Loop:
     Attributes:
         listener: is told of validations, and by a ``WholeLoop`` of batches.
         stopped: whether it has ended the epoch.
-        indexed: steps over rows that are read by index, where they are.
+        waited: seconds for which steps had to wait for rows that are read by index, so far; None where none are.
         asked_to_stop: whether it wished, before a validation, that this end after its first batch; as in Keras.
     """
 
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
-    indexed: IndexedSteps | None = None
+    waited: float | None = None
 
     def __init__(
         self,
@@ -80,8 +80,7 @@ class Loop:
         short = may_be_without_rows(data, self.batch_size, replicas)
         self.align_draws = share_from_chief(seed_states(model), replicas) if short else None
         self.steps = ReplicaSteps(model, replicas, may_be_empty=short)
-        if self.fetcher is not None:
-            self.indexed = IndexedSteps(self.fetcher, replicas, self.batches, self.steps)
+        self.waited = None if self.fetcher is None else 0.0
         self.validation = Validation(model, data, replicas, self.batches, self.metric_state)
 
     def separate_seeds(self) -> None:
@@ -181,19 +180,33 @@ class Loop:
 
     def over_arrays(self, epoch: int) -> Advance:
         """Takes steps over the arrays in memory, in the order of an epoch."""
-        given = (self.train_tensors, tf.constant(self.order(epoch).all()), tf.constant(self.batch_size))
-        total = steps_per_epoch(self.data, self.batch_size) or 0
-
-        def advance(step: int, chunk: int, loss_sum: float) -> Any:
-            stop = tf.constant(min(total, step + chunk))
-            return self.run_arrays(*given, tf.constant(step), stop, tf.constant(loss_sum, tf.float64))
-
-        return advance
+        return self.over_rows((self.train_tensors, tf.constant(self.order(epoch).all())))
 
     def over_indexed(self, epoch: int, step: int) -> Advance:
         """Takes steps over rows that are read by index, in the order of an epoch, of which ``step`` are done."""
-        assert self.indexed is not None
-        advance: Advance = self.indexed.begin(self.order(epoch), self.batch_size, step)
+        order, total = self.order(epoch), steps_per_epoch(self.data, self.batch_size) or 0
+
+        def own(at: int) -> NDArray[np.int64]:
+            first = at * self.batch_size
+            low, high = self.replicas.rows(min(self.batch_size, order.size - first))
+            return order.rows(first + low, first + high)
+
+        assert self.fetcher is not None
+        return self.over_rows(self.fetcher.batches(own, step, total, order.draws))
+
+    def over_rows(self, source: Any) -> Advance:
+        """Takes steps over what ``run_rows`` is given."""
+        size, total = self.data.train.size, steps_per_epoch(self.data, self.batch_size) or 0
+        told = self.fetcher.told if self.fetcher is not None else lambda call: call()
+
+        def advance(step: int, chunk: int, loss_sum: float) -> Any:
+            numbers = [tf.constant(one, tf.int64) for one in (self.batch_size, size, step, min(total, step + chunk))]
+            given = (source, *numbers, tf.constant(loss_sum, tf.float64))
+            *done, waited = told(lambda: self.run_rows(*given))
+            if self.waited is not None:
+                self.waited += float(waited)
+            return done
+
         return advance
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
@@ -238,43 +251,59 @@ class Loop:
         return self.validation.evaluate(self.batch_size, hooks)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def run_arrays(
-        self,
-        tensors: Nest,
-        order: tf.Tensor,
-        batch_size: tf.Tensor,
-        step: tf.Tensor,
-        stop: tf.Tensor,
-        loss_sum: tf.Tensor,
+    def run_rows(
+        self, source: Any, batch_size: tf.Tensor, size: tf.Tensor, step: tf.Tensor, stop: tf.Tensor, loss_sum: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        """The steps from ``step`` to before ``stop`` over arrays in memory. Stops early when the loss is not finite.
+        """The steps from ``step`` to before ``stop`` of an epoch. Stops early when the loss is not finite.
+
+        Args:
+            source: arrays in memory and an order of them; or an iterator over this replica's rows.
+            batch_size, size: rows of a global batch, and of the epoch.
+            step, stop, loss_sum: as an ``Advance`` has them.
 
         Returns:
-            steps and examples that were done, ``loss_sum`` with theirs, and the last loss.
+            steps and examples that were done, ``loss_sum`` with theirs, the last loss, and the seconds in which the
+            steps waited for rows.
         """
-        total = tf.shape(order)[0]
 
-        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor, ___: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(step < stop, tf.math.is_finite(loss))
 
-        def train(step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            first = step * batch_size
-            rows = tf.minimum(batch_size, total - first)
-            low, high = self.replicas.rows(rows)
-            batch = self.batches.prepare(*gather(tensors, order[first + low : first + high]))
+        def train(
+            step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor, waited: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            rows = tf.cast(tf.minimum(batch_size, size - step * batch_size), tf.int32)
+            own, waits = self.own_rows(source, step * batch_size, rows)
+            batch = self.batches.prepare(*own)
             loss = self.replicas.strategy.run(self.steps.train, args=(batch, rows))
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
-            return step + 1, examples + rows, loss_sum, loss
+            return step + 1, examples + tf.cast(rows, tf.int64), loss_sum, loss, waited + waits
 
-        reached, examples, loss_sum, loss = tf.while_loop(more, train, (step, 0, loss_sum, 0.0))
-        return reached - step, examples, loss_sum, loss
+        none = tf.constant(0, tf.int64), loss_sum, 0.0, tf.constant(0.0, tf.float64)
+        reached, *rest = tf.while_loop(more, train, (step, *none))
+        return reached - step, *rest
+
+    def own_rows(self, source: Any, first: tf.Tensor, rows: tf.Tensor) -> tuple[Nest, tf.Tensor]:
+        """This replica's of the ``rows`` from ``first`` on, and the seconds in which they were waited for."""
+        if self.fetcher is None:
+            tensors, order = source
+            low, high = (first + tf.cast(edge, tf.int64) for edge in self.replicas.rows(rows))
+            return gather(tensors, order[low:high]), tf.constant(0.0, tf.float64)
+        before = tf.timestamp()
+        with tf.control_dependencies([before]):
+            own = source.get_next()
+        with tf.control_dependencies(own):
+            after = tf.timestamp()
+        with tf.control_dependencies([after]):  # the one thread of a worker would compute first, and then look
+            own = [tf.identity(leaf) for leaf in own]
+        return self.fetcher.packed(own), after - before
 
     @tf.function(reduce_retracing=True)
     def run_stream(self, iterator: tf.data.Dataset, chunk: tf.Tensor, loss_sum: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """At most ``chunk`` steps over a stream of global batches, of which this replica takes its rows.
 
         Returns:
-            the same as ``run_arrays``.
+            the same as ``run_rows``, without what was waited.
         """
         loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
         for batch in iterator:

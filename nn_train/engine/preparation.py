@@ -85,7 +85,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.train.precision)
     # Read once: each look is a pass of a stream that shuffles anew.
-    rows = sample_rows(data, min(EACH * replicas.size + 1, config.train.batch_size))
+    rows = sample_rows(data, min(EACH * replicas.size, config.train.batch_size))
     check_data(config, data)
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)

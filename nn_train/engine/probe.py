@@ -19,19 +19,21 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 
 from nn_train.engine.collectives import all_reduce_sum, sum_over_all
 from nn_train.engine.decomposition import is_of_keras, sums_penalties
-from nn_train.engine.fit.draws import without_chance
-from nn_train.engine.fit.replacing import replaced
+from nn_train.engine.fit.draws import Draws, generators_kept
+from nn_train.engine.fit.random_state import random_states_kept
 from nn_train.engine.fit.rows import Rows
 from nn_train.engine.fit.steps import is_overridden, spread_predictions, spread_step
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.model_state import optimizers_of, state_of, unchanged, values_of
+from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.seeds import global_states, seed_states
 from nn_train.engine.steps import Batch, ReplicaSteps
 from nn_train.engine.strategy import Replicas, alone
 from nn_train.engine.tensors import Nest, rows_of
 from nn_train.errors import RequestError, without_operation
 
-EACH = 8  # rows of a worker
+EACH = 11  # rows of a worker, a number that hardly any layer draws for its weights
+SEED = 1  # with which each run of a step begins, so that all draw alike
 ALONE = "or train it on one worker"
 ADVICE = f"Let each row stand alone, and the loss be a mean over the rows (docs/contract.md), {ALONE}"
 # By group, of which the largest says what is a rounding (of the group "" each for itself), and by name.
@@ -48,7 +50,7 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
         workers: this process's place.
     """
     refuse_states_of_rows(model)
-    rows, step = first_rows(data, EACH * workers.size + 1), getattr(model, f"{kind}_step")
+    rows, step = first_rows(data, EACH * workers.size), getattr(model, f"{kind}_step")
     if rows is None or not may_differ(model, kind):
         return
     distributed = (
@@ -58,7 +60,7 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
     again: Numbers = {}
     own: Numbers = {}
     error = ""
-    with unchanged([*state_of(model), *global_states()]), without_chance():
+    with random_states_kept(), generators_kept():
         with contextlib.suppress(Exception):  # what is wrong with it, it will say
             whole, again = outcome(model, step, rows), outcome(model, step, rows)
         try:
@@ -95,7 +97,7 @@ def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
         rows: as the model sees them, the same on all workers.
         replicas: this process's place.
     """
-    rows = tf.nest.map_structure(lambda leaf: leaf if leaf is None else leaf[: EACH * replicas.size + 1], rows)
+    rows = tf.nest.map_structure(lambda leaf: leaf if leaf is None else leaf[: EACH * replicas.size], rows)
     count = count_of(rows)
     if count < replicas.size:
         return False
@@ -103,7 +105,7 @@ def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
     whole.statistics = distributed.statistics
     summed = {id(variable) for variable in [*distributed.statistics, *seed_states(model)]}
     kept = [variable for variable in model.non_trainable_variables if id(variable) not in summed]
-    with unchanged([*model.weights, *seed_states(model)]):
+    with unchanged(model.weights), random_states_kept():
         before = values_of(kept)
         errors = 0
         of_whole: Numbers = {}
@@ -132,7 +134,8 @@ def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) ->
     def in_replica() -> tuple[Any, ...]:
         model.reset_metrics()
         before = [tf.identity(variable.value) for variable in steps.statistics]
-        with without_chance():  # here: a strategy traces its replicas in threads of their own
+        # Here: a strategy runs its replicas in other threads.
+        with Draws(Rows(rows, steps.replicas)).in_place(), generators_kept():
             gradients, changes, loss = steps.sums(own, tf.constant(count), before)
         states = [tf.cast(variable.value, tf.float64) for variable in model.metrics_variables]
         states = all_reduce_sum(states, steps.replicas)
@@ -142,7 +145,9 @@ def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) ->
 
     kinds = ("gradient", "", "", "")
     names = ("gradient", "moving statistic", "loss", "state of a metric")
-    found = replicas.strategy.run(in_replica)
+    tf.random.set_seed(SEED)
+    with unchanged(seed_states(model)):
+        found = replicas.strategy.run(in_replica)
     return {
         (kind, f"{name} {number + 1}"): np.asarray(value)
         for kind, name, values in zip(kinds, names, found, strict=True)
@@ -204,7 +209,8 @@ def outcome(model: keras.Model, step: Callable[[Any], Any], rows: Nest) -> Numbe
         return apply(optimizer, grads, trainable_variables)
 
     variables = state_of(model)
-    with unchanged(variables), replaced(BaseOptimizer, "apply", noted):
+    tf.random.set_seed(SEED)
+    with unchanged([*variables, *global_states()]), replaced(BaseOptimizer, "apply", noted):
         returned = step(rows)
         values = values_of(variables)
     for variable, value in zip(variables, values, strict=True):

@@ -11,6 +11,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 
+from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.strategy import Replicas
 
 GLOBAL_GENERATOR = "global_seed_generator"  # what Keras calls it
@@ -60,9 +61,5 @@ def kernels_kept() -> Iterator[None]:
 
     ``tf.random.normal`` and the like, not Keras' initializers and layers, go on from where they were.
     """
-    clear = pywrap_tfe.TFE_ContextClearCaches
-    pywrap_tfe.TFE_ContextClearCaches = lambda context: None
-    try:
+    with replaced(pywrap_tfe, "TFE_ContextClearCaches", lambda context: None):
         yield
-    finally:
-        pywrap_tfe.TFE_ContextClearCaches = clear

@@ -23,6 +23,7 @@ from nn_train.engine.collectives import (
     moving_statistics,
     sums_among,
 )
+from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension
 
@@ -110,15 +111,12 @@ class ReplicaSteps:
     def moments_of_all(self) -> Iterator[None]:
         """While a step is traced, BatchNormalization takes its mean and variance over the rows of all replicas."""
         norms = norms_of(self.model) if self.replicas.size > 1 else []
-        kept = [layer.synchronized for layer in norms]
-        for layer in norms:
-            layer.synchronized = True
-        try:
-            with sums_among(self.replicas.peers) if norms else contextlib.nullcontext():
-                yield
-        finally:
-            for layer, value in zip(norms, kept, strict=True):
-                layer.synchronized = value
+        with contextlib.ExitStack() as stack:
+            for layer in norms:
+                stack.enter_context(replaced(layer, "synchronized", True))
+            if norms:
+                stack.enter_context(sums_among(self.replicas.peers))
+            yield
 
     def zeros(self) -> tuple[list[Any], Any]:
         """What a replica without rows adds."""
@@ -184,9 +182,12 @@ def unscaled_losses() -> Iterator[None]:
 
     Keras divides in its own losses only, so that a ``compute_loss`` of the user's would count R times.
     """
-    kept = loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution
-    loss_module.scale_loss_for_distribution = loss_module.unscale_loss_for_distribution = lambda value: value
-    try:
+
+    def unscaled(value: Any) -> Any:
+        return value
+
+    with (
+        replaced(loss_module, "scale_loss_for_distribution", unscaled),
+        replaced(loss_module, "unscale_loss_for_distribution", unscaled),
+    ):
         yield
-    finally:
-        loss_module.scale_loss_for_distribution, loss_module.unscale_loss_for_distribution = kept

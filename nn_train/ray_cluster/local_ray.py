@@ -15,9 +15,9 @@ import ray
 import ray._private.node as ray_node
 import ray._private.services as ray_services
 
+from nn_train.engine.monkeypatch import environment, replaced
 from nn_train.ray_cluster import fork_client
 from nn_train.ray_cluster.fork_server import make_fork_server
-from nn_train.ray_cluster.monkeypatch import environment, replaced
 
 LET_ALONE = 0.25  # seconds; a raylet whose store has no core at once looks for it again after a second
 MODULES = "RAY_preload_python_modules"

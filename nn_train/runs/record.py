@@ -103,13 +103,13 @@ class BytesRead:
         Bytes are those that the kernel counted for the workers' processes, whatever they read. A process that took over
         from another knows nothing of what that one read, so ``epochs`` says for how many epochs the numbers are.
         """
-        if self.loop.indexed is None:
+        if self.loop.waited is None:
             return None
         from nn_train.engine.collectives import sum_over_all
 
         now, replicas = bytes_read(), self.loop.replicas
         own = [0.0, 0.0] if now is None or self.bytes is None else [float(now - self.bytes), 1.0]
-        own.append(self.loop.indexed.waited)
+        own.append(self.loop.waited)
         count, known, waited = sum_over_all(own, replicas)
         return {
             "bytes": int(count) if known == replicas.size else None,

@@ -14,7 +14,7 @@ from ray.tune import registry
 from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 
-from nn_train.ray_cluster.monkeypatch import replaced
+from nn_train.engine.monkeypatch import replaced
 
 
 def keeps_process(of_tune: Callable[[Any, Trial], bool], controller: object, trial: Trial) -> bool:

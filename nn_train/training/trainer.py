@@ -18,8 +18,8 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from nn_train.config.schema import ScalingConfig
+from nn_train.engine.monkeypatch import environment, replaced
 from nn_train.events import Handler
-from nn_train.ray_cluster.monkeypatch import environment, replaced
 from nn_train.runs.watchdog import PATIENT
 from nn_train.training.failures import RetryLostWorkers
 from nn_train.training.scaling import RoomPolicy

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from keras.src import backend
-from tensorflow.python.framework import random_seed
 from tensorflow.python.ops import (
     gen_random_ops,
     gen_stateful_random_ops,
@@ -24,8 +22,8 @@ from tensorflow.python.ops import (
     gen_stateless_random_ops_v2,
 )
 
-from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
+from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.tensors import Nest
 
 DRAWS = {  # by the shape that they are given
@@ -55,13 +53,10 @@ DRAWS = {  # by the shape that they are given
 }
 OF_EACH = ("random_gamma", "random_poisson_v2")  # so many of each of their parameters, whose shape comes last
 CHOICES = {gen_random_ops: ("multinomial",), gen_stateless_random_ops: ("stateless_multinomial",)}
-SHUFFLES = {gen_random_ops: ("random_shuffle",), gen_stateless_random_ops_v2: ("stateless_shuffle",)}
 # What an operation is given, but no parameter of a distribution.
 HOW = {"shape", "key", "counter", "alg", "seed", "seed2", "dtype", "name", "resource", "algorithm"}
 FUNCTION = type(tf.function(lambda: None))
-DRAWN = 0.9  # instead of a number by chance: what even a high rate of a dropout keeps
-FALLING = 64  # rows
-FALL = 1e-6  # so much less for each row that follows: who sorts the rows by what was drawn turns them round
+MOST_EAGERLY = 2  # times the rows: what is drawn for weights may be a multiple of them, and no graph tells it apart
 
 
 class Draws:
@@ -139,7 +134,8 @@ class Draws:
         """Of ``count`` rows: this worker's among those of all. What cannot be rows is drawn alike by all workers."""
         rows, count = self.rows, tf.cast(count, tf.int32)
         own = rows.stop - rows.first
-        is_rows = tf.logical_and(count > 0, tf.equal(count % own, 0))
+        most = MOST_EAGERLY * own if tf.executing_eagerly() else count
+        is_rows = (count > 0) & tf.equal(count % own, 0) & (count <= most)
         first = tf.where(is_rows, rows.first, 0)
         return Place(
             blocks=tf.where(is_rows, count // own, 1),
@@ -220,50 +216,10 @@ def run_in_place(function: Any, *args: object, **named: Any) -> Any:
 
 
 @contextlib.contextmanager
-def without_chance() -> Iterator[None]:
-    """Meanwhile nothing is dropped, what is drawn is always nearly the same number, and what is shuffled turned round.
-
-    TensorFlow's generators of random numbers do not go on.
-    """
-
-    def constant(draw: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(draw)
-
-        @functools.wraps(draw)
-        def of_shape(*args: object, **named: Any) -> Any:
-            given = signature.bind(*args, **named).arguments
-            if "resource" in given:  # which would go on
-                return tf.zeros(given["shape"], given.get("dtype", tf.int64))
-            drawn = draw(*args, **named)
-            if not drawn.dtype.is_floating:
-                return tf.ones_like(drawn) * tf.cast(given.get("minval", 0), drawn.dtype)
-            return tf.ones_like(drawn) * tf.cast(DRAWN, drawn.dtype) + falling(drawn)
-
-        return of_shape
-
-    def turned_round(value: Nest, *_: object, **__: object) -> Any:
-        return tf.reverse(value, [0])
-
-    with (
-        replaced_here(backend.random, "dropout", lambda inputs, *args, **named: inputs),
-        replaced_here(backend.random, "shuffle", lambda x, axis=0, seed=None: tf.reverse(x, [axis])),
-        replaced_here(gen_stateful_random_ops, "rng_read_and_skip", lambda *_, **__: tf.zeros([3], tf.int64)),
-        replaced_here(random_seed, "get_seed", lambda seed: (1, 1)),
-        replaced_here(FUNCTION, "__call__", run_in_place),
-        all_replaced(DRAWS, constant),
-        all_replaced(CHOICES, lambda choose: lambda *args, **named: tf.zeros_like(choose(*args, **named))),
-        all_replaced(SHUFFLES, lambda _: turned_round),
-    ):
+def generators_kept() -> Iterator[None]:
+    """Meanwhile a ``tf.random.Generator`` draws the same each time, and is afterwards where it was."""
+    with replaced_here(gen_stateful_random_ops, "rng_read_and_skip", lambda *_, **__: tf.zeros([3], tf.int64)):
         yield
-
-
-def falling(drawn: tf.Tensor) -> Any:
-    """A little less for each row of ``drawn`` [n, …], of which a trial has few; weights may be drawn in parts."""
-    if not drawn.shape.rank:
-        return tf.zeros_like(drawn)
-    count, rest = tf.shape(drawn)[0], [1] * (drawn.shape.rank - 1)
-    left = tf.cast(tf.maximum(FALLING - tf.range(count), 0), tf.float32)
-    return tf.cast(FALL * tf.reshape(left, [count, *rest]), drawn.dtype)
 
 
 def first_is_known(shape: tf.Tensor) -> bool:

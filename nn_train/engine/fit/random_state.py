@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,16 @@ def take_over_random_states(workers: Replicas) -> None:
     state = told_by_chief(states() if workers.is_chief else None, workers)
     if not workers.is_chief:
         take_over(state)
+
+
+@contextlib.contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Set this process's states back to what they were before."""
+    before = states()
+    try:
+        yield
+    finally:
+        take_over(before)
 
 
 def states() -> tuple[Any, ...]:

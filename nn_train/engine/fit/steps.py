@@ -19,10 +19,10 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 
 from nn_train.engine.fit.draws import Draws
 from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
-from nn_train.engine.fit.replacing import replaced
 from nn_train.engine.fit.rows import Rows, has_rows
 from nn_train.engine.fit.workers import sums
 from nn_train.engine.model_state import metrics_of
+from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 

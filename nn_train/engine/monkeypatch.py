@@ -1,8 +1,9 @@
-"""Attributes of Keras' objects, modules and classes that are exchanged for a while."""
+"""What is another for a while: attributes of objects, modules and classes, or variables of the environment."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,3 +26,15 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             setattr(owner, name, kept)
         else:
             vars(owner)[name] = kept
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables of the environment meanwhile, except those that the user has set."""
+    given = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
