@@ -21,11 +21,15 @@ def trial_name(index: int) -> str:
     return f"t{index:05d}"
 
 
+def still_open(points: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
+    """Those that have not ended."""
+    ended = {record.trial for record in records}
+    return [point for point in points if point["trial"] not in ended]
+
+
 def open_points(draws: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
     """The trials of a known list of draws that have not ended."""
-    ended = {record.trial for record in records}
-    points = [{"trial": trial_name(index), "draws": one} for index, one in enumerate(draws)]
-    return [point for point in points if point["trial"] not in ended]
+    return still_open([{"trial": trial_name(index), "draws": one} for index, one in enumerate(draws)], records)
 
 
 def open_combinations(grid: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
@@ -44,17 +48,13 @@ def open_names(num_trials: int, records: list[Record]) -> list[str]:
 
 def target_reached(config: Config, records: list[Record]) -> bool:
     """Whether a trial has the value that ends the search."""
-    search = config.search
-    if search.target is None:
-        return False
-    values = [record.value(search.metric) for record in records]
-    return any(value is not None and reaches(value, config) for value in values)
+    return any(reaches(record.value(config.search.metric), config) for record in records)
 
 
-def reaches(value: float, config: Config) -> bool:
+def reaches(value: float | None, config: Config) -> bool:
     """Whether ``value`` is as good as ``search.target``."""
     target = config.search.target
-    if target is None:
+    if target is None or value is None:
         return False
     return value <= target if config.search.lower_is_better else value >= target
 
@@ -66,9 +66,7 @@ def extend_points(config: Config, records: list[Record]) -> list[dict[str, Any]]
     if len(earlier) < len(of_phase(records, SEARCH)):  # trials of the space itself have trained that long
         return []
     best = ranked(earlier, search.metric, search.lower_is_better)[: search.keep_best]
-    ended = {record.trial for record in records}
-    points = [{"trial": f"{record.trial}-e{epochs}", "values": record.values} for record in best]
-    return [point for point in points if point["trial"] not in ended]
+    return still_open([{"trial": f"{record.trial}-e{epochs}", "values": record.values} for record in best], records)
 
 
 def confirm_points(config: Config, records: list[Record]) -> list[dict[str, Any]]:
@@ -80,8 +78,7 @@ def confirm_points(config: Config, records: list[Record]) -> list[dict[str, Any]
     for record in contenders(config, records)[: search.confirm["top"]]:
         for seed in range(config.seed + 1, config.seed + 1 + search.confirm["seeds"]):
             points.append({"trial": f"{record.trial}-s{seed}", "values": {**record.values, "seed": seed}})
-    ended = {record.trial for record in records}
-    return [point for point in points if point["trial"] not in ended]
+    return still_open(points, records)
 
 
 def contenders(config: Config, records: list[Record]) -> list[Record]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nn_train.config import Config, value_text
-from nn_train.config.space import By, Domain, Fixed, Space, Times
+from nn_train.config.space import Space, samples
 from nn_train.runs.loggers import PARTS, scalars
 from nn_train.search.journal import FAILED, RUNNING, Record
 from nn_train.search.results import at_best_epoch, best_tags, step_of_best
@@ -40,7 +40,7 @@ class TensorBoardCurves:
         self.folder.patient = False  # all trials wait meanwhile
         self.written_at: dict[str, float] = {}
         now = time.time()
-        self.replace("", experiment(space, list(best_tags(config).values()), now), now)
+        self.replace("", [experiment(space, list(best_tags(config).values()), now)], now)
 
     def log(self, record: Record) -> None:
         """Write what is known of a trial, if it has ended or was not written for a while."""
@@ -62,13 +62,22 @@ class TensorBoardCurves:
             del self.written_at[record.trial]
 
     def session(self, record: Record) -> list[Any]:
-        """Return what HParams shows of a trial: the values, and at its end how it ended and its metrics."""
-        start = session_start(record.trial, record.values, record.started)
+        """Return what HParams shows of a trial: the values that are not None, and at its end how it ended and its
+        metrics."""
+        given = {
+            field: value if isinstance(value, bool | int | float | str) else value_text(value)
+            for field, value in record.values.items()
+            if value is not None
+        }
+        start = hparams_pb(given, trial_id=record.trial, start_time_secs=record.started)
+        events = [Event(wall_time=record.started, summary=start)]
         if record.status == RUNNING:
-            return start
+            return events
         best = at_best_epoch(record, self.config)
-        shown = [scalar(tag, value, step_of_best(record), record.finished) for tag, value in best.items()]
-        return start + shown + session_end(record.status == FAILED, record.finished)
+        events += [scalar(tag, value, step_of_best(record), record.finished) for tag, value in best.items()]
+        status = api_pb2.STATUS_FAILURE if record.status == FAILED else api_pb2.STATUS_SUCCESS
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=record.finished)
+        return [*events, hparams(metadata.SESSION_END_INFO_TAG, record.finished, session_end_info=end)]
 
     def replace(self, where: str, events: Sequence[Any], wall_time: float) -> None:
         """Write events into a new file, the only one of its folder.
@@ -96,54 +105,26 @@ def scalar(tag: str, value: float, step: int, wall_time: float) -> Any:
     return Event(wall_time=wall_time, step=step, summary=summary)
 
 
-def session_start(name: str, values: Mapping[str, Any], wall_time: float) -> list[Any]:
-    """Return the begin of a session of HParams: the trial ``name`` with its values, without those that are None."""
-    given = {
-        field: value if isinstance(value, bool | int | float | str) else value_text(value)
-        for field, value in values.items()
-        if value is not None
-    }
-    return [Event(wall_time=wall_time, summary=hparams_pb(given, trial_id=name, start_time_secs=wall_time))]
-
-
-def session_end(failed: bool, wall_time: float) -> list[Any]:
-    """Return the end of a session of HParams."""
-    status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
-    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=wall_time)
-    return hparams(metadata.SESSION_END_INFO_TAG, wall_time, session_end_info=end)
-
-
-def experiment(space: Space, tags: Sequence[str], wall_time: float) -> list[Any]:
+def experiment(space: Space, tags: Sequence[str], wall_time: float) -> Any:
     """Return the columns of HParams: the fields of a space, and scalars of the sessions by tag."""
     columns = api_pb2.Experiment(
-        hparam_infos=[api_pb2.HParamInfo(name=field, type=type_of(spec)) for field, spec in space.items()],
+        hparam_infos=[api_pb2.HParamInfo(name=field, type=type_of(field, space)) for field in space],
         metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags],
         time_created_secs=wall_time,
     )
     return hparams(metadata.EXPERIMENT_TAG, wall_time, experiment=columns)
 
 
-def hparams(tag: str, wall_time: float, **content: Any) -> list[Any]:
-    """Return what the plugin reads under ``tag``: it is all in the metadata."""
+def hparams(tag: str, wall_time: float, **content: Any) -> Any:
+    """Return the event that the plugin reads under ``tag``: it is all in the metadata."""
     about = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
     value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
-    return [Event(wall_time=wall_time, summary=Summary(value=[value]))]
+    return Event(wall_time=wall_time, summary=Summary(value=[value]))
 
 
-def type_of(spec: Domain | Times | By) -> Any:
+def type_of(field: str, space: Space) -> Any:
     """Return the type of a column, by which its filter looks."""
-    kinds = {type(value) for value in possible(spec) if value is not None}
+    kinds = {type(values[field]) for values in samples(field, space)} - {type(None)}
     if kinds == {bool}:
         return api_pb2.DATA_TYPE_BOOL
     return api_pb2.DATA_TYPE_FLOAT64 if kinds <= {int, float} else api_pb2.DATA_TYPE_STRING
-
-
-def possible(spec: Domain | Times | By | Fixed) -> Iterator[Any]:
-    """Yield values of each type that a field can have."""
-    if isinstance(spec, Domain):
-        yield from spec.values
-    elif isinstance(spec, Fixed):
-        yield spec.value
-    elif isinstance(spec, By):
-        for _, branch in spec.branches:
-            yield from possible(branch)
