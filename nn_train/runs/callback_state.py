@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,23 +56,14 @@ def fingerprints(attributes: Mapping[str, Any]) -> dict[str, bytes]:
     """A digest of every attribute with a plain value: callbacks may hold whole data sets, which are not copied."""
     found = {}
     for name, value in attributes.items():
-        digest = hashlib.sha256()
         with contextlib.suppress(NotPlainError):
-            add(pack(value), digest)
+            arrays: list[np.ndarray] = []
+            digest = hashlib.sha256(json.dumps(to_json({name: pack(value)}, arrays)).encode())
+            for array in arrays:
+                digest.update(f"{array.dtype} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
             found[name] = digest.digest()
     return found
-
-
-def add(packed: Any, digest: Any) -> None:
-    if isinstance(packed, np.ndarray):
-        digest.update(f"{packed.dtype} {packed.shape}".encode())
-        digest.update(np.ascontiguousarray(packed).data)
-    elif isinstance(packed, list):
-        for item in packed:
-            add(item, digest)
-        digest.update(b"]")
-    else:
-        digest.update(f"{packed!r},".encode())
 
 
 def pack(value: Any) -> Any:

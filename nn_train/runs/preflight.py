@@ -10,7 +10,7 @@ from typing import Any
 
 from nn_train.config import Config, config_from_dict, config_to_dict
 from nn_train.config.entry_points import check_function
-from nn_train.config.parse import parse_yaml
+from nn_train.config.parse import flatten, parse_yaml
 from nn_train.config.schema import METRICS, letters
 from nn_train.engine.import_tensorflow import import_quietly, set_environment
 from nn_train.engine.keras_names import check_keras_names
@@ -71,19 +71,13 @@ def earlier_config(folder: ResultsFolder) -> Config:
 
 def config_differences(earlier: Config, now: Config) -> list[str]:
     """``field: earlier → now`` for every field that makes it another run."""
-    before, after = config_to_dict(earlier), config_to_dict(now)
+    before, after = (flatten(config_to_dict(one)) for one in (earlier, now))
     differences = []
-    for section, content in after.items():
-        if section in IGNORED_SECTIONS:
-            continue
-        pairs = content.items() if isinstance(content, dict) else [("", content)]
-        for name, value in pairs:
-            old, field = (before[section][name], f"{section}.{name}") if name else (before[section], section)
-            if isinstance(old, dict) and isinstance(value, dict):
-                pairs_of = {key: (old.get(key, ABSENT), value.get(key, ABSENT)) for key in {**old, **value}}
-                differences += [f"{field}.{key}: {a} → {b}" for key, (a, b) in pairs_of.items() if a != b]
-            elif as_compared(field, old) != as_compared(field, value) and field not in IGNORED_FIELDS:
-                differences.append(f"{field}: {old} → {value}")
+    for field in {**before, **after}:
+        old, value = before.get(field, ABSENT), after.get(field, ABSENT)
+        ignored = field in IGNORED_FIELDS or field.partition(".")[0] in IGNORED_SECTIONS
+        if not ignored and as_compared(field, old) != as_compared(field, value):
+            differences.append(f"{field}: {old} → {value}")
     return differences
 
 

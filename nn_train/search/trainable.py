@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import tune
@@ -69,7 +69,7 @@ class TrialRunner(tune.Trainable):
     """
 
     settings: TrialSettings  # set by ``for_search``
-    workers: TrialGroup  # made once for all trials
+    workers: LocalTrial | RemoteTrial  # made once for all trials
 
     def setup(self, config: dict[str, Any]) -> None:
         # TensorFlow's import and the joining of a strategy are a silence, on a slow disk a long one.
@@ -145,33 +145,6 @@ def for_search(settings: TrialSettings) -> type[TrialRunner]:
     return type("TrialRunner", (TrialRunner,), {"settings": settings})
 
 
-class TrialGroup(Protocol):
-    """The workers of a trial.
-
-    Attributes:
-        broken: a worker was lost or ended, and no other trial can have them.
-    """
-
-    broken: bool
-
-    def begin(
-        self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
-    ) -> str:
-        """Make ready for a trial. Returns why it cannot be trained, else an empty text."""
-
-    def epoch(self) -> Outcome:
-        """Train one epoch more."""
-
-    def state(self) -> bytes:
-        """The whole state between two epochs, which is kept in the trial's folder as well."""
-
-    def restore(self, content: bytes, of_other: bool) -> None:
-        """Go on from what ``state`` gave, perhaps of another trial."""
-
-    def wear(self) -> str:
-        """Why the processes should be replaced; empty if they need not."""
-
-
 class LocalTrial(TrialWorker):
     """The one worker of a trial, in this process."""
 
@@ -184,7 +157,11 @@ class LocalTrial(TrialWorker):
 
 
 class RemoteTrial:
-    """The workers of a trial, each in its own process of this trial's placement group."""
+    """The workers of a trial, each in its own process of this trial's placement group; used as a ``TrialWorker`` is.
+
+    Attributes:
+        broken: a worker was lost or ended, and no other trial can have them.
+    """
 
     OTHERS_WITHIN = 10.0  # seconds between the first worker's failure and the end of waiting for the others
 

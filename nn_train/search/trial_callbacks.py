@@ -164,14 +164,11 @@ class Watcher(Callback, tune.Stopper):
         if self.phase == CONFIRM:
             return  # a few, of which the end of the search chooses
         if value is None:
-            self.delete(record.trial)
+            forget_trial(self.folder, record.trial)
             return
         bisect.insort(self.kept, (self.sign * value, record.trial))
         if len(self.kept) > self.config.search.keep_best:
-            self.delete(self.kept.pop()[1])
-
-    def delete(self, trial: str) -> None:
-        forget_trial(self.folder, trial)
+            forget_trial(self.folder, self.kept.pop()[1])
 
 
 def forget_numbers(trial: Trial) -> None:
