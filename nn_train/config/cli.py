@@ -78,10 +78,7 @@ def exit_code(action: Callable[[], int]) -> int:
     except RequestError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_REQUEST
-    except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except OSError as error:  # storage or a cluster that cannot be reached, a folder that cannot be written
+    except (TrainingError, OSError) as error:  # OSError: storage or a cluster that cannot be reached or written
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt as interrupt:

@@ -5,6 +5,7 @@ Owns types, spelling and messages; ranges belong to ``schema``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -220,7 +221,7 @@ def coerce(path: str, value: object, hint: object) -> Any:
         return checked_value(path, value)
     if typing.get_origin(kind) is tuple:
         of = typing.get_args(kind)[0]
-        return (coerce_entries if of is Any else coerce_numbers if of is int else coerce_tuple)(path, value)
+        return coerce_entries(path, value) if of is Any else coerce_list(path, value, of)
     if typing.get_origin(kind) is Mapping:
         return coerce_mapping(path, value)
     try:
@@ -231,23 +232,15 @@ def coerce(path: str, value: object, hint: object) -> Any:
         raise RequestError(f"{path}: {value!r} is not {KIND_NAMES[kind]}") from None
 
 
-def coerce_tuple(path: str, value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
+def coerce_list(path: str, value: object, of: type) -> tuple[Any, ...]:
+    """Names or whole numbers in a list, or its text: ``224,224``."""
+    listed = value
     if isinstance(value, str):
-        value = [] if value.lower() in ("", "none", "[]") else [part.strip() for part in value.strip("[]").split(",")]
-    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        raise RequestError(f"{path}: {value!r} is not a list of names")
-    return tuple(value)
-
-
-def coerce_numbers(path: str, value: object) -> tuple[int, ...]:
-    """Whole numbers in a list, or its text: ``224,224``."""
-    listed = coerce_tuple(path, [str(one) for one in value] if isinstance(value, list | tuple) else value)
-    try:
-        return tuple(int(one) for one in listed)
-    except ValueError:
-        raise RequestError(f"{path}: {value!r} is not a list of whole numbers") from None
+        listed = [] if value.lower() in ("", "none", "[]") else [part.strip() for part in value.strip("[]").split(",")]
+    if isinstance(listed, list | tuple | None):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            return tuple(CONVERTERS[of](one) for one in listed or ())
+    raise RequestError(f"{path}: {value!r} is not a list of {'names' if of is str else 'whole numbers'}")
 
 
 def coerce_entries(path: str, value: object) -> tuple[Any, ...]:
@@ -257,7 +250,7 @@ def coerce_entries(path: str, value: object) -> tuple[Any, ...]:
             content = load(value)
         except YamlError as problem:
             raise RequestError(f"{path}: not valid YAML: {problem}") from problem
-        value = content if isinstance(content, list | Mapping) else coerce_tuple(path, value)
+        value = content if isinstance(content, list | Mapping) else coerce_list(path, value, str)
     if isinstance(value, Mapping):
         value = [{name: one} for name, one in value.items()]
     if not isinstance(value, list | tuple | None):

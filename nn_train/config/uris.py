@@ -1,6 +1,6 @@
 """What a path or URI in a setting must not hold.
 
-Credentials, which would end in every file that repeats it; and what no file system takes.
+Credentials, which would end in every file that repeats it; and a home folder that nobody has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from nn_train.errors import RequestError
 
 SECRET_OPTION = re.compile(r"secret|password|token|signature|key|^sig$", re.IGNORECASE)
 USER = re.compile(r"://[^/\s@:]+:[^/\s@]+@")
-LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes; Linux takes 4096 with the files below the folder
 HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")  # name or address, perhaps with a port
 
 
@@ -31,14 +30,7 @@ def without_passwords(text: str) -> str:
 
 
 def refuse_no_path(field: str, place: str) -> None:
-    """Raise RequestError for a local path that can be no folder on any machine, or whose ``~`` stands for nothing."""
-    if "://" in place:
-        return
-    longest = max(len(part.encode(errors="replace")) for part in place.split("/"))
-    if longest > LONGEST_PART or len(place.encode(errors="replace")) > LONGEST_PATH:
-        raise RequestError(
-            f"{field}: {place!r} is too long for a path; allowed: {LONGEST_PATH} bytes, {LONGEST_PART} between two '/'"
-        )
+    """Raise RequestError for a local path whose ``~`` stands for nothing."""
     if place.startswith("~") and os.path.expanduser(place) == place:
         raise RequestError(f"{field}: {place!r}: there is no home folder of that name; write the path without '~'")
 

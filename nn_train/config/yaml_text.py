@@ -30,7 +30,7 @@ def load(text: str) -> Any:
         raise YamlError(problem, mark.line + 1 if mark else None) from error
     except RecursionError as error:
         raise YamlError(f"it is nested more than {DEEPEST} levels deep", None) from error
-    except (ArithmeticError, ValueError) as error:  # PyYAML's scanner, for numbers that are no character or version
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # for nonsense under a tag
         raise YamlError(str(error), None) from error
 
 
@@ -61,14 +61,6 @@ class StrictLoader(yaml.SafeLoader):
                 parts = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
                 waiting += [(part, depth + 1) for part in parts]
         return document
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node; what Python raises for nonsense under a tag becomes an error with a line."""
-        try:
-            return super().construct_object(node, deep)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            kind = node.tag.rpartition(":")[2]
-            raise problem(f"{str(node.value)[:100]!r} cannot be read as {kind}", node) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """PyYAML keeps the last of repeated keys silently."""

@@ -140,10 +140,7 @@ def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
 
 def with_defaults(function: Callable[..., Any], given: Mapping[str, Any], offered: Collection[str]) -> dict[str, Any]:
     """Return ``given``, and the plain values that the function has by itself; those JSON knows."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of what is compiled
-        parameters = {}.values()
+    parameters = inspect.signature(function).parameters.values()
     own = {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in offered}
     return {name: value for name, value in {**own, **given}.items() if is_plain(value) and is_json(value)}
 

@@ -116,4 +116,3 @@ def test_defaults_of_a_function_are_noted_where_json_can_have_them():
 
     given = {"rate": 0.5, "units": 32}
     assert with_defaults(build, given, ("config", "num_classes")) == {"units": 32, "sizes": (3, 3), "rate": 0.5}
-    assert with_defaults(min, given, ()) == given

@@ -81,18 +81,11 @@ def test_other_names_are_taken(name):
     assert parse_arguments(["--name", name]).config.job_name == name
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("x" * 256, "too long for a path; allowed: 3000 bytes, 255 between two '/'"),
-        ("~nobody-of-that-name/x", "no home folder of that name; write the path without '~'"),
-    ],
-)
-def test_a_results_folder_that_no_machine_can_have_is_refused(path, said, capsys):
-    assert run_job("Job", ["--run.storage_path", path], lambda arguments: 0) == 2
+def test_a_results_folder_in_a_home_of_nobody_is_refused(capsys):
+    assert run_job("Job", ["--run.storage_path", "~nobody-of-that-name/x"], lambda arguments: 0) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: run.storage_path: ")
-    assert said in shown
+    assert "no home folder of that name; write the path without '~'" in shown
 
 
 @pytest.mark.parametrize(
