@@ -203,7 +203,7 @@ def theirs(count: int) -> dict[str, float]:
 def simulated(count: int) -> dict[str, float]:
     """Cost and memory of the driver where a trial costs nothing."""
     from nn_train.search import ray_tune
-    from nn_train.search.driver import open_session
+    from nn_train.search.driver import begin_session, check_request
     from nn_train.search.trainable import TrialRunner
 
     ends: list[float] = []
@@ -220,7 +220,7 @@ def simulated(count: int) -> dict[str, float]:
     ray_tune.for_search = for_search
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(folder, count, train={"epochs": 4}, search={"scheduler": "asha"})
-        with open_session(config, note, False) as session:
+        with begin_session(config, check_request(config), note, False) as session:
             session.run()
         assert len(session.journal.records) == count
     tenth = count // 10

@@ -55,18 +55,14 @@ class GivenModel:
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.policy)  # which a Sequential model does not keep
         try:
-            return self.loaded()
-        finally:
-            keras.config.set_dtype_policy(before)
-
-    def loaded(self) -> keras.Model:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            path.write_bytes(self.content)
-            with warnings.catch_warnings():
+            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+                path = Path(folder) / "model.keras"
+                path.write_bytes(self.content)
                 if not self.has_trained:  # its optimizer has nothing that could be lost
                     warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
                 model: keras.Model = keras.models.load_model(path, custom_objects=self.classes)
+        finally:
+            keras.config.set_dtype_policy(before)
         return model
 
 

@@ -143,14 +143,11 @@ class TensorBoardLogger:
             writer.close()
 
 
-def fail_fast() -> None:
-    """By default MLflow tries for minutes, while all workers wait."""
+def experiment_name() -> str:
+    """The MLflow experiment of all runs and searches; told before MLflow is called, which is to fail soon: by default
+    it tries for minutes, while all workers wait."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-
-
-def experiment_name() -> str:
-    """The MLflow experiment of all runs and searches."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train")
 
 
@@ -168,7 +165,6 @@ class MLflowLogger:
         import mlflow
 
         self.mlflow = mlflow
-        fail_fast()
         mlflow.set_experiment(experiment_name())
         if folder.exists(MLFLOW_RUN):
             mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())

@@ -134,13 +134,6 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
         replicas: a ``Replicas``.
         began_at: from when the run's wall time counts, in seconds since 1970; None: ``job.started_at``.
     """
-    printed = Printed(job.folder, replicas.rank)
-    with printed.listening():
-        train_listened_to(job, replicas, context, printed, job.started_at if began_at is None else began_at)
-
-
-def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, printed: Printed, began_at: float) -> None:
-    """``train_replica``, while what is printed is noted."""
     import keras
 
     from nn_train.datasets.augmentation import with_augmentation
@@ -150,15 +143,17 @@ def train_listened_to(job: Job, replicas: Replicas, context: WorkerContext, prin
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.callbacks import given_callbacks
 
-    config = job.config
-    # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
-    keras.backend.clear_session()
-    data = with_augmentation(with_class_weights(load_for_run(config), config.train.class_weight), config.data.augment)
-    given = given_callbacks(config, replicas, job.folder.location)
-    prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
-    refuse_trained(prepared.model)
-    loop = loop_of(prepared, config, data, replicas)
-    Run(job, data, loop, given, context, printed, began_at).run()
+    config, printed = job.config, Printed(job.folder, replicas.rank)
+    with printed.listening():
+        # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
+        keras.backend.clear_session()
+        data = with_class_weights(load_for_run(config), config.train.class_weight)
+        data = with_augmentation(data, config.data.augment)
+        given = given_callbacks(config, replicas, job.folder.location)
+        prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
+        refuse_trained(prepared.model)
+        loop = loop_of(prepared, config, data, replicas)
+        Run(job, data, loop, given, context, printed, job.started_at if began_at is None else began_at).run()
 
 
 class Run(Training):

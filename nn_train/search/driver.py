@@ -60,11 +60,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         KeyboardInterrupt: Ctrl-C; the same command goes on with the search.
     """
     space = check_request(config, on_event)
-
-    def say(text: str) -> None:
-        on_event(Waiting(text))
-
-    with hold([search_folder(config)], say):
+    with hold([search_folder(config)], lambda text: on_event(Waiting(text))):
         session = begin_session(config, space, on_event, verbose)
         folder, journal = session.folder, session.journal
         known, began = len(journal.records), time.time()
@@ -92,13 +88,8 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
 def plan(config: Config, verbose: bool = False) -> list[str]:
     """What ``search(config)`` would run and cost, in words. Nothing is written. Raises RequestError as it does."""
     config = dataclasses.replace(config, run=dataclasses.replace(config.run, overwrite=False))
-    with open_session(config, lambda event: None, verbose) as session:
+    with begin_session(config, check_request(config), unheard, verbose) as session:
         return session.plan()
-
-
-def open_session(config: Config, on_event: Handler, verbose: bool) -> Session:
-    """Check the request, and read what is known of the search. Raises RequestError."""
-    return begin_session(config, check_request(config, on_event), on_event, verbose)
 
 
 def check_request(config: Config, on_event: Handler = unheard) -> Space:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nn_train.config import Config, value_text
 from nn_train.config.space import Space
-from nn_train.runs.loggers import MLFLOW_RUN, experiment_name, fail_fast, numbers, parameters
+from nn_train.runs.loggers import MLFLOW_RUN, experiment_name, numbers, parameters
 from nn_train.search.journal import COMPLETED, FAILED, RUNNING, STOPPED, Record
 from nn_train.search.results import at_best_epoch, first_line, step_of_best
 from nn_train.storage.folder import ResultsFolder
@@ -18,14 +17,6 @@ from nn_train.storage.folder import ResultsFolder
 PARENT, TRIAL, STATUS = "mlflow.parentRunId", "trial", "trial_status"  # tags; the first is MLflow's own
 # A trial that was stopped has not trained its epochs: who filters for FINISHED gets those that can be compared.
 ENDS = {COMPLETED: "FINISHED", STOPPED: "KILLED", FAILED: "FAILED"}
-
-
-@dataclass
-class Child:
-    """The run of a trial that has not ended: its id in MLflow, and how many epochs were logged."""
-
-    run_id: str
-    epochs: int = 0
 
 
 class MLflowRuns:
@@ -39,7 +30,6 @@ class MLflowRuns:
         import mlflow
         from mlflow import entities
 
-        fail_fast()
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each trial
         self.config, self.entities, self.client = config, entities, mlflow.MlflowClient()
         # What PBT changes on the way is known at the end, and a parameter of MLflow's cannot be changed.
@@ -47,7 +37,8 @@ class MLflowRuns:
         name = experiment_name()
         found = self.client.get_experiment_by_name(name)
         self.experiment = found.experiment_id if found is not None else self.client.create_experiment(name)
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, str] = {}  # their runs, of trials that have not ended
+        self.logged: dict[str, int] = {}  # epochs by run
         if folder.exists(MLFLOW_RUN):
             self.parent = folder.read(MLFLOW_RUN).decode()
             self.client.update_run(self.parent, status="RUNNING")
@@ -75,33 +66,32 @@ class MLflowRuns:
         """Write what is new of a trial; its values with each epoch, or where they can change when it ends."""
         if record.trial not in self.children:
             self.children[record.trial] = self.begin(record)
-        child, ended, values = self.children[record.trial], record.status != RUNNING, self.params(record.values)
+        run_id, ended, values = self.children[record.trial], record.status != RUNNING, self.params(record.values)
         # A trial that takes over another's weights takes over its epochs: which they are is known at its end.
-        for row in record.rows[child.epochs :] if ended or self.values_stay else []:
-            self.client.log_batch(child.run_id, self.metrics(numbers(row), row["epoch"]), values)
-            child.epochs = row["epoch"]
+        for row in record.rows[self.logged.get(run_id, 0) :] if ended or self.values_stay else []:
+            self.client.log_batch(run_id, self.metrics(numbers(row), row["epoch"]), values)
+            self.logged[run_id] = row["epoch"]
         if ended:
-            self.end(child, record)
-            del self.children[record.trial]
+            self.end(self.children.pop(record.trial), record)
 
-    def begin(self, record: Record) -> Child:
-        """Make the run of a trial."""
+    def begin(self, record: Record) -> str:
+        """Make the run of a trial: its id."""
         tags = {PARENT: self.parent, TRIAL: record.trial, STATUS: RUNNING, "phase": record.phase}
         made = self.client.create_run(self.experiment, int(record.started * 1000), tags, run_name=record.trial)
-        return Child(made.info.run_id)
+        return str(made.info.run_id)
 
-    def end(self, child: Child, record: Record) -> None:
+    def end(self, run_id: str, record: Record) -> None:
         """Write the metrics at the best epoch, and how the trial ended."""
         tags = {STATUS: record.status, **({"cause": first_line(record.cause)[:500]} if record.cause else {})}
         best = self.metrics(at_best_epoch(record, self.config), step_of_best(record))
         tagged = [self.entities.RunTag(*tag) for tag in tags.items()]
-        self.client.log_batch(child.run_id, best, self.params(record.values), tagged)
-        self.client.set_terminated(child.run_id, ENDS[record.status], int(record.finished * 1000))
+        self.client.log_batch(run_id, best, self.params(record.values), tagged)
+        self.client.set_terminated(run_id, ENDS[record.status], int(record.finished * 1000))
 
     def close(self, status: str) -> None:
         """End the run of the search. Trials that were cut off are shown as killed."""
-        for child in self.children.values():
-            self.client.set_terminated(child.run_id, "KILLED")
+        for run_id in self.children.values():
+            self.client.set_terminated(run_id, "KILLED")
         self.client.set_terminated(self.parent, status)
 
     def metrics(self, values: Mapping[str, float], step: int) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from typing import Any
 
 from nn_train.config import Config
@@ -105,7 +106,6 @@ def confirmed(config: Config, records: list[Record]) -> list[tuple[Record, list[
     sign = 1 if search.lower_is_better else -1
 
     def mean(group: tuple[Record, list[Record]]) -> float:
-        values = [run.value(search.metric) for run in group[1]]
-        return sign * sum(value for value in values if value is not None) / len(values)
+        return sign * statistics.fmean(run.value(search.metric) or 0 for run in group[1])
 
     return sorted(groups, key=mean)

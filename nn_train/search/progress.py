@@ -69,8 +69,8 @@ class Progress:
 
     def trial(self, event: TrialEnded) -> None:
         self.ended += 1
-        value = event.value
-        better = value is not None and (self.best is None or self.improves(value))
+        value, sign = event.value, -1 if self.config.search.lower_is_better else 1
+        better = value is not None and (self.best is None or sign * value > sign * self.best)
         if better:
             self.best = value
         if better or self.ended == self.open or self.clock() - self.said >= QUIET_SECONDS:
@@ -80,10 +80,6 @@ class Progress:
             left = (self.open - self.ended) * (self.clock() - self.began) / self.ended
             pace = f"  {duration(left)} left" if TELLING <= self.ended < self.open else ""
             self.print(f"trial {self.ended}/{self.open}  {event.trial}  {event.status}  {result}{mark}{pace}")
-
-    def improves(self, value: float) -> bool:
-        assert self.best is not None
-        return value < self.best if self.config.search.lower_is_better else value > self.best
 
     def finish(self, outcome: SearchOutcome) -> None:
         """The best trials as a table, the failures by cause, and where the results are."""

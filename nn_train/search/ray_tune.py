@@ -149,11 +149,9 @@ class Session:
         if self.printed:
             self.folder.write(f"{LOGS}/data.txt", self.printed.encode(errors="replace"))
         ended, is_new = "", not self.journal.records
-
-        def warn(text: str) -> None:
-            self.on_event(Warned(text))
-
-        with loggers_of_search(self.config, self.space, self.folder, warn, must_work=is_new) as loggers:
+        with loggers_of_search(
+            self.config, self.space, self.folder, lambda text: self.on_event(Warned(text)), must_work=is_new
+        ) as loggers:
             for phase in (SEARCH, EXTEND, CONFIRM):
                 reason = self.run_phase(phase, loggers)
                 ended = ended or reason

@@ -27,7 +27,6 @@ from nn_train.storage.folder import ResultsFolder
 if TYPE_CHECKING:
     from nn_train.config.schema import DataConfig
     from nn_train.datasets import SplitData
-    from nn_train.engine.chunks import PartialEpoch
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.search.warm.models import WarmModel, WarmModels
 
@@ -83,7 +82,9 @@ class TrialWorker:
         self.models = WarmModels(replicas)
         # No checkpoints within epochs: only to see that the trial goes on. One that does not is run again elsewhere.
         watch = Watchdog(math.inf, lambda seconds: os.kill(os.getpid(), signal.SIGKILL))
-        self.hooks = TimedHooks(math.inf, replicas, save=refuse, watch=watch, asked_to_drain=lambda: False)
+        self.hooks = TimedHooks(
+            math.inf, replicas, save=lambda partial: None, watch=watch, asked_to_drain=lambda: False
+        )
 
     def begin(
         self, config: Config, folder: ResultsFolder, values: dict[str, Any], draws: dict[str, Any] | None = None
@@ -203,11 +204,6 @@ class TrialWorker:
             self.model.turn(self.training.config)
             if self.rank == 0:
                 self.training.keep(self.training.state())
-
-
-def refuse(partial: PartialEpoch) -> None:
-    """Trials keep their state between epochs only."""
-    raise AssertionError("a checkpoint within an epoch of a trial")
 
 
 def cause_of(error: Exception) -> str:
