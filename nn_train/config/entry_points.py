@@ -10,19 +10,18 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any
 
 from nn_train.config.function_digest import HERE, digest_of
 from nn_train.config.options import DIGEST, OWNERS, nearest
+from nn_train.config.tracebacks import own_traceback
 from nn_train.config.user_code import find_source, user_modules
 from nn_train.errors import RequestError, TrainingError
 
 NOTHING: Mapping[str, Any] = {}
 KEPT: dict[str, Callable[..., Any]] = {}
-OUR_FRAMES = (__file__, importlib.__file__, "<frozen importlib")
 
 
 def name_of(function: Callable[..., Any], role: str) -> str:
@@ -161,14 +160,6 @@ def check_function(field: str, name: str, args: Collection[str] | None = ()) -> 
             return
         if isinstance(error, RequestError):
             raise
-        raise TrainingError(f"{field}: {name} cannot be imported:\n{of_import(error)}") from None
+        raise TrainingError(f"{field}: {name} cannot be imported:\n{own_traceback(error)}") from None
     if args is not None:
         taken_of(function, field, name, args, OWNERS.get(f"{field.partition('.')[0]}.args", ("", ()))[1])
-
-
-def of_import(error: Exception) -> str:
-    """Return the traceback of an import without the frames that come before the user's."""
-    place = error.__traceback__
-    while place is not None and place.tb_frame.f_code.co_filename.startswith(OUR_FRAMES):
-        place = place.tb_next
-    return "".join(traceback.format_exception(error.with_traceback(place))).strip()

@@ -11,11 +11,11 @@ import ray
 
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
+from nn_train.config.tracebacks import own_traceback
 from nn_train.errors import RequestError, TrainingError
 from nn_train.ray_cluster.placement import resources_per_worker
 from nn_train.ray_cluster.serialization import unpack
 from nn_train.runs.printed import LARGEST
-from nn_train.runs.tracebacks import own_traceback
 from nn_train.search.compared import refuse_without_validation
 
 LAST_LINES = 20  # of what a function had printed before it failed

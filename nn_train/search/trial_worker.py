@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config import Config
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
+from nn_train.config.tracebacks import own_traceback
 from nn_train.engine.lost_peers import is_lost_peer
 from nn_train.errors import RequestError, TrainingError
 from nn_train.runs.printed import Printed
-from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import join_process
 from nn_train.search.trial_training import TrialTraining, kept_checkpoint
 from nn_train.storage.folder import ResultsFolder

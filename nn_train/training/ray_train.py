@@ -16,6 +16,7 @@ from ray.train import UserCallback
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.util.placement_group import PlacementGroup
 
+from nn_train.config.tracebacks import own_traceback
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
 from nn_train.errors import OtherWorkerError, RequestError, TrainingError
@@ -26,7 +27,6 @@ from nn_train.ray_cluster.serialization import pack, unpack
 from nn_train.ray_cluster.shared_storage import check_shared
 from nn_train.runs.draining import DrainedError, is_asked_to_drain
 from nn_train.runs.record import read_finished
-from nn_train.runs.tracebacks import own_traceback
 from nn_train.runs.worker import Job, WorkerContext, run_worker
 from nn_train.training.failures import HungError, advice_for, as_lost_worker, cause_of, describe_losses, loss_text
 from nn_train.training.rendezvous import MwmsConfig, begun_before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.runs.tracebacks import own_traceback
+from nn_train.config.tracebacks import own_traceback
 
 THEIR_CODE = """
 import json
