@@ -1,4 +1,7 @@
-"""The command ``nn-train JOB …``; each job is a function of its words that gives the exit code of the process."""
+"""The command ``nn-train JOB …``; each job is a function of its words that gives the exit code of the process.
+
+What its docstring says is shown by ``nn-train --help``.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,7 @@ HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and
 
   nn-train JOB [OPTION ...]
 
-  train      train one model
-  tune       search its hyperparameters
-  evaluate   evaluate finished runs and write a report
-  predict    predict new examples with a finished run
-  pipeline   search, train with the best settings, evaluate and report
-  submit     run one of these on a cluster
-  doctor     check the place that a job would run in
+{jobs}
 
 nn-train JOB --help says the options of a job. Modules of your own (--model.name module:function) are looked up from the
 folder that this is started in. Nothing has to be there for a first job:  nn-train train --config mnist_mlp"""
@@ -39,7 +36,7 @@ RAY_AUTH_TOKEN."""
 
 
 def train(argv: Sequence[str]) -> int:
-    """Train one model."""
+    """train one model"""
 
     def run(given: Arguments) -> int:
         calls.train(given.config, verbose=given.verbose)
@@ -49,7 +46,7 @@ def train(argv: Sequence[str]) -> int:
 
 
 def tune(argv: Sequence[str]) -> int:
-    """Search hyperparameters."""
+    """search its hyperparameters"""
 
     def run(given: Arguments) -> int:
         if "dry_run" not in given.flags:
@@ -67,7 +64,7 @@ def tune(argv: Sequence[str]) -> int:
 
 
 def pipeline(argv: Sequence[str]) -> int:
-    """From nothing to a report."""
+    """search, train with the best settings, evaluate and report"""
 
     def run(given: Arguments) -> int:
         from nn_train.pipeline import run_pipeline
@@ -83,7 +80,7 @@ def pipeline(argv: Sequence[str]) -> int:
 
 
 def doctor(argv: Sequence[str]) -> int:
-    """Check the place that jobs run in."""
+    """check the place that a job would run in"""
 
     def run(given: Arguments) -> int:
         from nn_train.doctor import examine
@@ -98,7 +95,7 @@ def doctor(argv: Sequence[str]) -> int:
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """Evaluate finished runs and report."""
+    """evaluate finished runs and write a report"""
 
     def run() -> int:
         from nn_train.prediction.arguments import read_arguments
@@ -113,7 +110,7 @@ def evaluate(argv: Sequence[str]) -> int:
 
 
 def predict(argv: Sequence[str]) -> int:
-    """Predict new examples."""
+    """predict new examples with a finished run"""
 
     def run() -> int:
         from nn_train.prediction.arguments import read_predict_arguments
@@ -128,7 +125,7 @@ def predict(argv: Sequence[str]) -> int:
 
 
 def submit(argv: Sequence[str]) -> int:
-    """Run a job on a cluster."""
+    """run one of these on a cluster"""
 
     def run() -> int:
         jobs = [name for name in JOBS if name != "submit"]
@@ -158,7 +155,7 @@ def main() -> int:
     """Run the job that the command line names; the exit code of the process."""
     argv = sys.argv[1:]
     if not argv or argv[0] in ("--help", "-h"):
-        print(HELP)
+        print(HELP.format(jobs="\n".join(f"  {name:10} {job.__doc__}" for name, job in JOBS.items())))
         return EXIT_DONE
     if argv[0] == "--version":
         print(__version__)
