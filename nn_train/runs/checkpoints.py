@@ -13,7 +13,6 @@ import hashlib
 import io
 import itertools
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,8 +126,8 @@ def unpack(content: bytes) -> Checkpoint | None:
 
 def numbered(archive: Any, letter: str) -> list[np.ndarray]:
     """The arrays that are named by a letter and their number."""
-    names = re.compile(rf"{letter}\d+")
-    return [archive[f"{letter}{i}"] for i in range(sum(names.fullmatch(name) is not None for name in archive.files))]
+    count = sum(name[0] == letter and name[1:].isdigit() for name in archive.files)
+    return [archive[f"{letter}{i}"] for i in range(count)]
 
 
 def restore(model: keras.Model, checkpoint: Checkpoint) -> None:

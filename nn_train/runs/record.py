@@ -186,11 +186,8 @@ def read_finished(folder: ResultsFolder) -> dict[str, Any] | None:
 
 def sizes(data: SplitData) -> dict[str, int | None]:
     """How many examples each part has; None where a stream does not tell."""
-
-    def count(part: object) -> int | None:
-        return None if part is None or not hasattr(part, "size") else int(part.size)
-
-    return {name: count(getattr(data, name)) for name in ("train", "validation", "test")}
+    found = {name: getattr(getattr(data, name), "size", None) for name in ("train", "validation", "test")}
+    return {name: None if size is None else int(size) for name, size in found.items()}
 
 
 def versions() -> dict[str, str]:

@@ -96,23 +96,20 @@ class Session:
         self.parcel: Any = None
 
     def __enter__(self) -> Session:
-        self.context = contextlib.ExitStack()
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         if not self.verbose:
             for name in ("ray.tune", "ray.train", "optuna"):
                 logging.getLogger(name).setLevel(logging.ERROR)
         scaling = self.config.scaling
-        self.context.enter_context(ray_session(self.verbose, preload=preload_for(scaling, "ray.tune")))
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(ray_session(self.verbose, preload=preload_for(scaling, "ray.tune")))
             check_placeable(dataclasses.replace(scaling, min_workers=None))  # trials take no fewer
             check_shared(self.folder, scaling)
             self.parcel = ray.put(pack(self.config.functions.values()))
             if not varies_data(self.space):
                 self.data, self.files, self.printed = share_examples(self.config, self.parcel)
-        except BaseException:
-            self.context.close()
-            raise
+            self.context = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:

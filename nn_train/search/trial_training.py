@@ -123,7 +123,4 @@ def kept_checkpoint(folder: ResultsFolder, values: dict[str, Any]) -> Checkpoint
     standing = folder.read_json(STANDING)
     if standing is None or standing["values"] != values:
         return None
-    try:
-        return checkpoints.unpack(folder.read(f"{CHECKPOINTS}/{standing['checkpoint']}"))
-    except FileNotFoundError:  # somebody deleted it
-        return None
+    return checkpoints.unpack(folder.read(f"{CHECKPOINTS}/{standing['checkpoint']}"))
