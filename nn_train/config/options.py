@@ -47,7 +47,7 @@ def option(
         default: used when neither the job file nor the command line names the field.
         help: meaning and unit, shown by ``--help``.
         choices: the allowed names; empty means any.
-        entry_point: ``module:function`` is allowed beside ``choices``.
+        entry_point: ``module:function`` is allowed beside ``choices``; without these it is all that is allowed.
         keras: a module of Keras, whose names are allowed beside ``choices``; they are looked up when a job begins.
         minimum, above: inclusive and exclusive lower bound.
         maximum, below: inclusive and exclusive upper bound.
@@ -84,12 +84,12 @@ def check_value(spec: dataclasses.Field[Any], value: object, path: str) -> None:
     if value is None:
         return
     rules = spec.metadata
-    choices = rules["choices"]
+    choices, entry_point, keras = rules["choices"], rules["entry_point"], rules["keras"]
     for one in value if isinstance(value, tuple) else (value,):
-        named = one in choices or (rules["entry_point"] and is_entry_point(one))
-        if choices and not named and not (rules["keras"] and one.isidentifier()):
-            allowed = ", ".join(choices) + (" or module:function" if rules["entry_point"] else "")
-            allowed += f" or a name of {rules['keras']}" if rules["keras"] else ""
+        named = one in choices or (entry_point and is_entry_point(one)) or (keras and one.isidentifier())
+        if (choices or entry_point) and not named:
+            ways = (", ".join(choices), "module:function" * entry_point, keras and f"a name of {keras}")
+            allowed = " or ".join(filter(None, ways))
             raise RequestError(f"{path}: {one!r} is not known; allowed: {allowed}{nearest(one, choices)}")
     is_broken = isinstance(value, float) and not math.isfinite(value)
     if is_broken or not all(rules[key] is None or fits(value, rules[key]) for key, (_, fits) in BOUNDS.items()):

@@ -103,7 +103,9 @@ class DataConfig(Section):
     )
     args: Mapping[str, Any] = option({}, "what the function of source takes by name: --data.args.NAME VALUE")
     augment: str | None = option(
-        None, "module:function of (x, y, generator) that changes a training example each time it is taken"
+        None,
+        "module:function of (x, y, generator) that changes a training example each time it is taken",
+        entry_point=True,
     )
     image_size: tuple[int, ...] = option(
         (), "H,W or H,W,C that the images of a folder are made to have, in pixels and channels; none: all are alike"
@@ -112,8 +114,6 @@ class DataConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_credentials("data.source", self.source)
-        if self.augment is not None and not is_entry_point(self.augment):
-            raise RequestError(f"data.augment: {self.augment!r} is not written as module:function")
         self.check_image_size()
         object.__setattr__(self, "args", user_arguments("data.args", self.source, self.args))
 
@@ -213,7 +213,7 @@ class TrainConfig(Section):
     checkpoint_every_seconds: float = option(
         60.0, "seconds between checkpoints within an epoch; after every epoch there is one", above=0
     )
-    callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks")
+    callbacks: str | None = option(None, "module:function that returns a list of Keras callbacks", entry_point=True)
     class_weight: Mapping[str, Any] = option(
         {}, "{label or class name: how much its training examples count in the loss}; 1 for those left out"
     )
@@ -229,8 +229,6 @@ class TrainConfig(Section):
             if not number or not 0 <= weight < math.inf:
                 raise RequestError(f"train.class_weight: {label}: {weight!r} is not a number of at least 0")
         object.__setattr__(self, "class_weight", FrozenDict(weights))
-        if self.callbacks is not None and not is_entry_point(self.callbacks):
-            raise RequestError(f"train.callbacks: {self.callbacks!r} is not written as module:function")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,9 +31,7 @@ WANTED = {
     "name": "is neither a name nor a function that builds one, or a keras.Model",
     "source": "cannot be taken; give a name, a path, a function, ((x_train, y_train), (x_test, y_test)), or a mapping "
     "of arrays by the names in an .npz, with whole numbers as labels",
-    "augment": "is neither a name nor a function",
     "callbacks": "is neither a name nor a function or a list of callbacks",
-    "algorithm": "is neither a name nor a function that gives a sampler of Optuna",
 }
 
 
@@ -151,7 +149,7 @@ def named(section: str, field: str, value: object, storage: str, files: dict[str
     if field in ("source", "callbacks") and isinstance(value, list | tuple):
         role, kept_value = ("data", value) if field == "source" else ("callbacks", list(value))
         return name_of(Returns(kept_value), role)
-    raise RequestError(f"{section}: {type(value).__name__} {WANTED[field]}")
+    raise RequestError(f"{section}: {type(value).__name__} {WANTED.get(field, 'is neither a name nor a function')}")
 
 
 def as_arrays(value: object) -> dict[str, np.ndarray] | None:

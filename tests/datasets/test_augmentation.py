@@ -77,6 +77,6 @@ def test_a_stream_and_what_is_no_name_are_refused():
     stream = SplitData(train=SimpleNamespace(element_spec=0), validation=None, test=None)
     with pytest.raises(RequestError, match=r"^data\.augment: the examples of a stream have no numbers"):
         with_augmentation(stream, "user_data:jitter")
-    with pytest.raises(RequestError, match=r"^data\.augment: 'flip' is not written as module:function"):
+    with pytest.raises(RequestError, match=r"^data\.augment: 'flip' is not known; allowed: module:function"):
         config_from_dict({"data": {"augment": "flip"}})
     assert with_augmentation(stream, None) is stream
