@@ -40,7 +40,10 @@ def export_models(
     unpack(parcel)
     from nn_train.runs.own_code import changed, own_code
 
-    now, made = own_code(config), made_before(folder)
+    now, made = own_code(config), {}  # the names of the runs that are whole, by trial
+    for name in folder.folders(layout.BEST_RUNS):
+        if folder.exists(f"{layout.BEST_RUNS}/{name}/{layout.RESULT}"):
+            made[name.partition("_")[2]] = name
     kept = [
         pair for pair in zip(records, trained_with, strict=True) if trial_folder(folder, pair[0].trial).exists(BEST)
     ]
@@ -63,14 +66,6 @@ def export_models(
         else:
             export_model(config, folder, run, record, command, code)
     return left_out
-
-
-def made_before(folder: ResultsFolder) -> dict[str, str]:
-    """The names of the runs that are whole below ``best/``, by trial."""
-    names = folder.folders(layout.BEST_RUNS)
-    return {
-        name.partition("_")[2]: name for name in names if folder.exists(f"{layout.BEST_RUNS}/{name}/{layout.RESULT}")
-    }
 
 
 def export_model(

@@ -34,12 +34,9 @@ def loggers_of_search(
     """
     makers = {name: partial(KINDS[name], config, space, folder) for name in config.run.loggers}
     loggers = Loggers(makers, warn, RequestError if must_work else None)
-    status = "FAILED"
     try:
         yield loggers
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+    except BaseException as error:
+        loggers.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    finally:
-        loggers.close(status)
+    loggers.close("FINISHED")

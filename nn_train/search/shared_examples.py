@@ -21,11 +21,6 @@ from nn_train.search.compared import refuse_without_validation
 LAST_LINES = 20  # of what a function had printed before it failed
 
 
-def driver_reads(config: Config) -> bool:
-    """Whether the driver reads the data. Keras and a function of the user's import TensorFlow: those have a process."""
-    return not is_entry_point(config.data.source) and config.data.source != "fashion_mnist"
-
-
 def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str], str]:
     """A reference to the examples in Ray's object store, which every node holds once; None for those not in memory.
     What is known of the files that they are in. What a function of the user's printed.
@@ -35,7 +30,8 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
     Raises:
         RequestError: trials are compared by validation examples, and there are none.
     """
-    if driver_reads(config):
+    # Keras and a function of the user's import TensorFlow, which has no place in this process: those have another one.
+    if not is_entry_point(config.data.source) and config.data.source != "fashion_mnist":
         from nn_train.datasets import load_data
         from nn_train.datasets.fingerprints import known
 
@@ -44,7 +40,6 @@ def share_examples(config: Config, parcel: object) -> tuple[Any, dict[str, str],
             refuse_without_validation(config)
         shared = ray.put(dataclasses.replace(whole, test=None)) if whole.in_memory else None
         return shared, known(whole, config.data), ""
-    # The user's function may import TensorFlow, which has no place in this process.
     each = resources_per_worker(config.scaling)
     data, told = ray.remote(num_cpus=each["CPU"], num_returns=2, max_calls=1)(load_arrays).remote(config, parcel)
     in_memory, marks, printed = own_result(told)

@@ -56,7 +56,6 @@ class Watcher(Callback, tune.Stopper):
         self.loggers, self.last_attempt = loggers, last_attempt
         self.reason, self.broken, self.failed = "", "", 0
         self.lost: set[str] = set()
-        self.given_up: set[str] = set()
         self.started: dict[str, float] = {}
         self.recorded: set[str] = set()
         self.sign = 1 if config.search.lower_is_better else -1
@@ -116,13 +115,12 @@ class Watcher(Callback, tune.Stopper):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: object) -> None:
         name = trial.config["trial"]
-        if name in self.lost or name in self.given_up:
+        if name in self.lost or name in self.recorded:
             return  # Tune may say it twice
         if trial.should_recover() and not self.last_attempt:
             self.lost.add(name)  # Tune gives up at once what is lost between two trials of a process
             self.started.pop(name, None)
         else:
-            self.given_up.add(name)
             self.record_end(trial.config, trial.last_result or {}, FAILED, why_lost(trial))
 
     def record_end(self, point: dict[str, Any], result: dict[str, Any], status: str, cause: str) -> None:

@@ -94,36 +94,26 @@ class TrialWorker:
         Collective. ``draws``: what the values were made from, where they were drawn. Returns why the trial cannot be
         trained, else an empty text.
         """
+        from nn_train.runs.callbacks import given_callbacks
+
         self.training, self.rows, self.model, self.refused = None, iter(()), None, ""  # nothing holds a graph any more
         self.printed = Printed(folder, self.rank)
         try:
             with self.printed.listening():
-                self.make_ready(config, folder, values, draws)
+                data = self.load(config, values, folder.parent.parent)
+                given = given_callbacks(config, self.models.replicas, folder.location)
+                self.model = self.models.get(config, data, given.by_batches, once=given.unknown)
+                training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
+                self.hooks.watch.timeout = config.run.hang_timeout
+                self.hooks.forget()
+                training.hooks = self.hooks
+                training.resume(lambda: kept_checkpoint(folder, values))
+                self.again = bool(training.history)
+                self.training, self.rows = training, training.epochs()
         except Exception as error:
             self.refused = cause_of(error)
         self.printed.keep()
         return self.refused
-
-    def make_ready(
-        self,
-        config: Config,
-        folder: ResultsFolder,
-        values: dict[str, Any],
-        draws: dict[str, Any] | None,
-    ) -> None:
-        """The model and the training of a trial."""
-        from nn_train.runs.callbacks import given_callbacks
-
-        data = self.load(config, values, folder.parent.parent)
-        given = given_callbacks(config, self.models.replicas, folder.location)
-        self.model = self.models.get(config, data, given.by_batches, once=given.unknown)
-        training = TrialTraining(config, data, self.model.loop, given, folder, values, draws)
-        self.hooks.watch.timeout = config.run.hang_timeout
-        self.hooks.forget()
-        training.hooks = self.hooks
-        training.resume(lambda: kept_checkpoint(folder, values))
-        self.again = bool(training.history)
-        self.training, self.rows = training, training.epochs()
 
     def wear(self) -> str:
         """Why this process should be replaced: it holds much. Empty if it need not."""
