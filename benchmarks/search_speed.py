@@ -262,9 +262,9 @@ def make_simulated() -> type:
             return ""
 
     class Runner(TrialRunner):
-        def start(self, config: dict[str, Any]) -> None:
-            self.workers = getattr(self, "workers", Formula())  # type: ignore[arg-type]
-            super().start(config)
+        def setup(self, config: dict[str, Any]) -> None:
+            self.workers = Formula()  # type: ignore[assignment]
+            self.start(config)
 
     return Runner
 

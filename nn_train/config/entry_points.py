@@ -42,8 +42,8 @@ def name_of(function: Callable[..., Any], role: str) -> str:
     return kept_as
 
 
-def kept(name: str) -> Callable[..., Any] | None:
-    """Return what is kept under ``module:function``; None where it is to be imported.
+def kept(name: str, before: str = "") -> Callable[..., Any] | None:
+    """Return what is kept under ``module:function``; None where it is to be imported. ``before``: an error begins so.
 
     Raises:
         RequestError: it was given to another process, which may have ended.
@@ -54,8 +54,8 @@ def kept(name: str) -> Callable[..., Any] | None:
     if callable(function):
         return function  # of the script or session that this process runs
     raise RequestError(
-        f"{name} was defined in a session or script that is not this one; do it there, or put the function into a "
-        "module and name it as module:function"
+        f"{before}{name} was defined in a session or script that is not this one; do it there, or put the function "
+        "into a module and name it as module:function"
     )
 
 
@@ -83,10 +83,7 @@ def function_of(field: str, name: str) -> Callable[..., Any]:
     Raises:
         RequestError: there is none. What its module raises passes through.
     """
-    try:
-        function = kept(name)
-    except RequestError as error:
-        raise RequestError(f"{field}: {error}") from None
+    function = kept(name, f"{field}: ")
     if function is not None:
         return function
     module, function_name = import_module_of(field, name), name.partition(":")[2]

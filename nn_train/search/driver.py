@@ -16,6 +16,7 @@ from nn_train.runs.own_code import changed, note_code, own_code
 from nn_train.runs.preflight import check_early, config_differences, earlier_config, refuse_other_code
 from nn_train.search.compared import check_metric
 from nn_train.search.journal import Journal, Record
+from nn_train.search.phases import PHASES
 from nn_train.search.results import choose, first_line, write_results
 from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
@@ -68,7 +69,7 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         written = sum(summary["trials"].values()) if summary is not None else 0
         # Fewer than known: it was killed before the summary was written.
         other = changed((folder.read_json(layout.CODE) or {}).get("modules", {}), own_code(config)["modules"])
-        if summary is None or written < known or session.has_open_trials():
+        if summary is None or written < known or any(map(session.open_in, PHASES)):
             if other:
                 on_event(
                     Warned(f"{', '.join(other)} changed since the earlier trials: those to come are of other code")

@@ -9,7 +9,7 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.search.journal import FAILED, Record, ranked
 
-SEARCH, EXTEND, CONFIRM = "search", "extend", "confirm"
+PHASES = SEARCH, EXTEND, CONFIRM = "search", "extend", "confirm"
 
 
 def of_phase(records: list[Record], phase: str) -> list[Record]:

@@ -35,8 +35,8 @@ from nn_train.search.export import export_models
 from nn_train.search.journal import Journal, Record, forget_trial, trial_folder
 from nn_train.search.loggers import loggers_of_search
 from nn_train.search.phases import (
-    CONFIRM,
     EXTEND,
+    PHASES,
     SEARCH,
     confirm_points,
     contenders,
@@ -117,10 +117,6 @@ class Session:
             self.folder.inside(TUNE_FILES).clear()
         self.context.close()
 
-    def has_open_trials(self) -> bool:
-        """Whether there is anything to run."""
-        return any(self.open_in(phase) for phase in (SEARCH, EXTEND, CONFIRM))
-
     @functools.cached_property
     def draws(self) -> list[dict[str, Any]]:
         """Every trial of an algorithm that lists them."""
@@ -149,7 +145,7 @@ class Session:
         with loggers_of_search(
             self.config, self.space, self.folder, lambda text: self.on_event(Warned(text)), must_work=is_new
         ) as loggers:
-            for phase in (SEARCH, EXTEND, CONFIRM):
+            for phase in PHASES:
                 reason = self.run_phase(phase, loggers)
                 ended = ended or reason
                 if reason and "target" not in reason:

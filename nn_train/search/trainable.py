@@ -75,6 +75,11 @@ class TrialRunner(tune.Trainable):
         # TensorFlow's import and the joining of a strategy are a silence, on a slow disk a long one.
         hang_timeout = self.settings.base.run.hang_timeout
         guard = Guard(PATIENT * hang_timeout)
+        scaling, data, parcel = self.settings.base.scaling, self.settings.data, self.settings.parcel
+        if scaling.num_workers == 1:
+            self.workers = LocalTrial(scaling, data, parcel)
+        else:
+            self.workers = RemoteTrial(scaling, data, parcel, hang_timeout)
         self.start(config)
         guard.change(hang_timeout)
 
@@ -86,15 +91,6 @@ class TrialRunner(tune.Trainable):
 
     def start(self, config: dict[str, Any]) -> None:
         """Make ready for the trial of ``config``."""
-        scaling = self.settings.base.scaling
-        if not hasattr(self, "workers"):
-            data, parcel = self.settings.data, self.settings.parcel
-            hang_timeout = self.settings.base.run.hang_timeout
-            self.workers = (
-                LocalTrial(scaling, data, parcel)
-                if scaling.num_workers == 1
-                else RemoteTrial(scaling, data, parcel, hang_timeout)
-            )
         self.trial, draws = config["trial"], config.get("draws")
         self.values = config.get("values") or resolve(self.settings.space, config["draws"])
         self.refused = ""
