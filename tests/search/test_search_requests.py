@@ -19,7 +19,7 @@ from nn_train.search.results import write_results
 from nn_train.search.shared_examples import load_arrays, share_examples
 from nn_train.storage.folder import ResultsFolder
 
-MINE = {"MeanSquaredError": {"name": "mine"}}
+TOP_3, TOP_5 = ({"TopKCategoricalAccuracy": {"k": k, "name": "top"}} for k in (3, 5))
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,9 @@ MINE = {"MeanSquaredError": {"name": "mine"}}
         ({"search": {"space": {"sed": {"choice": [1]}}}}, "did you mean 'seed'"),
         (
             {
-                "train": {"metrics": [MINE]},
+                "train": {"metrics": [{"MeanSquaredError": {"name": "mine"}}]},
                 "search": {"space": {"seed": {"choice": [1]}}, "metric": "val_mine"},
             },
-            "search.mode: val_mine is a name of your own, which does not say what is better; give min or max",
-        ),
-        (
-            {"search": {"space": {"train.metrics": {"choice": [["AUC"], [MINE]]}}, "metric": "val_mine"}},
             "search.mode: val_mine is a name of your own, which does not say what is better; give min or max",
         ),
     ],
@@ -48,6 +44,26 @@ def test_a_search_that_cannot_choose_is_refused(monkeypatch, sections, said):
     monkeypatch.setattr("nn_train.search.driver.check_keras_names", lambda config: None)
     with pytest.raises(RequestError, match=said):
         check_search(config_from_dict(sections))
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize(
+    ("metric", "space", "ways"),
+    [
+        ("val_top", {"train.metrics": {"choice": [[TOP_3], ["AUC", TOP_3]]}}, None),
+        ("val_top", {"train.metrics": {"choice": [[TOP_3], [TOP_5]]}}, f"{TOP_3}, {TOP_5}"),
+        ("val_f1_score_2", {"train.metrics": {"choice": [["F1Score"], ["AUC"]]}}, "F1Score, nothing of that name"),
+    ],
+    ids=str,
+)
+def test_trials_may_count_other_metrics_but_are_compared_by_one(metric, space, ways):
+    config = config_from_dict({"search": {"space": space, "metric": metric, "mode": "max"}})
+    if ways is None:
+        assert set(check_search(config)) == set(space)
+    else:
+        with pytest.raises(RequestError, match=r"^search\.space\.train\.metrics: trials are compared by") as caught:
+            check_search(config)
+        assert f"search.metric, {metric}, which is not the same in all of them ({ways});" in str(caught.value)
 
 
 def test_a_logger_that_cannot_work_is_refused(tmp_path, monkeypatch):
