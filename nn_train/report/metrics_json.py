@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nn_train.evaluation import Comparison, Number
+from nn_train.evaluation import Number
+from nn_train.evaluation.comparison import Comparison
 from nn_train.evaluation.intervals import LEVEL, mean_over_seeds
 from nn_train.report.inputs.grouping import SELECTION_METRICS, Group, best_validation
 from nn_train.report.summary import EvaluatedRun, ReportSummary, RunSummary

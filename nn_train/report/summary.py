@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError
-from nn_train.evaluation import Comparison, Curve, Number, PredictionNote, Predictions, compare, evaluate
+from nn_train.evaluation import Number, PredictionNote, Predictions
+from nn_train.evaluation.comparison import Comparison, compare
 from nn_train.evaluation.coverage import Coverage
+from nn_train.evaluation.curves import Curve
 from nn_train.evaluation.mistakes import Mistake, confident_mistakes
-from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates
+from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates, evaluate
 from nn_train.evaluation.storage import load_predictions
 from nn_train.report.inputs.grouping import Group, Selection, group_runs, select
 from nn_train.report.inputs.runs import ReportInputs, RunRecord

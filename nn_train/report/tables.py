@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
-from nn_train.evaluation import Curve
+from nn_train.evaluation.curves import Curve
 from nn_train.evaluation.intervals import mean_over_seeds
 from nn_train.report.inputs.runs import RunRecord
 from nn_train.report.summary import ReportSummary

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from nn_train.evaluation import Curve
+from nn_train.evaluation.curves import Curve
 from nn_train.report.figures.overview import run_series
 from nn_train.report.figures.panel import Panel, Table, line, make_panel, reference
 from nn_train.report.formats import area, percent

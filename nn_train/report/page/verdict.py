@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nn_train.evaluation import Comparison
+from nn_train.evaluation.comparison import Comparison
 from nn_train.evaluation.intervals import mean_over_seeds
 from nn_train.report.formats import NBSP, area, decimal, p_value, percent, percent_interval, whole
 from nn_train.report.page.parts import Cell, Grid, Row
