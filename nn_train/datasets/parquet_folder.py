@@ -5,7 +5,6 @@ Parquet gives groups of rows and no single ones: a shuffled epoch would read eac
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -74,7 +73,7 @@ def from_parquet(
         folder: its path or URI.
         files: as ``parquet_files`` found them.
         config: of the data.
-        test_only: whether nothing but the test examples is needed; these then stand for those of training as well.
+        test_only: whether nothing but the test examples is needed.
         say: called with a line of progress where files are converted.
 
     Raises:
@@ -104,12 +103,8 @@ def from_parquet(
         for name in names_of(part)
         if name and (path := place / f"{name}.npy").exists()
     }
-    if test_only:
-        arrays |= {name.replace("test", "train"): file for name, file in arrays.items()}
-        config = dataclasses.replace(config, validation_fraction=0)
 
     def examples_of(part: str, rows: NpyRows) -> IndexedExamples:
-        part = "test" if test_only else part
         return IndexedExamples(ParquetRows(rows, folder, part), marks_of(part, files[part]))
 
     return from_files(arrays, folder, config, None, examples_of)

@@ -71,13 +71,12 @@ def load_test(config: DataConfig) -> SplitData:
     """As ``load_data``, for the test examples alone: a file or folder need have no others. Raises RequestError."""
     source = config.source
     if is_folder(source):
-        return from_any_folder(source, config, test_only=True)
+        return from_any_folder(source, dataclasses.replace(config, validation_fraction=0), test_only=True)
     if is_entry_point(source) or ("/" not in source and not source.endswith(".npz")):
         return load_data(config)
     arrays = parse_npz(read_bytes(source), source, TEST_KEYS)
     names = arrays.pop(NAMES, None)
-    test = {key: arrays[key] for key in TEST_KEYS}
-    return from_arrays({**test, **dict(zip(NPZ_KEYS, test.values(), strict=False))}, source, config, names)
+    return from_arrays({key: arrays[key] for key in TEST_KEYS}, source, config, names)
 
 
 def is_folder(source: str) -> bool:
