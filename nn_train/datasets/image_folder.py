@@ -151,10 +151,15 @@ class ImageShape:
         """H, W, C. RequestError where the first image is damaged."""
         if len(self.asked) == 3:
             return self.asked
+        import tensorflow as tf
+
         try:
-            height, width, channels = decode_one(self.first.read_bytes()).shape
-        except (ValueError, OSError) as error:
-            raise RequestError(f"data.source: {self.first} cannot be decoded: {first_line(error)}") from error
+            with tf.device("CPU:0"):
+                image = tf.io.decode_image(self.first.read_bytes(), expand_animations=False)
+        except (tf.errors.OpError, OSError) as error:
+            why = without_operation(str(error))
+            raise RequestError(f"data.source: {self.first} cannot be decoded: {why}") from error
+        height, width, channels = image.shape
         return (*(self.asked or (height, width)), channels)
 
     def decode(self, contents: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -259,7 +264,7 @@ def decoder(shape: tuple[int, int, int], resize: bool, convert: bool) -> Callabl
     """A function that makes uint8 ``[M, H, W, C]`` of the content of M files, without Python's lock.
 
     Threads may call it at once. It raises ``tf.errors.InvalidArgumentError`` where one of the images is damaged or,
-    being neither resized nor converted, is none of ``shape``; which of them, ``decode_one`` tells.
+    being neither resized nor converted, is none of ``shape``; which of them it does not tell.
 
     Args:
         shape: H, W, C.
@@ -283,18 +288,3 @@ def decoder(shape: tuple[int, int, int], resize: bool, convert: bool) -> Callabl
 
     # As an array without a copy, which ``.numpy()`` would make.
     return lambda contents: np.asarray(decode_all(tf.constant(contents, tf.string, [len(contents)])))
-
-
-def decode_one(content: bytes, channels: int = 0) -> Images:
-    """An image ``[H, W, C]`` as it lies in its file; C as asked for, or the file's own.
-
-    Raises:
-        ValueError: it cannot be decoded; says why.
-    """
-    import tensorflow as tf
-
-    try:
-        with tf.device("CPU:0"):
-            return tf.io.decode_image(content, channels=channels, expand_animations=False).numpy()
-    except tf.errors.OpError as error:
-        raise ValueError(without_operation(error.message)) from error

@@ -12,10 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pyarrow import fs
 
 from nn_train.config import DataConfig
@@ -36,24 +33,16 @@ COLUMNS = "columns.json"  # what the columns of the files were, beside the array
 
 
 @dataclass(frozen=True)
-class ParquetRows:
+class ParquetRows(NpyRows):
     """The examples of one part, of which the ``.npy`` files hold what the Parquet files do.
 
     Attributes:
-        rows: of the ``.npy`` files.
         folder: path or URI of the Parquet files.
         part: ``train``, ``val`` or ``test``.
     """
 
-    rows: NpyRows
-    folder: str
-    part: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, index: NDArray[np.int64]) -> tuple[Any, ...]:
-        return self.rows.take(index)
+    folder: str = ""
+    part: str = ""
 
     def fingerprint(self) -> dict[str, str]:
         """Of the Parquet files: how many, and the size and time of each."""
@@ -105,7 +94,7 @@ def from_parquet(
     }
 
     def examples_of(part: str, rows: NpyRows) -> IndexedExamples:
-        return IndexedExamples(ParquetRows(rows, folder, part), marks_of(part, files[part]))
+        return IndexedExamples(ParquetRows(**vars(rows), folder=folder, part=part), marks_of(part, files[part]))
 
     return from_files(arrays, folder, config, None, examples_of)
 

@@ -135,8 +135,8 @@ def search_part(search: SearchResult, importances: Importance | str, panels: Seq
     words = [
         f"{whole(len(search.trials))} trials, {whole(len(search.completed))} completed",
         f"searched for the {'largest' if search.mode == 'max' else 'smallest'} {search.metric}",
-        search.algorithm,
-        search.scheduler,
+        search.about.get("algorithm"),
+        search.about.get("scheduler"),
         duration(search.seconds) if search.seconds is not None else "",
     ]
     counts = Counter((trial.status, trial.cause) for trial in search.trials)
