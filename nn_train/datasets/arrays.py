@@ -31,11 +31,8 @@ def from_arrays(
     class_names: Sequence[str] | np.ndarray | None = None,
 ) -> SplitData:
     """Check the arrays, and split off the validation examples where none are given."""
-    given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
-    if WEIGHTS["val"] in arrays and "val" not in given:
-        raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")
+    given = checked_parts(arrays, source)
     for part in given:
-        check_part(arrays, part, source)
         check_numbers(arrays[f"x_{part}"], f"x_{part}", source)
         check_range(arrays[f"y_{part}"], f"y_{part}", source)
     parts = {
@@ -47,8 +44,7 @@ def from_arrays(
         for part in given
     }
     classes = int(max(part.y.max() for part in parts.values() if part.y.size)) + 1
-    divisor = 255.0 if arrays["x_train"].dtype == np.uint8 else None
-    data = split_data(parts, source, config, divisor, classes, class_names)
+    data = split_data(parts, source, config, divisor_of(arrays[f"x_{given[0]}"]), classes, class_names)
     return dataclasses.replace(data, sha256={key: digest(array) for key, array in arrays.items()})
 
 
@@ -63,7 +59,7 @@ def split_data(
     """Return the parts ``train``, perhaps ``val``, and ``test`` of a source, of one kind.
 
     Args:
-        parts: by name.
+        parts: by name, in this order. Where nothing but ``test`` is given, it stands for ``train`` as well.
         source, config: of these.
         divisor: of image bytes.
         classes: how many occur, where the targets are class labels; there may be more names.
@@ -72,7 +68,7 @@ def split_data(
     Raises:
         RequestError: nothing is left to train on, or the names are none.
     """
-    train, validation = with_validation(parts["train"], parts.get("val"), config)
+    train, validation = with_validation(next(iter(parts.values())), parts.get("val"), config)
     names = None if class_names is None else checked_names(class_names, classes or 0, source)
     marks = {file: mark for part in parts.values() for file, mark in getattr(part, "began", {}).items()}
     if classes is not None and names is not None:
@@ -93,6 +89,21 @@ def checked_names(given: Sequence[str] | np.ndarray, classes: int, source: str) 
     return names
 
 
+def divisor_of(x: Form) -> float | None:
+    """What the numbers of examples are divided by before a model sees them."""
+    return 255.0 if x.dtype == np.uint8 else None
+
+
+def checked_parts(arrays: Mapping[str, Form], source: str) -> list[str]:
+    """Which parts are given. RequestError where the form of one is wrong."""
+    given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
+    if WEIGHTS["val"] in arrays and "val" not in given:
+        raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")
+    for part in given:
+        check_part(arrays, part, source)
+    return given
+
+
 def check_part(arrays: Mapping[str, Form], part: str, source: str) -> None:
     """The form of one part's examples, which are like those of training: shapes and dtypes, also of ``NpyFile``."""
     x, y = f"x_{part}", f"y_{part}"
@@ -102,14 +113,15 @@ def check_part(arrays: Mapping[str, Form], part: str, source: str) -> None:
     check_labels(arrays[y], y, source)
     check_weights(arrays.get(WEIGHTS[part]), len(arrays[x]), WEIGHTS[part], source)
     check_lengths(arrays[x], arrays[y], part, source)
-    if arrays["x_train"].shape[1:] != arrays[x].shape[1:]:
+    like = arrays.get("x_train", arrays[x])
+    if like.shape[1:] != arrays[x].shape[1:]:
         raise RequestError(
-            f"data.source: {source}: the examples of x_train have shape {arrays['x_train'].shape[1:]}, "
+            f"data.source: {source}: the examples of x_train have shape {like.shape[1:]}, "
             f"those of {x} {arrays[x].shape[1:]}"
         )
-    if (arrays["x_train"].dtype == np.uint8) != (arrays[x].dtype == np.uint8):
+    if divisor_of(like) != divisor_of(arrays[x]):
         raise RequestError(
-            f"data.source: {source}: x_train is {arrays['x_train'].dtype} and {x} {arrays[x].dtype}; uint8 is divided "
+            f"data.source: {source}: x_train is {like.dtype} and {x} {arrays[x].dtype}; uint8 is divided "
             "by 255, other numbers are not: give both in the same type"
         )
 

@@ -120,18 +120,7 @@ def map_leaves(tree: Any, index: Any) -> Any:
     return tree[index]
 
 
-class Countable(Protocol):
-    """Examples of which there is a known number, and any can be had: ``Examples`` or ``IndexedExamples``."""
-
-    @property
-    def size(self) -> int:
-        """N."""
-
-    def subset(self, index: np.ndarray) -> Any:
-        """Those at ``index`` (int ``[M]``), of the same kind."""
-
-
-Part = TypeVar("Part", bound=Countable)
+Part = TypeVar("Part", Examples, "IndexedExamples")  # of which there is a known number, and any can be had
 
 
 def stacked(trees: Sequence[Any]) -> Any:

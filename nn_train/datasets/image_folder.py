@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,15 +42,13 @@ def from_image_folder(folder: Path, config: DataConfig, test_only: bool = False)
     Args:
         folder: holds ``train`` and may hold ``val`` and ``test``.
         config: of the data.
-        test_only: whether nothing but the test images is needed; these then stand for those of training as well.
+        test_only: whether nothing but the test images is needed.
 
     Raises:
         RequestError: as ``image_folder``; or nothing is left to train on.
     """
     parts, names = image_folder(folder, config.image_size, ("test",) if test_only else PARTS)
     examples = {part: IndexedExamples(rows) for part, rows in parts.items()}
-    if test_only:
-        examples, config = {"train": examples["test"], **examples}, dataclasses.replace(config, validation_fraction=0)
     return split_data(examples, str(folder), config, 255.0, len(names), names)
 
 
@@ -155,10 +151,15 @@ class ImageShape:
         """H, W, C. RequestError where the first image is damaged."""
         if len(self.asked) == 3:
             return self.asked
+        import tensorflow as tf
+
         try:
-            height, width, channels = decode_one(self.first.read_bytes()).shape
-        except (ValueError, OSError) as error:
-            raise RequestError(f"data.source: {self.first} cannot be decoded: {first_line(error)}") from error
+            with tf.device("CPU:0"):
+                image = tf.io.decode_image(self.first.read_bytes(), expand_animations=False)
+        except (tf.errors.OpError, OSError) as error:
+            why = without_operation(str(error))
+            raise RequestError(f"data.source: {self.first} cannot be decoded: {why}") from error
+        height, width, channels = image.shape
         return (*(self.asked or (height, width)), channels)
 
     def decode(self, contents: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -253,12 +254,9 @@ class ImageRows:
 
 def read_file(path: str) -> tuple[bytes, int, int]:
     """The content of a file, its size and when it was last changed, in ns."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        about = os.fstat(file)
-        return os.read(file, about.st_size + 1), about.st_size, about.st_mtime_ns
-    finally:
-        os.close(file)
+    with open(path, "rb") as file:
+        about = os.fstat(file.fileno())
+        return file.read(), about.st_size, about.st_mtime_ns
 
 
 @functools.cache
@@ -266,7 +264,7 @@ def decoder(shape: tuple[int, int, int], resize: bool, convert: bool) -> Callabl
     """A function that makes uint8 ``[M, H, W, C]`` of the content of M files, without Python's lock.
 
     Threads may call it at once. It raises ``tf.errors.InvalidArgumentError`` where one of the images is damaged or,
-    being neither resized nor converted, is none of ``shape``; which of them, ``decode_one`` tells.
+    being neither resized nor converted, is none of ``shape``; which of them it does not tell.
 
     Args:
         shape: H, W, C.
@@ -281,43 +279,12 @@ def decoder(shape: tuple[int, int, int], resize: bool, convert: bool) -> Callabl
             image = tf.cast(tf.round(tf.image.resize(image, shape[:2])), tf.uint8)  # between its neighbours: 0 … 255
         return tf.ensure_shape(image, shape)
 
-    def decode_part(contents: tf.Tensor) -> tf.Tensor:
-        """A list of TensorFlow's. One image after the other: handing each of 128 x 128 to another thread costs 5 %."""
-        count = tf.shape(contents)[0]
-        made = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=count, element_dtype=tf.uint8)
-
-        def add(at: tf.Tensor, made: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return at + 1, tf.raw_ops.TensorListSetItem(input_handle=made, index=at, item=decode(contents[at]))
-
-        return tf.while_loop(lambda at, _: at < count, add, (0, made), parallel_iterations=1)[1]
-
-    def join(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Of lists, as ``tf.map_fn`` makes them, too; of arrays it would be another copy of the images."""
-        return tf.raw_ops.TensorListConcatLists(input_a=first, input_b=second, element_dtype=tf.uint8)
-
     # One call for all: a graph costs a tenth of what a call of its own would cost each image.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def decode_all(contents: tf.Tensor) -> tf.Tensor:
         with tf.device("CPU:0"):
-            ends = [tf.shape(contents)[0] * part // AT_ONCE for part in range(AT_ONCE + 1)]
-            parts = [decode_part(contents[begin:end]) for begin, end in pairwise(ends)]
-            made = functools.reduce(join, parts)
-            return tf.raw_ops.TensorListStack(input_handle=made, element_shape=shape, element_dtype=tf.uint8)
+            like = tf.TensorSpec(shape, tf.uint8)
+            return tf.map_fn(decode, contents, fn_output_signature=like, parallel_iterations=AT_ONCE)
 
     # As an array without a copy, which ``.numpy()`` would make.
     return lambda contents: np.asarray(decode_all(tf.constant(contents, tf.string, [len(contents)])))
-
-
-def decode_one(content: bytes, channels: int = 0) -> Images:
-    """An image ``[H, W, C]`` as it lies in its file; C as asked for, or the file's own.
-
-    Raises:
-        ValueError: it cannot be decoded; says why.
-    """
-    import tensorflow as tf
-
-    try:
-        with tf.device("CPU:0"):
-            return tf.io.decode_image(content, channels=channels, expand_animations=False).numpy()
-    except tf.errors.OpError as error:
-        raise ValueError(without_operation(error.message)) from error

@@ -1,6 +1,6 @@
 """An ``.npy`` file of which single rows are read.
 
-Read with ``preadv`` and not mapped: a file that became shorter would end the process without a word, mapped pages count
+Read and not mapped: a file that became shorter would end the process without a word, mapped pages count
 as its memory, and reading ahead brings what nobody asked for.
 """
 
@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line
-from nn_train.storage.pieces import open_pieces
+from nn_train.storage.pieces import PiecesFile, mark
 
 HEAD = 2**17  # bytes; that of a long description has less
 BLOCK = 2**20  # rows of ``blocks``
@@ -45,7 +45,7 @@ class NpyFile:
         self.path, self.field, self.where = path, field, f"{field}: {path}"
         self.name = path.partition("?")[0].rpartition("/")[2]
         try:
-            self.file = open_pieces(path, field)
+            self.file = PiecesFile(path, field)
             head = io.BytesIO(self.file.read(0, HEAD))
         except OSError as error:
             is_wrong = "://" not in path or isinstance(error, FileNotFoundError)
@@ -64,7 +64,7 @@ class NpyFile:
         return NpyFile, (self.path, self.field)
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return int(np.prod(self.shape[:1], dtype=np.int64))  # 1 for a single number
 
     @property
     def ndim(self) -> int:
@@ -76,10 +76,7 @@ class NpyFile:
 
     def fingerprint(self) -> str:
         """Size and time of what the path now names."""
-        try:
-            return self.file.mark()
-        except OSError as error:
-            return first_line(error)
+        return mark(self.file.filesystem, self.file.place)
 
     def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at ``index`` (int ``[M]``), ``[M, …]``: only these are read, and neighbours at once.
@@ -103,27 +100,17 @@ class NpyFile:
 
     def read(self, content: NDArray[np.uint8], places: NDArray[np.int64], row: int) -> None:
         """Fill these places of ``content`` (uint8 ``[M, bytes]``) with the rows from ``row`` on."""
-        if len(places) == 1 or (np.diff(places) == 1).all():
-            buffers: list[Any] = [content[places[0] : places[0] + len(places)]]
-        else:
-            buffers = [content[place] for place in places.tolist()]
         wanted, begin = len(places) * self.row_bytes, self.offset + row * self.row_bytes
         try:
-            got = self.file.read_into(buffers, begin)
-            if (
-                got < wanted
-            ):  # the file ends there; or there were many buffers, or a file system gave less than it could
-                piece = self.file.read(begin, wanted)
-                got = len(piece)
-                if got == wanted:
-                    content[places] = np.frombuffer(piece, np.uint8).reshape(len(places), -1)
+            piece = self.file.read(begin, wanted)
         except OSError as error:
             raise StorageError(f"{self.where} cannot be read from row {row} on: {first_line(error)}") from error
-        if got < wanted:
+        if len(piece) < wanted:
             raise TrainingError(
-                f"{self.where} ends in row {row + got // self.row_bytes} of {len(self)}: it became shorter since the "
-                "run began; put it back as it was and start the same command again"
+                f"{self.where} ends in row {row + len(piece) // self.row_bytes} of {len(self)}: it became shorter "
+                "since the run began; put it back as it was and start the same command again"
             )
+        content[places] = np.frombuffer(piece, np.uint8).reshape(len(places), self.row_bytes)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """All rows, in parts of ``BLOCK``, each with the number of its first."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +15,15 @@ from nn_train.datasets.arrays import (
     as_images,
     as_weights,
     check_numbers,
-    check_part,
     check_range,
+    checked_parts,
+    divisor_of,
     names_of,
     split_data,
 )
 from nn_train.datasets.examples import IndexedExamples, SplitData
 from nn_train.datasets.npy_file import NpyFile
-from nn_train.errors import RequestError, first_line
+from nn_train.errors import RequestError
 from nn_train.storage.folder import ResultsFolder
 
 ARRAYS = tuple(name for part in WEIGHTS for name in names_of(part) if name)
@@ -80,7 +79,7 @@ def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> Spl
     Args:
         folder: its path or URI.
         config: of the data.
-        test_only: whether nothing but the test examples is needed; these then stand for those of training as well.
+        test_only: whether nothing but the test examples is needed.
 
     Raises:
         RequestError: a file is missing or does not hold what a classifier can learn from.
@@ -94,11 +93,10 @@ def from_folder(folder: str, config: DataConfig, test_only: bool = False) -> Spl
         raise RequestError(f"data.source: {folder} lacks {', '.join(missing)}; a folder holds {expected}")
     wanted = [name for name in (needed if test_only else ARRAYS) if f"{name}{SUFFIX}" in there]
     arrays = {name: NpyFile(place.path(f"{name}{SUFFIX}"), "data.source") for name in wanted}
-    if test_only:
-        arrays |= {name.replace("test", "train"): file for name, file in arrays.items()}
-        config = dataclasses.replace(config, validation_fraction=0)
-    names = read_names(place) if f"{NAMES}{SUFFIX}" in there else None
-    return from_files(arrays, folder, config, names)
+    if f"{NAMES}{SUFFIX}" not in there:
+        return from_files(arrays, folder, config, None)
+    names = NpyFile(place.path(f"{NAMES}{SUFFIX}"))
+    return from_files(arrays, folder, config, names.take(np.arange(len(names))))
 
 
 def from_files(
@@ -109,18 +107,14 @@ def from_files(
     examples_of: Callable[[str, NpyRows], IndexedExamples] = lambda part, rows: IndexedExamples(rows),
 ) -> SplitData:
     """``arrays.from_arrays`` for files of which rows are read; ``examples_of`` makes examples of a part's rows."""
-    given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
-    if WEIGHTS["val"] in arrays and "val" not in given:
-        raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")
     parts, classes = {}, 0
-    for part in given:
-        check_part(arrays, part, source)
+    for part in (given := checked_parts(arrays, source)):
         x, y, weight = (arrays.get(name) for name in names_of(part))
         assert x is not None
         assert y is not None
         classes = max(classes, classes_in(y, source))
         parts[part] = examples_of(part, NpyRows(x, y, weight))
-    return split_data(parts, source, config, 255.0 if arrays["x_train"].dtype == np.uint8 else None, classes, names)
+    return split_data(parts, source, config, divisor_of(arrays[f"x_{given[0]}"]), classes, names)
 
 
 def classes_in(y: NpyFile, source: str) -> int:
@@ -130,13 +124,3 @@ def classes_in(y: NpyFile, source: str) -> int:
         check_range(labels, y.name.removesuffix(".npy"), source)
         most = max(most, int(labels.max()))
     return most + 1
-
-
-def read_names(folder: ResultsFolder) -> np.ndarray:
-    """The array of a small file. Never unpickles."""
-    file = f"{NAMES}{SUFFIX}"
-    try:
-        names: np.ndarray = np.load(io.BytesIO(folder.read(file)), allow_pickle=False)
-        return names
-    except ValueError as error:
-        raise RequestError(f"data.source: {folder.path(file)} cannot be read: {first_line(error)}") from error

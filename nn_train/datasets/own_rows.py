@@ -31,9 +31,6 @@ class Source(Protocol):
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         """Those at ``index``, each part of them an array ``[M, …]`` or a tuple or dict of such."""
 
-    def fingerprint(self) -> dict[str, str]:
-        """As that of ``Rows``."""
-
 
 class OwnRows:
     """The rows of a source. One with code of the user's in Python is asked one request after the other, since that need
@@ -85,7 +82,8 @@ class OwnRows:
         return as_images(x), y.astype(np.int32), *weights
 
     def fingerprint(self) -> dict[str, str]:
-        return self.source.fingerprint()
+        """Nothing but of files: what stands behind the user's objects is not known."""
+        return self.source.fingerprint() if isinstance(self.source, TfRecords) else {}
 
 
 class Items:
@@ -96,10 +94,6 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.items)
-
-    def fingerprint(self) -> dict[str, str]:
-        """Nothing: what stands behind the user's objects is not known."""
-        return {}
 
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         at_once = getattr(self.items, "__getitems__", None)
@@ -157,10 +151,6 @@ class BatchedRows:
 
     def __len__(self) -> int:
         return self.total
-
-    def fingerprint(self) -> dict[str, str]:
-        """Nothing, as that of ``Items``."""
-        return {}
 
     def read(self, index: Sequence[int]) -> tuple[Any, ...]:
         numbers, places = np.divmod(np.asarray(index), self.rows)

@@ -5,7 +5,6 @@ Parquet gives groups of rows and no single ones: a shuffled epoch would read eac
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -13,10 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pyarrow import fs
 
 from nn_train.config import DataConfig
@@ -37,24 +33,16 @@ COLUMNS = "columns.json"  # what the columns of the files were, beside the array
 
 
 @dataclass(frozen=True)
-class ParquetRows:
+class ParquetRows(NpyRows):
     """The examples of one part, of which the ``.npy`` files hold what the Parquet files do.
 
     Attributes:
-        rows: of the ``.npy`` files.
         folder: path or URI of the Parquet files.
         part: ``train``, ``val`` or ``test``.
     """
 
-    rows: NpyRows
-    folder: str
-    part: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, index: NDArray[np.int64]) -> tuple[Any, ...]:
-        return self.rows.take(index)
+    folder: str = ""
+    part: str = ""
 
     def fingerprint(self) -> dict[str, str]:
         """Of the Parquet files: how many, and the size and time of each."""
@@ -74,7 +62,7 @@ def from_parquet(
         folder: its path or URI.
         files: as ``parquet_files`` found them.
         config: of the data.
-        test_only: whether nothing but the test examples is needed; these then stand for those of training as well.
+        test_only: whether nothing but the test examples is needed.
         say: called with a line of progress where files are converted.
 
     Raises:
@@ -104,13 +92,9 @@ def from_parquet(
         for name in names_of(part)
         if name and (path := place / f"{name}.npy").exists()
     }
-    if test_only:
-        arrays |= {name.replace("test", "train"): file for name, file in arrays.items()}
-        config = dataclasses.replace(config, validation_fraction=0)
 
     def examples_of(part: str, rows: NpyRows) -> IndexedExamples:
-        part = "test" if test_only else part
-        return IndexedExamples(ParquetRows(rows, folder, part), marks_of(part, files[part]))
+        return IndexedExamples(ParquetRows(**vars(rows), folder=folder, part=part), marks_of(part, files[part]))
 
     return from_files(arrays, folder, config, None, examples_of)
 

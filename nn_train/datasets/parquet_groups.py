@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from nn_train.config.wording import counted
 from nn_train.datasets.arrays import as_weights, check_numbers, check_range, names_of
 from nn_train.errors import RequestError, StorageError, first_line
+from nn_train.storage.atomic import whole_file
 from nn_train.storage.retry import may_pass, patiently
 
 INPUT, LABELS, WEIGHT = "x", ("y", "label"), "sample_weight"
@@ -96,18 +96,38 @@ def convert(files: ParquetPart, into: Path, say: Callable[[str], None] = lambda 
     what = f"converting the {files.part} part of {files.shown} into the cache {into.parent}"
     say(f"{what}: {counted(groups, 'row group')}")
     done, told = 0, time.monotonic()
+    written: list[IO[bytes]] = []
+    shape: tuple[int, ...] = ()
     with contextlib.ExitStack() as stack:
-        written = NpyFiles(into, names_of(files.part), count, stack)
         for path, group, table in files.groups(columns):
             if table.num_rows:
-                written.add(arrays_of(table, columns, path, group), path, group)
+                arrays = arrays_of(table, columns, path, group)
+                if not written:
+                    shape = arrays[0].shape[1:]
+                    for name, array in zip(names_of(files.part), arrays, strict=False):
+                        written.append(stack.enter_context(npy_file(into / f"{name}.npy", count, array)))
+                if arrays[0].shape[1:] != shape:
+                    raise RequestError(
+                        f"data.source: {path}: row group {group}, column x has lists of shape {arrays[0].shape[1:]}, "
+                        f"those before it {shape}; expected the same in all rows"
+                    )
+                for file, array in zip(written, arrays, strict=True):
+                    file.write(np.ascontiguousarray(array).data)
             del table  # before the next one is read
             done += 1
             if time.monotonic() - told >= TOLD_SECONDS:
                 say(f"{what}: {done} of {counted(groups, 'row group')}")
                 told = time.monotonic()
-        written.sync()
     return columns
+
+
+@contextlib.contextmanager
+def npy_file(path: Path, count: int, like: NDArray[Any]) -> Iterator[IO[bytes]]:
+    """A file for ``count`` rows such as those of ``like``, which are written to it one after the other."""
+    with whole_file(path) as file:
+        head = {"descr": like.dtype.str, "fortran_order": False, "shape": (count, *like.shape[1:])}
+        npy.write_array_header_1_0(file, head)
+        yield file
 
 
 def survey(files: ParquetPart) -> tuple[int, int, dict[str, Any]]:
@@ -135,9 +155,10 @@ def survey(files: ParquetPart) -> tuple[int, int, dict[str, Any]]:
 def arrays_of(table: pa.Table, columns: dict[str, Any], path: str, group: int) -> list[NDArray[Any]]:
     """``x`` (``[N, F]`` float32 of features), ``y`` (``[N]`` int64) and perhaps the weights (``[N]`` float32) of a
     group of rows. RequestError where one cannot be learned from."""
-    found = {
-        name: dense(table.column(name), f"{path}: row group {group}, column {name}") for name in table.column_names
-    }
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        found[name] = dense(whole, f"{path}: row group {group}, column {name}")
     for name in columns["x"]:
         check_numbers(found[name], f"row group {group}, column {name}", path)
     check_range(found[columns["y"]], f"row group {group}, column {columns['y']}", path)
@@ -150,17 +171,9 @@ def arrays_of(table: pa.Table, columns: dict[str, Any], path: str, group: int) -
     return [x, found[columns["y"]].astype(np.int64), *([] if weight is None else [weight])]
 
 
-def dense(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
+def dense(array: pa.Array, where: str) -> NDArray[Any]:
     """A column of numbers, or of lists in lists of them, as ``[N, …]``. RequestError for nulls, and for lists that are
     not all of one length."""
-    pieces = [numbers_of(chunk, where) for chunk in column.chunks if len(chunk)]
-    if len({piece.shape[1:] for piece in pieces}) > 1:
-        raise ragged(where)
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-
-def numbers_of(array: pa.Array, where: str) -> NDArray[Any]:
-    """As ``dense``, of what pyarrow has in one piece."""
     shape = [len(array)]
     while True:
         if array.null_count:
@@ -170,13 +183,9 @@ def numbers_of(array: pa.Array, where: str) -> NDArray[Any]:
             return numbers
         lengths = pc.unique(pc.list_value_length(array)).to_pylist()
         if len(lengths) > 1:
-            raise ragged(where)
+            raise RequestError(f"data.source: {where} has lists of several lengths; expected the same in all rows")
         shape.append(lengths[0] if lengths else 0)
         array = array.flatten()
-
-
-def ragged(where: str) -> RequestError:
-    return RequestError(f"data.source: {where} has lists of several lengths; expected the same in all rows")
 
 
 def columns_of(schema: pa.Schema, path: str) -> dict[str, Any]:
@@ -216,51 +225,3 @@ def unwrapped(kind: pa.DataType) -> tuple[int, Any]:
     while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         depth, kind = depth + 1, kind.value_type
     return depth, kind
-
-
-@dataclass
-class NpyFiles:
-    """The ``.npy`` files of a part, written from their beginning to their end.
-
-    Attributes:
-        folder: they are in.
-        names: of the arrays.
-        count: of the rows.
-        stack: closes them.
-        files, shape: by the name those that are open, and the shape of one example, once there are rows.
-    """
-
-    folder: Path
-    names: Sequence[str]
-    count: int
-    stack: contextlib.ExitStack
-    files: dict[str, IO[bytes]] = field(default_factory=dict)
-    shape: tuple[int, ...] = ()
-
-    def add(self, found: Sequence[NDArray[Any]], path: str, group: int) -> None:
-        """Write some rows of all arrays. RequestError where their shape is another, or there is no room for all."""
-        arrays = dict(zip(self.names, found, strict=False))
-        if not self.files:
-            self.begin(arrays)
-            self.shape = found[0].shape[1:]
-        if found[0].shape[1:] != self.shape:
-            raise RequestError(
-                f"data.source: {path}: row group {group}, column x has lists of shape {found[0].shape[1:]}, those "
-                f"before it {self.shape}; expected the same in all rows"
-            )
-        for name, array in arrays.items():
-            self.files[name].write(np.ascontiguousarray(array).data)
-
-    def begin(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Write the heads of the files."""
-        for name, array in arrays.items():
-            self.files[name] = self.stack.enter_context(open(self.folder / f"{name}.npy", "wb"))  # noqa: SIM115
-            shape = (self.count, *array.shape[1:])
-            head = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
-            npy.write_array_header_1_0(self.files[name], head)
-
-    def sync(self) -> None:
-        """All is on the disk."""
-        for file in self.files.values():
-            file.flush()
-            os.fsync(file.fileno())

@@ -32,7 +32,7 @@ from nn_train.datasets.npy_folder import from_folder
 from nn_train.datasets.own_rows import are_indexable, from_objects
 from nn_train.datasets.parquet_folder import from_parquet, parquet_files
 from nn_train.errors import RequestError, StorageError, first_line
-from nn_train.storage.pieces import open_uri, read_object
+from nn_train.storage.pieces import PiecesFile, open_uri
 from nn_train.storage.retry import patiently
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -71,13 +71,12 @@ def load_test(config: DataConfig) -> SplitData:
     """As ``load_data``, for the test examples alone: a file or folder need have no others. Raises RequestError."""
     source = config.source
     if is_folder(source):
-        return from_any_folder(source, config, test_only=True)
+        return from_any_folder(source, dataclasses.replace(config, validation_fraction=0), test_only=True)
     if is_entry_point(source) or ("/" not in source and not source.endswith(".npz")):
         return load_data(config)
     arrays = parse_npz(read_bytes(source), source, TEST_KEYS)
     names = arrays.pop(NAMES, None)
-    test = {key: arrays[key] for key in TEST_KEYS}
-    return from_arrays({**test, **dict(zip(NPZ_KEYS, test.values(), strict=False))}, source, config, names)
+    return from_arrays({key: arrays[key] for key in TEST_KEYS}, source, config, names)
 
 
 def is_folder(source: str) -> bool:
@@ -155,17 +154,12 @@ def read_bytes(source: str, field: str = "data.source") -> bytes:
         RequestError: there is no such file, or it is not readable.
         StorageError: the service behind a URI does not answer, or refuses.
     """
-    where = f"{field}: {source} cannot be read"
     try:
-        if "://" not in source:
-            if Path(source).exists() and not Path(source).is_file():
-                raise RequestError(f"{where}: it is a folder or a device, expected a file")
-            return Path(source).read_bytes()
-        filesystem, path = open_uri(source, field)
-        return patiently(lambda: read_object(filesystem, path))
+        file = PiecesFile(source, field)
+        return file.read(0, file.size)
     except OSError as error:
         kind = RequestError if "://" not in source or isinstance(error, FileNotFoundError) else StorageError
-        raise kind(f"{where}: {first_line(error)}") from error
+        raise kind(f"{field}: {source} cannot be read: {first_line(error)}") from error
 
 
 def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -> dict[str, np.ndarray]:
@@ -177,25 +171,20 @@ def parse_npz(content: bytes, source: str, needed: tuple[str, ...] = NPZ_KEYS) -
     try:
         with warnings.catch_warnings(), np.load(io.BytesIO(content), allow_pickle=False) as archive:
             warnings.simplefilter("ignore", UserWarning)  # headers of Python 2 are read, only more slowly
-            missing = [key for key in needed if key not in archive.files]
-            if missing:
-                raise RequestError(
-                    f"data.source: {source} lacks {', '.join(missing)}; it holds "
-                    f"{', '.join(archive.files) or 'nothing'}, expected {', '.join(needed)}"
-                )
-            there = [key for key in MORE_KEYS if key in archive.files]
-            arrays = {key: archive[key] for key in (*needed, *there)}
-    except RequestError:
-        raise
-    except ValueError as error:
+            arrays = {key: archive[key] for key in (*needed, *MORE_KEYS) if key in archive.files}
+            there = archive.files
+    except Exception as error:  # of zipfile, zlib, struct, numpy and its parser of headers: no common base class
         if str(error).startswith("Object arrays"):
             raise RequestError(
                 f"data.source: {source} holds Python objects (pickles), which are never loaded; "
                 "save plain numeric arrays with numpy.savez"
             ) from error
         raise RequestError(f"data.source: {source} is damaged: {error}") from error
-    except Exception as error:  # of zipfile, zlib, struct, numpy and its parser of headers: no common base class
-        raise RequestError(f"data.source: {source} is damaged: {error}") from error
+    if missing := [key for key in needed if key not in arrays]:
+        raise RequestError(
+            f"data.source: {source} lacks {', '.join(missing)}; it holds {', '.join(there) or 'nothing'}, expected "
+            f"{', '.join(needed)}"
+        )
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):  # numpy gives the bytes of a member that is no array
             raise RequestError(f"data.source: {source} is damaged: {key} is not an array")

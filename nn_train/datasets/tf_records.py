@@ -10,7 +10,6 @@ import functools
 import glob
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,11 @@ from typing import Any
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem
 
 from nn_train.errors import RequestError, StorageError, TrainingError, first_line, without_operation
-from nn_train.storage.atomic import user_cache
+from nn_train.storage.atomic import user_cache, whole_file
+from nn_train.storage.pieces import mark
 from nn_train.storage.retry import patiently
 
 HEAD, FRAME = 12, 16  # bytes in front of a content, and in front and behind
@@ -137,31 +138,21 @@ class TfRecords:
 
     def fingerprint(self) -> dict[str, str]:
         """Size and time of each file as it is now."""
-        made = {}
-        for path in self.paths:
-            try:
-                about = os.stat(path)
-                made[path] = f"{about.st_size} bytes of {about.st_mtime_ns} ns"
-            except OSError as error:
-                made[path] = first_line(error)
-        return made
+        return {path: mark(LocalFileSystem(), os.fspath(path)) for path in self.paths}
 
 
 def read_records(file: RecordFile, numbers: Sequence[int]) -> list[bytes]:
     """The contents of some records of a file, compared with their checksums."""
     where = f"data.source: {file.path}"
     try:
-        handle = patiently(lambda: os.open(file.path, os.O_RDONLY | os.O_CLOEXEC))
-        try:
-            about = os.fstat(handle)
+        with patiently(lambda: open(file.path, "rb")) as opened:
+            about = os.fstat(opened.fileno())
             if (about.st_size, about.st_mtime_ns) != (file.size, file.time):
                 raise TrainingError(
                     f"{where} changed since the run began (record {numbers[0]} was to be read); put it back as it was "
                     "and start again, or give another --name"
                 )
-            return [read_record(handle, file, number) for number in numbers]
-        finally:
-            os.close(handle)
+            return [read_record(opened.fileno(), file, number) for number in numbers]
     except FileNotFoundError as error:
         raise TrainingError(
             f"{where} is gone since the run began (record {numbers[0]} was to be read); put it back and start again"
@@ -242,9 +233,8 @@ def keep(place: Path, index: NDArray[np.int64]) -> bool:
     """Write an index, whole or not at all; whether that could be done."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as file:
+        with whole_file(place) as file:
             np.save(file, index)
-        os.replace(file.name, place)
     except OSError:
         return False
     return True
@@ -253,14 +243,11 @@ def keep(place: Path, index: NDArray[np.int64]) -> bool:
 def scan(path: str, size: int) -> NDArray[np.int64]:
     """Where the records begin, and the end. Reads 12 bytes of each. RequestError where one is damaged or cut short."""
     heads, starts = bytearray(), [0]
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with open(path, "rb") as file:
         while starts[-1] < size:
-            head = os.pread(file, HEAD, starts[-1]).ljust(HEAD, b"\0")
+            head = os.pread(file.fileno(), HEAD, starts[-1]).ljust(HEAD, b"\0")
             heads += head
             starts.append(starts[-1] + FRAME + int.from_bytes(head[:8], "little"))
-    finally:
-        os.close(file)
     if len(starts) == 1:
         raise RequestError(f"data.source: {path} has no record")
     rows = np.frombuffer(heads, np.uint8).reshape(-1, HEAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nn_train.doctor.findings import Finding, judged
 from nn_train.doctor.nodes import Node, ask
@@ -32,12 +32,13 @@ def check_storage(nodes: Sequence[Node], storage_path: str) -> Finding:
         return judged("storage", [str(error)], "", ADVICE)
     try:
         answers = ask(nodes, write_and_look, place, mark)
-        written = {label: folder.exists(f"{mark}-{node}") for label, (node, _) in answers.values.items()}
+        complaints = answers.complaints()
+        for label, (node, sees) in answers.values.items():
+            if not (sees and folder.exists(f"{mark}-{node}")):
+                complaints.append(f"{label}: has a folder of its own there")
     finally:
         ask(nodes, remove, place, mark)
         folder.delete(f"{mark}-driver")
-    seen = {label: sees for label, (_, sees) in answers.values.items()}
-    complaints = [*answers.complaints(), *unshared(seen, written)]
     return judged("storage", complaints, f"{storage_path}: every node writes there, and all see it", ADVICE)
 
 
@@ -64,13 +65,3 @@ def remove(place: str, mark: str) -> None:
     from nn_train.storage.folder import ResultsFolder
 
     ResultsFolder(place).delete(f"{mark}-{ray.get_runtime_context().get_node_id()}")
-
-
-def unshared(seen: Mapping[str, bool], written: Mapping[str, bool]) -> list[str]:
-    """A line for every node that writes to another folder of the same name.
-
-    Args:
-        seen: whether each node sees what the driver wrote.
-        written: whether the driver sees what each node wrote.
-    """
-    return [f"{label}: has a folder of its own there" for label in seen if not (seen[label] and written[label])]

@@ -57,14 +57,9 @@ def average(numbers: Sequence[Number], supports: Sequence[int] | None = None) ->
     weights = [1 if supports is None else supports[i] for i in known]
     if not sum(weights):
         return undefined(method, 0, "no class with a value has test examples")
-    value = weighted_mean([numbers[i].value or 0.0 for i in known], weights)
+    value = float(np.average([numbers[i].value or 0.0 for i in known], weights=weights))
     limits = [bounds for i in known if (bounds := numbers[i].bounds)]
     if len(limits) < len(known):
         return Number(value=value, n=len(known), method=method)
-    low, high = (weighted_mean(side, weights) for side in zip(*limits, strict=True))
+    low, high = np.average(limits, axis=0, weights=weights).tolist()
     return Number(value=value, n=len(known), method=method, bounds=(low, high))
-
-
-def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
-    """Σ w v / Σ w."""
-    return float(np.average(values, weights=weights))

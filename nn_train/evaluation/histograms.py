@@ -8,7 +8,6 @@ in the right order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,30 +22,16 @@ LIMIT = 64.0  # log-odds beyond ±64 (p = 1.6e-28) share the outermost bins, whi
 METHOD = f"histogram of log-odds, {BINS} bins; bounds enclose the exact value"
 
 
-@dataclass
-class ScoreHistogram:
-    """Counts of negatives [0] and positives [1] per class and bin, int64 [2, C, BINS].
+def count(y_true: NDArray[np.int64], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Negatives [0] and positives [1] per class and bin, int64 [2, C, BINS], of labels [n] and finite logits [n, C].
 
-    Histograms of parts of a test set add up to the histogram of the whole, in any order.
+    The counts of parts of a test set add up to those of the whole, in any order.
     """
-
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def empty(cls, classes: int) -> ScoreHistogram:
-        """A histogram that has seen nothing."""
-        return cls(np.zeros((2, classes, BINS), np.int64))
-
-    def add(self, y_true: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        """Count some examples: labels [n], finite logits [n, C]."""
-        classes = logits.shape[1]
-        columns = np.arange(classes)
-        positive = (y_true[:, None] == columns).astype(np.int64)
-        cells = (positive * classes + columns) * BINS + bin_of(log_odds(logits))
-        self.counts += np.bincount(cells.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
-
-    def __add__(self, other: ScoreHistogram) -> ScoreHistogram:
-        return ScoreHistogram(self.counts + other.counts)
+    classes = logits.shape[1]
+    columns = np.arange(classes)
+    positive = (y_true[:, None] == columns).astype(np.int64)
+    cells = (positive * classes + columns) * BINS + bin_of(log_odds(logits))
+    return np.bincount(cells.ravel(), minlength=2 * classes * BINS).reshape(2, classes, BINS)
 
 
 def bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -56,13 +41,14 @@ def bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def histogram_curves(predictions: Predictions) -> Iterator[Curve]:
     """The curves of all classes, then the micro curve, from portions of the rows; areas have bounds."""
-    histogram = ScoreHistogram.empty(predictions.classes)
+    counts = np.zeros((2, predictions.classes, BINS), np.int64)
     for start in range(0, len(predictions), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
-        histogram.add(predictions.y_true[part], predictions.logits[part])
+        counts += count(predictions.y_true[part], predictions.logits[part])
+    negatives, positives = counts
     for label in range(predictions.classes):
-        yield histogram_curve(histogram.counts[0, label], histogram.counts[1, label], label)
-    yield histogram_curve(histogram.counts[0].sum(axis=0), histogram.counts[1].sum(axis=0), None)
+        yield histogram_curve(negatives[label], positives[label], label)
+    yield histogram_curve(negatives.sum(axis=0), positives.sum(axis=0), None)
 
 
 def histogram_curve(negatives: NDArray[np.int64], positives: NDArray[np.int64], label: int | None) -> Curve:

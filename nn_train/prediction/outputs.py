@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError
-from nn_train.evaluation import log_probabilities
+from nn_train.evaluation.scores import log_probabilities
 
 LOGITS, PROBABILITIES = "logits", "log_probabilities"
 LINEAR = "linear"  # a last layer without activation

@@ -53,17 +53,11 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
         refuse_unlike(data, about)
     if data.test is None:
         raise RequestError(f"data.source: {config.data.source} gives no test set to evaluate on")
-    if is_stream(data):
-        refuse_endless(data)
+    if is_stream(data) and int(data.test.cardinality()) == ENDLESS:
+        raise RequestError("data.source: the test dataset has no end (repeat()?); give every example once")
     if other is None:
         refuse_other_data(data, config.data, result)
     return data
-
-
-def refuse_endless(data: SplitData) -> None:
-    """Raise RequestError for a test stream that has no end."""
-    if int(data.test.cardinality()) == ENDLESS:
-        raise RequestError("data.source: the test dataset has no end (repeat()?); give every example once")
 
 
 def is_stream(data: SplitData) -> bool:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
-from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.errors import RequestError
 from nn_train.evaluation.predictions import Shard
 from nn_train.prediction.outputs import (
@@ -131,11 +130,3 @@ def joined(shards: Sequence[Shard]) -> Shard:
         return Shard(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32))
     columns = zip(*((one.example_id, one.y_true, one.logits) for one in shards), strict=True)
     return Shard(*(np.concatenate(column) for column in columns))
-
-
-def prepare_process(threads: int, use_gpu: bool) -> None:
-    """Give TensorFlow its threads before its first use in this process."""
-    import_tensorflow()
-    from nn_train.engine.strategy import configure_tensorflow
-
-    configure_tensorflow(threads, use_gpu)

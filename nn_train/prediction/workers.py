@@ -37,10 +37,13 @@ def start_workers(scaling: ScalingConfig, size: int, parcel: bytes) -> list[Work
 
     class Scorer:
         def __init__(self, threads: int, use_gpu: bool, hang_timeout: float) -> None:
-            from nn_train.prediction.scorer import prepare_process
+            from nn_train.engine.import_tensorflow import import_tensorflow
 
             self.guard = Guard(hang_timeout)
-            prepare_process(threads, use_gpu)
+            import_tensorflow()
+            from nn_train.engine.strategy import configure_tensorflow
+
+            configure_tensorflow(threads, use_gpu)
             self.is_unpacked = False
 
         def run(self, parcel: bytes, function: Callable[..., Any], *given: Any) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nn_train.evaluation import Comparison, Number
+from nn_train.evaluation import Number
+from nn_train.evaluation.comparison import Comparison
 from nn_train.evaluation.intervals import LEVEL, mean_over_seeds
 from nn_train.report.inputs.grouping import SELECTION_METRICS, Group, best_validation
 from nn_train.report.summary import EvaluatedRun, ReportSummary, RunSummary
@@ -18,17 +19,11 @@ SCHEMA = 1
 
 def metrics(summary: ReportSummary) -> dict[str, Any]:
     """The content of metrics.json."""
-    selection = summary.selection
     return {
         "schema": SCHEMA,
         "confidence_level": LEVEL,
         "test_set": {"examples": summary.examples, "class_names": summary.class_names, "support": summary.support},
-        "selection": {
-            "metric": selection.metric,
-            "value": selection.value,
-            "group": selection.group,
-            "run": selection.run,
-        },
+        "selection": vars(summary.selection),
         "runs": [run_content(run, summary.class_names) for run in summary.runs],
         "groups": [group_content(summary, group) for group in summary.groups],
         "comparisons": [comparison_content(comparison) for comparison in summary.comparisons],
@@ -59,15 +54,7 @@ def evaluated_content(evaluation: EvaluatedRun, stem: str, class_names: list[str
             {"class": label, "name": class_names[label], "numbers": numbers_content(numbers)}
             for label, numbers in enumerate(evaluation.per_class)
         ],
-        "coverage": [
-            {
-                "share": point.share,
-                "coverage": point.coverage,
-                "least_confidence": point.least_confidence,
-                "accuracy": point.accuracy.to_json(),
-            }
-            for point in evaluation.coverage.points
-        ],
+        "coverage": [{**vars(point), "accuracy": point.accuracy.to_json()} for point in evaluation.coverage.points],
         "confusion": evaluation.confusion.tolist(),
     }
 
@@ -81,7 +68,7 @@ def group_content(summary: ReportSummary, group: Group) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of every number of the runs."""
     runs = summary.evaluated(group.label)
     numbers = {}
-    for name in runs[0].evaluation.numbers if runs and runs[0].evaluation else ():
+    for name in runs[0].its.numbers if runs else ():
         mean, sd = mean_over_seeds([number.value for run in runs if (number := run.number(name))])
         numbers[name] = {"mean": mean.to_json(), "sd": sd.to_json()}
     return {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nn_train.report.figures.cost import cost_panels
 from nn_train.report.figures.curves import class_curve_panels, run_curve_panels
 from nn_train.report.figures.learning import learning_panels
 from nn_train.report.figures.overview import accuracy_panel, class_panel
+from nn_train.report.figures.panel import Panel
 from nn_train.report.figures.search import search_panels
 from nn_train.report.importance import Importance, importance
 from nn_train.report.inputs.runs import IMAGES, ReportInputs, write_json
@@ -25,7 +27,7 @@ from nn_train.report.inputs.search_results import SearchResult
 from nn_train.report.metrics_json import metrics
 from nn_train.report.page.mistakes import MistakeCard, mistake_cards
 from nn_train.report.page.model_card import model_card
-from nn_train.report.page.page import Panels, render_page
+from nn_train.report.page.page import render_page
 from nn_train.report.summary import ReportSummary, summarise
 from nn_train.storage.atomic import whole_file, write_whole
 
@@ -74,7 +76,7 @@ def render(
         "README.md": model_card(summary),
         "report.html": render_page(summary, panels, cards, inputs.searches, importances),
     }
-    write_figures(figures, panels, cards)
+    write_figures(figures, itertools.chain(*panels.values()), cards)
     for name, text in texts.items():
         write_whole(output_dir / name, text.encode())
     return output_dir / "report.html"
@@ -82,24 +84,25 @@ def render(
 
 def make_panels(
     summary: ReportSummary, searches: Sequence[SearchResult], importances: Sequence[Importance | str]
-) -> Panels:
-    """Draw everything."""
-    return Panels(
-        accuracy=accuracy_panel(summary),
-        by_class=class_panel(summary),
-        learning=list(learning_panels(summary)),
-        class_curves=list(class_curve_panels(summary)),
-        run_curves=list(run_curve_panels(summary)),
-        confidence=list(confidence_panels(summary)),
-        searches=[list(search_panels(search, its)) for search, its in zip(searches, importances, strict=True)],
-        cost=list(cost_panels(summary)),
-    )
+) -> dict[str, list[Panel]]:
+    """Draw everything: the figures by their place in the page, those of a search by its stem."""
+    drawn = {
+        "accuracy": accuracy_panel(summary),
+        "by_class": class_panel(summary),
+        "learning": learning_panels(summary),
+        "class_curves": class_curve_panels(summary),
+        "run_curves": run_curve_panels(summary),
+        "confidence": confidence_panels(summary),
+        "cost": cost_panels(summary),
+    }
+    drawn |= {search.stem: search_panels(search, its) for search, its in zip(searches, importances, strict=True)}
+    return {place: list(panels) for place, panels in drawn.items()}
 
 
 def keep_images(summary: ReportSummary, images: Mapping[str, Images], output_dir: Path) -> Images:
     """The images of the mistakes shown, also written to ``mistakes.npz``, which goes where there are none."""
     shown = summary.shown
-    mistakes = shown.evaluation.mistakes if shown and shown.evaluation else ()
+    mistakes = shown.its.mistakes if shown else ()
     of_run = images.get(shown.record.stem, {}) if shown else {}
     kept = {mistake.example_id: of_run[mistake.example_id] for mistake in mistakes if mistake.example_id in of_run}
     if kept:
@@ -111,12 +114,12 @@ def keep_images(summary: ReportSummary, images: Mapping[str, Images], output_dir
     return kept
 
 
-def write_figures(folder: Path, panels: Panels, cards: Sequence[MistakeCard]) -> None:
+def write_figures(folder: Path, panels: Iterable[Panel], cards: Sequence[MistakeCard]) -> None:
     """One SVG a figure and one PNG a mistake; those of an earlier report go."""
     for pattern in ("*.svg", "mistake_*.png"):
         for old in folder.glob(pattern):
             old.unlink()
-    for panel in panels.all():
+    for panel in panels:
         write_whole(folder / f"{panel.key}.svg", panel.svg.encode())
     for card in cards:
         if card.png is not None:

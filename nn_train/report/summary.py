@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_train.errors import RequestError
-from nn_train.evaluation import Comparison, Curve, Number, PredictionNote, Predictions, compare, evaluate
+from nn_train.evaluation import Number, PredictionNote, Predictions
+from nn_train.evaluation.comparison import Comparison, compare
 from nn_train.evaluation.coverage import Coverage
+from nn_train.evaluation.curves import Curve
 from nn_train.evaluation.mistakes import Mistake, confident_mistakes
-from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates
+from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates, evaluate
 from nn_train.evaluation.storage import load_predictions
 from nn_train.report.inputs.grouping import Group, Selection, group_runs, select
 from nn_train.report.inputs.runs import ReportInputs, RunRecord
@@ -34,10 +36,18 @@ class EvaluatedRun(Aggregates):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """A run of the report; without ``evaluation`` there is a ``problem`` that says why."""
+    """A run of the report; without ``evaluation`` there is a ``problem`` that says why.
+
+    Attributes:
+        group: the label of its group.
+        style: the number of that, by which it has its colour.
+        series: the name of its switch: ``r`` and its number in the report.
+    """
 
     record: RunRecord
     group: str
+    style: int
+    series: str
     evaluation: EvaluatedRun | None = None
     problem: str | None = None
 
@@ -45,6 +55,17 @@ class RunSummary:
     def name(self) -> str:
         """The name shown."""
         return self.record.name
+
+    @property
+    def switches(self) -> str:
+        """Those of its group and its own, each of which hides it."""
+        return f"g{self.style} {self.series}"
+
+    @property
+    def its(self) -> EvaluatedRun:
+        """``evaluation`` of a run that has one."""
+        assert self.evaluation is not None
+        return self.evaluation
 
     def number(self, name: str) -> Number | None:
         """One of ``EvaluatedRun.numbers``, None for a run that could not be evaluated."""
@@ -87,25 +108,26 @@ def summarise(
         PredictionError: a predictions file is damaged.
     """
     groups = group_runs(inputs.runs)
-    group_of = {run.name: group.label for group in groups for run in group.runs}
+    style_of = {run.name: style for style, group in enumerate(groups) for run in group.runs}
     usable = {run.name for run in inputs.runs if (inputs.predictions / f"{run.stem}.npz").exists()}
     selection = select(groups, usable)
     keep_curves = selection.run or next((run.name for run in inputs.runs if run.name in usable), None)
     runs: list[RunSummary] = []
     test_set = SharedTestSet()
-    for record in inputs.runs:
-        group = group_of[record.name]
-        if record.name not in usable:
-            status = record.result.get("status") or "has no status"
-            runs.append(RunSummary(record=record, group=group, problem=f"no predictions; the run: {status}"))
-            continue
-        predictions, note = load_predictions(inputs.predictions, record.stem)
-        test_set.check(record, predictions)
-        if predictions.problem:
-            runs.append(RunSummary(record=record, group=group, problem=predictions.problem))
-            continue
-        evaluation = evaluate_run(record, predictions, note, on_curve, record.name == keep_curves, exact_rows)
-        runs.append(RunSummary(record=record, group=group, evaluation=evaluation))
+    for place, record in enumerate(inputs.runs):
+        style = style_of[record.name]
+        run = RunSummary(record=record, group=groups[style].label, style=style, series=f"r{place}")
+        if record.name in usable:
+            predictions, note = load_predictions(inputs.predictions, record.stem)
+            test_set.check(record, predictions)
+            if predictions.problem:
+                run = replace(run, problem=predictions.problem)
+            else:
+                its = evaluate_run(record, predictions, note, on_curve, record.name == keep_curves, exact_rows)
+                run = replace(run, evaluation=its)
+        else:
+            run = replace(run, problem=f"no predictions; the run: {record.result.get('status') or 'has no status'}")
+        runs.append(run)
     evaluated = {run.name for run in runs if run.evaluation}
     if selection.run and selection.run not in evaluated:
         selection = select(groups, evaluated)
@@ -181,9 +203,7 @@ def representatives(
         names = [run.name for run in group.runs if run.name in by_name]
         if names:
             name = select([group], evaluated).run or names[0]
-            evaluation = by_name[name].evaluation
-            assert evaluation is not None
-            result.append((name, np.unpackbits(evaluation.correct_bits, count=examples).astype(bool)))
+            result.append((name, np.unpackbits(by_name[name].its.correct_bits, count=examples).astype(bool)))
     return result
 
 

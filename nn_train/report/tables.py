@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
-from nn_train.evaluation import Curve
+from nn_train.evaluation.curves import Curve
 from nn_train.evaluation.intervals import mean_over_seeds
 from nn_train.report.inputs.runs import RunRecord
 from nn_train.report.summary import ReportSummary
@@ -62,10 +62,9 @@ def confusion_csv(summary: ReportSummary) -> str:
 def confusion_rows(summary: ReportSummary) -> Iterator[Sequence[Any]]:
     """The rows of confusion.csv."""
     for run in summary.evaluated():
-        assert run.evaluation is not None
-        yield from cells("run", run.name, [run.evaluation.confusion.tolist()])
+        yield from cells("run", run.name, [run.its.confusion.tolist()])
     for group in summary.groups:
-        matrices = [run.evaluation.confusion.tolist() for run in summary.evaluated(group.label) if run.evaluation]
+        matrices = [run.its.confusion.tolist() for run in summary.evaluated(group.label)]
         if matrices:
             yield from cells("group", group.label, matrices)
 
@@ -95,8 +94,8 @@ def calibration_csv(summary: ReportSummary) -> str:
             run.name, one.scheme, one.index, one.lowest, one.highest, one.count, one.mean_confidence,
             one.accuracy.value, *(one.accuracy.interval or (None, None)),
         )
-        for run in summary.evaluated() if run.evaluation
-        for one in run.evaluation.calibration.bins
+        for run in summary.evaluated()
+        for one in run.its.calibration.bins
     ]  # fmt: skip
     return to_text(header, rows)
 
@@ -119,8 +118,8 @@ def errors_csv(summary: ReportSummary) -> str:
             run.name, rank, mistake.example_id, mistake.true, mistake.predicted, mistake.confidence,
             mistake.true_probability, str(is_doubtful(data_source(run.record), mistake.example_id)).lower(),
         )
-        for run in summary.evaluated() if run.evaluation
-        for rank, mistake in enumerate(run.evaluation.mistakes, start=1)
+        for run in summary.evaluated()
+        for rank, mistake in enumerate(run.its.mistakes, start=1)
     ]  # fmt: skip
     return to_text(header, rows)
 

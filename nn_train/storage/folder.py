@@ -112,27 +112,22 @@ class ResultsFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write the whole file; a reader, and a crash, sees the old content or the new, never a part."""
-        put = self._write_locally if self.is_local else self._write_object
-        self._tried("written", name, lambda: put(self._inside(name), content))
+        self._tried("written", name, lambda: self._put(self._inside(name), content))
         if name == CONFIG:
             self.expect()
 
-    def _write_object(self, target: str, content: bytes) -> None:
-        # Object stores have no folders to make, and show an object only when it is complete.
-        with self.filesystem.open_output_stream(target) as stream:
-            stream.write(content)
-
-    def _write_locally(self, target: str, content: bytes) -> None:
-        self._make_place(target)
-        write_whole(target, content)
-
-    def _make_place(self, target: str) -> None:
+    def _put(self, target: str, content: bytes) -> None:
+        if not self.is_local:  # object stores have no folders to make, and show an object only when it is complete
+            with self.filesystem.open_output_stream(target) as stream:
+                stream.write(content)
+            return
         if self.needs is not None:
             try:
                 os.stat(self.needs)
             except (FileNotFoundError, NotADirectoryError):
                 raise OSError(errno.ESTALE, GONE) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
+        write_whole(target, content)
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a local file into the run."""

@@ -15,6 +15,7 @@ from nn_train.datasets import IndexedExamples, load_data
 from nn_train.datasets.npy_file import NpyFile
 from nn_train.datasets.sources import load_test
 from nn_train.errors import RequestError, TrainingError
+from nn_train.storage.pieces import PiecesFile
 
 
 def saved(folder, arrays):
@@ -81,16 +82,16 @@ def test_a_number_that_is_none_is_named_with_file_and_row(tmp_path, value, said)
 
 def test_only_the_rows_asked_for_are_read_and_neighbours_at_once(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.arange(6000).reshape(3000, 2))
-    file, read, whole = NpyFile(str(tmp_path / "x.npy")), [], os.preadv
+    file, read, whole = NpyFile(str(tmp_path / "x.npy")), [], PiecesFile.read
 
-    def counted(descriptor, buffers, offset):
-        read.append(sum(len(buffer) if buffer.ndim == 1 else buffer.size for buffer in buffers))
-        return whole(descriptor, buffers, offset)
+    def counted(self, begin, count):
+        read.append(count)
+        return whole(self, begin, count)
 
-    monkeypatch.setattr(os, "preadv", counted)
+    monkeypatch.setattr(PiecesFile, "read", counted)
     np.testing.assert_array_equal(file.take(np.array([7, 2000, 5, 6, 2999]))[:, 0], [14, 4000, 10, 12, 5998])
     assert sorted(read) == [16, 16, 48]
-    backwards = np.arange(2500)[::-1]  # more neighbours than one call takes
+    backwards = np.arange(2500)[::-1]
     np.testing.assert_array_equal(file.take(backwards)[:, 0], 2 * backwards)
     assert file.take(np.empty(0, np.int64)).shape == (0, 2)
     with pytest.raises(IndexError):
@@ -143,7 +144,7 @@ def test_a_file_that_became_shorter_is_named_with_its_row(tmp_path):
 CHANGES = {
     "changed": (lambda path: os.utime(path, ns=(1, 1)), "1 ns"),
     "replaced": (lambda path: np.save(path, np.zeros(31, np.uint8)), "bytes of"),
-    "gone": (os.unlink, "No such file"),
+    "gone": (os.unlink, "there is no such file"),
 }
 
 

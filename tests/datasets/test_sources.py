@@ -91,7 +91,7 @@ def without(name):
 BROKEN = {
     "a missing array": (without("y_test"), "lacks y_test"),
     "unequal lengths": (change(y_train=np.zeros(29, np.uint8)), "unequal lengths"),
-    "NaN pixels": (change(x_train=np.full((30, 8, 8), np.nan)), "NaN or infinity"),
+    "NaN pixels": (change(x_train=np.full((30, 8, 8), np.nan), x_test=np.zeros((9, 8, 8))), "NaN or infinity"),
     "negative labels": (change(y_train=np.full(30, -1)), "label -1"),
     "absurd labels": (change(y_test=np.full(9, 10**9)), "label 1000000000"),
     "float labels": (change(y_train=np.zeros(30)), "whole-number labels"),
@@ -100,7 +100,7 @@ BROKEN = {
     "other shapes in the test part": (change(x_test=np.zeros((9, 4, 4), np.uint8)), r"\(4, 4\)"),
     "bytes in one part only": (change(x_test=np.zeros((9, 8, 8))), "x_train is uint8 and x_test float64; uint8 is"),
     "numbers too large": (
-        change(x_train=np.full((30, 8, 8), 1e39)),
+        change(x_train=np.full((30, 8, 8), 1e39), x_test=np.zeros((9, 8, 8))),
         r"too large for float32, first at index \(0, 0, 0\)",
     ),
     "too few weights": (change(sample_weight=np.ones(29)), r"sample_weight has shape \(29,\)"),

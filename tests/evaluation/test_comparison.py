@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nn_train.evaluation import compare
-from nn_train.evaluation.comparison import holm, mcnemar
+from nn_train.evaluation.comparison import compare, holm, mcnemar
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nn_train.evaluation import Curve, Predictions, evaluate
-from nn_train.evaluation.curves import exact_curve, exact_curves
-from nn_train.evaluation.histograms import ScoreHistogram, histogram_curve, histogram_curves
+from nn_train.evaluation import Predictions
+from nn_train.evaluation.curves import Curve, exact_curve, exact_curves
+from nn_train.evaluation.histograms import count, histogram_curve, histogram_curves
+from nn_train.evaluation.run_evaluation import evaluate
 from nn_train.evaluation.scores import log_odds
 
 
@@ -93,12 +94,11 @@ def test_histogram_points_lie_on_the_exact_curve(predictions: Predictions) -> No
 
 
 def test_histograms_of_parts_add_up(predictions: Predictions) -> None:
-    whole, first, second = (ScoreHistogram.empty(4) for _ in range(3))
-    whole.add(predictions.y_true, predictions.logits)
-    first.add(predictions.y_true[:123], predictions.logits[:123])
-    second.add(predictions.y_true[123:], predictions.logits[123:])
-    np.testing.assert_array_equal((first + second).counts, whole.counts)
-    assert whole.counts.sum() == 4 * len(predictions)
+    whole = count(predictions.y_true, predictions.logits)
+    first = count(predictions.y_true[:123], predictions.logits[:123])
+    second = count(predictions.y_true[123:], predictions.logits[123:])
+    np.testing.assert_array_equal(first + second, whole)
+    assert whole.sum() == 4 * len(predictions)
 
 
 @pytest.mark.parametrize(("limit", "bounded"), [(400, False), (399, True)])

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nn_train.evaluation import Curve, Number, Predictions, evaluate
+from nn_train.evaluation import Number, Predictions
 from nn_train.evaluation.classification import average
 from nn_train.evaluation.comparison import compare
+from nn_train.evaluation.curves import Curve
 from nn_train.evaluation.intervals import mean_over_seeds
+from nn_train.evaluation.run_evaluation import evaluate
 
 
 def numbers_in(value: Any) -> Iterator[Number]:

@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from nn_train.evaluation import PredictionError, Predictions, evaluate
+from nn_train.evaluation import PredictionError, Predictions
 from nn_train.evaluation.classification import class_numbers
 from nn_train.evaluation.intervals import mean_over_examples, mean_over_seeds, proportion
+from nn_train.evaluation.run_evaluation import evaluate
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (9753, 10_000), (1, 3), (999_999, 1_000_000)])

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import log_softmax, logsumexp
 from sklearn.metrics import log_loss
 
-from nn_train.evaluation import Predictions, log_probabilities, scores
+from nn_train.evaluation import Predictions, scores
 from nn_train.evaluation.mistakes import KEPT, confident_mistakes
-from nn_train.evaluation.scores import log_odds, score_rows
+from nn_train.evaluation.scores import log_odds, log_probabilities, score_rows
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0, 1e4])

@@ -59,7 +59,12 @@ def test_trials_csv_holds_every_trial_in_the_order_of_its_start(tmp_path):
 def test_the_report_reads_the_search(tmp_path):
     write(tmp_path, scheduler="asha")
     found = load_search(tmp_path)
-    assert (found.metric, found.mode, found.algorithm, found.scheduler) == ("val_accuracy", "max", "random", "asha")
+    assert (found.metric, found.mode, found.about["algorithm"], found.about["scheduler"]) == (
+        "val_accuracy",
+        "max",
+        "random",
+        "asha",
+    )
     assert (found.rungs, found.seconds) == ((1,), 61.235)
     assert found.params == ["optimizer.learning_rate"], "a seed that was not searched is none of them"
     assert [trial.trial_id for trial in found.ranked()] == ["t00000", "t00001"]

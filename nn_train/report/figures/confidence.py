@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
 from nn_train.evaluation.calibration import QUANTILE, UNIFORM
-from nn_train.report.figures.overview import run_series
 from nn_train.report.figures.palette import series_colour
 from nn_train.report.figures.panel import Panel, Table, line, make_panel, reference
 from nn_train.report.figures.svg import SERIES
 from nn_train.report.formats import decimal, percent, percent_interval
-from nn_train.report.summary import EvaluatedRun, ReportSummary
+from nn_train.report.summary import ReportSummary, RunSummary
 
 SCHEMES = ((UNIFORM, "bins of equal width"), (QUANTILE, "bins of equal count"))
 
 
-@dataclass(frozen=True)
-class Styled:
-    """An evaluated run with its place in the figures; ``faint`` for all but the shown one."""
-
-    name: str
-    evaluation: EvaluatedRun
-    style: int
-    series: str
-    faint: bool
-
-
-def styled_runs(summary: ReportSummary) -> list[Styled]:
-    """The evaluated runs, the shown one last, so that it lies on top."""
-    styles = {group.label: style for style, group in enumerate(summary.groups)}
-    runs = [
-        Styled(
-            run.name,
-            run.evaluation,
-            styles[run.group],
-            f"g{styles[run.group]} {run_series(summary, run)}",
-            faint=run is not summary.shown,
-        )
-        for run in summary.evaluated()
-        if run.evaluation
-    ]
-    return sorted(runs, key=lambda run: not run.faint)
-
-
 def confidence_panels(summary: ReportSummary) -> Iterator[Panel]:
     """Reliability in both binnings, how often each confidence is given, and accuracy against coverage."""
-    runs = styled_runs(summary)
+    # The shown run last, so that it lies on top.
+    runs = sorted(summary.evaluated(), key=lambda run: run is summary.shown)
     if not runs:
         return
     for scheme, how in SCHEMES:
@@ -56,29 +27,29 @@ def confidence_panels(summary: ReportSummary) -> Iterator[Panel]:
     yield coverage_panel(runs)
 
 
-def reliability_panel(scheme: str, how: str, runs: list[Styled]) -> Panel:
+def reliability_panel(scheme: str, how: str, runs: list[RunSummary]) -> Panel:
     """Accuracy against mean confidence; bars are the Wilson intervals of the shown run."""
     shown = runs[-1]
-    bins = shown.evaluation.calibration.scheme(scheme)
+    bins = shown.its.calibration.scheme(scheme)
 
-    lowest = min(one.mean_confidence for run in runs for one in run.evaluation.calibration.scheme(scheme))
+    lowest = min(one.mean_confidence for run in runs for one in run.its.calibration.scheme(scheme))
 
     def paint(axes: Axes) -> None:
         reference(axes, (lowest, 1), (lowest, 1))
         for run in runs:
-            points = run.evaluation.calibration.scheme(scheme)
+            points = run.its.calibration.scheme(scheme)
             x, y = [one.mean_confidence for one in points], [one.accuracy.value or 0.0 for one in points]
-            line(axes, x, y, run.style, run.series, faint=run.faint)
+            line(axes, x, y, run.style, run.switches, faint=run is not runs[-1])
         for one in bins:
             axes.plot(
                 [one.mean_confidence] * 2, one.accuracy.interval or (), color=series_colour(shown.style),
-                linewidth=1, gid=SERIES + shown.series,
+                linewidth=1, gid=SERIES + shown.switches,
             )  # fmt: skip
         axes.set(xlabel="mean confidence", ylabel="share correct", xlim=(lowest - 0.02, 1.01))
         axes.set_ylim(top=1.01)
 
     worst = max(bins, key=lambda one: one.count * abs((one.accuracy.value or 0.0) - one.mean_confidence))
-    ece = shown.evaluation.numbers[f"ece_{scheme}"]
+    ece = shown.its.numbers[f"ece_{scheme}"]
     gap = worst.mean_confidence - (worst.accuracy.value or 0.0)
     tendency = "above" if gap > 0 else "below"
     return make_panel(
@@ -101,19 +72,24 @@ def reliability_panel(scheme: str, how: str, runs: list[Styled]) -> Panel:
     )  # fmt: skip
 
 
-def coverage_panel(runs: list[Styled]) -> Panel:
+def coverage_panel(runs: list[RunSummary]) -> Panel:
     """Accuracy over the share of examples answered."""
-    shown = runs[-1].evaluation.coverage
+    shown = runs[-1].its.coverage
 
     def paint(axes: Axes) -> None:
         for run in runs:
-            coverage = run.evaluation.coverage
+            coverage = run.its.coverage
             share = coverage.answered / coverage.answered[-1]
             accuracy = 100 * coverage.correct / coverage.answered
             # The first few examples make the curve jump between 0 and 100 %; they say nothing.
             start = int(coverage.answered.searchsorted(0.02 * coverage.answered[-1]))
             line(
-                axes, (100 * share[start:]).tolist(), accuracy[start:].tolist(), run.style, run.series, faint=run.faint
+                axes,
+                (100 * share[start:]).tolist(),
+                accuracy[start:].tolist(),
+                run.style,
+                run.switches,
+                faint=run is not runs[-1],
             )
         axes.set(xlabel="examples answered, % (most confident first)", ylabel="accuracy, %", xlim=(0, 101))
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
 from nn_train.report.figures.learning import curve_of
-from nn_train.report.figures.overview import run_series
 from nn_train.report.figures.palette import series_colour
 from nn_train.report.figures.panel import Panel, Table, drawn_rows, make_panel, name_rows
 from nn_train.report.figures.svg import SERIES
@@ -23,13 +22,13 @@ def cost_panels(summary: ReportSummary) -> Iterator[Panel]:
     """A time line, and examples per second; each only where something is known."""
     timed = [(run, span) for run in summary.runs if (span := span_of(run.record.result))]
     if timed:
-        yield timeline_panel(summary, timed)
+        yield timeline_panel(timed)
     rates = [(run, rate) for run in summary.runs if (rate := throughput(run)) is not None]
     if rates:
-        yield throughput_panel(summary, rates)
+        yield throughput_panel(rates)
 
 
-def timeline_panel(summary: ReportSummary, timed: list[tuple[RunSummary, tuple[float, float]]]) -> Panel:
+def timeline_panel(timed: list[tuple[RunSummary, tuple[float, float]]]) -> Panel:
     """From start to finish, in minutes since the first start."""
     drawn, left_out = drawn_rows(timed)
     zero = min(start for _, (start, _) in timed)
@@ -37,7 +36,7 @@ def timeline_panel(summary: ReportSummary, timed: list[tuple[RunSummary, tuple[f
 
     def paint(axes: Axes) -> None:
         for row, (run, (start, finish)) in enumerate(drawn):
-            bars(axes, summary, run, row, (finish - start) / 60, left=(start - zero) / 60)
+            bars(axes, run, row, (finish - start) / 60, left=(start - zero) / 60)
         name_rows(axes, [run.name for run, _ in drawn])
         axes.set_xlabel("minutes since the first start")
 
@@ -61,13 +60,13 @@ def timeline_panel(summary: ReportSummary, timed: list[tuple[RunSummary, tuple[f
     )  # fmt: skip
 
 
-def throughput_panel(summary: ReportSummary, rates: list[tuple[RunSummary, float]]) -> Panel:
+def throughput_panel(rates: list[tuple[RunSummary, float]]) -> Panel:
     """Median over the epochs of the training examples per second."""
     drawn, left_out = drawn_rows(rates)
 
     def paint(axes: Axes) -> None:
         for row, (run, rate) in enumerate(drawn):
-            bars(axes, summary, run, row, rate)
+            bars(axes, run, row, rate)
         name_rows(axes, [run.name for run, _ in drawn])
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("training examples per second")
@@ -84,11 +83,10 @@ def throughput_panel(summary: ReportSummary, rates: list[tuple[RunSummary, float
     )
 
 
-def bars(axes: Axes, summary: ReportSummary, run: RunSummary, row: int, width: float, left: float = 0.0) -> None:
+def bars(axes: Axes, run: RunSummary, row: int, width: float, left: float = 0.0) -> None:
     """One horizontal bar in the colour of the run's group."""
-    style = next(index for index, group in enumerate(summary.groups) if group.label == run.group)
-    patch = axes.barh(row, width, left=left, height=0.6, color=series_colour(style))[0]
-    patch.set_gid(SERIES + run_series(summary, run))
+    patch = axes.barh(row, width, left=left, height=0.6, color=series_colour(run.style))[0]
+    patch.set_gid(SERIES + run.series)
 
 
 def span_of(result: dict[str, Any]) -> tuple[float, float] | None:

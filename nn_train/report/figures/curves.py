@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from nn_train.evaluation import Curve
-from nn_train.report.figures.overview import run_series
+from nn_train.evaluation.curves import Curve
 from nn_train.report.figures.panel import Panel, Table, line, make_panel, reference
 from nn_train.report.formats import area, percent
 from nn_train.report.summary import ReportSummary
@@ -31,10 +30,10 @@ class Drawn:
 def class_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
     """ROC and PR of each class and micro of the shown run, each whole, and zoomed where that shows more."""
     shown = summary.shown
-    if shown is None or shown.evaluation is None:
+    if shown is None:
         return
-    drawn = [Drawn(c, i, f"c{i}", summary.class_names[i]) for i, c in enumerate(shown.evaluation.curves)]
-    drawn.append(Drawn(shown.evaluation.micro, len(drawn), "micro", "micro"))
+    drawn = [Drawn(c, i, f"c{i}", summary.class_names[i]) for i, c in enumerate(shown.its.curves)]
+    drawn.append(Drawn(shown.its.micro, len(drawn), "micro", "micro"))
     drawn = [one for one in drawn if len(one.curve.thresholds)]
     for kind in (ROC, PR) if drawn else ():
         yield curve_panel(kind, f"{kind}_classes", drawn, zoom=False)
@@ -44,11 +43,10 @@ def class_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
 
 def run_curve_panels(summary: ReportSummary) -> Iterator[Panel]:
     """Micro ROC and PR of every run, zoomed; nothing for a single run, which the class panels show."""
-    styles = {group.label: style for style, group in enumerate(summary.groups)}
     drawn = [
-        Drawn(run.evaluation.micro, styles[run.group], f"g{styles[run.group]} {run_series(summary, run)}", run.name)
+        Drawn(run.its.micro, run.style, run.switches, run.name)
         for run in summary.evaluated()
-        if run.evaluation and len(run.evaluation.micro.thresholds)
+        if len(run.its.micro.thresholds)
     ]
     for kind in (ROC, PR) if len(drawn) > 1 else ():
         yield curve_panel(kind, f"{kind}_runs", drawn, zoom=True)

@@ -9,7 +9,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nn_train.report.figures.overview import run_series
 from nn_train.report.figures.panel import Panel, Table, line, logarithmic, make_panel
 from nn_train.report.formats import decimal, general
 from nn_train.report.summary import ReportSummary
@@ -44,7 +43,7 @@ def learning_panel(
             for run in summary.runs:
                 if run.group == group.label and len(group.runs) > 1:
                     points = curve_of(run.record.history, field)
-                    line(axes, *split(points), style, f"{series} {run_series(summary, run)}", faint=True)
+                    line(axes, *split(points), style, run.switches, faint=True)
             line(axes, *split(training[group.label]), style, series, dotted=True)
             line(axes, *split(medians[group.label]), style, series)
         axes.set_xlabel("epoch")

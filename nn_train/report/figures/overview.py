@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from matplotlib.axes import Axes
 
 from nn_train.evaluation import Number
@@ -9,30 +11,25 @@ from nn_train.report.figures.palette import MUTED, series_colour
 from nn_train.report.figures.panel import MOST_ROWS, Panel, Table, drawn_rows, make_panel, name_rows
 from nn_train.report.figures.svg import SERIES
 from nn_train.report.formats import percent, percent_interval
-from nn_train.report.summary import ReportSummary, RunSummary
+from nn_train.report.summary import ReportSummary
 
 
-def accuracy_panel(summary: ReportSummary) -> Panel | None:
-    """Test accuracy of every run with its Wilson interval, runs of one configuration together."""
-    numbers = [
-        (index, run, run.evaluation.numbers["accuracy"])
-        for index, group in enumerate(summary.groups)
-        for run in summary.evaluated(group.label)
-        if run.evaluation
-    ]
+def accuracy_panel(summary: ReportSummary) -> Iterator[Panel]:
+    """Test accuracy of every run with its Wilson interval, runs of one configuration together; none without runs."""
+    numbers = [(run, run.its.numbers["accuracy"]) for group in summary.groups for run in summary.evaluated(group.label)]
     if not numbers:
-        return None
+        return
     drawn, left_out = drawn_rows(numbers)
 
     def paint(axes: Axes) -> None:
-        for row, (index, run, number) in enumerate(drawn):
-            bar(axes, number, row, index, SERIES + run_series(summary, run))
-        name_rows(axes, [run.name for _, run, _ in drawn])
+        for row, (run, number) in enumerate(drawn):
+            bar(axes, number, row, run.style, SERIES + run.series)
+        name_rows(axes, [run.name for run, _ in drawn])
         axes.set_xlabel("test accuracy, % (Wilson 95 %)")
 
-    ordered = sorted(numbers, key=lambda entry: entry[2].value or 0.0)
-    (_, worst, low), (_, best, high) = ordered[0], ordered[-1]
-    return make_panel(
+    ordered = sorted(numbers, key=lambda entry: entry[1].value or 0.0)
+    (worst, low), (best, high) = ordered[0], ordered[-1]
+    yield make_panel(
         "accuracy",
         "Test accuracy of every run",
         f"From {percent(low.value)} ({worst.name}) to {percent(high.value)} ({best.name}). The bars show what another "
@@ -40,19 +37,19 @@ def accuracy_panel(summary: ReportSummary) -> Panel | None:
         + left_out,
         Table(
             ("run", "configuration", "test accuracy", "95 % interval"),
-            [(run.name, run.group, percent(n.value), percent_interval(n)) for _, run, n in numbers],
+            [(run.name, run.group, percent(n.value), percent_interval(n)) for run, n in numbers],
         ),
         paint,
         height=max(1.6, 0.7 + 0.24 * len(drawn)),
     )
 
 
-def class_panel(summary: ReportSummary) -> Panel | None:
-    """Precision and recall of each class of the shown run."""
-    if summary.shown is None or summary.shown.evaluation is None:
-        return None
+def class_panel(summary: ReportSummary) -> Iterator[Panel]:
+    """Precision and recall of each class of the shown run; none without one."""
+    if summary.shown is None:
+        return
     names = summary.class_names[:MOST_ROWS]
-    numbers = summary.shown.evaluation.per_class[:MOST_ROWS]
+    numbers = summary.shown.its.per_class[:MOST_ROWS]
 
     def paint(axes: Axes) -> None:
         for row, one in enumerate(numbers):
@@ -65,7 +62,7 @@ def class_panel(summary: ReportSummary) -> Panel | None:
         (one["recall"].value, name) for one, name in zip(numbers, names, strict=True) if one["recall"].value is not None
     ]
     lowest, highest = min(known), max(known)
-    return make_panel(
+    yield make_panel(
         "per_class",
         "Precision and recall by class",
         f"{summary.shown.name}: recall is lowest for class {lowest[1]} ({percent(lowest[0])}) and highest for class "
@@ -94,8 +91,3 @@ def bar(axes: Axes, number: Number, row: float, style: int, gid: str, marker: st
     axes.plot([100 * low, 100 * high], [row, row], color=colour, linewidth=1.6, solid_capstyle="round", gid=gid)
     axes.plot([100 * number.value], [row], marker=marker, markersize=4.5, color=colour, markeredgecolor=MUTED,
               markeredgewidth=0.4, gid=gid)  # fmt: skip
-
-
-def run_series(summary: ReportSummary, run: RunSummary) -> str:
-    """The name of a run's switch: ``r`` and its number in the report."""
-    return f"r{next(i for i, one in enumerate(summary.runs) if one is run)}"

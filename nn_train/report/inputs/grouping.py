@@ -35,9 +35,9 @@ class Selection:
     """
 
     metric: str | None
+    value: float | None
     group: str | None
     run: str | None
-    value: float | None
 
 
 def settings_of(record: RunFiles) -> dict[str, Any]:
@@ -146,5 +146,5 @@ def select(groups: Sequence[Group], usable: set[str]) -> Selection:
                 ranked.append((mean, group, max(scored, key=lambda pair: pair[0])))
         if ranked:
             _, group, (score, run) = max(ranked, key=lambda entry: entry[0])
-            return Selection(metric, group.label, run.name, sign * score)
+            return Selection(metric, sign * score, group.label, run.name)
     return Selection(None, None, None, None)

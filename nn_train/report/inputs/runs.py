@@ -87,7 +87,8 @@ def collect_runs(
     folders = [as_folder(place) for place in run_dirs]
     found = [read_run(folder) for folder in folders]
     if tested_on is not None:
-        found = [with_tested_on(run, tested_on) for run in found]
+        data = [{**(run.result.get("data") or {}), "tested_on": tested_on} for run in found]
+        found = [replace(run, result={**run.result, "data": its}) for run, its in zip(found, data, strict=True)]
     shown = find_searches(searches)
     titles = [str(run.result.get("name") or folder.name) for run, folder in zip(found, folders, strict=True)]
     names = distinct(titles, [folder.parent_name for folder in folders])
@@ -106,11 +107,6 @@ def collect_runs(
     write_json(output_dir / MANIFEST, {"schema": SCHEMA, "runs": listed})
     store_searches(shown, output_dir)
     return records
-
-
-def with_tested_on(run: RunFiles, source: str) -> RunFiles:
-    data = {**(run.result.get("data") or {}), "tested_on": source}
-    return replace(run, result={**run.result, "data": data})
 
 
 def find_searches(places: Sequence[str | Path | ResultsFolder]) -> list[SearchResult]:

@@ -60,8 +60,6 @@ class SearchResult:
     trials: list[Trial]
     name: str = ""
     stem: str = "search"
-    algorithm: str = ""
-    scheduler: str = ""
     rungs: tuple[int, ...] = ()
     seconds: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
@@ -137,8 +135,6 @@ def parse_search(about: Any, rows: Sequence[dict[str, str]], folder: ResultsFold
             mode=about["mode"],
             trials=trials,
             name=" ".join(str(about.get("name") or folder.name).split()),
-            algorithm=about.get("algorithm") or "",
-            scheduler=about.get("scheduler") or "",
             rungs=tuple(about.get("rungs") or ()),
             seconds=about.get("seconds"),
             about=about,

@@ -48,17 +48,16 @@ def matrices(summary: ReportSummary) -> list[Matrix]:
     if len(summary.class_names) > MOST_CLASSES:
         return []
     result = []
-    if summary.shown and summary.shown.evaluation:
-        result.append(matrix("shown", f"Run {summary.shown.name}", [summary.shown.evaluation.confusion]))
+    if summary.shown:
+        result.append(matrix("shown", f"Run {summary.shown.name}", [summary.shown.its.confusion]))
     for index, group in enumerate(summary.groups):
         runs = summary.evaluated(group.label)
         if len(runs) > 1 and index < MOST_RUNS:
-            counts = [run.evaluation.confusion for run in runs if run.evaluation]
+            counts = [run.its.confusion for run in runs]
             result.append(matrix(f"g{index}", f"{group.label}: all {len(runs)} seeds", counts))
     others = [run for run in summary.evaluated() if run is not summary.shown]
     for index, run in enumerate(others if len(others) < MOST_RUNS else ()):
-        if run.evaluation:
-            result.append(matrix(f"r{index}", f"Run {run.name}", [run.evaluation.confusion]))
+        result.append(matrix(f"r{index}", f"Run {run.name}", [run.its.confusion]))
     return result
 
 
@@ -93,10 +92,10 @@ def top_confusions(summary: ReportSummary) -> Grid:
     """The most frequent confusions of the shown run, beside how often the seeds of its group make them."""
     header = ("true", "predicted as", "examples", "share of class", "mean over seeds")
     shown = summary.shown
-    if shown is None or shown.evaluation is None:
+    if shown is None:
         return Grid(header, ())
-    counts = shown.evaluation.confusion.copy()
-    seeds = np.mean([run.evaluation.confusion for run in summary.evaluated(shown.group) if run.evaluation], axis=0)
+    counts = shown.its.confusion.copy()
+    seeds = np.mean([run.its.confusion for run in summary.evaluated(shown.group)], axis=0)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:TOP]
     rows = []

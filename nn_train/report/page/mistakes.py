@@ -40,14 +40,14 @@ class MistakeCard:
 
 def mistake_cards(summary: ReportSummary, images: Mapping[int, NDArray[Any]]) -> list[MistakeCard]:
     """The shown run's mistakes, the surest first."""
-    if summary.shown is None or summary.shown.evaluation is None:
+    if summary.shown is None:
         return []
     runs = summary.evaluated()
     source = data_source(summary.shown.record)
     names = summary.class_names
     cards = []
-    for mistake in summary.shown.evaluation.mistakes:
-        wrong = sum(not is_correct(run.evaluation.correct_bits, mistake.row) for run in runs if run.evaluation)
+    for mistake in summary.shown.its.mistakes:
+        wrong = sum(not is_correct(run.its.correct_bits, mistake.row) for run in runs)
         image = images.get(mistake.example_id)
         cards.append(
             MistakeCard(

@@ -7,11 +7,10 @@ import re
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nn_train.report.formats import percent, percent_interval
 from nn_train.report.page import runs
-from nn_train.report.page.page import TEMPLATES
+from nn_train.report.page.page import environment
 from nn_train.report.page.verdict import limitations, verdict
 from nn_train.report.summary import ReportSummary
 from nn_train.report.tables import data_source
@@ -27,10 +26,7 @@ CARD_METRICS = (
 
 def model_card(summary: ReportSummary) -> str:
     """The text of README.md."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )  # fmt: skip
+    made = environment(autoescape=False)
     made.filters["md"] = escape_markdown
     made.filters["percent_of"] = lambda number: percent(number.value if number else None)
     made.filters["interval_of"] = percent_interval

@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,39 +44,19 @@ SECTIONS = (
 NEED_EVALUATION = ("confusion", "classes", "curves", "confidence", "mistakes")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panels:
-    """All figures, by section; those of the searches by search."""
-
-    accuracy: Panel | None
-    by_class: Panel | None
-    learning: Sequence[Panel]
-    class_curves: Sequence[Panel]
-    run_curves: Sequence[Panel]
-    confidence: Sequence[Panel]
-    searches: Sequence[Sequence[Panel]]
-    cost: Sequence[Panel]
-
-    def all(self) -> list[Panel]:
-        """Every figure once."""
-        single = [panel for panel in (self.accuracy, self.by_class) if panel]
-        several = (self.learning, self.class_curves, self.run_curves, self.confidence, *self.searches, self.cost)
-        return single + [panel for panels in several for panel in panels]
-
-
 def render_page(
     summary: ReportSummary,
-    panels: Panels,
+    panels: Mapping[str, Sequence[Panel]],
     mistakes: Sequence[mistakes.MistakeCard],
     searches: Sequence[SearchResult],
     importances: Sequence[Importance | str],
 ) -> str:
-    """The text of report.html."""
+    """The text of report.html; ``panels`` by the name that the template has for them, those of a search by its stem."""
     css = (HERE / "report.css").read_text(encoding="utf-8")
     script = (HERE / "report.js").read_text(encoding="utf-8")
     common, provenance = runs.provenance(summary)
-    context = {
-        **vars(panels),
+    context: dict[str, Any] = {
+        **panels,
         "summary": summary,
         "css": Markup(css),
         "script": Markup(script),
@@ -98,18 +77,19 @@ def render_page(
         "comparisons": verdict.comparison_grid(summary),
         "provenance_common": common,
         "provenance": provenance,
-        "searches": [search_part(*its) for its in zip(searches, importances, panels.searches, strict=True)],
+        "searches": [search_part(it, its, panels[it.stem]) for it, its in zip(searches, importances, strict=True)],
         "limitations": list(verdict.limitations(summary)),
         **confidence_context(summary),
     }
     context["sections"] = present(context, evaluated=summary.shown is not None)
-    return environment().get_template("report.html.j2").render(context)
+    return environment(autoescape=True).get_template("report.html.j2").render(context)
 
 
-def environment() -> Environment:
-    """Escapes everything that is not marked as safe; an unknown name is an error, not an empty text."""
+def environment(*, autoescape: bool) -> Environment:
+    """Where ``autoescape``, escapes everything that is not marked as safe; an unknown name is an error, not an empty
+    text."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     # The SVG is matplotlib's, which escapes every text it is given.
@@ -155,8 +135,8 @@ def search_part(search: SearchResult, importances: Importance | str, panels: Seq
     words = [
         f"{whole(len(search.trials))} trials, {whole(len(search.completed))} completed",
         f"searched for the {'largest' if search.mode == 'max' else 'smallest'} {search.metric}",
-        search.algorithm,
-        search.scheduler,
+        search.about.get("algorithm"),
+        search.about.get("scheduler"),
         duration(search.seconds) if search.seconds is not None else "",
     ]
     counts = Counter((trial.status, trial.cause) for trial in search.trials)

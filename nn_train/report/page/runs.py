@@ -25,7 +25,7 @@ def runs_grid(summary: ReportSummary) -> Grid:
     fields = differing_fields([settings_of(run.record) for run in summary.runs])
     header = ["run", *RESULTS, "best epoch", "seed", *short_names(fields)]
     rows = []
-    for index, run in enumerate(summary.runs):
+    for run in summary.runs:
         settings = settings_of(run.record)
         seed = run.record.config.get("seed", run.record.result.get("seed"))
         cells = [
@@ -35,7 +35,7 @@ def runs_grid(summary: ReportSummary) -> Grid:
             value_cell(seed),
             *(value_cell(settings.get(name)) for name in fields),
         ]
-        rows.append(Row(cells, f"r{index}", run is summary.shown))
+        rows.append(Row(cells, run.series, run is summary.shown))
     return Grid(header, rows)
 
 
@@ -147,8 +147,7 @@ def class_grid(summary: ReportSummary) -> Grid:
     """Every class of the shown run."""
     header = ("class", "test examples", "precision", "recall", "F1", "ROC AUC", "average precision")
     rows = []
-    evaluation = summary.shown.evaluation if summary.shown else None
-    for label, numbers in enumerate(evaluation.per_class if evaluation else ()):
+    for label, numbers in enumerate(summary.shown.its.per_class if summary.shown else ()):
         support = summary.support[label]
         cells = [Cell(summary.class_names[label], float(label)), Cell(whole(support), support)]
         for name in ("precision", "recall", "f1"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
-from nn_train.evaluation import Comparison
+from nn_train.evaluation.comparison import Comparison
 from nn_train.evaluation.intervals import mean_over_seeds
 from nn_train.report.formats import NBSP, area, decimal, p_value, percent, percent_interval, whole
 from nn_train.report.page.parts import Cell, Grid, Row
@@ -15,53 +15,39 @@ from nn_train.report.tables import DOUBTFUL_MNIST, data_source
 METRIC_NAMES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Headline, the two uncertainties, how the run was selected, and how it compares."""
-
-    headline: str
-    accuracy: str
-    interval: str
-    test_note: str
-    seeds: str
-    seeds_note: str
-    selection: str
-    comparison: str
-    facts: list[tuple[str, str]]
-
-
-def verdict(summary: ReportSummary) -> Verdict | None:
-    """None when no run could be evaluated."""
+def verdict(summary: ReportSummary) -> dict[str, Any] | None:
+    """Headline, the two uncertainties, how the run was selected, and how it compares, as the templates name them; None
+    when no run could be evaluated."""
     shown = summary.shown
-    if shown is None or shown.evaluation is None:
+    if shown is None:
         return None
-    numbers = shown.evaluation.numbers
+    numbers = shown.its.numbers
     accuracy = numbers["accuracy"]
     group = summary.evaluated(shown.group)
-    mean, sd = mean_over_seeds([run.evaluation.numbers["accuracy"].value for run in group if run.evaluation])
+    mean, sd = mean_over_seeds([run.its.numbers["accuracy"].value for run in group])
     if sd.value is None:
         seeds, note = "unknown", "only one seed was trained; train with other seeds to learn what training again gives"
     else:
         seeds = f"{decimal(100 * (mean.value or 0.0), 2)} ± {percent(sd.value)}"
         note = f"mean ± SD over {mean.n} seeds of {shown.group}: what training again with another seed gives"
-    return Verdict(
-        headline=f"{shown.name} gets {percent(accuracy.value)} of the test set right",
-        accuracy=percent(accuracy.value),
-        interval=percent_interval(accuracy),
-        test_note=f"Wilson 95 % interval over {whole(accuracy.n)} test examples: what this model would score on other "
-        "examples of the same kind",
-        seeds=seeds,
-        seeds_note=note,
-        selection=selection_text(summary, shown),
-        comparison=comparison_text(summary, shown),
-        facts=[
-            ("mistakes", whole(accuracy.n - shown.evaluation.confusion.trace())),
+    return {
+        "headline": f"{shown.name} gets {percent(accuracy.value)} of the test set right",
+        "accuracy": percent(accuracy.value),
+        "interval": percent_interval(accuracy),
+        "test_note": f"Wilson 95 % interval over {whole(accuracy.n)} test examples: what this model would score on "
+        "other examples of the same kind",
+        "seeds": seeds,
+        "seeds_note": note,
+        "selection": selection_text(summary, shown),
+        "comparison": comparison_text(summary, shown),
+        "facts": [
+            ("mistakes", whole(accuracy.n - shown.its.confusion.trace())),
             ("macro F1", percent(numbers["f1_macro"].value)),
             ("log-loss", decimal(numbers["log_loss"].value)),
             ("macro ROC AUC", area(numbers["roc_auc_macro"])),
             ("ECE", decimal(numbers["ece_uniform"].value)),
         ],
-    )
+    }
 
 
 def selection_text(summary: ReportSummary, shown: RunSummary) -> str:
@@ -87,9 +73,7 @@ def comparison_text(summary: ReportSummary, shown: RunSummary) -> str:
     pairs = [pair for pair in summary.comparisons if shown.name in (pair.first, pair.second)]
     if not pairs:
         return ""
-    accuracy = {
-        run.name: run.evaluation.numbers["accuracy"].value or 0.0 for run in summary.evaluated() if run.evaluation
-    }
+    accuracy = {run.name: run.its.numbers["accuracy"].value or 0.0 for run in summary.evaluated()}
     pair = max(pairs, key=lambda one: accuracy[other_name(one, shown.name)])
     other = other_name(pair, shown.name)
     won, lost = (pair.only_first, pair.only_second) if pair.first == shown.name else (pair.only_second, pair.only_first)
@@ -153,8 +137,7 @@ def limitations(summary: ReportSummary) -> Iterator[str]:
             f"{len(DOUBTFUL_MNIST)} labels of the MNIST test set are themselves in doubt (Northcutt et al., 2021); "
             "they are counted as they are and marked among the mistakes."
         )
-    approximate = [run.name for run in summary.evaluated() if run.evaluation and run.evaluation.micro.roc_auc.bounds]
-    if approximate:
+    if any(run.its.micro.roc_auc.bounds for run in summary.evaluated()):
         yield "The test set is too large to sort: areas under curves come from histograms, with bounds beside them."
     for run in summary.runs:
         if run.problem:
