@@ -51,6 +51,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "stream": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain"}},
     "stream_dropout": {"data": {"source": "user_code:streams"}, "model": {"name": "user_code:plain_dropout"}},
     "short_embedding": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:embedding"}},
+    "positions": {"data": {"source": "user_data:short_tokens"}, "model": {"name": "user_code:positions"}},
     "weighted": {"data": {"source": "user_data:weighted_with_validation"}, "model": {"name": "user_code:plain"}},
     "by_class": {
         "data": {"source": "user_data:short_arrays"},

@@ -178,6 +178,23 @@ def embedding():
     return keras.Sequential([keras.Input((12,)), *layers])
 
 
+class Positions(keras.layers.Layer):
+    """Adds a row of a table to each place of a text: the same rows for all examples."""
+
+    def build(self, shape):
+        self.table = keras.layers.Embedding(*shape[1:])
+        self.table.build(())
+
+    def call(self, x):
+        return x + self.table(keras.ops.arange(x.shape[1]))
+
+
+def positions():
+    """The gradient of one of its tables has an entry for each position, whose squares Adam takes of the sum."""
+    model = embedding()
+    return keras.Sequential([keras.Input((12,)), model.layers[0], Positions(), *model.layers[1:]])
+
+
 class Given(keras.layers.Layer):
     """Has an object of which Keras does not know how to write it down."""
 

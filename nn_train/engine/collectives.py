@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
 
 if TYPE_CHECKING:
     from nn_train.engine.local_peers import LocalPeers
@@ -73,6 +74,18 @@ def peers_for(length: int, replicas: Replicas) -> LocalPeers | None:
 def elements(tensors: list[Any]) -> int:
     """How many numbers they hold together; those whose count is not known when this is traced are left out."""
     return sum(tensor.shape.num_elements() or 0 for tensor in tensors)
+
+
+def is_by_rows(gradient: Nest, rows: tf.Tensor) -> bool:
+    """Return whether a gradient has an entry for each look-up of the rows, of which every replica has its own.
+
+    Entries for positions, as of a table that ``ops.arange`` looks up, are the same on all replicas: their values add
+    up. How many those are is known when a graph is made; eagerly, where they are no multiple of the rows.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return False
+    count = gradient.indices.shape[0]
+    return count is None or (tf.executing_eagerly() and count % int(rows) == 0)
 
 
 def gather_slices(slices: tf.IndexedSlices, replicas: Replicas) -> tf.IndexedSlices:

@@ -20,6 +20,7 @@ from nn_train.engine.collectives import (
     all_reduce_sum,
     apply_without_reduction,
     gather_slices,
+    is_by_rows,
     moving_statistics,
     sums_among,
 )
@@ -45,7 +46,8 @@ class ReplicaSteps:
         self.may_be_empty = may_be_empty and replicas.size > 1
         self.statistics = moving_statistics(model) if replicas.size > 1 else []
         self.unconnected: set[int] = set()  # positions of the weights that the loss does not depend on
-        self.sparse: dict[int, tf.DType] = {}  # of those whose gradients are rows, with the type of the rows' numbers
+        # Of those whose gradients are rows: the type of the rows' numbers, and how many there are for positions.
+        self.sparse: dict[int, tuple[tf.DType, int]] = {}
         if model.optimizer is not None:
             apply_without_reduction(model.optimizer)
 
@@ -77,12 +79,21 @@ class ReplicaSteps:
             change(variable.value, was) * tf.cast(share, variable.dtype)
             for variable, was in zip(self.statistics, before, strict=True)
         ]
-        summed = all_reduce_sum([*(gradients[i] for i in dense), *changes, loss], self.replicas)
-        by_position = dict(zip(dense, summed, strict=False))
+        positions = [i for i, (_, count) in self.sparse.items() if count]
+        values, indices = [gradients[i][0] for i in positions], [gradients[i][1] for i in positions]
+        if self.may_be_empty:  # then the last one, which always has a row, says where they belong
+            is_last = float(self.replicas.rank == self.replicas.size - 1)
+            told = all_reduce_sum([tf.cast(one, tf.float64) * is_last for one in indices], self.replicas)
+            indices = [tf.cast(one, self.sparse[i][0]) for i, one in zip(positions, told, strict=True)]
+        summed = all_reduce_sum([*(gradients[i] for i in dense), *values, *changes, loss], self.replicas)
+        by_place = dict(zip([*dense, *positions], summed, strict=False))
         for i in self.sparse:
-            rows_of_table = tf.IndexedSlices(*gradients[i], dense_shape=tf.shape(model.trainable_variables[i].value))
-            by_position[i] = gather_slices(rows_of_table, self.replicas)
-        return [by_position.get(i) for i in range(len(gradients))], summed[len(dense) : -1], summed[-1]
+            shape = tf.shape(model.trainable_variables[i].value)
+            if i in positions:
+                by_place[i] = tf.IndexedSlices(by_place[i], indices[positions.index(i)], shape)
+            else:
+                by_place[i] = gather_slices(tf.IndexedSlices(*gradients[i], dense_shape=shape), self.replicas)
+        return [by_place.get(i) for i in range(len(gradients))], summed[len(dense) + len(values) : -1], summed[-1]
 
     def forward_backward(self, batch: Batch, rows: tf.Tensor, global_rows: tf.Tensor) -> tuple[list[Any], Any]:
         """This replica's summands of the gradients and of the loss; updates metrics and statistics.
@@ -98,7 +109,11 @@ class ReplicaSteps:
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
-        self.sparse = {i: g.indices.dtype for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)}
+        self.sparse = {
+            i: (g.indices.dtype, 0 if is_by_rows(g, rows) else g.indices.shape[0])
+            for i, g in enumerate(gradients)
+            if isinstance(g, tf.IndexedSlices)
+        }
         for i in self.sparse:
             gradients[i] = (gradients[i].values, gradients[i].indices)
         if self.may_be_empty:  # both branches of a condition must give tensors
@@ -121,8 +136,9 @@ class ReplicaSteps:
     def zeros(self) -> tuple[list[Any], Any]:
         """What a replica without rows adds."""
         gradients: list[Any] = [tf.zeros_like(variable.value) for variable in self.model.trainable_variables]
-        for i, kind in self.sparse.items():
-            gradients[i] = (gradients[i][:0], tf.zeros([0], kind))
+        for i, (kind, count) in self.sparse.items():
+            table = gradients[i]
+            gradients[i] = (tf.zeros([count, *table.shape[1:]], table.dtype), tf.zeros([count], kind))
         return gradients, tf.constant(0.0)
 
     @tf.autograph.experimental.do_not_convert

@@ -22,6 +22,7 @@ SAME_MATHEMATICS = [
     "stream",
     "callbacks",
     "short_embedding",
+    "positions",
     "batch_norm",
     "weighted",
     "by_class",

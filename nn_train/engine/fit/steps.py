@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
+from nn_train.engine.collectives import is_by_rows
 from nn_train.engine.fit.draws import Draws
 from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
 from nn_train.engine.fit.rows import Rows, has_rows
@@ -217,11 +218,18 @@ class Spread:
     def summed(self, gradients: list[Any]) -> list[Any]:
         if self.own_step:
             gradients = [g if g is None else weighed(g, self.rows.share) for g in gradients]
-        dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
-        if dense:
-            for i, value in zip(dense, sums([gradients[i] for i in dense], self.rows.workers), strict=True):
-                gradients[i] = value
-        return [self.slices_of_all(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+        own = self.rows.stop - self.rows.first
+        by_rows = [i for i, g in enumerate(gradients) if is_by_rows(g, own)]
+        added = [i for i, g in enumerate(gradients) if g is not None and i not in by_rows]
+        if added:
+            parts = [g.values if isinstance(g := gradients[i], tf.IndexedSlices) else g for i in added]
+            for i, value in zip(added, sums(parts, self.rows.workers), strict=True):
+                g = gradients[i]
+                is_slices = isinstance(g, tf.IndexedSlices)
+                gradients[i] = tf.IndexedSlices(value, g.indices, g.dense_shape) if is_slices else value
+        for i in by_rows:
+            gradients[i] = self.slices_of_all(gradients[i])
+        return gradients
 
     def slices_of_all(self, own: tf.IndexedSlices) -> tf.IndexedSlices:
         """Those of all workers one after the other, as one worker has them: an Adam takes equal rows one by one."""

@@ -51,6 +51,7 @@ from own_models import (  # noqa: E402
     OwnMetrics,
     OwnStep,
     Passes,
+    Positions,
     Remembers,
     Shuffles,
     StepOf,
@@ -131,6 +132,11 @@ def embedding():
     model = keras.Sequential([*table, layers.Dense(CLASSES)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return on_few_rows(compiled(model, loss=loss), TOKENS)
+
+
+def positions():
+    table = [keras.Input((5,), dtype="int32"), layers.Embedding(9, 4), Positions(), layers.Flatten()]
+    return on_few_rows(compiled(keras.Sequential([*table, layers.Dense(CLASSES, activation="softmax")])), TOKENS)
 
 
 def masked():
@@ -540,7 +546,7 @@ def failing_callback():
 
 
 SCRIPTS = [
-    plain, validated, sampled, class_weighted, embedding, masked, averaged_at_the_end,
+    plain, validated, sampled, class_weighted, embedding, positions, masked, averaged_at_the_end,
     accumulated, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
     two_optimizers, two_views, fitted_twice,

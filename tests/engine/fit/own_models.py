@@ -174,6 +174,17 @@ class Compares(layers.Layer):
         return x - ops.mean(x, axis=0, keepdims=True)
 
 
+class Positions(layers.Layer):
+    """Adds a row of a table to each place, the same ones for all rows of the batch."""
+
+    def build(self, shape):
+        self.table = layers.Embedding(*shape[1:])
+        self.table.build(())
+
+    def call(self, x):
+        return x + self.table(ops.arange(x.shape[1]))
+
+
 class Passes(layers.Layer):
     """Along the edges of a graph whose nodes are the rows: a number for each of all eight."""
 
