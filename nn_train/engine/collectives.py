@@ -76,16 +76,13 @@ def elements(tensors: list[Any]) -> int:
     return sum(tensor.shape.num_elements() or 0 for tensor in tensors)
 
 
-def is_by_rows(gradient: Nest, rows: tf.Tensor) -> bool:
+def is_by_rows(gradient: Nest) -> bool:
     """Return whether a gradient has an entry for each look-up of the rows, of which every replica has its own.
 
     Entries for positions, as of a table that ``ops.arange`` looks up, are the same on all replicas: their values add
-    up. How many those are is known when a graph is made; eagerly, where they are no multiple of the rows.
+    up. How many those are is known when a graph is made. Eagerly it is known of all.
     """
-    if not isinstance(gradient, tf.IndexedSlices):
-        return False
-    count = gradient.indices.shape[0]
-    return count is None or (tf.executing_eagerly() and count % int(rows) == 0)
+    return isinstance(gradient, tf.IndexedSlices) and (tf.executing_eagerly() or gradient.indices.shape[0] is None)
 
 
 def gather_slices(slices: tf.IndexedSlices, replicas: Replicas) -> tf.IndexedSlices:

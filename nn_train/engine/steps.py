@@ -110,7 +110,7 @@ class ReplicaSteps:
         gradients = tape.gradient(scaled, model.trainable_variables)
         self.unconnected = {i for i, gradient in enumerate(gradients) if gradient is None}
         self.sparse = {
-            i: (g.indices.dtype, 0 if is_by_rows(g, rows) else g.indices.shape[0])
+            i: (g.indices.dtype, 0 if is_by_rows(g) else g.indices.shape[0])
             for i, g in enumerate(gradients)
             if isinstance(g, tf.IndexedSlices)
         }

@@ -218,8 +218,7 @@ class Spread:
     def summed(self, gradients: list[Any]) -> list[Any]:
         if self.own_step:
             gradients = [g if g is None else weighed(g, self.rows.share) for g in gradients]
-        own = self.rows.stop - self.rows.first
-        by_rows = [i for i, g in enumerate(gradients) if is_by_rows(g, own)]
+        by_rows = [i for i, g in enumerate(gradients) if is_by_rows(g)]
         added = [i for i, g in enumerate(gradients) if g is not None and i not in by_rows]
         if added:
             parts = [g.values if isinstance(g := gradients[i], tf.IndexedSlices) else g for i in added]
@@ -233,8 +232,13 @@ class Spread:
 
     def slices_of_all(self, own: tf.IndexedSlices) -> tf.IndexedSlices:
         """Those of all workers one after the other, as one worker has them: an Adam takes equal rows one by one."""
-        count = tf.where(self.rows.count > 0, tf.shape(own.indices)[0], 0)
+        count, size = tf.where(self.rows.count > 0, tf.shape(own.indices)[0], 0), self.rows.workers.size
         values, indices = (self.rows.joined(tensor[:count]) for tensor in (own.values, own.indices))
+        if tf.executing_eagerly() and len(indices) % size == 0 and len(indices) % int(self.rows.n):
+            of_each = tf.reshape(indices, [size, -1])
+            if bool(tf.reduce_all(of_each == of_each[:1])):  # positions, which do not depend on the rows
+                parts = tf.reshape(values, [*of_each.shape, *values.shape[1:]])
+                values, indices = tf.reduce_sum(parts, axis=0), of_each[0]
         return tf.IndexedSlices(values, indices, own.dense_shape)
 
     # Layers that look beyond one row.
