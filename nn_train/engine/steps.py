@@ -25,6 +25,7 @@ from nn_train.engine.collectives import (
     sums_among,
 )
 from nn_train.engine.monkeypatch import replaced
+from nn_train.engine.seeds import global_generator, set_global_generator
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, first_dimension
 
@@ -44,6 +45,7 @@ class ReplicaSteps:
         self.model = model
         self.replicas = replicas
         self.may_be_empty = may_be_empty and replicas.size > 1
+        self.generator = global_generator()
         self.statistics = moving_statistics(model) if replicas.size > 1 else []
         self.unconnected: set[int] = set()  # positions of the weights that the loss does not depend on
         # Of those whose gradients are rows: the type of the rows' numbers, and how many there are for positions.
@@ -72,6 +74,7 @@ class ReplicaSteps:
         They are the same on all replicas. ``before``: the statistics until now.
         """
         model, rows = self.model, first_dimension(batch)
+        set_global_generator(self.generator)  # a replica is traced in a thread of its own, and Keras keeps one for each
         gradients, loss = self.when_any_rows(rows, lambda: self.forward_backward(batch, rows, global_rows), self.zeros)
         dense = [i for i in range(len(gradients)) if i not in self.unconnected and i not in self.sparse]
         share = tf.cast(rows, tf.float32) / tf.cast(global_rows, tf.float32)
@@ -150,6 +153,7 @@ class ReplicaSteps:
         """
         model, (x, y, sample_weight) = self.model, batch
         rows = first_dimension(batch)
+        set_global_generator(self.generator)
 
         def forward() -> Any:
             predicted = call(model, x, training=False)

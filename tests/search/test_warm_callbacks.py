@@ -38,12 +38,12 @@ def worker_of(replicas):
     """The process of a trial, which has joined nobody."""
     from nn_train.runs.chunk_hooks import TimedHooks
     from nn_train.runs.watchdog import Watchdog
-    from nn_train.search.trial_worker import TrialWorker, refuse
+    from nn_train.search.trial_worker import TrialWorker
     from nn_train.search.warm.models import WarmModels
 
     worker, watch = TrialWorker(0, 1), Watchdog(math.inf, lambda seconds: None)
     worker.models = WarmModels(replicas)
-    worker.hooks = TimedHooks(math.inf, replicas, save=refuse, watch=watch, asked_to_drain=lambda: False)
+    worker.hooks = TimedHooks(math.inf, replicas, save=lambda partial: None, watch=watch, asked_to_drain=lambda: False)
     return worker
 
 
