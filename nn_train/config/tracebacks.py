@@ -14,7 +14,7 @@ LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstd
 NOT_OWN = (HERE, *LIBRARIES, "<")  # what files of libraries begin with; "<": of no file
 AUTOGRAPH = "__autograph_generated"
 FRAME = re.compile(r'^ *File "(.+)", line \d+, in .*\n(?:(?! *File ")[ \t]+\S.*\n)*', re.M)  # with its code
-TWICE = re.compile(r"^(.+)\n(?=Traceback \(most recent call last\):\n(?:.*\n)*?\1$)", re.M)  # and after its traceback
+TWICE = re.compile(r"\b(\w+: .+)\nTraceback \(most recent call last\):\n(?=(?:.*\n)*?\1$)", re.M)  # and behind it again
 NOISE = re.compile(r"\033\[\d*m|\{\{function_node [^}]*\}\} ?")  # of TensorFlow's texts
 
 
@@ -30,8 +30,8 @@ def own_traceback(error: Exception) -> str:
     head = ["Traceback (of this job's own code):\n", *traceback.format_list(shown)] if shown else []
     text = NOISE.sub("", "".join(traceback.format_exception_only(error)))
     text = FRAME.sub(lambda found: found[0] if is_own(found[1]) else "", text)
-    text = TWICE.sub("", re.sub(r"\n\s*\n", "\n", text))
-    return without_passwords("".join(head) + text.strip())
+    text = TWICE.sub("\n", re.sub(r"\n\s*\n", "\n", text))
+    return without_passwords("".join(head) + re.sub(r"\n\s*\n", "\n", text).strip())
 
 
 def is_own(file: str) -> bool:
