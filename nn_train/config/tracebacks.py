@@ -35,5 +35,5 @@ def own_traceback(error: Exception) -> str:
 
 
 def is_own(file: str) -> bool:
-    """Whether it is the user's."""
+    """Return whether it is the user's."""
     return not file.startswith(NOT_OWN) and AUTOGRAPH not in file

@@ -90,12 +90,12 @@ def checked_names(given: Sequence[str] | np.ndarray, classes: int, source: str) 
 
 
 def divisor_of(x: Form) -> float | None:
-    """What the numbers of examples are divided by before a model sees them."""
+    """Return what the numbers of examples are divided by before a model sees them."""
     return 255.0 if x.dtype == np.uint8 else None
 
 
 def checked_parts(arrays: Mapping[str, Form], source: str) -> list[str]:
-    """Which parts are given. RequestError where the form of one is wrong."""
+    """Return which parts are given. RequestError where the form of one is wrong."""
     given = [part for part in WEIGHTS if f"x_{part}" in arrays or f"y_{part}" in arrays]
     if WEIGHTS["val"] in arrays and "val" not in given:
         raise RequestError(f"data.source: {source}: {WEIGHTS['val']} is given without x_val and y_val")

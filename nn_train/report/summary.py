@@ -58,7 +58,7 @@ class RunSummary:
 
     @property
     def switches(self) -> str:
-        """Those of its group and its own, each of which hides it."""
+        """Name the switch of its group and its own, each of which hides it."""
         return f"g{self.style} {self.series}"
 
     @property

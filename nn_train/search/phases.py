@@ -23,7 +23,7 @@ def trial_name(index: int) -> str:
 
 
 def still_open(points: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
-    """Those that have not ended."""
+    """Return those that have not ended."""
     ended = {record.trial for record in records}
     return [point for point in points if point["trial"] not in ended]
 

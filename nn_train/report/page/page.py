@@ -86,8 +86,10 @@ def render_page(
 
 
 def environment(*, autoescape: bool) -> Environment:
-    """Where ``autoescape``, escapes everything that is not marked as safe; an unknown name is an error, not an empty
-    text."""
+    """Make what renders the templates; an unknown name in one is an error, not an empty text.
+
+    ``autoescape``: escape everything that is not marked as safe.
+    """
     made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
