@@ -7,7 +7,8 @@ batches do not depend on the number of workers. No Ray here and no files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ from nn_train.engine.fetched import fetcher_of
 from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
 from nn_train.engine.seeds import seed_states, separate_seeds
-from nn_train.engine.steps import ReplicaSteps
+from nn_train.engine.steps import Batch, ReplicaSteps
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, gather, to_tensors
 from nn_train.engine.validation import Validation
@@ -56,6 +57,7 @@ class Loop:
     listener: Listener = Nobody()
     stopped = asked_to_stop = False
     waited: float | None = None
+    last: Sequence[Any] = ()  # what a step gave beside the loss
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Loop:
         self.batches, self.metric_state = Batches(data, replicas, one_hot_depth), MetricState(model, replicas)
         self.train_tensors = to_tensors(data.train) if data.in_memory else None
         self.fetcher = fetcher_of(data.train)
+        self.fed = replicas  # whose rows of a batch this process is given
         self.align_draws: Callable[[], None] | None = None
         self.make_steps()
 
@@ -188,7 +191,7 @@ class Loop:
 
         def own(at: int) -> NDArray[np.int64]:
             first = at * self.batch_size
-            low, high = self.replicas.rows(min(self.batch_size, order.size - first))
+            low, high = self.fed.rows(min(self.batch_size, order.size - first))
             return order.rows(first + low, first + high)
 
         assert self.fetcher is not None
@@ -197,17 +200,26 @@ class Loop:
     def over_rows(self, source: Any) -> Advance:
         """Takes steps over what ``run_rows`` is given."""
         size, total = self.data.train.size, steps_per_epoch(self.data, self.batch_size) or 0
-        told = self.fetcher.told if self.fetcher is not None else lambda call: call()
 
         def advance(step: int, chunk: int, loss_sum: float) -> Any:
-            numbers = [tf.constant(one, tf.int64) for one in (self.batch_size, size, step, min(total, step + chunk))]
-            given = (source, *numbers, tf.constant(loss_sum, tf.float64))
-            *done, waited = told(lambda: self.run_rows(*given))
-            if self.waited is not None:
-                self.waited += float(waited)
-            return done
+            begun, examples, loss = step, 0, 0.0
+            for stop in self.stops(step, min(total, step + chunk)):
+                numbers = [tf.constant(one, tf.int64) for one in (self.batch_size, size, step, stop)]
+                run = functools.partial(self.run_rows, source, *numbers, tf.constant(loss_sum, tf.float64))
+                told = run() if self.fetcher is None else self.fetcher.told(run)
+                done, rows, loss_sum, loss, waited, *self.last = told
+                step, examples = step + int(done), examples + int(rows)
+                if self.waited is not None:
+                    self.waited += float(waited)
+                if step < stop:  # the loss is not finite
+                    break
+            return step - begun, examples, loss_sum, loss
 
         return advance
+
+    def stops(self, step: int, stop: int) -> list[int]:
+        """Where graph calls end on the way from ``step`` to ``stop``."""
+        return [stop]
 
     def over_stream(self, step: int, hooks: ChunkHooks) -> Advance:
         """Takes steps over a pass through the stream, of which ``step`` batches are left out."""
@@ -262,32 +274,40 @@ class Loop:
             step, stop, loss_sum: as an ``Advance`` has them.
 
         Returns:
-            steps and examples that were done, ``loss_sum`` with theirs, the last loss, and the seconds in which the
-            steps waited for rows.
+            steps and examples that were done, ``loss_sum`` with theirs, the last loss, the seconds in which the steps
+            waited for rows, and what else the last step gave.
         """
 
-        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor, ___: tf.Tensor) -> tf.Tensor:
+        def more(step: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor, *___: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(step < stop, tf.math.is_finite(loss))
 
         def train(
-            step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor, waited: tf.Tensor
+            step: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, _: tf.Tensor, waited: tf.Tensor, *__: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             rows = tf.cast(tf.minimum(batch_size, size - step * batch_size), tf.int32)
             own, waits = self.own_rows(source, step * batch_size, rows)
             batch = self.batches.prepare(*own)
-            loss = self.replicas.strategy.run(self.steps.train, args=(batch, rows))
+            loss, *rest = self.train(batch, rows)
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
-            return step + 1, examples + tf.cast(rows, tf.int64), loss_sum, loss, waited + waits
+            return step + 1, examples + tf.cast(rows, tf.int64), loss_sum, loss, waited + waits, *rest
 
-        none = tf.constant(0, tf.int64), loss_sum, 0.0, tf.constant(0.0, tf.float64)
+        none = tf.constant(0, tf.int64), loss_sum, 0.0, tf.constant(0.0, tf.float64), *self.nothing()
         reached, *rest = tf.while_loop(more, train, (step, *none))
         return reached - step, *rest
+
+    def train(self, batch: Batch, rows: tf.Tensor) -> list[Any]:
+        """One step. Returns the loss of the global batch (float32 scalar), and what else is to be known of the last."""
+        return [self.replicas.strategy.run(self.steps.train, args=(batch, rows))]
+
+    def nothing(self) -> list[tf.Tensor]:
+        """In the place of what ``train`` gives beside the loss, before the first step."""
+        return []
 
     def own_rows(self, source: Any, first: tf.Tensor, rows: tf.Tensor) -> tuple[Nest, tf.Tensor]:
         """This replica's of the ``rows`` from ``first`` on, and the seconds in which they were waited for."""
         if self.fetcher is None:
             tensors, order = source
-            low, high = (first + tf.cast(edge, tf.int64) for edge in self.replicas.rows(rows))
+            low, high = (first + tf.cast(edge, tf.int64) for edge in self.fed.rows(rows))
             return gather(tensors, order[low:high]), tf.constant(0.0, tf.float64)
         before = tf.timestamp()
         with tf.control_dependencies([before]):
@@ -308,7 +328,7 @@ class Loop:
         loss, done, examples = tf.constant(0.0), tf.constant(0), tf.constant(0)
         for batch in iterator:
             own, rows = self.batches.own(batch)
-            loss = self.replicas.strategy.run(self.steps.train, args=(own, rows))
+            loss, *_ = self.train(own, rows)
             loss_sum += tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
             examples += rows
             done += 1

@@ -103,7 +103,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
         if is_entry_point(config.model.name):
             refuse_unsavable(model)
     if by_batches or not takes_shards(model, config, data, rows, replicas):
-        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2])
+        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2], by_batches)
         return PreparedModel(model, form.depth, steps, compiled_by_user)
     tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
     separate_seeds(model, replicas)

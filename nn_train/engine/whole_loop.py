@@ -18,7 +18,8 @@ from nn_train.engine.collectives import same_on_all
 from nn_train.engine.fetched import Fetcher, fetcher_of
 from nn_train.engine.loop import Advance, Loop
 from nn_train.engine.metric_state import Logs, numbers_of
-from nn_train.engine.strategy import Replicas
+from nn_train.engine.steps import Batch
+from nn_train.engine.strategy import Replicas, alone
 from nn_train.engine.tensors import Nest, first_dimension, gather, rows_of, to_tensors
 from nn_train.engine.whole_steps import WholeSteps
 from nn_train.errors import RequestError
@@ -46,7 +47,10 @@ class WholeLoop(Loop):
         super().__init__(whole.model, data, replicas, batch_size, seed, one_hot_depth)
 
     def make_steps(self) -> None:
+        self.fed = alone(self.replicas)  # each is given the whole batch
         self.metric_state.same_on_all = True
+        if self.fetcher is not None and not self.whole.by_batches:
+            self.waited = 0.0
         held = self.data.validation
         self.validation_tensors = to_tensors(held) if isinstance(held, Examples) else None
         self.validation_fetcher = fetcher_of(held)
@@ -55,9 +59,25 @@ class WholeLoop(Loop):
         """All workers draw the same numbers, those of the whole batch."""
 
     def results(self, examples: int, loss_sum: float) -> Logs:
+        if self.last:
+            self.logs = dict(zip(self.whole.given, self.last, strict=True))
         return self.whole.results(self.logs, examples, loss_sum)
 
+    def train(self, batch: Batch, rows: tf.Tensor) -> list[Any]:
+        logs = self.whole.train(batch if batch[2] is not None else batch[:2])
+        return [tf.cast(logs["loss"], tf.float32), *(logs[name] for name in self.whole.given)]
+
+    def nothing(self) -> list[tf.Tensor]:
+        return [tf.zeros(spec.shape, spec.dtype) for spec in self.whole.given.values()]
+
+    def stops(self, step: int, stop: int) -> list[int]:
+        """A short last batch has a graph call of its own: in one, all messages of a kind have one length."""
+        is_short = stop == self.steps_per_epoch and self.data.train.size % self.batch_size
+        return [stop - 1, stop] if is_short and stop - step > 1 else [stop]
+
     def over_arrays(self, epoch: int) -> Advance:
+        if not self.whole.by_batches:
+            return super().over_arrays(epoch)
         order = self.order(epoch).all()
 
         def batches(step: int) -> Iterator[Nest]:
@@ -67,6 +87,8 @@ class WholeLoop(Loop):
         return self.over(batches)
 
     def over_indexed(self, epoch: int, step: int) -> Advance:
+        if not self.whole.by_batches:
+            return super().over_indexed(epoch, step)
         assert self.fetcher is not None
         order, size = self.order(epoch), self.batch_size
 

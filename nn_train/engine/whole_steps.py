@@ -39,30 +39,34 @@ class WholeSteps:
         model: built and compiled. Its variables become plain ones, and all that it needs are made.
         replicas: this process's place.
         example: a batch ``(x, y)`` or ``(x, y, sample_weight)`` as the model sees it.
+        by_batches: whether somebody is told of each batch.
+
+    Attributes:
+        given: the specs of what a training step gives, by the names of the model's metrics.
 
     Raises:
         RequestError: what even so would depend on the number of workers; or the model's step gives no loss.
     """
 
-    def __init__(self, model: keras.Model, replicas: Replicas, example: Nest) -> None:
+    def __init__(self, model: keras.Model, replicas: Replicas, example: Nest, by_batches: bool) -> None:
         make_plain(model)
-        self.model, self.replicas, self.example = model, replicas, example
+        self.model, self.replicas, self.example, self.by_batches = model, replicas, example, by_batches
         if replicas.size > 1:
             for kind in ("train", "test"):
                 check_step(model, kind, example, replicas)
-        given = self.trace()  # makes what could not be built
+        self.trace()  # makes what could not be built
         make_plain(model)
-        if "loss" not in given:
+        if "loss" not in self.given:
             raise RequestError(
-                f"model.name: the model's train_step gives {', '.join(given)}, and no loss, which every row of "
+                f"model.name: the model's train_step gives {', '.join(self.given)}, and no loss, which every row of "
                 "metrics.jsonl has; let it return one of that name"
             )
 
-    def trace(self) -> Nest:
-        """Trace the model as it is now. Returns what its training step gives."""
+    def trace(self) -> None:
+        """Trace the model as it is now."""
         self.train_graph = self.graph("train_step", self.example)
         self.test_graphs: dict[int, Any] = {}  # with sample weights, and without
-        return self.train_graph.get_concrete_function().structured_outputs
+        self.given: dict[str, Any] = flat(self.train_graph.get_concrete_function().structured_outputs)
 
     def graph(self, name: str, example: Nest) -> Any:
         """A graph of a batch like ``example``, given as its leaves, which gives what ``model.train_step`` does."""
