@@ -62,6 +62,12 @@ class Rows:
         self.whole[id(own)] = (own, tensor)
         return own
 
+    def known(self, value: Nest) -> Any:
+        """``value``, of which it is known that it is of all rows already."""
+        if isinstance(value, tf.Tensor):
+            self.whole[id(value)] = (value, value)
+        return value
+
     def all(self, own: Nest) -> Any:
         """All rows of a structure of which this worker has computed its own. Only these have a gradient. Collective."""
         return keras.tree.map_structure(self.gather, own)

@@ -97,6 +97,7 @@ class Spread:
                 (loss_scale, "apply", self.apply),
                 (keras.layers.BatchNormalization, "_moments", self.moments),
                 *((metric, "update_state", self.update_metric) for metric in self.own_metrics()),
+                *((metric, "result", self.result) for metric in metrics_of(model)),
             ]:
                 stack.enter_context(replaced(owner, name, make(getattr(owner, name))))
             if getattr(model, "_loss_tracker", None) is not None:
@@ -123,7 +124,7 @@ class Spread:
         ) -> Any:
             given = {"y": y, "y_pred": y_pred, "sample_weight": sample_weight}
             loss = compute(x=x, training=training, **{name: self.rows.all(value) for name, value in given.items()})
-            return scaled_gradient(loss, self.scale)
+            return self.rows.known(scaled_gradient(loss, self.scale))
 
         return compute_loss
 
@@ -133,7 +134,7 @@ class Spread:
         def compute_loss(*args: object, **named: Any) -> Any:
             own = compute(*args, **named)
             share = tf.cast(self.rows.share, own.dtype)
-            return scaled_gradient(with_value(own * share, self.rows.mean(own)), self.scale)
+            return self.rows.known(scaled_gradient(with_value(own * share, self.rows.mean(own)), self.scale))
 
         return compute_loss
 
@@ -181,6 +182,10 @@ class Spread:
 
         return update_state
 
+    def result(self, result: Callable[..., Any]) -> Callable[..., Any]:
+        """What a metric has counted of all rows is the same on all workers."""
+        return lambda: keras.tree.map_structure(self.rows.known, result())
+
     def of_all(self, value: Nest) -> Any:
         """What a metric is updated with: rows of all; a mean over the rows; a count, which adds up."""
         if has_rows(value):
@@ -195,9 +200,8 @@ class Spread:
 
     def scalar(self, value: Nest) -> Any:
         """A float scalar as the mean over all rows, all else as it is."""
-        if isinstance(value, tf.Tensor) and value.shape.rank == 0 and value.dtype.is_floating:
-            return self.rows.mean(value)
-        return value
+        is_mean = isinstance(value, tf.Tensor) and value.shape.rank == 0 and value.dtype.is_floating
+        return self.rows.mean(value) if is_mean and id(value) not in self.rows.whole else value
 
     # Gradients.
 
