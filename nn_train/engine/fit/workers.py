@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from nn_train.engine.collectives import elements, from_all, peers_for
 from nn_train.engine.first_values import share_all_types
+from nn_train.engine.fit.refusals import tell_in_one_line
 from nn_train.engine.joining import with_local_peers
 from nn_train.engine.strategy import Replicas
 from nn_train.errors import RequestError
@@ -32,6 +33,7 @@ def join(own: tf.distribute.MultiWorkerMirroredStrategy | None = None) -> Replic
         joined.append(join_named() if own is None else members(own))
         if joined[0].size > 1:
             tf.distribute.MirroredStrategy.__init__ = refuse_mirrored
+            tell_in_one_line(joined[0])
     if own is not None:
         make_room_for_others(own)
     return joined[0]
