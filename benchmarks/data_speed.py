@@ -95,13 +95,12 @@ def train(model: str, source: str) -> dict[str, Any]:
 
     replicas = join_process(ScalingConfig(num_workers=1, cpus_per_worker=1), 0, 1)
     from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
 
     sections = {"model": {"name": model}, "data": {"source": source, "validation_fraction": 0}}
     config = config_from_dict({"name": "speed", "train": {"batch_size": MODELS[model]}, **sections})
     data = load_data(config.data)
-    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    loop = prepare_model(config, data, replicas).loop()
     seconds, waited = [], [0.0]
     for epoch in range(EPOCHS):
         began = time.perf_counter()

@@ -53,7 +53,6 @@ def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
     from nn_train.engine.joining import join_strategy
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import configure_tensorflow
 
@@ -63,7 +62,7 @@ def epochs_of_engine(case: Case, rank: int, size: int, batch_size: int, examples
     config = config_from_dict({"model": {"name": case.model}, "data": {"validation_fraction": 0}, "train": train})
     data = load_data(config.data)
     data = replace(data, train=data.train.take(np.array(examples)))
-    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    loop = prepare_model(config, data, replicas).loop()
     for epoch in range(EPOCHS):
         timed(partial(loop.train_epoch, epoch))
 

@@ -214,7 +214,6 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
 
     from nn_train.datasets import load_data
     from nn_train.engine.collectives import moving_statistics, same_on_all
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
 
     job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
@@ -223,7 +222,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     masks = replicas.strategy.run(lambda: dropout(np.ones((1, 64), np.float32), training=True))
     normed = make_job(out, "describe", replicas.size, **RUNS["batch_norm"]).config
     data = load_data(normed.data)
-    loop = loop_of(prepare_model(normed, data, replicas), normed, data, replicas)
+    loop = prepare_model(normed, data, replicas).loop()
     model = loop.model
     loop.train_epoch(0)
     return {
@@ -441,7 +440,6 @@ def large_data(out: Path, replicas: Replicas) -> dict[str, Any]:
 
     from nn_train.datasets import load_data
     from nn_train.engine.chunks import PartialEpoch
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.record import bytes_read
 
@@ -455,7 +453,7 @@ def large_data(out: Path, replicas: Replicas) -> dict[str, Any]:
     train = {"batch_size": 32}
     config = make_job(out, "large", replicas.size, data=source, model={"name": "user_code:wide"}, train=train).config
     data = load_data(config.data)
-    loop = loop_of(prepare_model(config, data, replicas), config, data, replicas)
+    loop = prepare_model(config, data, replicas).loop()
     whole = (folder / "x_train.npy").stat().st_size
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     setrlimit(RLIMIT_DATA, (int(status["VmData"].split()[0]) * 1024 + whole // 4, RLIM_INFINITY))

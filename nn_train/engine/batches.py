@@ -9,31 +9,24 @@ import tensorflow as tf
 from nn_train.datasets import SplitData
 from nn_train.engine.labels import one_hot
 from nn_train.engine.strategy import Replicas
-from nn_train.engine.tensors import Nest, as_input, rows_of
+from nn_train.engine.tensors import Nest, as_input
 
 
 class Batches:
-    """The rows of one replica.
+    """What a model sees of examples.
 
     Args:
         data: the examples; of them only the divisor of images is used.
-        replicas: this process's place.
         one_hot_depth: C, when the model is trained on one-hot targets [N, C] instead of labels.
     """
 
-    def __init__(self, data: SplitData, replicas: Replicas, one_hot_depth: int | None) -> None:
-        self.divisor, self.replicas, self.one_hot_depth = data.divisor, replicas, one_hot_depth
+    def __init__(self, data: SplitData, one_hot_depth: int | None) -> None:
+        self.divisor, self.one_hot_depth = data.divisor, one_hot_depth
 
     def prepare(self, x: Nest, y: Nest, weight: Nest = None) -> tuple[Any, Any, Any]:
         """What the model sees, labels one-hot where asked: ``(x, y, weight or None)``."""
         x = as_input(x, self.divisor)
         return x, one_hot(y, self.one_hot_depth), weight
-
-    def own(self, batch: Nest) -> tuple[Any, tf.Tensor]:
-        """This replica's rows of a global batch ``(x, y)`` or ``(x, y, sample_weight)``, and the global count."""
-        rows = tf.shape(tf.nest.flatten(batch)[0])[0]
-        low, high = self.replicas.rows(rows)
-        return self.prepare(*rows_of(batch, low, high)), rows
 
 
 def steps_per_epoch(data: SplitData, batch_size: int) -> int | None:

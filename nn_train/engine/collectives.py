@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -24,46 +24,88 @@ LARGEST_RECEIVED = 2**29  # bytes that a worker gets of all others on its machin
 
 
 def moving_statistics(model: keras.Model) -> list[Any]:
-    """Float variables that the forward pass itself updates, such as BatchNormalization's.
-
-    They are weights made with ``trainable=False`` in layers that are not frozen.
-    """
+    """Float variables that the forward pass itself updates: weights made ``trainable=False`` in layers that are not
+    frozen. Not BatchNormalization's, which are of all rows as the moments are."""
     return [
         variable
         for layer in model._flatten_layers()
-        if layer.trainable
+        if layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
         for variable in layer._non_trainable_variables
         if variable.name != "seed_generator_state" and tf.as_dtype(variable.dtype).is_floating
     ]
 
 
-def all_reduce_sum(tensors: list[Any], replicas: Replicas) -> list[Any]:
-    """Sum each tensor over the replicas, in replica context; one message for each dtype, or each ``PART`` of it.
+def sums(tensors: list[Any], replicas: Replicas) -> list[Any]:
+    """The sum of each tensor over the replicas; no gradient. Collective.
 
-    TensorFlow concatenates what it is given in one call, which fails for mixed dtypes. It begins with the last tensor:
-    as gradients those of the last layers are sent while those of the layers before are computed. See decision 0038.
+    One message for each dtype, or between machines each ``PART`` of it, beginning with the last tensor: as gradients
+    those of the last layers are sent while those of the layers before are computed. See decision 0038.
     """
     if replicas.size == 1:
         return list(tensors)
-    context = tf.distribute.get_replica_context()
-    on_cpus = "CPU" in context.strategy.extended.worker_devices[0]
-    in_parts = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PART["CPU" if on_cpus else "GPU"])
     summed = list(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-        bucket = [tensors[i] for i in places]
-        length = dtype.size * elements(bucket)
-        dense = dtype in (tf.float32, tf.float64) and not any(isinstance(one, tf.IndexedSlices) for one in bucket)
-        peers = peers_for(length, replicas) if dense else None
-        if peers is not None:
-            together = as_one_vector(peers.sum, bucket)
-        elif replicas.size == 2 and on_cpus and dense and length <= LARGEST_EXCHANGE:
-            together = as_one_vector(lambda flat: exchange(flat, context.strategy), bucket)
-        else:
-            together = context.all_reduce(tf.distribute.ReduceOp.SUM, bucket, in_parts)
-        for place, value in zip(places, together, strict=True):
-            summed[place] = value
+        for part in in_parts(places, tensors, replicas):
+            bucket = [tf.stop_gradient(tensors[i]) for i in part]
+            flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in bucket], axis=0)
+            pieces = tf.split(sum_of_vector(flat, elements(bucket), replicas), [tf.size(one) for one in bucket])
+            for i, piece in zip(part, pieces, strict=True):
+                summed[i] = tf.reshape(piece, tf.shape(tensors[i]))
+                summed[i].set_shape(tensors[i].shape)
     return summed
+
+
+def in_parts(places: list[int], tensors: list[Any], replicas: Replicas) -> list[list[int]]:
+    """Which of ``tensors`` go in one message, the last ones first; on one machine all of them."""
+    length = elements([tensors[i] for i in places]) * tensors[places[0]].dtype.size
+    if peers_for(length, replicas) is not None:
+        return [places]
+    least = PART["CPU" if is_on_cpu(replicas) else "GPU"]
+    parts: list[list[int]] = [[]]
+    for i in reversed(places):
+        if elements([tensors[at] for at in parts[-1]]) * tensors[i].dtype.size >= least:
+            parts.append([])
+        parts[-1].append(i)
+    return parts
+
+
+def sum_of_vector(own: tf.Tensor, length: int, replicas: Replicas) -> tf.Tensor:
+    """The sum over the replicas of [N], of which ``length`` numbers are known of when this is traced.
+
+    Between two CPUs of different machines one message goes each way, where TensorFlow's ring takes two, one after the
+    other: 1.3 instead of 1.8 ms for the 0.4 MB of the MLP. The sum of two numbers has no order, so the bits are those
+    of the ring. Of more bytes than ``LARGEST_EXCHANGE`` the ring is faster: a long message costs more than two of half
+    its length. See docs/decisions/0011.
+    """
+    sent = tf.cast(own, wire_type(own.dtype))
+    length *= sent.dtype.size
+    if (peers := peers_for(length, replicas)) is not None:
+        return tf.cast(peers.sum(sent), own.dtype)
+    if replicas.size == 2 and length <= LARGEST_EXCHANGE and is_on_cpu(replicas):
+        both = from_all(sent[tf.newaxis], replicas.strategy)
+        return tf.cast(both[0] + both[1], own.dtype)
+    operations = replicas.strategy.extended._get_cross_device_ops(sent)
+    return tf.cast(operations._launchers[0].all_reduce(sent, None, operations._options), own.dtype)
+
+
+def is_on_cpu(replicas: Replicas) -> bool:
+    return "CPU" in replicas.strategy.extended.worker_devices[0]
+
+
+def gather(tensor: tf.Tensor, replicas: Replicas) -> tf.Tensor:
+    """The tensors of all replicas, of one shape, as [R, …]; no gradient. Collective."""
+    own = tf.stop_gradient(tensor)
+    if replicas.peers is not None:
+        return tf.stack(replicas.peers.of_all(own))
+    return tf.cast(from_all(tf.cast(own, wire_type(tensor.dtype))[tf.newaxis], replicas.strategy), tensor.dtype)
+
+
+def wire_type(kind: tf.DType) -> tf.DType:
+    """The type in which TensorFlow's collectives, which know floating numbers, int32 and int64, send one."""
+    if kind.is_floating or kind in (tf.int32, tf.int64):
+        return kind
+    return tf.int64 if kind.size >= 4 else tf.int32
 
 
 def peers_for(length: int, replicas: Replicas) -> LocalPeers | None:
@@ -85,102 +127,10 @@ def is_by_rows(gradient: Nest) -> bool:
     return isinstance(gradient, tf.IndexedSlices) and (tf.executing_eagerly() or gradient.indices.shape[0] is None)
 
 
-def gather_slices(slices: tf.IndexedSlices, replicas: Replicas) -> tf.IndexedSlices:
-    """The slices of all replicas, in the order of their ranks: those that one replica has for the whole batch.
-
-    An optimizer takes equal rows one by one (Adam adds up the squares of their gradients), so that their sum is not the
-    same. TensorFlow gathers slices too, but in messages of the size of the first step's: a shorter batch breaks it.
-    Here they go in pieces of ``PIECE``, the last one filled up. In replica context.
-    """
-    if replicas.size == 1:
-        return slices
-    count, width = tf.shape(slices.indices)[0], slices.values.shape[1:]
-    place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
-    lengths = all_reduce_sum([place * tf.cast(count, tf.float64)], replicas)
-    longest = tf.cast(tf.reduce_max(lengths[0]), tf.int32)
-    pieces = -(-longest // PIECE)
-    own = [tf.reshape(slices.values, [count, -1]), tf.cast(slices.indices, tf.float64)[:, tf.newaxis]]
-    own = [tf.pad(one, [[0, pieces * PIECE - count], [0, 0]]) for one in own]
-
-    def gather_piece(i: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
-        parts = [tf.ensure_shape(one[i * PIECE : (i + 1) * PIECE], [PIECE, one.shape[1]]) for one in own]
-        of_all = [from_all(part[tf.newaxis], replicas.strategy) for part in parts]
-        return i + 1, *(array.write(i, part) for array, part in zip(arrays, of_all, strict=True))
-
-    arrays = [tf.TensorArray(one.dtype, pieces, element_shape=[replicas.size, PIECE, one.shape[1]]) for one in own]
-    _, *arrays = tf.while_loop(lambda i, *_: i < pieces, gather_piece, (0, *arrays))
-    there = tf.sequence_mask(tf.cast(lengths[0], tf.int32), pieces * PIECE)
-    values, rows = (
-        tf.boolean_mask(tf.reshape(tf.transpose(a.stack(), [1, 0, 2, 3]), [replicas.size, pieces * PIECE, -1]), there)
-        for a in arrays
-    )
-    rows = tf.cast(rows[:, 0], slices.indices.dtype)
-    return tf.IndexedSlices(tf.reshape(values, [-1, *width]), rows, slices.dense_shape)
-
-
 def from_all(tensor: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """The tensors [1, …] of all replicas, of one shape, as [R, …], in one message; also within a ``tf.while_loop``."""
     operations = strategy.extended._get_cross_device_ops(tensor)
     return operations._launchers[0]._all_gather(tensor, operations._options)
-
-
-def as_one_vector(reduce: Callable[[tf.Tensor], tf.Tensor], tensors: list[Any]) -> list[Any]:
-    """``tensors`` after ``reduce`` of all their numbers, [N]."""
-    flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
-    parts = tf.split(reduce(flat), [tf.size(tensor) for tensor in tensors])
-    return [tf.reshape(part, tf.shape(tensor)) for part, tensor in zip(parts, tensors, strict=True)]
-
-
-def exchange(flat: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
-    """The sum of [N] over two replicas in one message each way, where TensorFlow's ring takes two, one after the other.
-
-    Of a step of a small model the messages take most: 1.3 instead of 1.8 ms for the 0.4 MB of the MLP. The sum of two
-    numbers has no order, so the bits are those of the ring. Of more bytes than ``LARGEST_EXCHANGE`` the ring is faster:
-    a long message costs more than two of half its length. See docs/decisions/0011.
-    """
-    both = from_all(flat[tf.newaxis], strategy)
-    return both[0] + both[1]
-
-
-@contextlib.contextmanager
-def sums_among(peers: LocalPeers | None) -> Iterator[None]:
-    """While a step is traced, sums that Keras asks TensorFlow for go to ``peers``, where there are such.
-
-    BatchNormalization asks for three in the forward pass, and for their gradients, each a tour of the ring.
-    """
-    if peers is None:
-        yield
-        return
-    kind = tf.distribute.ReplicaContext
-    by_tensorflow = kind.all_reduce
-
-    @tf.custom_gradient
-    def summed(own: tf.Tensor) -> Any:
-        return peers.sum(own), peers.sum  # how the losses of all depend on this worker's part
-
-    def all_reduce(
-        context: tf.distribute.ReplicaContext, reduce_op: object, value: object, options: object = None
-    ) -> Any:
-        is_sum = str(getattr(reduce_op, "value", reduce_op)).upper() == "SUM"
-        if is_sum and isinstance(value, tf.Tensor) and value.dtype in (tf.float32, tf.float64):
-            return summed(value)
-        return by_tensorflow(context, reduce_op, value, options)
-
-    kind.all_reduce = all_reduce
-    try:
-        yield
-    finally:
-        kind.all_reduce = by_tensorflow
-
-
-def apply_without_reduction(optimizer: keras.optimizers.Optimizer) -> None:
-    """Let ``optimizer.apply`` take gradients that are already summed over the replicas.
-
-    Keras would sum inside ``apply``, after clipping: a clipped gradient would then depend on the number
-    of workers, and loss scaling could skip a step on one worker and not on another.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner._all_reduce_sum_gradients = list
 
 
 def same_on_all(replicas: Replicas, *values: int) -> bool:
@@ -207,16 +157,8 @@ def sum_over_all(values: Sequence[float], replicas: Replicas) -> list[float]:
 @functools.lru_cache(maxsize=1)
 def sums_over_replicas(replicas: Replicas) -> Any:
     """A function of a float64 vector [N], traced once: the sums over the replicas of its elements and their squares."""
-
-    def in_replica(own: tf.Tensor) -> tuple[Any, Any]:
-        own = tf.identity(own)  # on this replica's device, which the ring asks for
-        total, squares = all_reduce_sum([own, own * own], replicas)
-        return total, squares
-
     vector = tf.TensorSpec([None], tf.float64)
-    return tf.function(
-        lambda own: replicas.strategy.run(in_replica, args=(own,)), input_signature=[vector], autograph=False
-    )
+    return tf.function(lambda own: tuple(sums([own, own * own], replicas)), input_signature=[vector], autograph=False)
 
 
 def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np.ndarray]:
@@ -225,26 +167,21 @@ def gather_from_all(variables: list[Any], replicas: Replicas) -> Callable[[], np
     Each call is collective. Whole numbers are exact below 2**53.
     """
 
-    def in_replica() -> Any:
+    @tf.function(autograph=False)
+    def of_all() -> Any:
         flat = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in variables]
         own = tf.concat([*flat, tf.zeros([0], tf.float64)], axis=0)
-        place = tf.one_hot(replicas.rank, replicas.size, dtype=tf.float64)
-        return all_reduce_sum([place[:, tf.newaxis] * own[tf.newaxis]], replicas)[0]
+        return gather(own, replicas) if replicas.size > 1 else own[tf.newaxis]
 
-    gather = tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)
-    return lambda: np.asarray(gather())
+    return lambda: np.asarray(of_all())
 
 
-def put_on_each(variables: list[Any], values: np.ndarray, replicas: Replicas) -> None:
+def put(variables: list[Any], values: np.ndarray) -> None:
     """Set this replica's own values, [M] as ``gather_from_all`` gives a row of them."""
     sizes = [int(np.prod(variable.shape)) for variable in variables]
     parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
-
-    def in_replica() -> None:
-        for variable, part in zip(variables, parts, strict=True):
-            variable.assign(tf.cast(tf.reshape(tf.constant(part), variable.shape), variable.dtype))
-
-    tf.function(lambda: replicas.strategy.run(in_replica), autograph=False)()
+    for variable, part in zip(variables, parts, strict=True):
+        variable.assign(tf.cast(tf.reshape(tf.constant(part), variable.shape), variable.dtype))
 
 
 def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
@@ -254,7 +191,7 @@ def from_chief(replicas: Replicas) -> Callable[[list[float]], list[float]]:
 
     @tf.function(autograph=False)
     def share(values: tf.Tensor) -> Any:
-        return replicas.strategy.run(lambda: all_reduce_sum([tf.identity(values)], replicas)[0])
+        return sums([values], replicas)[0]
 
     def shared(values: list[float]) -> list[float]:
         own = values if replicas.is_chief else [0.0] * len(values)
@@ -271,14 +208,21 @@ def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], N
     if replicas.size == 1:
         return lambda: None
 
-    def in_replica() -> None:
-        own = [variable.value if replicas.is_chief else tf.zeros_like(variable.value) for variable in variables]
-        summed = all_reduce_sum([tf.identity(value) for value in own], replicas)
-        for variable, value in zip(variables, summed, strict=True):
-            variable.assign(value)
-
     @tf.function(autograph=False)
     def share() -> None:
-        replicas.strategy.run(in_replica)
+        own = [variable.value if replicas.is_chief else tf.zeros_like(variable.value) for variable in variables]
+        for variable, value in zip(variables, sums([tf.identity(value) for value in own], replicas), strict=True):
+            variable.assign(value)
 
     return share
+
+
+def told_by_chief(value: Any, replicas: Replicas) -> Any:
+    """What the chief has, on every worker: any object that ``pickle`` takes. Collective, and not in a graph."""
+    if replicas.size == 1:
+        return value
+    own = np.frombuffer(pickle.dumps(value) if replicas.is_chief else b"", np.uint8).astype(np.int32)
+    length = int(gather(tf.constant([len(own)]), replicas)[0, 0])
+    padded = np.zeros(length, np.int32)
+    padded[: len(own)] = own
+    return pickle.loads(np.asarray(gather(tf.constant(padded), replicas)[0]).astype(np.uint8).tobytes())

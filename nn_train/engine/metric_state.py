@@ -9,21 +9,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.collectives import gather_from_all, put_on_each
+from nn_train.engine.collectives import gather_from_all, put, sums
 from nn_train.engine.strategy import Replicas
 
 Logs = dict[str, float]
 
 
 class MetricState:
-    """The sums and counts in the metrics of one model: each replica has its own.
+    """The sums and counts in the metrics of one model.
 
-    Attributes:
-        same_on_all: whether each has counted the rows of all instead of its own.
+    Args:
+        model, replicas: the model, and this process's place.
+        same_on_all: whether each replica has counted the rows of all instead of its own.
     """
 
-    def __init__(self, model: keras.Model, replicas: Replicas) -> None:
-        self.model, self.replicas, self.same_on_all = model, replicas, False
+    def __init__(self, model: keras.Model, replicas: Replicas, same_on_all: bool) -> None:
+        self.model, self.replicas, self.same_on_all = model, replicas, same_on_all
         self._gather: Callable[[], np.ndarray] | None = None
 
     def gather(self) -> np.ndarray:
@@ -38,16 +39,22 @@ class MetricState:
             counted = np.repeat(counted[:1], self.replicas.size, axis=0)
         elif len(counted) != self.replicas.size:
             counted = np.concatenate([counted.sum(axis=0)[None], np.zeros((self.replicas.size - 1, counted.shape[1]))])
-        put_on_each(self.model.metrics_variables, counted[self.replicas.rank], self.replicas)
+        put(self.model.metrics_variables, counted[self.replicas.rank])
 
     def read(self) -> Logs:
-        """The model's metrics over all replicas. Collective: reading a metric's variable sums it."""
+        """The model's metrics over all replicas, which keep what they have counted. Collective."""
         return numbers_of(self.results())
 
     @tf.function(autograph=False)
     def results(self) -> dict[str, tf.Tensor]:
-        """The results of the model's metrics, but for the loss, whose sum the loop has."""
-        return {name: value for name, value in self.model.get_metrics_result().items() if name != "loss"}
+        variables = self.model.metrics_variables
+        own = [tf.identity(variable.value) for variable in variables]
+        for variable, value in zip(variables, sums(own, self.replicas), strict=True):
+            variable.assign(value)
+        found = {name: tf.nest.map_structure(tf.identity, one) for name, one in self.model.get_metrics_result().items()}
+        for variable, value in zip(variables, own, strict=True):
+            variable.assign(value)
+        return found
 
 
 def flat(results: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.engine.seeds import global_states
+
 
 def metrics_of(model: keras.Model) -> list[Any]:
     """Return the model's metrics, each once.
@@ -35,6 +37,22 @@ def state_of(model: keras.Model) -> list[Any]:
     of_metrics = [variable for metric in metrics_of(model) for variable in metric.variables]
     found = [*model.variables, *of_metrics, *optimizers]
     return list({id(variable): variable for variable in found}.values())
+
+
+def make_plain(model: keras.Model) -> None:
+    """Let the model's variables be this worker's own instead of mirrored ones, whose memory they share.
+
+    Those of a strategy are read and written by all workers together: a metric that is read there is the sum over them.
+    """
+    for variable in [*state_of(model), *global_states()]:
+        mirrored = variable._value
+        if isinstance(mirrored, tf.distribute.DistributedValues):
+            variable._value = mirrored.values[0]
+            variable.mirrored = mirrored  # an optimizer knows the variable by it
+    for optimizer in optimizers_of(model):
+        for one in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
+            one._distribution_strategy = tf.distribute.get_strategy()  # the default one: no scope is entered
+    model._distribute_strategy = None
 
 
 def values_of(variables: list[Any]) -> list[np.ndarray]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +21,22 @@ from nn_train.config.schema import BUILT_IN_DATA
 from nn_train.datasets import SplitData
 from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
-from nn_train.engine.collectives import equal_on_all, same_on_all
+from nn_train.engine.collectives import equal_on_all, same_on_all, told_by_chief
 from nn_train.engine.decomposition import decomposes, is_of_keras
-from nn_train.engine.fit.steps import is_overridden
-from nn_train.engine.fit.workers import told_by_chief
 from nn_train.engine.labels import label_form, one_hot
-from nn_train.engine.model_state import unchanged
+from nn_train.engine.loop import Loop
+from nn_train.engine.model_state import make_plain, unchanged
 from nn_train.engine.models import build_model, check_outputs
 from nn_train.engine.optimizers import compile_model
-from nn_train.engine.probe import EACH, shards_add_up
+from nn_train.engine.probe import EACH, adds_up
 from nn_train.engine.seeds import seed_states, separate_seeds
-from nn_train.engine.steps import Batch, call, norms_of
+from nn_train.engine.spread import is_overridden
+from nn_train.engine.steps import ExactSteps, FastSteps, Steps, trains_its_own_way
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest, as_input, rows_of
-from nn_train.engine.whole_steps import WholeSteps, trains_its_own_way
 from nn_train.errors import RequestError
+
+Batch = tuple[Any, Any, Any]  # x, y, sample_weight (or None)
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,20 @@ class PreparedModel:
     """A model with all its variables (weights, optimizer, metrics): under MWMS none can be made in a step.
 
     Attributes:
+        steps: the fast ones where what they sum adds up and nobody is told of single batches, else the exact ones.
         one_hot_depth: C, where its loss is given whole-number labels as one-hot [N, C].
-        whole: its steps, where they do not decompose over shards, or somebody is told of each batch; see ``loops.py``.
         compiled_by_user: whether the function that built it has compiled it too.
+        loop: makes the loop that a job asks for.
     """
 
-    model: keras.Model
+    steps: Steps
     one_hot_depth: int | None
-    whole: WholeSteps | None
     compiled_by_user: bool
+    loop: Callable[[], Loop]
+
+    @property
+    def model(self) -> keras.Model:
+        return self.steps.model
 
 
 def build_new(config: Config, data: SplitData) -> keras.Model:
@@ -102,28 +110,36 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
         if is_entry_point(config.model.name):
             refuse_unsavable(model)
-    if by_batches or not takes_shards(model, config, data, rows, replicas):
-        steps = WholeSteps(model, replicas, rows if rows[2] is not None else rows[:2], by_batches)
-        return PreparedModel(model, form.depth, steps, compiled_by_user)
-    tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random instead of Keras' generators
-    separate_seeds(model, replicas)
-    return PreparedModel(model, form.depth, None, compiled_by_user)
+    make_plain(model)
+    steps: Steps
+    if not by_batches and takes_parts(model, rows, replicas):
+        tf.random.set_seed(config.seed + replicas.rank)  # for layers that draw with tf.random, not Keras' generators
+        separate_seeds(model, replicas)
+        steps = FastSteps(model, replicas, may_be_without_rows(data, config.train.batch_size, replicas))
+    else:
+        steps = ExactSteps(model, replicas, rows if rows[2] is not None else rows[:2])
+    wanted = data, replicas, config.train.batch_size, config.seed, form.depth, by_batches
+    return PreparedModel(steps, form.depth, compiled_by_user, lambda: Loop(steps, *wanted))
 
 
-def takes_shards(model: keras.Model, config: Config, data: SplitData, rows: Batch, replicas: Replicas) -> bool:
-    """Return whether ``ReplicaSteps``, which sum what each worker computes of its rows, are exact for a model.
+def takes_parts(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
+    """Return whether ``FastSteps``, which sum what each worker computes of its rows, are exact for a model.
 
     Collective where a part of it is not Keras' own: on several workers that is probed.
     """
-    # One without rows would not take part when the others exchange the moments of a batch.
-    if norms_of(model) and may_be_without_rows(data, config.train.batch_size, replicas):
-        return False
     if trains_its_own_way(model):
         return False
     known = is_of_keras(model)
-    with unchanged([] if known else [*model.non_trainable_variables, *seed_states(model)]):
-        outputs = replicas.strategy.run(lambda: call(model, rows_of(rows[0], 0, 2), training=False))
-    return decomposes(model, outputs) and (known or replicas.size == 1 or shards_add_up(model, rows, replicas))
+    kept = [] if known else [*model.non_trainable_variables, *model.metrics_variables, *seed_states(model)]
+    with unchanged(kept):
+        outputs = call(model, rows_of(rows[0], 0, 2), training=False)
+    return decomposes(model, outputs) and (known or replicas.size == 1 or adds_up(model, rows, replicas))
+
+
+def call(model: keras.Model, x: Nest, training: bool) -> Any:
+    """The model's outputs; ``training`` is passed only to models that take it, as Keras does."""
+    takes = "training" in inspect.signature(model.call).parameters
+    return model(x, training=training) if takes else model(x)
 
 
 def check_data(config: Config, data: SplitData) -> None:

@@ -1,6 +1,6 @@
 """One check of one real step: distributed over the workers it must come to what it does on one.
 
-Outputs, losses and metrics of all rows are exact by construction (``fit/steps.py``). A layer of the user's may look at
+Outputs, losses and metrics of all rows are exact by construction (``spread.py``). A layer of the user's may look at
 other rows, a custom step may sum over its rows, clip gradients before the optimizer has those of all, or keep what only
 this worker has seen. What shows on the first batch is found here; what shows later is the user's to know
 (docs/contract.md). A model all of whose parts are Keras' own is not probed.
@@ -17,19 +17,18 @@ import numpy as np
 import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
-from nn_train.engine.collectives import all_reduce_sum, sum_over_all
+from nn_train.engine.collectives import sums
 from nn_train.engine.decomposition import is_of_keras, sums_penalties
-from nn_train.engine.fit.draws import Draws, generators_kept
-from nn_train.engine.fit.random_state import random_states_kept
-from nn_train.engine.fit.rows import Rows
-from nn_train.engine.fit.steps import is_overridden, spread_predictions, spread_step
-from nn_train.engine.fit.workers import sums
+from nn_train.engine.draws import Draws, generators_kept
 from nn_train.engine.model_state import optimizers_of, state_of, unchanged, values_of
 from nn_train.engine.monkeypatch import replaced
-from nn_train.engine.seeds import global_states, seed_states
-from nn_train.engine.steps import Batch, ReplicaSteps
+from nn_train.engine.parts import Parts
+from nn_train.engine.random_state import random_states_kept
+from nn_train.engine.rows import Rows
+from nn_train.engine.seeds import global_states
+from nn_train.engine.spread import is_overridden, spread_predictions, spread_step
 from nn_train.engine.strategy import Replicas, alone
-from nn_train.engine.tensors import Nest, rows_of
+from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError, without_operation
 
 EACH = 11  # rows of a worker, a number that hardly any layer draws for its weights
@@ -50,12 +49,63 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
         workers: this process's place.
     """
     refuse_states_of_rows(model)
-    rows, step = first_rows(data, EACH * workers.size), getattr(model, f"{kind}_step")
-    if rows is None or not may_differ(model, kind):
-        return
-    distributed = (
-        spread_predictions(model, workers) if kind == "predict" else spread_step(model, f"{kind}_step", workers)
-    )
+    if may_differ(model, kind):
+        name = f"{kind}_step"
+        spread = spread_predictions(model, workers) if kind == "predict" else spread_step(model, name, workers)
+        compare(model, kind, data, workers, getattr(model, name), spread)
+
+
+def adds_up(model: keras.Model, batch: Nest, workers: Replicas) -> bool:
+    """Return whether the sums of parts are those of one worker, on a few rows. Collective.
+
+    Args:
+        model: built and compiled, with plain variables, whose loss ``decomposes`` as far as Keras knows.
+        batch: as the model sees it, the same on all workers.
+        workers: this process's place.
+    """
+    count = count_of(batch)
+    try:
+        return count >= workers.size and compare(
+            model, "train", batch, workers, added_step(model, alone(workers)), added_step(model, workers)
+        )
+    except RequestError:
+        return False
+
+
+def added_step(model: keras.Model, workers: Replicas) -> Callable[[Nest], Any]:
+    """The fast step of a whole batch, after which the metrics have counted the rows of all. Collective."""
+
+    def step(data: Nest) -> Any:
+        rows = Rows.dealt(data, workers)
+        with Draws(rows).in_place():
+            loss = Parts(model, rows, may_be_empty=False).train(rows.own)
+        variables = model.metrics_variables
+        for variable, value in zip(variables, sums([one.value for one in variables], workers), strict=True):
+            variable.assign(value)
+        return {"loss": loss}
+
+    return step
+
+
+def compare(
+    model: keras.Model,
+    kind: str,
+    data: Nest,
+    workers: Replicas,
+    step: Callable[[Nest], Any],
+    distributed: Callable[[Nest], Any],
+) -> bool:
+    """Compare a step with itself, distributed over the workers, on the first rows of a batch. Collective.
+
+    Returns:
+        whether it runs at all.
+
+    Raises:
+        RequestError: it does not come to the same; on all workers.
+    """
+    rows = first_rows(data, EACH * workers.size)
+    if rows is None:
+        return True
     whole: Numbers = {}
     again: Numbers = {}
     own: Numbers = {}
@@ -64,20 +114,20 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
         with contextlib.suppress(Exception):  # what is wrong with it, it will say
             whole, again = outcome(model, step, rows), outcome(model, step, rows)
         try:
-            own = outcome(model, step, Rows(rows, workers).own)
+            own = outcome(model, step, Rows.dealt(rows, workers).own)
         except Exception as raised:
             error = str(raised)
         runs = [bool(whole), bool(own), not difference(model, whole, again)]
         everywhere = np.asarray(sums([tf.constant([float(one) for one in runs])], workers)[0]) == workers.size
         if not everywhere[0]:
-            return
+            return False
         if not everywhere[1]:
             raise RequestError(
                 f"{kind}_step: it runs on a batch of {count_of(rows)} rows, and not on those of a worker "
                 f"({without_operation(error) or 'another worker says why'}). {ADVICE}"
             )
         if not everywhere[2]:
-            return  # it draws random numbers in a way of its own: nothing can be compared
+            return True  # it draws random numbers in a way of its own: nothing can be compared
         try:
             found = difference(model, whole, outcome(model, distributed, rows))
         except tf.errors.InvalidArgumentError as raised:
@@ -87,77 +137,7 @@ def check_step(model: keras.Model, kind: str, data: Nest, workers: Replicas) -> 
             f"{kind}_step: {workers.size} workers, of which each computes its rows of a batch, do not come to what one "
             f"does, seen on the first rows: {found or 'another worker says what'}. {ADVICE}"
         )
-
-
-def shards_add_up(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
-    """Return whether the sums of ``ReplicaSteps`` are those of one worker, on a few rows. Collective.
-
-    Args:
-        model: built and compiled in the strategy's scope, whose loss ``decomposes`` as far as Keras knows.
-        rows: as the model sees them, the same on all workers.
-        replicas: this process's place.
-    """
-    rows = tf.nest.map_structure(lambda leaf: leaf if leaf is None else leaf[: EACH * replicas.size], rows)
-    count = count_of(rows)
-    if count < replicas.size:
-        return False
-    whole, distributed = ReplicaSteps(model, alone(replicas), False), ReplicaSteps(model, replicas, False)
-    whole.statistics = distributed.statistics
-    summed = {id(variable) for variable in [*distributed.statistics, *seed_states(model)]}
-    kept = [variable for variable in model.non_trainable_variables if id(variable) not in summed]
-    with unchanged(model.weights), random_states_kept():
-        before = values_of(kept)
-        errors = 0
-        of_whole: Numbers = {}
-        try:
-            of_whole, again = (sums_of(whole, rows, rows, replicas) for _ in range(2))
-            if difference(model, of_whole, again):
-                of_whole = {}  # it draws random numbers in a way of its own: nothing can be compared
-            # What a layer keeps and no sum holds, such as a count, would drift on a worker without a row.
-            errors = int(not all(map(np.array_equal, before, values_of(kept))))
-            sums_of(whole, own_rows(rows, replicas), rows, replicas)
-        except Exception:
-            errors = 1
-        ran, compared = sum_over_all([float(errors == 0), float(bool(of_whole))], replicas)
-        if ran < replicas.size:
-            return False
-        if compared < replicas.size:
-            return True
-        found = difference(model, of_whole, sums_of(distributed, own_rows(rows, replicas), rows, replicas))
-    return sum_over_all([float(not found)], replicas) == [replicas.size]
-
-
-def sums_of(steps: ReplicaSteps, own: Batch, rows: Batch, replicas: Replicas) -> Numbers:
-    """What a training step sums over the replicas: gradients, changes of moving statistics, loss, states of metrics."""
-    model, count = steps.model, count_of(rows)
-
-    def in_replica() -> tuple[Any, ...]:
-        model.reset_metrics()
-        before = [tf.identity(variable.value) for variable in steps.statistics]
-        # Here: a strategy runs its replicas in other threads.
-        with Draws(Rows(rows, steps.replicas)).in_place(), generators_kept():
-            gradients, changes, loss = steps.sums(own, tf.constant(count), before)
-        states = [tf.cast(variable.value, tf.float64) for variable in model.metrics_variables]
-        states = all_reduce_sum(states, steps.replicas)
-        model.reset_metrics()
-        dense = [tf.convert_to_tensor(one) if one is not None else tf.zeros([]) for one in gradients]
-        return tf.nest.map_structure(lambda one: tf.cast(one, tf.float64), (dense, changes, [loss], states))
-
-    kinds = ("gradient", "", "", "")
-    names = ("gradient", "moving statistic", "loss", "state of a metric")
-    tf.random.set_seed(SEED)
-    with unchanged(seed_states(model)):
-        found = replicas.strategy.run(in_replica)
-    return {
-        (kind, f"{name} {number + 1}"): np.asarray(value)
-        for kind, name, values in zip(kinds, names, found, strict=True)
-        for number, value in enumerate(tf.nest.flatten(values))
-    }
-
-
-def own_rows(rows: Batch, replicas: Replicas) -> Batch:
-    first, stop = replicas.rows(count_of(rows))
-    return tuple(part if part is None else rows_of(part, first, stop) for part in rows)  # type: ignore[return-value]
+    return True
 
 
 def refuse_where_whole_runs(model: keras.Model, kind: str, data: Nest, error: Exception) -> None:

@@ -71,8 +71,7 @@ class ChiefCallbacks:
         self.fresh: list[dict[str, bytes]] = []  # of what they know before the first epoch; empty until then
         if not self.active:
             return
-        with replicas.strategy.scope():
-            self.stop = keras.Variable(0.0, trainable=False, name="stop", dtype="float32")
+        self.stop = keras.Variable(0.0, trainable=False, name="stop", dtype="float32")
         self.share = share_from_chief([*state_variables(model), self.stop], replicas)
         self.tell = from_chief(replicas)
         if given.listed is not None:

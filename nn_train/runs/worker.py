@@ -139,7 +139,6 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     from nn_train.datasets.augmentation import with_augmentation
     from nn_train.datasets.cache import load_for_run
     from nn_train.datasets.class_weights import with_class_weights
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.callbacks import given_callbacks
 
@@ -152,7 +151,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
         given = given_callbacks(config, replicas, job.folder.location)
         prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)
         refuse_trained(prepared.model)
-        loop = loop_of(prepared, config, data, replicas)
+        loop = prepared.loop()
         Run(job, data, loop, given, context, printed, job.started_at if began_at is None else began_at).run()
 
 

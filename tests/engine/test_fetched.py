@@ -21,7 +21,6 @@ def loop(tmp_path):
     import tensorflow as tf
 
     from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.engine.strategy import Replicas
 
@@ -34,7 +33,7 @@ def loop(tmp_path):
         sections = {"data": {"source": str(tmp_path / "data")}, "train": {"batch_size": 16}}
         config = config_from_dict({**sections, "scaling": {"num_workers": 1}})
         data = load_data(config.data)
-        return loop_of(prepare_model(config, data, replicas), config, data, replicas)
+        return prepare_model(config, data, replicas).loop()
 
     return made
 

@@ -62,7 +62,6 @@ def trained(loop):
 def test_trials_have_the_numbers_of_runs_of_their_own(replicas, function, trials, shared, reuse_graph):
     """``shared``: the number of its graph, for each trial."""
     from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.search.warm.models import WarmModels
 
@@ -70,7 +69,7 @@ def test_trials_have_the_numbers_of_runs_of_their_own(replicas, function, trials
     for sections in trials:
         config = job(function, sections, reuse_graph)
         data = load_data(config.data)
-        rows, weights = trained(loop_of(prepare_model(config, data, replicas), config, data, replicas))
+        rows, weights = trained(prepare_model(config, data, replicas).loop())
         found.append(models.get(config, data))
         trial_rows, trial_weights = trained(found[-1].loop)
         assert trial_rows == [pytest.approx(row, rel=1e-6) for row in rows]

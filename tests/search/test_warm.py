@@ -69,13 +69,12 @@ def make(sections, **train):
 )
 def test_a_warm_model_trains_to_the_same_bits_as_a_new_one(replicas, sections, by_batches, shared):
     from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.search.warm.models import WarmModels
 
     config = make(sections)
     data = load_data(config.data)
-    new = loop_of(prepare_model(config, data, replicas, by_batches=by_batches), config, data, replicas)
+    new = prepare_model(config, data, replicas, by_batches=by_batches).loop()
     expected = [(new.train_epoch(epoch), new.evaluate()) for epoch in range(2)]
     models = WarmModels(replicas)
     other = {**before({"optimizer": {"learning_rate": 0.001}, **sections}), "seed": 11}

@@ -24,13 +24,12 @@ def job(callbacks, model, rate):
 def alone(config, replicas, folder):
     """The losses of a run of its own."""
     from nn_train.datasets import load_data
-    from nn_train.engine.loops import loop_of
     from nn_train.engine.preparation import prepare_model
     from nn_train.runs.callbacks import given_callbacks
     from nn_train.search.trial_training import TrialTraining
 
     data, given = load_data(config.data), given_callbacks(config, replicas, folder.location)
-    loop = loop_of(prepare_model(config, data, replicas, by_batches=given.by_batches), config, data, replicas)
+    loop = prepare_model(config, data, replicas, by_batches=given.by_batches).loop()
     return [row["loss"] for row in TrialTraining(config, data, loop, given, folder, {}, None).epochs()]
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.fit.workers import sums, told_by_chief
+from nn_train.engine.collectives import sums, told_by_chief
 from nn_train.engine.strategy import Replicas
 
 Logs = dict[str, Any]

@@ -12,15 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.engine.collectives import told_by_chief
 from nn_train.engine.fit.arguments import check_arguments, refuse_own_functions
 from nn_train.engine.fit.callbacks import BATCHES, ChiefOnly, listens_to
 from nn_train.engine.fit.functions import step_function
-from nn_train.engine.fit.own_scope import make_plain, refuse_within_scopes, strategy_around
-from nn_train.engine.fit.random_state import take_over_random_states
-from nn_train.engine.fit.steps import spread_predictions, spread_step
+from nn_train.engine.fit.own_scope import refuse_within_scopes, strategy_around
 from nn_train.engine.fit.under_way import UnderWay, under_way_of
-from nn_train.engine.fit.workers import join, told_by_chief
+from nn_train.engine.fit.workers import join
+from nn_train.engine.model_state import make_plain
 from nn_train.engine.monkeypatch import replaced
+from nn_train.engine.random_state import take_over_random_states
+from nn_train.engine.spread import spread_predictions, spread_step
 from nn_train.engine.strategy import Replicas
 
 KERAS = {name: getattr(keras.Model, name) for name in ("fit", "evaluate", "predict")}  # as Keras has them

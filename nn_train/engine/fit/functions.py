@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from nn_train.engine.fit.graphs import Graphs, alike, joined
-from nn_train.engine.fit.own_scope import make_plain
 from nn_train.engine.fit.under_way import check_same, leaves_of, under_way_of, without_optionals
+from nn_train.engine.model_state import make_plain
 from nn_train.engine.probe import check_step, refuse_where_whole_runs
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest

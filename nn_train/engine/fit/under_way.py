@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nn_train.engine.collectives import gather
 from nn_train.engine.fit.callbacks import share_variables
-from nn_train.engine.fit.workers import gather
 from nn_train.engine.model_state import state_of
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest

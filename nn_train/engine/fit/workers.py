@@ -1,16 +1,13 @@
-"""The workers of this process's MWMS, and what they tell each other outside of any strategy's scope."""
+"""The workers of this process's MWMS."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from nn_train.engine.collectives import elements, from_all, peers_for
 from nn_train.engine.first_values import share_all_types
 from nn_train.engine.fit.refusals import tell_in_one_line
 from nn_train.engine.joining import with_local_peers
@@ -79,54 +76,3 @@ def make_room_for_others(strategy: tf.distribute.MultiWorkerMirroredStrategy) ->
     just been sent, nor use the same keys for its messages."""
     type(strategy.extended)._std_server_started = True
     tf.distribute.MultiWorkerMirroredStrategy._collective_key_base = strategy.extended._collective_key_base + 100_000
-
-
-def gather(tensor: tf.Tensor, workers: Replicas) -> tf.Tensor:
-    """The tensors of all workers, of one shape, as [R, …]; no gradient. Collective."""
-    if workers.peers is not None:
-        return tf.stack(workers.peers.of_all(tf.stop_gradient(tensor)))
-    own = tf.stop_gradient(tf.cast(tensor, wire_type(tensor.dtype)))
-    return tf.cast(from_all(own[tf.newaxis], workers.strategy), tensor.dtype)
-
-
-def wire_type(kind: tf.DType) -> tf.DType:
-    """The collectives know floating numbers, int32 and int64."""
-    if kind.is_floating or kind in (tf.int32, tf.int64):
-        return kind
-    return tf.int64 if kind.size >= 4 else tf.int32
-
-
-def sums(tensors: list[tf.Tensor], workers: Replicas) -> list[tf.Tensor]:
-    """The sum of each over the workers, in one message for each dtype; no gradient. Collective."""
-    summed = list(tensors)
-    for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
-        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == kind]
-        flat = tf.concat([tf.reshape(tensors[i], [-1]) for i in places], axis=0)
-        parts = tf.split(reduce_flat(flat, workers), [tf.size(tensors[i]) for i in places])
-        for i, part in zip(places, parts, strict=True):
-            summed[i] = tf.reshape(part, tf.shape(tensors[i]))
-            summed[i].set_shape(tensors[i].shape)
-    return summed
-
-
-def reduce_flat(flat: tf.Tensor, workers: Replicas) -> tf.Tensor:
-    own = tf.stop_gradient(tf.cast(flat, wire_type(flat.dtype)))
-    peers = peers_for(own.dtype.size * elements([own]), workers)
-    if peers is not None:
-        return tf.cast(peers.sum(own), flat.dtype)
-    if workers.size == 2:  # see docs/decisions/0011
-        both = gather(own, workers)
-        return tf.cast(both[0] + both[1], flat.dtype)
-    operations = workers.strategy.extended._get_cross_device_ops(own)
-    return tf.cast(operations._launchers[0].all_reduce(own, None, operations._options), flat.dtype)
-
-
-def told_by_chief(value: Any, workers: Replicas) -> Any:
-    """What the chief has, on every worker: any object that ``pickle`` takes. Collective, and not in a graph."""
-    if workers.size == 1:
-        return value
-    own = np.frombuffer(pickle.dumps(value) if workers.is_chief else b"", np.uint8).astype(np.int32)
-    length = int(gather(tf.constant([len(own)]), workers)[0, 0])
-    padded = np.zeros(length, np.int32)
-    padded[: len(own)] = own
-    return pickle.loads(np.asarray(gather(tf.constant(padded), workers)[0]).astype(np.uint8).tobytes())

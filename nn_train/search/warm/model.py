@@ -19,7 +19,6 @@ from nn_train.engine.model_state import optimizers_of
 from nn_train.engine.preparation import build_new, total_steps
 from nn_train.engine.seeds import kernels_kept, seed_states, separate_seeds
 from nn_train.engine.strategy import Replicas
-from nn_train.engine.whole_loop import WholeLoop
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.optimizer_numbers import has_constant_rate, plain
 from nn_train.search.warm.settable import SettableHyperparameters, all_settings, users_numbers
@@ -100,7 +99,7 @@ class WarmModel:
             self.set_variables(self.beginnings[config.seed])
         else:
             of_optimizers = next(iter(self.beginnings.values()))[len(model.weights) : -len(seed_states(model))]
-            seeds = build.common_seeds if isinstance(self.loop, WholeLoop) else build.seeds
+            seeds = build.seeds if self.loop.steps.adds_up else build.common_seeds
             self.set_variables([*build.weights, *of_optimizers, *seeds])
         self.turn(config)
 

@@ -21,9 +21,9 @@ from nn_train.engine.batches import may_be_without_rows
 from nn_train.engine.chunks import Nobody, NoHooks
 from nn_train.engine.collectives import sum_over_all
 from nn_train.engine.loop import Loop
-from nn_train.engine.loops import loop_of
 from nn_train.engine.preparation import PreparedModel, prepare_model, total_steps
 from nn_train.engine.seeds import kernels_kept, seed_states
+from nn_train.engine.steps import ExactSteps
 from nn_train.engine.strategy import Replicas
 from nn_train.runs.checkpoints import state_variables
 from nn_train.search.warm.model import UsersBuild, WarmModel, kind_of, setter, users_build
@@ -99,7 +99,7 @@ class WarmModels:
         self, prepared: PreparedModel, config: Config, data: SplitData, settable: SettableHyperparameters | None = None
     ) -> WarmModel:
         """A model with its loop."""
-        loop = loop_of(prepared, config, data, self.replicas)
+        loop = prepared.loop()
         return WarmModel(loop, all_settings(config), settable, setter(state_variables(loop.model)))
 
     def settable(self, prepared: PreparedModel, config: Config, data: SplitData, build: UsersBuild | None) -> WarmModel:
@@ -107,9 +107,9 @@ class WarmModels:
         if build is not None and kind_of(prepared.model, prepared.compiled_by_user) != build.kind:
             raise broken(config, "have other variables or optimizers")
         settable = SettableHyperparameters(prepared, config, total_steps(config, data))
-        if prepared.whole is not None:  # whose graph has the numbers as constants
+        if isinstance(prepared.steps, ExactSteps):  # whose graph has the numbers as constants
             self.traced += 1
-            prepared.whole.trace()
+            prepared.steps.trace()
         warm = self.warm(prepared, config, data, settable)
         warm.remember(config.seed, prepared.model)
         return warm
@@ -126,7 +126,7 @@ class WarmModels:
         unlike = warm.unlike(config)
         if warm.checked is not None and unlike <= warm.checked:
             return
-        loops = (warm.loop, loop_of(new(), config, data, self.replicas))
+        loops = (warm.loop, new().loop())
         shapes = [[tuple(one.shape) for one in state_variables(loop.model)] for loop in loops]
         if shapes[0] != shapes[1]:
             raise broken(config, "have other variables")

@@ -22,8 +22,8 @@ from tensorflow.python.ops import (
     gen_stateless_random_ops_v2,
 )
 
-from nn_train.engine.fit.rows import Rows, has_rows
 from nn_train.engine.monkeypatch import replaced
+from nn_train.engine.rows import Rows, has_rows
 from nn_train.engine.tensors import Nest
 
 DRAWS = {  # by the shape that they are given

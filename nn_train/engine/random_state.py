@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from nn_train.engine.fit.workers import told_by_chief
+from nn_train.engine.collectives import told_by_chief
 from nn_train.engine.seeds import global_generator, set_global_generator
 from nn_train.engine.strategy import Replicas
 

@@ -17,17 +17,17 @@ import keras
 import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
-from nn_train.engine.collectives import is_by_rows
-from nn_train.engine.fit.draws import Draws
-from nn_train.engine.fit.gradients import scaled_gradient, weighed, with_value
-from nn_train.engine.fit.rows import Rows, has_rows
-from nn_train.engine.fit.workers import sums
+from nn_train.engine.collectives import is_by_rows, sums
+from nn_train.engine.draws import Draws
+from nn_train.engine.gradients import scaled_gradient, weighed, with_value
 from nn_train.engine.model_state import metrics_of
 from nn_train.engine.monkeypatch import replaced
+from nn_train.engine.rows import Rows, has_rows
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 
 Step = Callable[[Any], Any]
+Replacement = tuple[Any, str, Callable[[Any], Any]]
 
 
 def spread_step(model: keras.Model, name: str, workers: Replicas) -> Step:
@@ -35,7 +35,7 @@ def spread_step(model: keras.Model, name: str, workers: Replicas) -> Step:
     step, is_own = getattr(model, name), is_overridden(model, name)
 
     def run(data: Nest) -> Any:
-        rows = Rows(data, workers)
+        rows = Rows.dealt(data, workers)
         spread = Spread(model, rows, own_step=is_own)
         with spread.in_place():
             outputs = step(rows.own)
@@ -49,7 +49,7 @@ def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
     step = model.predict_step
 
     def run(data: Nest) -> Any:
-        rows = Rows(data, workers)
+        rows = Rows.dealt(data, workers)
         norm, moments = keras.layers.BatchNormalization, Spread(model, rows, own_step=False).moments
         with Draws(rows).in_place(), replaced(norm, "_moments", moments(norm._moments)):
             outputs = step(rows.own)
@@ -86,24 +86,31 @@ class Spread:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        model, loss_scale = self.model, keras.optimizers.LossScaleOptimizer
         with contextlib.ExitStack() as stack:
             stack.enter_context(Draws(self.rows).in_place())
-            for owner, name, make in [
-                (model, "compute_loss", self.local_loss if self.own_loss else self.loss_of_all),
-                (model, "_aggregate_additional_loss", self.penalty),
-                (model, "compute_metrics", self.metrics_of_all),
-                (BaseOptimizer, "apply", self.apply),
-                (loss_scale, "apply", self.apply),
-                (keras.layers.BatchNormalization, "_moments", self.moments),
-                *((metric, "update_state", self.update_metric) for metric in self.own_metrics()),
-                *((metric, "result", self.result) for metric in metrics_of(model)),
-            ]:
+            for owner, name, make in [*self.parts_of_model(), *self.parts_of_keras()]:
                 stack.enter_context(replaced(owner, name, make(getattr(owner, name))))
-            if getattr(model, "_loss_tracker", None) is not None:
-                tracker = model._loss_tracker
-                stack.enter_context(replaced(tracker, "update_state", self.track_loss(tracker.update_state)))
             yield
+
+    def parts_of_model(self) -> list[Replacement]:
+        """What is replaced of this model: the owner, the name, and a function from what is there to what comes."""
+        model = self.model
+        tracker = getattr(model, "_loss_tracker", None)
+        return [
+            (model, "compute_loss", self.local_loss if self.own_loss else self.loss_of_all),
+            (model, "_aggregate_additional_loss", self.penalty),
+            (model, "compute_metrics", self.metrics_of_all),
+            *((metric, "update_state", self.update_metric) for metric in self.own_metrics()),
+            *((metric, "result", self.result) for metric in metrics_of(model)),
+            *([(tracker, "update_state", self.track_loss)] if tracker is not None else []),
+        ]
+
+    def parts_of_keras(self) -> list[Replacement]:
+        return [
+            (BaseOptimizer, "apply", self.apply),
+            (keras.optimizers.LossScaleOptimizer, "apply", self.apply),
+            (keras.layers.BatchNormalization, "_moments", self.moments),
+        ]
 
     def own_metrics(self) -> list[Any]:
         """Those that the user's code may update, in a layer or a step."""
@@ -220,19 +227,24 @@ class Spread:
         return apply_all
 
     def summed(self, gradients: list[Any]) -> list[Any]:
+        """The gradients of all rows."""
         if self.own_step:
             gradients = [g if g is None else weighed(g, self.rows.share) for g in gradients]
+        return self.summed_with([], gradients)[1]
+
+    def summed_with(self, more: list[Any], gradients: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The sums of ``more`` and of the gradients over the workers, in one message but for rows looked up."""
         by_rows = [i for i, g in enumerate(gradients) if is_by_rows(g)]
         added = [i for i, g in enumerate(gradients) if g is not None and i not in by_rows]
-        if added:
-            parts = [g.values if isinstance(g := gradients[i], tf.IndexedSlices) else g for i in added]
-            for i, value in zip(added, sums(parts, self.rows.workers), strict=True):
-                g = gradients[i]
-                is_slices = isinstance(g, tf.IndexedSlices)
-                gradients[i] = tf.IndexedSlices(value, g.indices, g.dense_shape) if is_slices else value
+        parts = [g.values if isinstance(g := gradients[i], tf.IndexedSlices) else g for i in added]
+        of_all, found = sums([*parts, *more], self.rows.workers), list(gradients)
+        for i, value in zip(added, of_all, strict=False):
+            g = gradients[i]
+            is_slices = isinstance(g, tf.IndexedSlices)
+            found[i] = tf.IndexedSlices(value, g.indices, g.dense_shape) if is_slices else value
         for i in by_rows:
-            gradients[i] = self.slices_of_all(gradients[i])
-        return gradients
+            found[i] = self.slices_of_all(gradients[i])
+        return of_all[len(parts) :], found
 
     def slices_of_all(self, own: tf.IndexedSlices) -> tf.IndexedSlices:
         """Those of all workers one after the other, as one worker has them: an Adam takes equal rows one by one."""
@@ -260,8 +272,9 @@ class Spread:
             weights = tf.broadcast_to(valid, tf.shape(used)) if mask is not None else valid * tf.ones_like(used)
             more = tf.cast(keras.backend.epsilon() if mask is not None else 0.0, used.dtype)
             # Zeros where a row does not count: what is there may be infinite.
-            total = self.summed_with_gradient(tf.reduce_sum(tf.where(weights > 0, used, 0), axes, keepdims=True))
-            count = sums([tf.reduce_sum(weights, axes, keepdims=True)], self.rows.workers)[0] + more
+            total = tf.reduce_sum(tf.where(weights > 0, used, 0), axes, keepdims=True)
+            both = self.summed_with_gradient(tf.stack([total, tf.reduce_sum(weights, axes, keepdims=True)]))
+            total, count = both[0], both[1] + more
             mean = total / count
             squares = tf.where(weights > 0, tf.square(used - mean), 0)
             variance = self.summed_with_gradient(tf.reduce_sum(squares, axes, keepdims=True)) / count

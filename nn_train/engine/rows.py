@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 from keras.src import backend
 
-from nn_train.engine.collectives import PIECE
-from nn_train.engine.fit.workers import gather, sums
+from nn_train.engine.collectives import PIECE, gather, sums
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
@@ -22,29 +21,37 @@ class Rows:
     able to do with none, and one that counts its calls must count this one.
 
     Args:
-        data: as Keras hands it to a step; the same on all workers.
+        n: how many there are.
         workers: R and this process's place among them.
+        static_n: the same, where it is known when a graph is made.
 
     Attributes:
-        own: ``data`` with this worker's rows only.
+        own: this worker's of a batch that was dealt out.
         n, count: int32 scalars.
         share: ``count / n``, float64 scalar.
+        first, stop: of the rows that this worker computes.
     """
 
-    def __init__(self, data: Nest, workers: Replicas) -> None:
-        self.workers = workers
-        leading = [leaf for leaf in keras.tree.flatten(data) if has_rows(leaf)]
-        if not leading:
-            raise RequestError("the batches of the data have no rows")
-        self.n = tf.cast(row_count(leading[0]), tf.int32)
-        self.static_n = leading[0].shape[0]
+    own: Any = None
+
+    def __init__(self, n: Any, workers: Replicas, static_n: int | None = None) -> None:
+        self.workers, self.n, self.static_n = workers, tf.cast(n, tf.int32), static_n
         self.low, self.high = (tf.cast(edge, tf.int32) for edge in workers.rows(self.n))
         self.count = self.high - self.low
         self.share = tf.cast(self.count, tf.float64) / tf.cast(self.n, tf.float64)
         self.first = tf.minimum(self.low, self.n - 1)
         self.stop = tf.maximum(self.high, self.first + 1)
         self.whole: dict[int, tuple[Any, Any]] = {}  # by the identity of this worker's rows: these, and all of them
-        self.own = keras.tree.map_structure(self.take, data)
+
+    @classmethod
+    def dealt(cls, data: Nest, workers: Replicas) -> Rows:
+        """The rows of a batch as Keras hands it to a step, the same on all workers."""
+        leading = [leaf for leaf in keras.tree.flatten(data) if has_rows(leaf)]
+        if not leading:
+            raise RequestError("the batches of the data have no rows")
+        rows = cls(row_count(leading[0]), workers, leading[0].shape[0])
+        rows.own = keras.tree.map_structure(rows.take, data)
+        return rows
 
     def take(self, tensor: Nest) -> Any:
         """This worker's rows of what has rows, the rest as it is."""
