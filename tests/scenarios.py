@@ -213,13 +213,13 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
     import tensorflow as tf
 
     from nn_train.datasets import load_data
-    from nn_train.engine.collectives import moving_statistics, same_on_all
+    from nn_train.engine.collectives import same_on_all
     from nn_train.engine.preparation import prepare_model
 
     job = make_job(out, "describe", replicas.size, model={"name": "mlp", "dropout": 0.5}, data=RUNS["uneven"]["data"])
     model = prepare_model(job.config, load_data(job.config.data), replicas).model
     dropout = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dropout))
-    masks = replicas.strategy.run(lambda: dropout(np.ones((1, 64), np.float32), training=True))
+    masks = dropout(np.ones((1, 64), np.float32), training=True)
     normed = make_job(out, "describe", replicas.size, **RUNS["batch_norm"]).config
     data = load_data(normed.data)
     loop = prepare_model(normed, data, replicas).loop()
@@ -236,7 +236,7 @@ def describe(out: Path, replicas: Replicas) -> dict[str, Any]:
         "looped": looped_sums(replicas),
         "parts": parts_of_a_step(replace(replicas, peers=None)),
         "mask": np.asarray(masks).ravel().tolist(),
-        "statistics": [np.asarray(v.value).tolist() for v in moving_statistics(model)],
+        "statistics": [np.asarray(v.value).tolist() for v in model.non_trainable_variables if "moving" in v.name],
         "weights": [np.asarray(v.value).tolist() for v in model.weights],
     }
 
@@ -245,11 +245,11 @@ def kinds_and_sum(count: int, replicas: Replicas) -> list[Any]:
     """The sum over the workers of 1 + rank, ``count`` times float32: by which operations, and its values."""
     import tensorflow as tf
 
-    from nn_train.engine.collectives import all_reduce_sum
+    from nn_train.engine.collectives import sums
 
     @tf.function(autograph=False)
     def summed() -> Any:
-        return replicas.strategy.run(lambda: all_reduce_sum([tf.fill([count], replicas.rank + 1.0)], replicas)[0])
+        return sums([tf.fill([count], replicas.rank + 1.0)], replicas)[0]
 
     operations = summed.get_concrete_function().graph.get_operations()
     kinds = sorted({operation.type for operation in operations if operation.type.startswith(("Collective", "PyFunc"))})
@@ -264,20 +264,24 @@ def parts_of_a_step(replicas: Replicas) -> list[Any]:
     import keras
     import tensorflow as tf
 
-    from nn_train.engine.steps import ReplicaSteps
+    from nn_train.engine.model_state import make_plain
+    from nn_train.engine.steps import FastSteps
 
     keras.utils.set_random_seed(5)
     with replicas.strategy.scope():
         model = keras.Sequential([keras.Input([1100]), *(keras.layers.Dense(1100, use_bias=False) for _ in range(3))])
         model.compile(keras.optimizers.SGD(100.0), "mse", jit_compile=False)
-    steps = ReplicaSteps(model, replicas, may_be_empty=False)
+    model.build((None, 1100))
+    model.optimizer.build(model.trainable_variables)
+    make_plain(model)
+    steps = FastSteps(model, replicas, may_be_empty=False)
     low, high = replicas.rows(6)
     x, y = np.random.default_rng(7).normal(size=(2, 6, 1100)).astype(np.float32)
 
     @tf.function(autograph=False)
     def step() -> Any:
         batch = (tf.constant(x[low:high]), tf.constant(y[low:high]), None)
-        return replicas.strategy.run(steps.train, args=(batch, tf.constant(6)))
+        return steps.train(batch, tf.constant(6))
 
     operations = step.get_concrete_function().graph.get_operations()
     waits = [products_before(operation) for operation in operations if operation.type == "CollectiveReduceV2"]
@@ -301,19 +305,19 @@ def looped_sums(replicas: Replicas) -> list[str]:
     own numbers that go in."""
     import tensorflow as tf
 
-    from nn_train.engine.collectives import all_reduce_sum
+    from nn_train.engine.collectives import sums
 
     own = np.random.default_rng(replicas.rank).normal(size=1000).astype(np.float32)
 
     def step(i: Any, vector: Any) -> Any:
         mixed = vector / 8.0 + own
-        sums = [all_reduce_sum([one], replicas)[0] for one in (mixed + tf.cast(i, tf.float32), mixed * 0.5)]
-        return i + 1, sums[0] - sums[1]
+        found = [sums([one], replicas)[0] for one in (mixed + tf.cast(i, tf.float32), mixed * 0.5)]
+        return i + 1, found[0] - found[1]
 
     @tf.function(autograph=False)
     def run() -> Any:
         start = 0, tf.zeros([1000])
-        return tf.while_loop(lambda i, _: i < 20, lambda *at: replicas.strategy.run(step, at), start)[1]
+        return tf.while_loop(lambda i, _: i < 20, step, start)[1]
 
     return [np.asarray(run()).tobytes().hex(), own.tobytes().hex()]
 

@@ -98,15 +98,17 @@ def test_what_all_others_on_a_machine_would_send_has_room_in_memory(monkeypatch,
 
     import tensorflow as tf
 
-    from nn_train.engine.collectives import all_reduce_sum
+    from nn_train.engine.collectives import sum_of_vector
 
-    extended = SimpleNamespace(worker_devices=["/device:CPU:0"])
-    ring = SimpleNamespace(strategy=SimpleNamespace(extended=extended), all_reduce=lambda *_: ["ring"])
-    monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: ring)
-    monkeypatch.setattr("nn_train.engine.collectives.as_one_vector", lambda reduce, tensors: [reduce(tensors)])
-    replicas = SimpleNamespace(size=size, peers=SimpleNamespace(sum=lambda tensors: "peers"))
-    tensor = SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([count]))
-    assert all_reduce_sum([tensor], replicas) == [by]
+    def given(by):
+        return lambda own, *_: tf.fill([1], by)
+
+    monkeypatch.setattr(tf, "cast", lambda value, dtype: value)
+    launchers = SimpleNamespace(_launchers=[SimpleNamespace(all_reduce=given("ring"))], _options=None)
+    extended = SimpleNamespace(worker_devices=["/device:CPU:0"], _get_cross_device_ops=lambda _: launchers)
+    strategy = SimpleNamespace(extended=extended)
+    replicas = SimpleNamespace(size=size, strategy=strategy, peers=SimpleNamespace(sum=given("peers")))
+    assert sum_of_vector(tf.constant([0.0]), count, replicas).numpy() == [by.encode()]
 
 
 def test_last_layers_are_sent_between_machines_while_those_before_are_computed(outcome):
@@ -117,20 +119,18 @@ def test_last_layers_are_sent_between_machines_while_those_before_are_computed(o
         np.testing.assert_allclose(by_several, weights, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("device", "part"), [("CPU", 4 * 2**20), ("GPU", 25 * 2**20)])
-def test_parts_of_a_sum_are_larger_on_gpus(monkeypatch, device, part):
+@pytest.mark.parametrize(("device", "parts"), [("CPU", [[4, 3], [2, 1], [0]]), ("GPU", [[4, 3, 2, 1, 0]])])
+def test_parts_of_a_sum_are_larger_on_gpus_and_begin_with_the_last_layer(device, parts):
     from types import SimpleNamespace
 
     import tensorflow as tf
 
-    from nn_train.engine.collectives import all_reduce_sum
+    from nn_train.engine.collectives import in_parts
 
     extended = SimpleNamespace(worker_devices=[f"/job:worker/replica:0/task:1/device:{device}:0"])
-    strategy = SimpleNamespace(extended=extended)
-    ring = SimpleNamespace(strategy=strategy, all_reduce=lambda _, __, options: [options.bytes_per_pack])
-    monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: ring)
-    tensor = SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([30_000_000]))
-    assert all_reduce_sum([tensor], SimpleNamespace(size=2, peers=None)) == [part]
+    replicas = SimpleNamespace(strategy=SimpleNamespace(extended=extended), peers=None, size=2)
+    tensors = [SimpleNamespace(dtype=tf.float32, shape=tf.TensorShape([600_000])) for _ in range(5)]  # 2.4 MB each
+    assert in_parts([0, 1, 2, 3, 4], tensors, replicas) == parts
 
 
 @pytest.mark.parametrize("size", [2, long(3)])

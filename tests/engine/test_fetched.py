@@ -62,7 +62,7 @@ def test_what_has_ended_is_given_back(loop):
         one = loop()
         one.train_epoch(0)
         one.evaluate()
-        return [weakref.ref(held) for held in (one.fetcher, one.model, one.data.train.rows)]
+        return [weakref.ref(held) for held in (one.train_run.feeder.fetcher, one.model, one.data.train.rows)]
 
     held = [reference for _ in range(2) for reference in ended()]
     gc.collect()

@@ -17,7 +17,7 @@ def test_nothing_that_was_counted_is_lost(monkeypatch, before, size):
     from nn_train.engine.strategy import Replicas
 
     put = []
-    monkeypatch.setattr(metric_state, "put_on_each", lambda variables, values, replicas: put.append(values))
+    monkeypatch.setattr(metric_state, "put", lambda variables, values: put.append(values))
     counted = np.arange(3.0 * before).reshape(before, 3)
     for rank in range(size):
         there = object.__new__(metric_state.MetricState)
