@@ -19,9 +19,12 @@ from nn_train.engine.order import Order
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import gather, rows_of, to_tensors
 
+Source = Any  # arrays and an order of them, or an iterator
 # Called with this process's rows of a batch as the model sees them, how many the whole batch has, and the seconds in
 # which they were waited for.
 Take = Callable[[Any, tf.Tensor, tf.Tensor], Any]
+
+End = Callable[[], Any]  # called where a stream has no more
 
 
 class InSequence:
@@ -57,7 +60,15 @@ class Feeder(ABC):
         """What ``take`` needs for a pass in an order, of which ``step`` batches are done."""
 
     @abstractmethod
-    def take(self, source: Any, step: tf.Tensor, batch_size: tf.Tensor, size: tf.Tensor, then: Take, end: Any) -> Any:
+    def take(
+        self,
+        source: Source,
+        step: tf.Tensor,
+        batch_size: tf.Tensor,
+        size: tf.Tensor,
+        then: Take,
+        end: Callable[[], Any],
+    ) -> Any:
         """``then`` of the batch of a step; ``end()`` where a stream has no more.
 
         Args:
@@ -92,7 +103,15 @@ class InMemory(Feeder):
     def source(self, order: Order | InSequence, batch_size: int, step: int, hooks: ChunkHooks) -> Any:
         return self.tensors, tf.constant(order.all())
 
-    def take(self, source: Any, step: tf.Tensor, batch_size: tf.Tensor, size: tf.Tensor, then: Take, end: Any) -> Any:
+    def take(
+        self,
+        source: Source,
+        step: tf.Tensor,
+        batch_size: tf.Tensor,
+        size: tf.Tensor,
+        then: Take,
+        end: Callable[[], Any],
+    ) -> Any:
         tensors, order = source
         first = step * batch_size
         rows = tf.minimum(batch_size, size - first)
@@ -116,7 +135,15 @@ class ByIndex(Feeder):
 
         return self.fetcher.batches(own, step, -(-order.size // batch_size), order.draws)
 
-    def take(self, source: Any, step: tf.Tensor, batch_size: tf.Tensor, size: tf.Tensor, then: Take, end: Any) -> Any:
+    def take(
+        self,
+        source: Source,
+        step: tf.Tensor,
+        batch_size: tf.Tensor,
+        size: tf.Tensor,
+        then: Take,
+        end: Callable[[], Any],
+    ) -> Any:
         before = tf.timestamp()
         with tf.control_dependencies([before]):
             own = source.get_next()
@@ -146,7 +173,15 @@ class Streamed(Feeder):
             hooks.alive()
         return iterator
 
-    def take(self, source: Any, step: tf.Tensor, batch_size: tf.Tensor, size: tf.Tensor, then: Take, end: Any) -> Any:
+    def take(
+        self,
+        source: Source,
+        step: tf.Tensor,
+        batch_size: tf.Tensor,
+        size: tf.Tensor,
+        then: Take,
+        end: Callable[[], Any],
+    ) -> Any:
         found = source.get_next_as_optional()
 
         def there() -> Any:
@@ -158,7 +193,7 @@ class Streamed(Feeder):
         return tf.cond(found.has_value(), there, end)
 
 
-def feeder_of(examples: Any, batches: Batches, fed: Replicas) -> Feeder:
+def feeder_of(examples: object, batches: Batches, fed: Replicas) -> Feeder:
     """The feeder of a part of the data."""
     if isinstance(examples, IndexedExamples):
         return ByIndex(examples, batches, fed)

@@ -13,9 +13,10 @@ import tensorflow as tf
 from nn_train.datasets.fingerprints import CONTRACT
 from nn_train.engine.chunks import Listener, Nobody
 from nn_train.engine.collectives import same_on_all
-from nn_train.engine.feeders import Feeder
+from nn_train.engine.feeders import Feeder, Source
 from nn_train.engine.metric_state import Logs
 from nn_train.engine.strategy import Replicas
+from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
 NO_END = 2**62  # steps of a stream
@@ -76,7 +77,7 @@ class Run:
         self.listener: Listener = Nobody()
         self.asked_to_stop = False  # before the first batch, which is the last one then, as in Keras
 
-    def in_graphs(self, source: Any, batch_size: int, size: int, to: int, at: Reached) -> Reached:
+    def in_graphs(self, source: Source, batch_size: int, size: int, to: int, at: Reached) -> Reached:
         """Take the steps up to ``to``. Stops early when the loss is not finite.
 
         Args:
@@ -105,17 +106,25 @@ class Run:
 
     @tf.function(reduce_retracing=True, autograph=False)
     def graph(
-        self, source: Any, batch_size: tf.Tensor, size: tf.Tensor, step: tf.Tensor, stop: tf.Tensor, loss_sum: tf.Tensor
+        self,
+        source: Source,
+        batch_size: tf.Tensor,
+        size: tf.Tensor,
+        step: tf.Tensor,
+        stop: tf.Tensor,
+        loss_sum: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
         """The steps from ``step`` to before ``stop``."""
 
-        def more(step: tf.Tensor, there: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor, *___: Any) -> Any:
+        def more(
+            step: tf.Tensor, there: tf.Tensor, _: tf.Tensor, __: tf.Tensor, loss: tf.Tensor, *___: tf.Tensor
+        ) -> Any:
             return there & (step < stop) & tf.math.is_finite(loss)
 
         def one(
-            step: tf.Tensor, _: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, loss: tf.Tensor, *rest: Any
+            step: tf.Tensor, _: tf.Tensor, examples: tf.Tensor, loss_sum: tf.Tensor, loss: tf.Tensor, *rest: tf.Tensor
         ) -> Any:
-            def done(batch: Any, rows: tf.Tensor, waits: tf.Tensor) -> tuple[Any, ...]:
+            def done(batch: Nest, rows: tf.Tensor, waits: tf.Tensor) -> tuple[Any, ...]:
                 loss, *last = self.step(batch, rows)
                 summed = loss_sum + tf.cast(loss, tf.float64) * tf.cast(rows, tf.float64)
                 return step + 1, tf.constant(True), examples + rows, summed, loss, rest[0] + waits, *last
@@ -131,7 +140,7 @@ class Run:
         )
         return found
 
-    def batchwise(self, source: Any, batch_size: int, size: int, to: int, at: Reached) -> Reached:
+    def batchwise(self, source: Source, batch_size: int, size: int, to: int, at: Reached) -> Reached:
         """The same, a graph call for each batch, of which the listener is told. Collective."""
         rows_each, of_all = tf.constant(batch_size, tf.int64), tf.constant(size, tf.int64)
         while at.step < to and np.isfinite(at.loss) and not at.ended:
@@ -154,7 +163,7 @@ class Run:
         return at
 
 
-def given(batch: Any, rows: tf.Tensor, waits: tf.Tensor) -> tuple[Any, ...]:
+def given(batch: Nest, rows: tf.Tensor, waits: tf.Tensor) -> tuple[Any, ...]:
     return batch, rows, waits
 
 
