@@ -10,18 +10,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Config", "TfRecords", "evaluate", "fit", "install", "predict", "ray_report", "scope", "train", "tune"]
+__all__ = [
+    "Config",
+    "TfRecords",
+    "evaluate",
+    "fit",
+    "install",
+    "is_chief",
+    "predict",
+    "ray_report",
+    "scope",
+    "train",
+    "tune",
+]
 
 if TYPE_CHECKING:
     from nn_train.config import Config
     from nn_train.datasets.tf_records import TfRecords
-    from nn_train.engine.fit.calls import fit, install, scope
+    from nn_train.engine.fit.calls import fit, install, is_chief, scope
     from nn_train.jobs.calls import evaluate, predict, train, tune
     from nn_train.training.ray_report import ray_report
 
 WHERE = {"Config": "nn_train.config", "ray_report": "nn_train.training.ray_report"}
 WHERE |= {"TfRecords": "nn_train.datasets.tf_records"}
-WHERE |= dict.fromkeys(("fit", "install", "scope"), "nn_train.engine.fit.calls")
+WHERE |= dict.fromkeys(("fit", "install", "is_chief", "scope"), "nn_train.engine.fit.calls")
 WHERE |= dict.fromkeys(("evaluate", "predict", "train", "tune"), "nn_train.jobs.calls")
 
 

@@ -6,6 +6,7 @@ step; one through a socket costs hundredths of that. The sockets lie in a folder
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -28,6 +29,7 @@ from nn_train.engine.lost_peers import broken_connection
 HEADER = struct.Struct("=QQ")  # which message of the connection, and its bytes
 RANK = struct.Struct("=I")  # what a worker says first
 BUFFER = 4 * 2**20  # bytes that the system is asked to hold on the way; it may give less
+FAREWELL = 2**64 - 1  # in the place of a message's number: what follows is why a worker ends
 OPERATION = "exchange_with_local_peers"  # what such a message is called in a graph
 PATIENCE = 30.0  # seconds for a worker that has said that it is connected
 SILENCE = 10.0  # seconds without a byte, after which those that are waited for are asked whether they are there
@@ -89,6 +91,13 @@ class LocalPeers:
             finally:
                 self.transfers = []  # which hold as much memory as the message
 
+    def take_leave(self, why: str) -> None:
+        """Tell the others why this process ends, as far as they still listen."""
+        text = why.encode()[:BUFFER]
+        for one in self.sockets.values():
+            with contextlib.suppress(OSError):
+                one.sendmsg([HEADER.pack(FAREWELL, len(text)), text])
+
     def waited_for(self) -> tuple[int, ...]:
         """The ranks whose message has not come yet; for another thread, which wonders why nothing moves."""
         return tuple(transfer.rank for transfer in self.transfers if transfer.coming)
@@ -115,12 +124,23 @@ class Transfer:
         except OSError as error:
             raise RuntimeError(broken_connection(self.rank, str(error))) from error
         if self.received >= HEADER.size and self.their_header != self.header:
+            if HEADER.unpack(self.their_header)[0] == FAREWELL:
+                raise RuntimeError(broken_connection(self.rank, f"it ended with {self.farewell()}"))
             raise RuntimeError(
                 f"worker {self.rank} sends message {HEADER.unpack(self.their_header)} (number, bytes), and this one "
                 f"{HEADER.unpack(self.header)}: they do not do the same, as where a stream of data.source "
                 "gives one of them more examples"
             )
         return not self.leaving and not self.coming
+
+    def farewell(self) -> str:
+        """The text behind the header, of which a part was taken for a message."""
+        text, size = bytes(bytes_of(self.theirs)[: self.received - HEADER.size]), HEADER.unpack(self.their_header)[1]
+        self.socket.settimeout(1.0)
+        with contextlib.suppress(OSError):
+            while len(text) < size and (more := self.socket.recv(size - len(text))):
+                text += more
+        return text[:size].decode(errors="replace")
 
     def try_to(self, action: Callable[[Sequence[memoryview]], int | None], parts: Sequence[memoryview]) -> int:
         """Bytes that went; none where the system has no room or nothing for us."""

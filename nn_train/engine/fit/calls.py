@@ -50,6 +50,14 @@ def scope() -> Iterator[None]:
     yield
 
 
+def is_chief() -> bool:
+    """Return whether this is the first of the workers that ``TF_CONFIG`` names, which alone should write files.
+
+    The others do the same as it but for that; a ``model.save`` needs no other worker. True without ``TF_CONFIG``.
+    """
+    return join(strategy_around(None)).is_chief
+
+
 def install() -> None:
     """Put ``fit``, ``evaluate`` and ``predict`` of this package in the place of Keras' in this process.
 
