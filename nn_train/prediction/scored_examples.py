@@ -45,10 +45,10 @@ def read_test_set(config: Config, result: dict[str, Any]) -> SplitData:
     about = result.get("data") or {}
     other = about.get("tested_on")
     if other is None:
-        data = load_for_run(config)
+        data = load_for_run(config.data, config.seed)
     else:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=other, args={}))
-        seed_function(config)
+        seed_function(config.data.source, config.seed)
         data = load_test(config.data)
         refuse_unlike(data, about)
     if data.test is None:

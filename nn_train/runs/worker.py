@@ -146,7 +146,7 @@ def train_replica(job: Job, replicas: Replicas, context: WorkerContext, began_at
     with printed.listening():
         # Layers are numbered from 1 again: the saved model is that of a process that trained nothing before.
         keras.backend.clear_session()
-        data = with_class_weights(load_for_run(config), config.train.class_weight)
+        data = with_class_weights(load_for_run(config.data, config.seed), config.train.class_weight)
         data = with_augmentation(data, config.data.augment)
         given = given_callbacks(config, replicas, job.folder.location)
         prepared = prepare_model(config, data, replicas, by_batches=given.by_batches)

@@ -88,7 +88,7 @@ def export_model(
     from nn_train.runs.worker import save_model
 
     job = with_values(config, {**record.values, "name": f"{config.job_name}_{record.trial}"[:100]})
-    data = with_class_weights(load_for_run(job), job.train.class_weight)
+    data = with_class_weights(load_for_run(job.data, job.seed), job.train.class_weight)
     model = prepare_model(job, data, Replicas(strategy=tf.distribute.get_strategy(), rank=0, size=1)).model
     weights = trial_folder(folder, record.trial)
     kept = unpack(weights.read(BEST))

@@ -67,7 +67,7 @@ def load_arrays(config: Config, parcel: bytes) -> tuple[Any, tuple[bool, dict[st
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            data = load_for_run(config)
+            data = load_for_run(config.data, config.seed)
     except (RequestError, TrainingError):
         raise
     except Exception as error:

@@ -139,7 +139,7 @@ class TrialWorker:
         if self.data is None or self.data.is_stream or is_other:
             self.data = None  # of another trial, while this one's are made
             self.models.forget()  # which hold them as well
-            seed_function(config)
+            seed_function(config.data.source, config.seed)
             data = dataclasses.replace(load_data(config.data, print), test=None)
             if varies_data(values) or (may_draw and "seed" not in values):  # by which a function may draw
                 check_trial(data, search)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import user_data
 
-from nn_train.config import config_from_dict
+from nn_train.config.schema import DataConfig
 from nn_train.datasets.cache import load_for_run
 
 
@@ -18,13 +18,13 @@ def test_a_file_is_read_once_for_several_runs_and_a_function_called_for_each(tmp
     (x_train, y_train), (x_test, y_test) = user_data.arrays()
     np.savez(tmp_path / "digits.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     path = str(tmp_path / "digits.npz")
-    file, function = (config_from_dict({"data": {"source": source}}) for source in (path, "user_data:arrays"))
-    assert load_for_run(file) is load_for_run(file)
-    first, second = load_for_run(function), load_for_run(function)
+    file, function = DataConfig(source=path), DataConfig(source="user_data:arrays")
+    assert load_for_run(file, 0) is load_for_run(file, 0)
+    first, second = load_for_run(function, 0), load_for_run(function, 0)
     assert first is not second
-    assert load_for_run(file) is load_for_run(file)
-    other = config_from_dict({"data": {"source": path, "validation_fraction": 0.2}})
-    assert load_for_run(other).validation.size == 2 * load_for_run(file).validation.size
+    assert load_for_run(file, 0) is load_for_run(file, 1)
+    other = DataConfig(source=path, validation_fraction=0.2)
+    assert load_for_run(other, 0).validation.size == 2 * load_for_run(file, 0).validation.size
 
 
 DRAWS = """
@@ -39,12 +39,12 @@ def arrays():
 """
 LOOK = """
 import sys
-from nn_train.config import config_from_dict
+from nn_train.config.schema import DataConfig
 from nn_train.datasets.cache import load_for_run
 
-config = config_from_dict({"data": {"source": "drawing:arrays"}, "seed": 4})
-first = load_for_run(config)
-print("tensorflow" in sys.modules, first.sha256 == load_for_run(config).sha256)
+settings = DataConfig(source="drawing:arrays")
+first = load_for_run(settings, 4)
+print("tensorflow" in sys.modules, first.sha256 == load_for_run(settings, 4).sha256)
 """
 WITH_TENSORFLOW = ("import tensorflow as tf; ", "tf.random.normal((60,)).numpy()", True)
 

@@ -114,14 +114,14 @@ def test_a_function_that_gives_others_than_in_the_training_is_refused(tmp_path, 
     """It may test on what was trained on. Of older runs no fingerprint is compared."""
     import keras
 
-    from nn_train.config import config_from_dict
+    from nn_train.config.schema import DataConfig
     from nn_train.datasets.cache import load_for_run
     from nn_train.errors import RequestError
     from nn_train.prediction.scorer import score
 
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
     content, settings = (tmp_path / "model.keras").read_bytes(), {"data": {"source": f"unlike_data:{source}"}}
-    told = {"data": {"fingerprint": load_for_run(config_from_dict(settings)).fingerprint}}
+    told = {"data": {"fingerprint": load_for_run(DataConfig(**settings["data"]), 0).fingerprint}}
     if source != "shuffled_test_stream":  # with the seed of the job
         with pytest.raises(RequestError, match=rf"unlike_data:{source}: t.* changed since the run was trained; .*seed"):
             score(content, settings, told, 0, 1)

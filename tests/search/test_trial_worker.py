@@ -84,16 +84,16 @@ def test_what_a_function_draws_for_the_data_is_that_of_the_run_of_the_trial(tmp_
     def given(seed):
         return config_from_dict({"data": {"source": source}, "seed": seed})
 
-    of_runs = [rows(load_for_run(given(seed))) for seed in (0, 0, 1)]
+    of_runs = [rows(load_for_run(given(seed).data, seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(of_runs[0], of_runs[1])
     assert not np.array_equal(of_runs[0], of_runs[2])
-    own, shared = TrialWorker(0, 1), TrialWorker(0, 1, load_for_run(given(0)))
+    own, shared = TrialWorker(0, 1), TrialWorker(0, 1, load_for_run(given(0).data, 0))
     for worker in (own, shared):
         worker.models = WarmModels(None)
         for seed, varied in ((0, ()), (0, ()), (1, ["seed"]), (0, ())):
             found = worker.load(given(seed), varied, ResultsFolder(str(tmp_path)))
             np.testing.assert_array_equal(rows(found), of_runs[2 * seed])
-    first = TrialWorker(0, 1, load_for_run(given(0)))  # its first trial has another seed than what the node shares
+    first = TrialWorker(0, 1, load_for_run(given(0).data, 0))  # with another seed than what the node shares
     first.models = WarmModels(None)
     np.testing.assert_array_equal(rows(first.load(given(1), ["seed"], ResultsFolder(str(tmp_path)))), of_runs[2])
 
