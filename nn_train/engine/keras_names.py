@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nn_train.config import Config
+from nn_train.config import OptimizerConfig, TrainConfig
 from nn_train.config.options import nearest
 from nn_train.config.schema import BUILT_IN_LOSSES, BUILT_IN_OPTIMIZERS, METRICS, SHORT_NAMES, Metric, letters, parts_of
 from nn_train.engine.import_tensorflow import import_quietly
@@ -75,7 +75,7 @@ def check_arguments(path: str, made: type, given: Collection[str], set_here: Col
         raise RequestError(f"{path}: {made.__name__} needs {missing[0]}; give {{{missing[0]}: VALUE}}")
 
 
-def check_keras_names(config: Config) -> None:
+def check_keras_names(optimizer: OptimizerConfig, train: TrainConfig) -> None:
     """Refuse what the installed Keras does not have. It is imported only where the job names something of it.
 
     Raises:
@@ -84,14 +84,13 @@ def check_keras_names(config: Config) -> None:
     """
     if importlib.util.find_spec("keras") is None:
         return  # a machine that only submits: the workers look
-    optimizer, loss = config.optimizer, config.train.loss
     if optimizer.args or optimizer.name not in BUILT_IN_OPTIMIZERS:
         made = keras_class("optimizer.name", "optimizers", optimizer.name)
         check_arguments("optimizer.args", made, optimizer.args, SET_HERE)
-    if loss not in BUILT_IN_LOSSES:
-        keras_class("train.loss", "losses", loss)
+    if train.loss not in BUILT_IN_LOSSES:
+        keras_class("train.loss", "losses", train.loss)
     taken = set(COLUMNS)
-    for metric in config.train.metrics:
+    for metric in train.metrics:
         made, args = metric_parts(metric)
         check_arguments(f"{METRICS}: {made.__name__}", made, args, ("dtype",))
         column = column_of(metric)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from nn_train.config import Config
+from nn_train.config import TrainConfig
 from nn_train.engine.keras_names import keras_class
 from nn_train.engine.metrics import only_one_hot
 from nn_train.engine.tensors import Nest
@@ -27,7 +27,7 @@ class LabelForm:
     depth: int | None
 
 
-def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
+def label_form(train: TrainConfig, model: keras.Model, y: Nest) -> LabelForm:
     """What the loss and the metrics of a model are given of the targets ``y``.
 
     Raises:
@@ -36,15 +36,15 @@ def label_form(config: Config, model: keras.Model, y: Nest) -> LabelForm:
     shape = getattr(model, "output_shape", None)
     outputs = shape[-1] if isinstance(shape, tuple) and shape and isinstance(shape[-1], int) else None
     if model.compiled:  # whose loss decides, but for one that the job names too
-        ours = config.train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
+        ours = train.loss == "mse" and isinstance(model.loss, keras.losses.MeanSquaredError)
         return LabelForm(one_hot=False, depth=outputs if ours else None)
     whole = tf.is_tensor(y) and y.dtype.is_integer
     for_each_output = tf.is_tensor(y) and isinstance(shape, tuple) and tuple(y.shape[1:]) == shape[1:]
-    loss = config.train.loss
+    loss = train.loss
     if keras_class("train.loss", "losses", loss).__name__ in OF_LABELS:
         if for_each_output and outputs != 1 and loss != "cross_entropy":
             raise refusal(loss, "class labels [N]", y, "take CategoricalCrossentropy")
-        needing = only_one_hot(config.train.metrics)
+        needing = only_one_hot(train.metrics)
         if whole and not for_each_output and needing and outputs not in (None, 1):
             if loss != "cross_entropy":
                 wanted = f"{needing[0]} takes a number for each output, {loss} labels"

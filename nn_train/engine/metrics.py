@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 import keras
 
-from nn_train.config import Config
-from nn_train.config.schema import METRICS, Metric
+from nn_train.config.schema import METRICS, Metric, TrainConfig
 from nn_train.engine.keras_names import column_of, keras_class, metric_parts
 from nn_train.engine.models import gives_probabilities
 from nn_train.errors import RequestError, first_line
@@ -37,11 +36,11 @@ def only_one_hot(metrics: Iterable[Metric]) -> list[str]:
     return [metric_parts(one)[0].__name__ for one in metrics if not class_for(one, one_hot=False).startswith(OF_LABELS)]
 
 
-def make_metrics(config: Config, model: keras.Model, one_hot: bool) -> list[keras.metrics.Metric]:
+def make_metrics(train: TrainConfig, model: keras.Model, one_hot: bool) -> list[keras.metrics.Metric]:
     """Accuracy, and what ``train.metrics`` names.
 
     Args:
-        config: the job.
+        train: the job's section.
         model: with one output [N, C]; its last layer tells whether it gives probabilities.
         one_hot: whether labels are a number for each output [N, C] instead of whole numbers [N].
 
@@ -49,17 +48,16 @@ def make_metrics(config: Config, model: keras.Model, one_hot: bool) -> list[kera
         RequestError: a metric takes probabilities, and the model gives logits; Keras refuses its arguments.
     """
     accuracy = keras.metrics.CategoricalAccuracy if one_hot else keras.metrics.SparseCategoricalAccuracy
-    return [accuracy(name="accuracy"), *(make_metric(one, config, model, one_hot) for one in config.train.metrics)]
+    return [accuracy(name="accuracy"), *(make_metric(one, train.loss, model, one_hot) for one in train.metrics)]
 
 
-def make_metric(metric: Metric, config: Config, model: keras.Model, one_hot: bool) -> keras.metrics.Metric:
+def make_metric(metric: Metric, loss: str, model: keras.Model, one_hot: bool) -> keras.metrics.Metric:
     """One of them, which knows whether it is given logits where it can."""
     named, args = metric_parts(metric)
     name, made = named.__name__, getattr(keras.metrics, class_for(metric, one_hot))
     takes = inspect.signature(made).parameters
-    binary = keras_class("train.loss", "losses", config.train.loss).__name__.startswith(
-        "Binary"
-    )  # each output is a probability of its own, or the logit of one
+    # Then each output is a probability of its own, or the logit of one.
+    binary = keras_class("train.loss", "losses", loss).__name__.startswith("Binary")
     of_each_output = binary or name.startswith("Binary")
     told = "from_logits" in takes and (of_each_output or "num_thresholds" not in takes)  # AUC takes those of a sigmoid
     if name.startswith("Binary") and not binary and not gives_probabilities(model, binary=True):

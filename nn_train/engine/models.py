@@ -1,4 +1,4 @@
-"""The built-in models, and the user's own brought into the same form.
+"""The built-in models, and what a user's own must have in common with them.
 
 Both built-in models end in ``Dense(C, name="logits")`` and a float32 softmax, so that a saved model opens
 with plain Keras, gives probabilities, and still shows its logits to an evaluation.
@@ -10,33 +10,18 @@ from typing import Any
 
 import keras
 
-from nn_train.config import Config, ModelConfig
-from nn_train.config.entry_points import call_entry_point
+from nn_train.config import ModelConfig
 from nn_train.errors import RequestError
 
 DEFAULT_DROPOUT = {"mlp": 0.2, "cnn": 0.0}
 
 
-def build_model(config: Config, input_shape: object, num_classes: int | None) -> keras.Model:
-    """A new model for examples of ``input_shape`` (without N), uncompiled unless it is the user's and compiled.
+def build_model(settings: ModelConfig, input_shape: object, num_classes: int | None) -> keras.Model:
+    """Return a new built-in model for examples of ``input_shape`` (without N), uncompiled.
 
     Raises:
-        RequestError: the user's function is missing or returns something else than a Keras model, or a
-            built-in model does not fit the examples.
+        RequestError: it does not fit the examples.
     """
-    settings = config.model
-    if settings.name not in DEFAULT_DROPOUT:
-        model = call_entry_point(
-            "model.name",
-            settings.name,
-            settings.args,
-            config=config,
-            input_shape=input_shape,
-            num_classes=num_classes,
-        )
-        if not isinstance(model, keras.Model):
-            raise RequestError(f"model.name: {settings.name} returned {type(model).__name__}, not a keras.Model")
-        return model
     if num_classes is None or not isinstance(input_shape, tuple):
         raise RequestError(
             f"model.name: {settings.name} needs one input array and class labels [N]; this data has several inputs "

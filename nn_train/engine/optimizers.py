@@ -10,8 +10,7 @@ from typing import Any
 
 import keras
 
-from nn_train.config import Config
-from nn_train.config.schema import OptimizerConfig
+from nn_train.config import OptimizerConfig, TrainConfig
 from nn_train.engine.keras_names import keras_class
 from nn_train.engine.metrics import make_metrics
 from nn_train.engine.models import gives_probabilities
@@ -20,22 +19,22 @@ from nn_train.errors import RequestError, first_line
 OF_PROBABILITIES = ("KLDivergence", "Poisson", "CategoricalGeneralizedCrossEntropy", "Dice", "Tversky")
 
 
-def compile_model(model: keras.Model, config: Config, total_steps: int | None, one_hot: bool = False) -> None:
-    """Compile ``model`` as the config says, unless it came compiled: then its own choices are kept.
+def compile_model(
+    model: keras.Model, optimizer: OptimizerConfig, train: TrainConfig, total_steps: int | None, one_hot: bool = False
+) -> None:
+    """Compile ``model`` as the job says, unless it came compiled: then its own choices are kept.
 
     Args:
         model: a classifier with one output ``[N, C]``.
-        config: the job.
+        optimizer, train: sections of the job.
         total_steps: steps of the whole training, None when the data does not tell.
         one_hot: whether the loss is given a number for each output instead of class labels.
     """
     if model.compiled:
         return
-    loss = make_loss(config.train.loss, model, one_hot)
-    metrics = make_metrics(config, model, one_hot)
+    loss, metrics = make_loss(train.loss, model, one_hot), make_metrics(train, model, one_hot)
     # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
-    optimizer = make_optimizer(config.optimizer, total_steps)
-    model.compile(optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False)
+    model.compile(make_optimizer(optimizer, total_steps), loss, metrics=metrics, jit_compile=False)
 
 
 def make_loss(name: str, model: keras.Model, one_hot: bool) -> keras.losses.Loss:

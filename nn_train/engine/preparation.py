@@ -16,8 +16,9 @@ import tensorflow as tf
 from keras.src.utils.naming import reset_uids
 
 from nn_train.config import Config
+from nn_train.config.entry_points import call_entry_point
 from nn_train.config.options import is_entry_point
-from nn_train.config.schema import BUILT_IN_DATA
+from nn_train.config.schema import BUILT_IN_DATA, TrainConfig
 from nn_train.datasets import SplitData
 from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
@@ -72,9 +73,16 @@ def build_new(config: Config, data: SplitData) -> keras.Model:
 
 
 def build_for(config: Config, data: SplitData, rows: Batch) -> keras.Model:
-    """The model for examples such as ``rows``."""
+    """Return the model for examples such as ``rows``: a built-in one, or that of the user's function."""
     reset_uids()  # a metric without a name is ``auc`` in every trial of a process, not ``auc_1`` in the second
-    model = build_model(config, map_shapes(rows[0]), data.num_classes)
+    settings, input_shape = config.model, map_shapes(rows[0])
+    if is_entry_point(settings.name):
+        offered = {"config": config, "input_shape": input_shape, "num_classes": data.num_classes}
+        model = call_entry_point("model.name", settings.name, settings.args, **offered)
+        if not isinstance(model, keras.Model):
+            raise RequestError(f"model.name: {settings.name} returned {type(model).__name__}, not a keras.Model")
+    else:
+        model = build_model(settings, input_shape, data.num_classes)
     if not model.built:
         build_by_calling(model, rows_of(rows[0], 0, 1))
     return model
@@ -94,7 +102,7 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     keras.config.set_dtype_policy(config.train.precision)
     # Read once: each look is a pass of a stream that shuffles anew.
     rows = sample_rows(data, min(EACH * replicas.size, config.train.batch_size))
-    check_data(config, data)
+    check_data(data, config.train)
     if config.data.source not in BUILT_IN_DATA:
         check_same_examples(data, replicas)
     if data.is_stream:
@@ -102,9 +110,9 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     with replicas.strategy.scope():
         model = build_for(config, data, rows)
         compiled_by_user = model.compiled
-        form = label_form(config, model, rows[1])
+        form = label_form(config.train, model, rows[1])
         check_outputs(model, data.num_classes, form.one_hot)
-        compile_model(model, config, total_steps(config, data), form.one_hot)
+        compile_model(model, config.optimizer, config.train, total_steps(config.train, data), form.one_hot)
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, first_row(rows))
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed
@@ -142,9 +150,9 @@ def call(model: keras.Model, x: Nest, training: bool) -> Any:
     return model(x, training=training) if takes else model(x)
 
 
-def check_data(config: Config, data: SplitData) -> None:
+def check_data(data: SplitData, train: TrainConfig) -> None:
     """Refuse validation that is asked for and missing, and a stream that does not end. RequestError."""
-    if data.validation is None and config.train.early_stopping_patience is not None:
+    if data.validation is None and train.early_stopping_patience is not None:
         raise RequestError("train.early_stopping_patience: needs validation examples; set data.validation_fraction")
     for name, part in {"training": data.train, "validation": data.validation}.items():
         if data.is_stream and int(part.cardinality()) == tf.data.INFINITE_CARDINALITY:
@@ -243,10 +251,10 @@ def map_shapes(x: Nest) -> Any:
     return tuple(x.shape[1:])
 
 
-def total_steps(config: Config, data: SplitData) -> int | None:
+def total_steps(train: TrainConfig, data: SplitData) -> int | None:
     """Steps of the whole training, where the number of examples is known."""
-    steps = steps_per_epoch(data, config.train.batch_size)
-    return steps * config.train.epochs if steps is not None else None
+    steps = steps_per_epoch(data, train.batch_size)
+    return steps * train.epochs if steps is not None else None
 
 
 def first_lines(error: Exception) -> str:

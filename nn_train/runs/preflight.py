@@ -100,7 +100,7 @@ def check_early(config: Config, varied: Collection[str] = (), on_event: Handler 
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             raise RequestError("run.loggers: mlflow needs the environment variable MLFLOW_TRACKING_URI: where to write")
     check_storage(config.run.storage_path)
-    check_keras_names(config)
+    check_keras_names(config.optimizer, config.train)
     check_functions(config, varied)
     if can_check_early(config.data.source) and (config.data.source != "mnist" or config.train.class_weight):
         with_class_weights(load_data(config.data, lambda line: on_event(Line(line))), config.train.class_weight)

@@ -150,7 +150,7 @@ def check_search(config: Config) -> Space:
     """The space; RequestError for a search that cannot choose."""
     if not config.search.space:
         raise RequestError("search.space: is empty; name the fields to vary, as in the preset tune_mnist_mlp")
-    space = parse_space(config.search.space, config, check_keras_names)
+    space = parse_space(config.search.space, config, lambda job: check_keras_names(job.optimizer, job.train))
     check_metric(config, space)
     return space
 

@@ -17,6 +17,10 @@ pytestmark = pytest.mark.tf
 NEWER = "ScheduleFreeAdamW"
 
 
+def check(config):
+    check_keras_names(config.optimizer, config.train)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "named"),
     [
@@ -44,7 +48,7 @@ def test_a_name_is_that_of_a_class_a_function_or_a_short_one(module, name, named
     ],
 )
 def test_what_keras_takes_is_taken(words):
-    check_keras_names(parse_arguments(words).config)
+    check(parse_arguments(words).config)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_what_keras_takes_is_taken(words):
 )
 def test_what_keras_does_not_take_is_refused_by_name(words, said):
     with pytest.raises(RequestError) as refused:
-        check_keras_names(parse_arguments(words).config)
+        check(parse_arguments(words).config)
     assert said in str(refused.value)
 
 
@@ -101,12 +105,12 @@ def test_columns_have_the_names_that_keras_gives():
 )
 def test_the_values_of_a_search_are_looked_up_too(given, said):
     if said is None:
-        assert set(parse_space(given, config_from_dict({}), check_keras_names)) == set(given)
+        assert set(parse_space(given, config_from_dict({}), check)) == set(given)
         return
     with pytest.raises(RequestError, match=said):
-        parse_space(given, config_from_dict({}), check_keras_names)
+        parse_space(given, config_from_dict({}), check)
 
 
 def test_where_keras_is_not_installed_the_workers_look(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    check_keras_names(config_from_dict({"optimizer": {"name": "Newest"}, "train": {"metrics": [{"Newest": {"k": 1}}]}}))
+    check(config_from_dict({"optimizer": {"name": "Newest"}, "train": {"metrics": [{"Newest": {"k": 1}}]}}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nn_train.config import config_from_dict
+from nn_train.config import OptimizerConfig, TrainConfig
 from nn_train.errors import RequestError
 
 pytestmark = pytest.mark.tf
@@ -25,10 +25,6 @@ def targets(shape, dtype):
     return tf.zeros((5, *shape), dtype)
 
 
-def job(loss):
-    return config_from_dict({"train": {"loss": loss}})
-
-
 @pytest.mark.parametrize(
     ("loss", "shape", "dtype", "one_hot", "depth"),
     [
@@ -43,7 +39,7 @@ def job(loss):
 def test_labels_get_the_form_that_the_loss_takes(loss, shape, dtype, one_hot, depth):
     from nn_train.engine.labels import LabelForm, label_form
 
-    assert label_form(job(loss), made(3), targets(shape, dtype)) == LabelForm(one_hot, depth)
+    assert label_form(TrainConfig(loss=loss), made(3), targets(shape, dtype)) == LabelForm(one_hot, depth)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +66,20 @@ def test_a_form_that_the_loss_cannot_take_is_refused(loss, outputs, shape, dtype
     from nn_train.engine.labels import label_form
 
     with pytest.raises(RequestError, match=said):
-        label_form(job(loss), made(outputs), targets(shape, dtype))
+        label_form(TrainConfig(loss=loss), made(outputs), targets(shape, dtype))
 
 
 def test_a_compiled_model_is_given_the_labels_as_they_are_but_for_mse():
     from nn_train.engine.labels import label_form
 
     y = targets((), "int32")
-    assert label_form(job("mse"), made(3, "mean_squared_error"), y).depth is None  # a function, not Keras' class
+    assert (
+        label_form(TrainConfig(loss="mse"), made(3, "mean_squared_error"), y).depth is None
+    )  # a function, not Keras' class
     for loss, depth in (("mse", 3), ("cross_entropy", None)):
         import keras
 
-        assert label_form(job(loss), made(3, keras.losses.MeanSquaredError()), y).depth == depth
+        assert label_form(TrainConfig(loss=loss), made(3, keras.losses.MeanSquaredError()), y).depth == depth
 
 
 def test_labels_become_one_hot():
@@ -131,6 +129,6 @@ def test_a_name_that_this_keras_does_not_have_is_refused_in_the_worker():
 def test_arguments_that_keras_refuses_are_told_in_one_line():
     from nn_train.engine.optimizers import make_optimizer
 
-    settings = config_from_dict({"optimizer": {"args": {"clipnorm": 1, "clipvalue": 1}}}).optimizer
+    settings = OptimizerConfig(args={"clipnorm": 1, "clipvalue": 1})
     with pytest.raises(RequestError, match=r"^optimizer.args: Keras refuses them for Adam: Only one of .*$"):
         make_optimizer(settings, None)

@@ -158,8 +158,8 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, request, run, s
         weights = np.array([2.0, 1.0, 0.25], np.float32)[data.train.y]
         data = dataclasses.replace(data, train=dataclasses.replace(data.train, weight=weights))
     keras.utils.set_random_seed(3)
-    model = build_model(config, data.train.x.shape[1:], 3)
-    compile_model(model, config, None)
+    model = build_model(config.model, data.train.x.shape[1:], 3)
+    compile_model(model, config.optimizer, config.train, None)
     if run == "by_name":
         lion = keras.optimizers.Lion(1e-3, beta_1=0.8, weight_decay=0.1)
         loss = lambda y, scores: keras.losses.huber(keras.ops.one_hot(keras.ops.reshape(y, [-1]), 3), scores)  # noqa: E731
@@ -201,8 +201,8 @@ def test_callbacks_are_told_of_batches_and_validations_as_fit_tells_them(outcome
     config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
     data = load_data(config.data)
     keras.utils.set_random_seed(3)
-    model = build_model(config, data.train.x.shape[1:], 3)
-    compile_model(model, config, None)
+    model = build_model(config.model, data.train.x.shape[1:], 3)
+    compile_model(model, config.optimizer, config.train, None)
     steps, held = math.ceil(data.train.size / 16), data.validation
     told = {"callbacks": user_callbacks.listening(tmp_path), "verbose": 0}
     validation = {"validation_data": (held.x, held.y), "validation_batch_size": 16}

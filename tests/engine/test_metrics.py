@@ -39,8 +39,8 @@ def counted(config, model, x, labels):
     from nn_train.engine.labels import label_form, one_hot
     from nn_train.engine.optimizers import compile_model
 
-    form = label_form(config, model, tf.constant(labels))
-    compile_model(model, config, None, form.one_hot)
+    form = label_form(config.train, model, tf.constant(labels))
+    compile_model(model, config.optimizer, config.train, None, form.one_hot)
     y = one_hot(tf.constant(labels), form.depth)
     return form.one_hot, model.evaluate(x, y, batch_size=len(x), verbose=0, return_dict=True)
 

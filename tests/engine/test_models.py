@@ -12,12 +12,12 @@ pytestmark = pytest.mark.tf
 
 
 def test_built_in_models_open_where_this_package_is_not_installed(tmp_path):
-    from nn_train.config import config_from_dict
+    from nn_train.config import ModelConfig
     from nn_train.engine.models import build_model
 
     x, models = np.random.default_rng(0).random((4, 12, 12, 1)).astype(np.float32), {}
     for settings in ({"name": "mlp"}, {"name": "cnn", "dropout": 0.5, "l2": 0.01}):
-        models[settings["name"]] = model = build_model(config_from_dict({"model": settings}), (12, 12, 1), 3)
+        models[settings["name"]] = model = build_model(ModelConfig(**settings), (12, 12, 1), 3)
         model.save(tmp_path / f"{settings['name']}.keras")
     np.save(tmp_path / "x.npy", x)
     script = (
@@ -34,9 +34,9 @@ def test_built_in_models_open_where_this_package_is_not_installed(tmp_path):
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_a_built_in_model_needs_two_classes(name):
-    from nn_train.config import config_from_dict
+    from nn_train.config import ModelConfig
     from nn_train.engine.models import build_model
     from nn_train.errors import RequestError
 
     with pytest.raises(RequestError, match=rf"^model.name: {name} needs two classes or more"):
-        build_model(config_from_dict({"model": {"name": name}}), (28, 28, 1), 1)
+        build_model(ModelConfig(name=name), (28, 28, 1), 1)

@@ -55,7 +55,7 @@ def write_run(folder, name, source, input_shape, seed):
     keras.utils.set_random_seed(seed)
     run = folder / name
     run.mkdir()
-    build_model(config, input_shape, 3).save(run / "model.keras")
+    build_model(config.model, input_shape, 3).save(run / "model.keras")
     (run / "config.yaml").write_text(dump_yaml(config))
     row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0 + seed, "val_accuracy": 0.5}
     (run / "metrics.jsonl").write_text(json.dumps(row) + "\n")

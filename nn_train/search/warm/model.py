@@ -120,7 +120,7 @@ class WarmModel:
         """Set every number of ``config`` that was not traced."""
         if self.settable is not None:
             numbers = self.build.numbers if self.build is not None else None
-            self.settable.set(config, total_steps(config, self.loop.data), numbers)
+            self.settable.set(config, total_steps(config.train, self.loop.data), numbers)
         self.loop.batch_size, self.loop.seed = config.train.batch_size, config.seed
 
     def remember(self, seed: int, model: keras.Model) -> None:

@@ -106,7 +106,7 @@ class WarmModels:
         """The same, whose numbers can be set."""
         if build is not None and kind_of(prepared.model, prepared.compiled_by_user) != build.kind:
             raise broken(config, "have other variables or optimizers")
-        settable = SettableHyperparameters(prepared, config, total_steps(config, data))
+        settable = SettableHyperparameters(prepared, config, total_steps(config.train, data))
         if isinstance(prepared.steps, ExactSteps):  # whose graph has the numbers as constants
             self.traced += 1
             prepared.steps.trace()
