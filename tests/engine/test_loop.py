@@ -142,8 +142,8 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, request, run, s
 
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.engine.models import build_model
     from nn_train.engine.optimizers import compile_model
+    from nn_train.engine.preparation import build_for, sample_rows
 
     # Dropout on: the masks must be the same too. The batches are those of the loop, the last one short.
     sections = {"data": {"source": source}, "model": {"name": model}, "train": {"batch_size": 16}}
@@ -158,7 +158,7 @@ def test_one_worker_follows_the_trajectory_of_model_fit(outcome, request, run, s
         weights = np.array([2.0, 1.0, 0.25], np.float32)[data.train.y]
         data = dataclasses.replace(data, train=dataclasses.replace(data.train, weight=weights))
     keras.utils.set_random_seed(3)
-    model = build_model(config.model, data.train.x.shape[1:], 3)
+    model = build_for(config, data, sample_rows(data, 1))
     compile_model(model, config.optimizer, config.train, None)
     if run == "by_name":
         lion = keras.optimizers.Lion(1e-3, beta_1=0.8, weight_decay=0.1)
@@ -195,13 +195,13 @@ def test_callbacks_are_told_of_batches_and_validations_as_fit_tells_them(outcome
 
     from nn_train.config import config_from_dict
     from nn_train.datasets import load_data
-    from nn_train.engine.models import build_model
     from nn_train.engine.optimizers import compile_model
+    from nn_train.engine.preparation import build_for, sample_rows
 
     config = config_from_dict({"seed": 3, "data": {"source": "user_data:short_arrays"}, "train": {"batch_size": 16}})
     data = load_data(config.data)
     keras.utils.set_random_seed(3)
-    model = build_model(config.model, data.train.x.shape[1:], 3)
+    model = build_for(config, data, sample_rows(data, 1))
     compile_model(model, config.optimizer, config.train, None)
     steps, held = math.ceil(data.train.size / 16), data.validation
     told = {"callbacks": user_callbacks.listening(tmp_path), "verbose": 0}
