@@ -86,6 +86,8 @@ class Draws:
 
         @functools.wraps(draw)
         def of_all(*args: object, **named: Any) -> Any:
+            if tf.executing_eagerly() and not hasattr(self.rows.n, "numpy"):
+                return draw(*args, **named)  # for weights that are made while a graph is, by an initializer
             given = signature.bind(*args, **named)
             arguments = given.arguments
             parameters = {name: value for name, value in arguments.items() if name not in HOW and has_rows(value)}

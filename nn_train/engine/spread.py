@@ -161,6 +161,8 @@ class Spread:
 
         def update_state(loss: Nest, sample_weight: Nest = None) -> Any:
             if self.own_step and not self.whole:
+                if has_rows(loss) or has_rows(sample_weight):  # a step may update all metrics with rows
+                    return update(self.of_all(loss), sample_weight=self.of_all(sample_weight))
                 loss = self.scalar(loss)
             return update(loss, sample_weight=None if sample_weight is None else self.rows.n)
 

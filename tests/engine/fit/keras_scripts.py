@@ -40,6 +40,7 @@ from own_models import (  # noqa: E402
     DRAWN,
     WIDTH,
     Adversaries,
+    AttendsToNeighbours,
     Chooses,
     ClipsInStep,
     Compares,
@@ -59,6 +60,7 @@ from own_models import (  # noqa: E402
     SumsInTest,
     SumsUp,
     SumsUpWhileTraining,
+    UpdatesAll,
     Views,
     clip,
     contrast,
@@ -269,6 +271,14 @@ def own_loss():
 
 def own_metrics():
     return run(own(OwnMetrics, metrics=["accuracy"]), validation_split=0.2)
+
+
+def of_guides():
+    """All metrics updated alike; a graph whose nodes the model holds, the batch being numbers of some of them."""
+    nodes, edges = np.arange(ROWS), np.arange(ROWS)[:, None] + [[0, 1, 2]]
+    graph = compiled(AttendsToNeighbours(X, edges % ROWS, CLASSES), metrics=["accuracy"])
+    updating = own(UpdatesAll, loss="categorical_crossentropy", metrics=["accuracy"])
+    return [run(updating, x=X[:17], y=np.eye(CLASSES)[Y[:17]]), run(graph, x=nodes[:21], y=Y[:21])]
 
 
 def two_optimizers():
@@ -549,7 +559,7 @@ SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, positions, masked, averaged_at_the_end,
     accumulated, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
-    two_optimizers, two_views, fitted_twice,
+    of_guides, two_optimizers, two_views, fitted_twice,
     listening, stopped, several_steps, eager, generator, dataset, unbuilt_and_unseeded,
     evaluated, overridden, inner_metrics, compiled_again, none_given, entered, installed,
     refused, failing_callback, own_scope,

@@ -321,6 +321,44 @@ def clip(gradients):
     return tf.clip_by_global_norm(gradients, 0.01)[0]
 
 
+class UpdatesAll(keras.Model):
+    """Does not tell its loss's metric from the others."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=predicted)
+        self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+        for metric in self.metrics:
+            metric.update_state(y, predicted)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class AttendsToNeighbours(keras.Model):
+    """Is given numbers of nodes; its weights are made when it is first called, in a step."""
+
+    def __init__(self, features, neighbours, classes):
+        super().__init__()
+        self.features, self.neighbours = ops.convert_to_tensor(features), ops.convert_to_tensor(neighbours)
+        self.project, self.score = layers.Dense(5), layers.Dense(1, "tanh")
+        self.out = layers.Dense(classes, "softmax")
+
+    def call(self, nodes, training=False):
+        projected = self.project(self.features)
+        around = ops.take(projected, ops.take(self.neighbours, nodes, axis=0), axis=0)
+        weights = ops.softmax(self.score(around), axis=1)
+        return self.out(ops.sum(weights * around, axis=1))
+
+    def train_step(self, data):
+        nodes, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(nodes, training=True)
+            loss = self.compute_loss(y=y, y_pred=predicted)
+        self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+        return self.compute_metrics(nodes, y, predicted)
+
+
 class SumsInTest(StepOf):
     def test_step(self, data):
         x, y = data

@@ -13,7 +13,8 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"normalised", "installed", "refused", "own_scope", "overridden", "compiled_again", "inner_metrics"}
+QUICK = {"normalised", "of_guides", "installed", "refused", "own_scope", "overridden"}
+QUICK |= {"compiled_again", "inner_metrics"}
 THREE = {"plain", "embedding", "normalised", "own_step", "two_outputs"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback", "entered"}  # not compared with one worker
 
