@@ -151,11 +151,10 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME", "nn_train")
 
 
-def parameters(config: Config) -> dict[str, Any]:
-    """Every field of a job, ``section.field`` to value."""
-    sections = config_to_dict(config)
+def parameters(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a job given as a dict, ``section.field`` to value."""
     fields = {f"{s}.{k}": v for s, d in sections.items() if isinstance(d, dict) for k, v in d.items()}
-    return {**fields, "seed": config.seed}
+    return {**fields, "seed": sections["seed"]}
 
 
 class MLflowLogger:
@@ -170,7 +169,7 @@ class MLflowLogger:
             mlflow.start_run(run_id=folder.read(MLFLOW_RUN).decode())
             return
         folder.write(MLFLOW_RUN, mlflow.start_run(run_name=config.job_name).info.run_id.encode())
-        mlflow.log_params(parameters(config))
+        mlflow.log_params(parameters(config_to_dict(config)))
 
     def log(self, row: dict[str, Any]) -> None:
         self.mlflow.log_metrics(numbers(row), step=row["epoch"])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from nn_train.config import Config
 from nn_train.config.entry_points import kept
 from nn_train.config.function_digest import HERE, digest_of
 from nn_train.config.user_code import files_of
@@ -16,15 +15,17 @@ from nn_train.storage import layout
 from nn_train.storage.folder import ResultsFolder
 
 
-def own_code(config: Config) -> dict[str, Any]:
+def own_code(functions: Collection[str]) -> dict[str, Any]:
     """Return what ``result.json`` says of the user's code.
+
+    Args:
+        functions: of a job, as it names them.
 
     Returns:
         ``modules``: SHA-256 of the modules of the job's functions and of the user's modules that these import, by name;
         of functions that are kept in this process that of their code. ``folders`` from which the modules are looked up.
         ``commit`` of the Git repository that the first one is in, or None.
     """
-    functions = config.functions.values()
     here = {name: kept(name) for name in functions if name.startswith(f"{HERE}:")}
     files = files_of(name.partition(":")[0] for name in functions if name not in here)
     modules = {name: digest_of(function) for name, function in here.items() if function is not None}

@@ -50,7 +50,9 @@ def existing_run(folder: ResultsFolder, config: Config) -> dict[str, Any] | None
         )
     record = read_finished(folder)
     if record is not None and "code" in record:
-        refuse_other_code(folder, "run", changed(record["code"]["modules"], own_code(config)["modules"]))
+        refuse_other_code(
+            folder, "run", changed(record["code"]["modules"], own_code(config.functions.values())["modules"])
+        )
     return record
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nn_train.config import Config
 from nn_train.config.entry_points import function_of
 from nn_train.config.options import OWNERS, is_entry_point, is_plain
+from nn_train.config.schema import DataConfig, ModelConfig
 from nn_train.storage.folder import ResultsFolder
 from nn_train.storage.layout import RESULT
 
@@ -74,7 +75,7 @@ def finished_record(
             "divisor": data.divisor,
         },
         "model": {"name": config.model.name, "parameters": model.count_params()},
-        "arguments": all_arguments(config),
+        "arguments": all_arguments(config.model, config.data),
         "code": dict(code),
         "versions": versions(),
         "command": list(command),
@@ -128,9 +129,9 @@ def bytes_read() -> int | None:
     return None
 
 
-def all_arguments(config: Config) -> dict[str, dict[str, Any]]:
+def all_arguments(model: ModelConfig, data: DataConfig) -> dict[str, dict[str, Any]]:
     """``model.args`` and ``data.args`` of functions of the user's, with the defaults of these."""
-    args = {"model.args": (config.model.name, config.model.args), "data.args": (config.data.source, config.data.args)}
+    args = {"model.args": (model.name, model.args), "data.args": (data.source, data.args)}
     return {
         owner: with_defaults(function_of(OWNERS[owner][0], name), given, OWNERS[owner][1])
         for owner, (name, given) in args.items()
@@ -160,16 +161,18 @@ def names_of_classes(data: SplitData) -> list[str] | None:
     return [str(label) for label in range(data.num_classes)] if data.num_classes else None
 
 
-def failed_record(config: Config, error: Exception, command: tuple[str, ...], started_at: float) -> dict[str, Any]:
+def failed_record(
+    name: str, seed: int, error: Exception, command: tuple[str, ...], started_at: float
+) -> dict[str, Any]:
     """The content of ``result.json`` of a run that ended with an error; the same command goes on with it."""
     finished = time.time()
     return {
         "schema": 1,
-        "name": config.job_name,
+        "name": name,
         "status": "failed",
         "cause": str(error),
         "next": "the same command goes on from the last checkpoint, once the cause is mended",
-        "seed": config.seed,
+        "seed": seed,
         "versions": versions(),
         "command": list(command),
         "wall_seconds": round(finished - started_at, 3),

@@ -101,18 +101,16 @@ def run_worker(jobs: Sequence[Job], rank: int, size: int, context: WorkerContext
     for job in jobs:
         if job.config.job_name in context.begun:
             job.folder.expect()
-        if not is_finished(job, replicas):
+        if job.config.run.overwrite or not is_finished(job.folder, replicas):
             train_replica(job, replicas, context, began_at)
         began_at = time.time()
 
 
-def is_finished(job: Job, replicas: Replicas) -> bool:
+def is_finished(folder: ResultsFolder, replicas: Replicas) -> bool:
     """Whether a run needs nothing more. Collective; the answer is the same on all workers."""
-
-    def look() -> bool:
-        return read_finished(job.folder) is not None and not job.config.run.overwrite
-
-    return found_by_all(look, lambda done: [int(done or False)], replicas, job.folder.location)
+    return found_by_all(
+        lambda: read_finished(folder) is not None, lambda done: [int(done or False)], replicas, folder.location
+    )
 
 
 def join_process(scaling: ScalingConfig, rank: int, size: int) -> Replicas:

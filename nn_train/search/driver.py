@@ -68,7 +68,9 @@ def search(config: Config, on_event: Handler = unheard, verbose: bool = False) -
         summary = folder.read_json(layout.SEARCH)
         written = sum(summary["trials"].values()) if summary is not None else 0
         # Fewer than known: it was killed before the summary was written.
-        other = changed((folder.read_json(layout.CODE) or {}).get("modules", {}), own_code(config)["modules"])
+        other = changed(
+            (folder.read_json(layout.CODE) or {}).get("modules", {}), own_code(config.functions.values())["modules"]
+        )
         if summary is None or written < known or any(map(session.open_in, PHASES)):
             if other:
                 on_event(
@@ -126,7 +128,7 @@ def begin_session(config: Config, space: Space, on_event: Handler, verbose: bool
 def run_session(session: Session, seconds_before: float, began: float) -> dict[str, Any]:
     """Run what is open; the results are written also when that is interrupted. Returns ``search.json``."""
     config, folder, journal = session.config, session.folder, session.journal
-    code = own_code(config)
+    code = own_code(config.functions.values())
 
     def write(ended: str) -> dict[str, Any]:
         return write_results(config, folder, journal, seconds_before + time.time() - began, ended, code)

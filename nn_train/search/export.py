@@ -40,7 +40,7 @@ def export_models(
     unpack(parcel)
     from nn_train.runs.own_code import changed, own_code
 
-    now, made = own_code(config), {}  # the names of the runs that are whole, by trial
+    now, made = own_code(config.functions.values()), {}  # the names of the runs that are whole, by trial
     for name in folder.folders(layout.BEST_RUNS):
         if folder.exists(f"{layout.BEST_RUNS}/{name}/{layout.RESULT}"):
             made[name.partition("_")[2]] = name

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nn_train.config import Config, value_text
+from nn_train.config import Config, config_to_dict, value_text
 from nn_train.config.space import Space
 from nn_train.runs.loggers import MLFLOW_RUN, experiment_name, numbers, parameters
 from nn_train.search.journal import COMPLETED, FAILED, RUNNING, STOPPED, Record
@@ -52,7 +52,7 @@ class MLflowRuns:
         search = self.config.search
         tags = {name: str(getattr(search, name)) for name in ("algorithm", "scheduler", "metric")}
         run_id: str = self.client.create_run(self.experiment, tags=tags, run_name=self.config.job_name).info.run_id
-        self.client.log_batch(run_id, params=self.params(parameters(self.config)))
+        self.client.log_batch(run_id, params=self.params(parameters(config_to_dict(self.config))))
         return run_id
 
     def give_up_children(self) -> None:

@@ -97,7 +97,10 @@ def train_all(configs: Sequence[Config], on_event: Handler = unheard, verbose: b
             from nn_train.runs.worker import Job
             from nn_train.training.ray_train import run_on_ray
 
-            jobs = [Job(config, folder, command_line(), started_at, own_code(config)) for config, folder in work]
+            jobs = [
+                Job(config, folder, command_line(), started_at, own_code(config.functions.values()))
+                for config, folder in work
+            ]
             try:
                 run_on_ray(jobs, on_event, verbose)
             except TrainingError as error:
@@ -114,7 +117,8 @@ def note_failure(jobs: Sequence[Any], error: TrainingError) -> None:
             job.folder.patient = not isinstance(error, StorageError)
             with contextlib.suppress(StorageError):
                 if job.folder.exists(layout.CONFIG):
-                    job.folder.write_json(layout.RESULT, failed_record(job.config, error, job.command, job.started_at))
+                    record = failed_record(job.config.job_name, job.config.seed, error, job.command, job.started_at)
+                    job.folder.write_json(layout.RESULT, record)
             return
 
 

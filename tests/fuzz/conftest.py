@@ -11,6 +11,6 @@ def elsewhere(tmp_path, monkeypatch):
     # Keras, which would be imported for its names, has tests of its own (tests/engine/test_keras_names.py).
     monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     for user in ("nn_train.runs.preflight", "nn_train.search.driver"):
-        monkeypatch.setattr(f"{user}.check_keras_names", lambda config: None)
+        monkeypatch.setattr(f"{user}.check_keras_names", lambda optimizer, train: None)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path

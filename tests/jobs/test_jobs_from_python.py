@@ -150,7 +150,7 @@ def test_another_function_or_content_is_noticed_and_the_same_is_the_same(make):
     seen = []
     for number in (1, 1, 2):
         KEPT["__main__:build"] = make(number)
-        seen.append(own_code(config)["modules"]["__main__:build"])
+        seen.append(own_code(config.functions.values())["modules"]["__main__:build"])
     assert seen[0] == seen[1] != seen[2]
 
 

@@ -39,8 +39,8 @@ def place(tmp_path, monkeypatch):
 
 
 def test_the_modules_are_those_of_the_functions_and_what_they_import_of_the_users(place):
-    assert list(own_code(config_from_dict(JOB))["modules"]) == NAMES
-    assert own_code(config_from_dict({}))["modules"] == {}
+    assert list(own_code(config_from_dict(JOB).functions.values())["modules"]) == NAMES
+    assert own_code([])["modules"] == {}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_modules_are_those_of_the_functions_and_what_they_import_of_the_user
 )
 def test_a_finished_run_of_other_code_is_refused_with_the_module_that_changed(place, file, said):
     config, folder = config_from_dict(JOB), ResultsFolder(str(place), "run")
-    record = {"status": "finished", "code": own_code(config)}
+    record = {"status": "finished", "code": own_code(config.functions.values())}
     folder.write("config.yaml", dump_yaml(config).encode())
     folder.write_json("result.json", record)
     assert existing_run(folder, config) == record
@@ -63,23 +63,23 @@ def test_a_finished_run_of_other_code_is_refused_with_the_module_that_changed(pl
 
 
 def test_the_commit_is_that_of_the_folder_of_the_code(place):
-    assert own_code(config_from_dict(JOB))["commit"] is None
+    assert own_code(config_from_dict(JOB).functions.values())["commit"] is None
     git = ["git", "-C", str(place), "-c", "user.name=A", "-c", "user.email=a@b.example"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], check=True)
     asked = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    assert own_code(config_from_dict(JOB))["commit"] == asked.stdout.strip()
-    assert own_code(config_from_dict({})) == {"modules": {}, "folders": [], "commit": None}
+    assert own_code(config_from_dict(JOB).functions.values())["commit"] == asked.stdout.strip()
+    assert own_code([]) == {"modules": {}, "folders": [], "commit": None}
 
 
 def test_what_goes_on_with_other_code_keeps_what_it_began_with(place):
     config, folder = config_from_dict(JOB), ResultsFolder(str(place), "run")
-    first = own_code(config)
+    first = own_code(config.functions.values())
     assert note_code(first, folder, 0) == (first, [])
     assert folder.read_json("code.json") == first
     assert note_code(first, folder, 3) == (first, [])
     (place / "mine_data.py").write_text("# mended\n" + FILES["mine_data.py"])
-    second = own_code(config)
+    second = own_code(config.functions.values())
     both = {**second, "earlier": [{**first, "until": 3}]}
     assert note_code(second, folder, 3) == (both, ["mine_data"])
     assert note_code(second, folder, 5) == (both, [])

@@ -41,7 +41,7 @@ TOP_3, TOP_5 = ({"TopKCategoricalAccuracy": {"k": k, "name": "top"}} for k in (3
     ],
 )
 def test_a_search_that_cannot_choose_is_refused(monkeypatch, sections, said):
-    monkeypatch.setattr("nn_train.search.driver.check_keras_names", lambda config: None)
+    monkeypatch.setattr("nn_train.search.driver.check_keras_names", lambda optimizer, train: None)
     with pytest.raises(RequestError, match=said):
         check_search(config_from_dict(sections))
 
@@ -153,8 +153,8 @@ def test_a_search_of_other_code_is_refused_where_it_is_finished_and_told_where_i
     config = asked(1)
     folder = left_by(tmp_path, config)
     journal = journal_of(folder, record("t00000", 0.5))
-    write_results(config, folder, journal, 1.0, "", own_code(config))
-    folder.write_json("code.json", own_code(config))  # as the session began
+    write_results(config, folder, journal, 1.0, "", own_code(config.functions.values()))
+    folder.write_json("code.json", own_code(config.functions.values()))  # as the session began
     told, ran = [], []
     monkeypatch.setattr("nn_train.runs.preflight.import_quietly", lambda: None)
     monkeypatch.setattr("nn_train.search.driver.run_session", lambda *given: ran.append(given))
