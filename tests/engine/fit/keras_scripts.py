@@ -43,7 +43,6 @@ from own_models import (  # noqa: E402
     AttendsToNeighbours,
     Chooses,
     ClipsInStep,
-    Compares,
     ComparesWhileTraining,
     Draws,
     Largest,
@@ -59,13 +58,9 @@ from own_models import (  # noqa: E402
     SumOfRows,
     SumsInTest,
     SumsUp,
-    SumsUpWhileTraining,
     UpdatesAll,
     Views,
-    clip,
-    contrast,
     mean_loss,
-    summed_loss,
 )
 
 from nn_train.engine.fit.workers import join  # noqa: E402
@@ -215,9 +210,8 @@ def chosen():
 
 def drawn():
     """By even batches: TensorFlow draws anew for a graph of another size."""
-    found = {kind: run(compiled(mlp(Draws(kind))), X[:32], Y[:32], epochs=2)["history"] for kind in DRAWN}
-    model = compiled(mlp(Draws("in a function")))
-    return found | {"again": [run(compiled(model), X[:32], Y[:32], epochs=1)["history"] for _ in range(2)]}
+    model = mlp(*map(Draws, DRAWN))
+    return [run(compiled(model), X[:32], Y[:32])["history"] for _ in range(2)]
 
 
 def counted():
@@ -462,7 +456,7 @@ def own_scope():
     """The model, its optimizer and its metrics are in a strategy that the script makes itself."""
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
         inner = [layers.BatchNormalization(), layers.Dropout(0.3)]
-        metrics = [keras.metrics.F1Score(), Largest(), "auc"]
+        metrics = [Largest()]
         optimizer = keras.optimizers.AdamW(0.01, global_clipnorm=0.5, use_ema=True, ema_overwrite_frequency=3)
         model = compiled(mlp(*inner), optimizer, loss="categorical_crossentropy", metrics=metrics)
         model.build((None, WIDTH))
@@ -481,15 +475,10 @@ def refused():
     part = slice(join().rank, None, 2) if join().size > 1 else slice(None)  # as one deals out rows for Keras' own fit
     models = {
         "add_loss": compiled(mlp(SumsUp())),
-        "add_loss in training": compiled(mlp(SumsUpWhileTraining())),
         "state": compiled(mlp(Remembers())),
-        "rows": compiled(mlp(Compares())),
         "rows in training": compiled(mlp(ComparesWhileTraining())),
         "shuffled rows": compiled(mlp(Shuffles())),
         "compute_loss": own(SumOfRows),
-        "summed": stepping(summed_loss),
-        "compared": stepping(contrast),
-        "clipped": stepping(mean_loss, change=clip),
         "clipped as in guides": own(ClipsInStep, metrics=["accuracy"]),
     }
     shorter = slice(0, ROWS - 8 * join().rank)

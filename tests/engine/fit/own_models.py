@@ -169,11 +169,6 @@ class Remembers(layers.Layer):
         return x
 
 
-class Compares(layers.Layer):
-    def call(self, x):
-        return x - ops.mean(x, axis=0, keepdims=True)
-
-
 class Positions(layers.Layer):
     """Adds a row of a table to each place, the same ones for all rows of the batch."""
 
@@ -209,13 +204,6 @@ class Shuffles(layers.Layer):
 
     def call(self, x, training=False):
         return 0.8 * x + 0.2 * keras.random.shuffle(x, seed=self.seeds) if training else x
-
-
-class SumsUpWhileTraining(layers.Layer):
-    def call(self, x, training=False):
-        if training:
-            self.add_loss(0.01 * ops.sum(ops.square(x)))
-        return x
 
 
 class Chooses(layers.Layer):
@@ -310,15 +298,6 @@ def mean_loss(y, predicted):
 
 def summed_loss(y, predicted):
     return ops.sum(keras.losses.sparse_categorical_crossentropy(y, predicted))
-
-
-def contrast(y, predicted):
-    """How alike the rows are."""
-    return ops.mean(ops.matmul(predicted, ops.transpose(predicted)))
-
-
-def clip(gradients):
-    return tf.clip_by_global_norm(gradients, 0.01)[0]
 
 
 class UpdatesAll(keras.Model):
