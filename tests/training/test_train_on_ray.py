@@ -57,28 +57,32 @@ TWELVE_STEPS = {"batch_size": 8, "checkpoint_every_seconds": 1e-3}  # an epoch; 
 
 @pytest.fixture(scope="module")
 def finished(ray, tmp_path_factory):
-    """A run that nothing happens to: its folder, config, result and events."""
-    folder, events = tmp_path_factory.mktemp("finished"), []
-    loggers = {"run": {"loggers": ["tensorboard", "mlflow"]}}
-    config = make(
-        folder, "run", train={"callbacks": "user_callbacks:never_kill", **TWELVE_STEPS}, **UNHARMED, **loggers
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(folder))  # what is left there is seen
-        return folder, config, train(config, on_event=events.append), events
-
-
-def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read(finished, tmp_path):
+    """Three runs that share workers: their folder, configs, results and events. One worker is killed in the second."""
     import user_data
 
-    folder, config, *_ = finished
-    user_data.save_folder(tmp_path / "data", user_data.arrays())
-    train_as = {"callbacks": config.train.callbacks, **TWELVE_STEPS}
-    indexed = make(tmp_path, "run", data={"source": str(tmp_path / "data")}, train=train_as, **UNHARMED)
-    about = train(indexed).record["data"]
-    assert history(tmp_path, "run") == history(folder, "run")
+    folder, events = tmp_path_factory.mktemp("finished"), []
+    user_data.save_folder(tmp_path_factory.mktemp("data") / "digits", user_data.arrays())
+    of_folder = {"source": str(tmp_path_factory.getbasetemp() / "data0" / "digits")}
+    loggers = {"run": {"loggers": ["tensorboard", "mlflow"]}}
+    configs = [
+        make(folder, name, train={"callbacks": f"user_callbacks:{call}", **TWELVE_STEPS}, **UNHARMED, **loggers, **data)
+        for name, call, data in (
+            ("run", "never_kill", {}),
+            ("killed", "kill_once", {}),
+            ("folder", "never_kill", {"data": of_folder}),
+        )
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))  # what is left there is seen
+        return folder, configs, train_all(configs, on_event=events.append), events
+
+
+def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read(finished):
+    folder, _, results, _ = finished
+    about = results[2].record["data"]
+    assert history(folder, "folder") == history(folder, "run")
     files = ["x_test.npy", "x_train.npy", "y_test.npy", "y_train.npy"]
-    assert sorted(about["fingerprint"]) == sorted(json.loads((tmp_path / "run" / "data.json").read_text())) == files
+    assert sorted(about["fingerprint"]) == sorted(json.loads((folder / "folder" / "data.json").read_text())) == files
     assert about["examples"] == {"train": 91, "validation": 10, "test": 40}
     assert about["read"]["epochs"] == 3
     assert about["read"]["workers"] == 2
@@ -87,8 +91,8 @@ def test_a_folder_on_two_workers_is_trained_as_the_arrays_and_says_what_was_read
 
 
 def test_a_run_reports_and_leaves_its_files(finished):
-    folder, config, result, events = finished
-    assert [type(event) for event in events] == [Starting, Started, EpochEnded, EpochEnded, EpochEnded, Finished]
+    folder, configs, (result, *_), events = finished
+    assert [type(event) for event in events[:6]] == [Starting, Started, EpochEnded, EpochEnded, EpochEnded, Finished]
     assert result.trained
     assert result.record["status"] == "finished"
     assert result.record["world_size"] == 2
@@ -110,9 +114,9 @@ def test_a_run_reports_and_leaves_its_files(finished):
         assert printed.startswith("building the model\n")
         assert printed.count("building the model") == 1  # Ray Train logs it, too
         assert "Collective all_reduce" not in printed  # what TensorFlow logs
-    assert [path.name for path in folder.iterdir()] == ["run"]
+    assert sorted(path.name for path in folder.iterdir()) == ["folder", "killed", "run"]
     assert [event.row["epoch"] for event in events[2:5]] == [1, 2, 3]
-    again = train(config)
+    again = train(configs[0])
     assert not again.trained
     assert again.record == result.record
 
@@ -134,30 +138,38 @@ def test_mlflow_gets_the_metrics_when_asked(finished):
     folder, *_ = finished
     client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("nn_train")
-    (run,) = client.search_runs([experiment.experiment_id])
+    (run,) = [one for one in client.search_runs([experiment.experiment_id]) if one.info.run_name == "run"]
     logged = client.get_metric_history(run.info.run_id, "val_loss")
     assert [metric.value for metric in logged] == [row["val_loss"] for row in history(folder, "run")]
     assert run.data.params["train.batch_size"] == "8"
 
 
-def test_a_worker_that_hangs_and_one_that_is_killed_are_replaced_and_change_nothing(finished, tmp_path):
-    events = []
-    train_section = {"callbacks": "user_callbacks:kill_once", **TWELVE_STEPS}
-    model = {"name": "failing_models:waiting_in_a_step"}
-    train(make(tmp_path, "run", train=train_section, model=model, run={"hang_timeout": 15}), on_event=events.append)
-    assert all((tmp_path / "run" / marker).exists() for marker in ("struck", "killed"))
+def test_a_worker_that_is_killed_in_the_second_run_changes_nothing_and_does_not_repeat_the_first(finished):
+    folder, _, _, events = finished
+    assert (folder / "killed" / "killed").exists()
     # The first epoch's event may die with the worker.
-    steady = [event for event in events if not isinstance(event, EpochEnded)]
-    a_start = [Starting, Started]
-    assert [type(event) for event in steady] == [*a_start, WorkersLost, *a_start, WorkersLost, *a_start, Finished]
-    hung, killed = [event for event in steady if isinstance(event, WorkersLost)]
-    assert "lost: its training has stopped moving (nothing of it has ended for " in hung.what
+    of_a_run, steady = [Started, Finished], [event for event in events if not isinstance(event, EpochEnded)]
+    expected = [Starting, *of_a_run, Started, WorkersLost, Starting, *of_a_run, *of_a_run]
+    assert [type(event) for event in steady] == expected
+    (killed,) = [event for event in steady if isinstance(event, WorkersLost)]
     assert killed.what.startswith("worker 0 was lost: killed")
-    assert [(failure.restart, failure.restarts) for failure in (hung, killed)] == [(1, 3), (2, 3)]
-    starts = [(event.resumed_after, event.resumed_step) for event in steady if isinstance(event, Started)]
-    assert starts[:2] == [(0, 0), (0, 8)]  # from within the epoch in which it hung
-    assert starts[2][0] == 1
-    assert [event.row["epoch"] for event in events if isinstance(event, EpochEnded)][-2:] == [2, 3]
+    assert (killed.restart, killed.restarts) == (1, 3)
+    starts = [(event.run, event.resumed_after) for event in steady if isinstance(event, Started)]
+    assert starts == [("run", 0), ("killed", 0), ("killed", 1), ("folder", 0)]
+    assert history(folder, "killed") == history(folder, "run")
+    assert variables(folder, "killed") == variables(folder, "run")
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_is_replaced_and_changes_nothing(finished, tmp_path):
+    events = []
+    model = {"name": "failing_models:waiting_in_a_step"}
+    train(make(tmp_path, "run", train=TWELVE_STEPS, model=model, run={"hang_timeout": 15}), on_event=events.append)
+    assert (tmp_path / "run" / "struck").exists()
+    (hung,) = [event for event in events if isinstance(event, WorkersLost)]
+    assert "lost: its training has stopped moving (nothing of it has ended for " in hung.what
+    starts = [(event.resumed_after, event.resumed_step) for event in events if isinstance(event, Started)]
+    assert starts == [(0, 0), (0, 8)]  # from within the epoch in which it hung
     assert history(tmp_path, "run") == history(finished[0], "run")
     assert variables(tmp_path, "run") == variables(finished[0], "run")
 
@@ -217,20 +229,6 @@ def test_runs_that_share_workers_are_those_of_workers_of_their_own(tmp_path):
     assert all((a == b).all() for a, b in zip(weights, expected_weights, strict=True))
 
 
-def test_a_worker_that_dies_in_the_second_run_does_not_repeat_the_first(tmp_path):
-    configs = [
-        make(tmp_path, name, workers=1, train={"callbacks": f"user_callbacks:{call}"}, model={"name": KERAS_3})
-        for name, call in (("first", "never_kill"), ("second", "kill_once"), ("third", "never_kill"))
-    ]
-    events = []
-    results = train_all(configs, on_event=events.append)
-    starts = [(event.run, event.resumed_after) for event in events if isinstance(event, Started)]
-    assert starts == [("first", 0), ("second", 0), ("second", 1), ("third", 0)]
-    assert [result.trained for result in results] == [True] * 3
-    assert all(len(history(tmp_path, config.job_name)) == 3 for config in configs)
-    assert not any(result.trained for result in train_all(configs))
-
-
 def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
     import ray
 
@@ -248,7 +246,8 @@ def test_a_busy_cluster_is_told_once_and_waited_for(tmp_path):
         if isinstance(event, Waiting):
             ray.kill(other)
 
-    train(make(tmp_path, "patient", workers=1, train={"epochs": 1}), on_event=end_the_other_job_when_told)
+    config = make(tmp_path, "patient", workers=1, train={"epochs": 1}, model={"name": KERAS_3})
+    train(config, on_event=end_the_other_job_when_told)
     assert [type(event) for event in events] == [Starting, Waiting, Started, EpochEnded, Finished]
     assert events[1].need == f"1 CPU: 0 of {cpus:g} free"
 
