@@ -21,7 +21,7 @@ def settings(folder, *words):
     return [
         *("--name", "killed", "--run.storage_path", str(folder)),
         *("--data.source", "user_data:arrays", "--scaling.num_workers", "1", "--train.batch_size", "16"),
-        *("--train.epochs", "2", "--search.scheduler", "none", "--search.num_trials", "6"),
+        *("--train.epochs", "2", "--search.scheduler", "none", "--search.num_trials", "3"),
         *("--search.space", "optimizer.learning_rate: {loguniform: [1e-3, 1e-1]}", *words),
     ]
 
@@ -59,7 +59,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
     assert second.returncode == 0, err
     after = journal(tmp_path)
     assert after[: len(before)] == before
-    assert sorted(record["trial"] for record in after) == [f"t{index:05d}" for index in range(6)]
+    assert sorted(record["trial"] for record in after) == [f"t{index:05d}" for index in range(3)]
     assert f"{counted(len(before), 'trial')} ended before; not run again" in out
     assert out.rstrip().endswith(f"results in {tmp_path / 'killed'}")
     assert "Traceback" not in err

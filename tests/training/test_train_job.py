@@ -66,7 +66,8 @@ def test_verbose_brings_the_logs_of_ray_and_tensorflow(tmp_path):
 @pytest.mark.e2e
 @pytest.mark.parametrize("how", [signal.SIGINT, long(signal.SIGTERM)])
 def test_interrupted_and_started_again_it_goes_on(tmp_path, how):
-    words = ["--train.epochs", "5", "--train.batch_size", "2000", "--train.callbacks", "user_callbacks:hang_once"]
+    words = ["--name", "run", "--data.source", write_npz(tmp_path), "--train.epochs", "5", "--train.batch_size", "4"]
+    words += ["--scaling.num_workers", "1", "--train.callbacks", "user_callbacks:hang_once"]
     process = subprocess.Popen(
         command(tmp_path, *words),
         # A shell that starts tests in the background lets them ignore this signal; the job must not inherit that.
@@ -82,11 +83,11 @@ def test_interrupted_and_started_again_it_goes_on(tmp_path, how):
     assert process.returncode == 130, errors
     assert "goes on from the last checkpoint with the same command" in errors
     assert len(errors.split("\n")) == 3  # an empty line, the message and its end: nothing of Ray's
-    (tmp_path / "mnist_mlp" / "waited").touch()  # it may have been interrupted before it was there
+    (tmp_path / "run" / "waited").touch()  # it may have been interrupted before it was there
     continued = run(tmp_path, *words)
     assert continued.returncode == 0, continued.stderr
     assert "continuing after epoch" in continued.stdout
-    rows = [json.loads(line) for line in (tmp_path / "mnist_mlp" / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
 
 
