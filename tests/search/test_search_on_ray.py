@@ -229,10 +229,10 @@ def test_trials_that_hyperband_pauses_go_on_or_end(tmp_path):
 def test_a_trial_takes_over_the_weights_of_a_better_one_and_changes_its_numbers(tmp_path):
     # The lower learning rate is the worse by definition, and the better of two trials that run cannot end before
     # the other has been compared with it.
-    found_better = {"scheduler": "pbt", "num_trials": 4, "metric": "learning_rate"}
+    found_better = {"scheduler": "pbt", "num_trials": 2, "metric": "learning_rate"}
     sections = {"train": {"callbacks": "user_callbacks:two_abreast"}, "run": {"loggers": ["tensorboard"]}}
     outcome = search(make(tmp_path, epochs=4, search=found_better, **sections))
-    assert [epochs(record) for record in outcome.records] == [[1, 2, 3, 4]] * 4
+    assert [epochs(record) for record in outcome.records] == [[1, 2, 3, 4]] * 2
     rates = [{row["learning_rate"] for row in record.rows} for record in outcome.records]
     assert max(len(rate) for rate in rates) > 1, "no trial went on with other numbers"
     beginnings = [json.dumps(numbers(record.rows)[0]) for record in outcome.records]
@@ -351,6 +351,17 @@ def test_a_trial_whose_worker_is_killed_is_run_again(tmp_path):
     outcome = search(config)
     assert (tmp_path / "killed").exists()
     assert [record.status for record in outcome.records] == ["completed", "completed"]
+
+
+def test_a_broken_promise_ends_the_search_which_goes_on_without_it(tmp_path):
+    def asked(reuse_graph):
+        searched = {"num_trials": 3, "reuse_graph": reuse_graph, **UNKEPT}
+        space = {name: {"uniform": [0.1, 0.4]} for name in ("model.dropout", "model.l2")}
+        return make(tmp_path, epochs=1, space=space, search=searched, model={"name": "reuse_models:wider_each_time"})
+
+    with pytest.raises(RequestError, match=r"^search\.reuse_graph: two models that reuse_models:"):
+        search(asked(True))
+    assert [record.status for record in search(asked(False)).records] == ["completed"] * 3
 
 
 def test_data_that_only_a_worker_can_see_to_be_wrong_is_refused_in_one_message(tmp_path):
