@@ -129,7 +129,6 @@ OF_FOLDERS = (
     "dropout",
     "weighted",
     "by_class",
-    "batch_norm",
     "averages",
     "images",
     "pictures",
@@ -583,7 +582,7 @@ OF_STREAMS = ("drawn_stream", "drawn_validation_stream", "longer_validation_stre
 UNLIKE = [(source, "user_code:plain") for source in (*OF_EACH_KIND, *OF_STREAMS)]
 AGAIN = {name: (name, EpochEnded) for name in ("drawn_parts", "drawn_rows", "split_stream", "changed_rows")}
 AGAIN["nothing_trained"] = ("drawn_parts", Started)
-UNLIKE += [(source, "own_ways:averages") for source in OF_STREAMS]  # from whole batches
+UNLIKE += [("drawn_stream", "own_ways:averages")]  # from whole batches
 DESCRIBED = {
     "unlike": unlike,
     "drawn_again": drawn_again,

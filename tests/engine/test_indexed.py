@@ -11,7 +11,7 @@ from tiers import long
 
 pytestmark = pytest.mark.dist
 
-RUNS = ("one_row_left", "dropout", "weighted", "by_class", "batch_norm", "averages", "pictures", "augmented")
+RUNS = ("one_row_left", "weighted", "by_class", "pictures", "augmented")
 CASES = [("one_row_left", 1), *((run, 2) for run in RUNS), long("one_row_left", 3)]
 
 
