@@ -67,8 +67,11 @@ def check_counted(examples, names, loss, one_hot):
     import keras
     import numpy as np
 
+    from nn_train.engine.metrics import only_one_hot
+
     x, labels = examples
     model, metrics = model_of("softmax"), [{name: {**NEEDED.get(name, {}), "name": name}} for name in names]
+    assert only_one_hot(metrics) == [name for name in names if one_hot and loss == "cross_entropy"]
     form, found = counted(job(metrics, loss), model, x, labels)
     assert form == one_hot
     for name in names:

@@ -1,4 +1,4 @@
-"""Trials of a user's model in one process, with and without ``search.reuse_graph``: the numbers of runs of their own."""
+"""Trials of a user's model in one process, with and without ``search.reuse_graph``, and runs of their own."""
 
 from __future__ import annotations
 
