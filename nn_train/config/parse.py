@@ -75,8 +75,8 @@ def load_yaml(file: str) -> dict[str, Any]:
     return parse_yaml(text, f"--config {file}")
 
 
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
-    """The mapping in a YAML text; ``source`` names it in messages."""
+def parse_yaml(text: str, source: str, wanted: str = "'section:' lines") -> dict[str, Any]:
+    """Return the mapping in a YAML text; ``source`` names it in messages, and ``wanted`` what it is to be."""
     try:
         content = load(text)
     except YamlError as problem:
@@ -85,7 +85,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise RequestError(f"{source}: expected 'section:' lines, got {type(content).__name__}")
+        raise RequestError(f"{source}: expected {wanted}, got {type(content).__name__}")
     return content
 
 
@@ -262,7 +262,9 @@ def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
     if isinstance(value, str) and value.lower() in ("none", "null"):
         value = None
-    content = parse_yaml(value, path) if isinstance(value, str) else {} if value is None else value
+    content = (
+        parse_yaml(value, path, "'{name: value, …}'") if isinstance(value, str) else {} if value is None else value
+    )
     if not isinstance(content, Mapping) or not all(isinstance(key, str | int) for key in content):
         raise RequestError(f"{path}: {value!r} is not a mapping of names to values")
     return {str(key): one for key, one in content.items()}

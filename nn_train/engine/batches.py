@@ -13,7 +13,7 @@ from nn_train.engine.tensors import Nest, as_input
 
 
 class Batches:
-    """What a model sees of examples.
+    """Make what a model sees of examples.
 
     Args:
         data: the examples; of them only the divisor of images is used.

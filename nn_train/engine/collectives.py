@@ -36,7 +36,7 @@ def moving_statistics(model: keras.Model) -> list[Any]:
 
 
 def sums(tensors: list[Any], replicas: Replicas) -> list[Any]:
-    """The sum of each tensor over the replicas; no gradient. Collective.
+    """Return the sum of each tensor over the replicas; no gradient. Collective.
 
     One message for each dtype, or between machines each ``PART`` of it, beginning with the last tensor: as gradients
     those of the last layers are sent while those of the layers before are computed. See decision 0038.
@@ -57,7 +57,7 @@ def sums(tensors: list[Any], replicas: Replicas) -> list[Any]:
 
 
 def in_parts(places: list[int], tensors: list[Any], replicas: Replicas) -> list[list[int]]:
-    """Which of ``tensors`` go in one message, the last ones first; on one machine all of them."""
+    """Return which of ``tensors`` go in one message, the last ones first; on one machine all of them."""
     length = elements([tensors[i] for i in places]) * tensors[places[0]].dtype.size
     if peers_for(length, replicas) is not None:
         return [places]
@@ -218,7 +218,7 @@ def share_from_chief(variables: list[Any], replicas: Replicas) -> Callable[[], N
 
 
 def told_by_chief(value: Any, replicas: Replicas) -> Any:
-    """What the chief has, on every worker: any object that ``pickle`` takes. Collective, and not in a graph."""
+    """Return what the chief has, on every worker: any object that ``pickle`` takes. Collective, and not in a graph."""
     if replicas.size == 1:
         return value
     own = np.frombuffer(pickle.dumps(value) if replicas.is_chief else b"", np.uint8).astype(np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +23,31 @@ Source = Any  # arrays and an order of them, or an iterator
 # Called with this process's rows of a batch as the model sees them, how many the whole batch has, and the seconds in
 # which they were waited for.
 Take = Callable[[Any, tf.Tensor, tf.Tensor], Any]
-
 End = Callable[[], Any]  # called where a stream has no more
+
+
+class Batch(NamedTuple):
+    """Which batch of a pass; int64 scalars.
+
+    Attributes:
+        step: batches before it.
+        batch_size: rows of all but the last one.
+        size: examples of the pass; not used of a stream.
+    """
+
+    step: tf.Tensor
+    batch_size: tf.Tensor
+    size: tf.Tensor
+
+    @property
+    def first(self) -> tf.Tensor:
+        """The number of its first row in the pass."""
+        return self.step * self.batch_size
+
+    @property
+    def rows(self) -> tf.Tensor:
+        """How many it has."""
+        return tf.minimum(self.batch_size, self.size - self.first)
 
 
 class InSequence:
@@ -57,33 +80,26 @@ class Feeder(ABC):
 
     @abstractmethod
     def source(self, order: Order | InSequence, batch_size: int, step: int, hooks: ChunkHooks) -> Any:
-        """What ``take`` needs for a pass in an order, of which ``step`` batches are done."""
+        """Make what ``take`` needs for a pass in an order, of which ``step`` batches are done."""
 
     @abstractmethod
-    def take(
-        self,
-        source: Source,
-        step: tf.Tensor,
-        batch_size: tf.Tensor,
-        size: tf.Tensor,
-        then: Take,
-        end: Callable[[], Any],
-    ) -> Any:
-        """``then`` of the batch of a step; ``end()`` where a stream has no more.
+    def take(self, source: Source, at: Batch, then: Take, end: End) -> Any:
+        """Return ``then`` of a batch; ``end()`` where a stream has no more.
 
         Args:
-            source: what ``source`` gave.
-            step, batch_size: int64 scalars.
-            size: examples of the pass, int64 scalar; not used of a stream.
+            source: as ``source`` made it.
+            at: which batch.
         """
 
     def told(self, call: Callable[[], Any]) -> Any:
-        """What ``call`` gives, or what a thread that reads for it has raised."""
+        """Return what ``call`` gives, or raise what a thread that reads for it has raised."""
         return call()
 
     def edges(self, rows: Any) -> tuple[Any, Any]:
-        """From where to where a batch of ``rows`` is this process's; without a row it computes one, which counts for
-        nothing."""
+        """Return from where to where a batch of ``rows`` is this process's.
+
+        Without a row it computes one, which counts for nothing.
+        """
         low, high = self.fed.rows(rows)
         if self.fed.size == 1:
             return low, high
@@ -103,21 +119,11 @@ class InMemory(Feeder):
     def source(self, order: Order | InSequence, batch_size: int, step: int, hooks: ChunkHooks) -> Any:
         return self.tensors, tf.constant(order.all())
 
-    def take(
-        self,
-        source: Source,
-        step: tf.Tensor,
-        batch_size: tf.Tensor,
-        size: tf.Tensor,
-        then: Take,
-        end: Callable[[], Any],
-    ) -> Any:
+    def take(self, source: Source, at: Batch, then: Take, end: End) -> Any:
         tensors, order = source
-        first = step * batch_size
-        rows = tf.minimum(batch_size, size - first)
-        low, high = self.edges(rows)
-        own = gather(tensors, order[first + low : first + high])
-        return then(self.batches.prepare(*own), rows, tf.constant(0.0, tf.float64))
+        low, high = self.edges(at.rows)
+        own = gather(tensors, order[at.first + low : at.first + high])
+        return then(self.batches.prepare(*own), at.rows, tf.constant(0.0, tf.float64))
 
 
 class ByIndex(Feeder):
@@ -135,15 +141,7 @@ class ByIndex(Feeder):
 
         return self.fetcher.batches(own, step, -(-order.size // batch_size), order.draws)
 
-    def take(
-        self,
-        source: Source,
-        step: tf.Tensor,
-        batch_size: tf.Tensor,
-        size: tf.Tensor,
-        then: Take,
-        end: Callable[[], Any],
-    ) -> Any:
+    def take(self, source: Source, at: Batch, then: Take, end: End) -> Any:
         before = tf.timestamp()
         with tf.control_dependencies([before]):
             own = source.get_next()
@@ -151,8 +149,7 @@ class ByIndex(Feeder):
             after = tf.timestamp()
         with tf.control_dependencies([after]):  # the one thread of a worker would compute first, and then look
             own = [tf.identity(leaf) for leaf in own]
-        rows = tf.minimum(batch_size, size - step * batch_size)
-        return then(self.batches.prepare(*self.fetcher.packed(own)), rows, after - before)
+        return then(self.batches.prepare(*self.fetcher.packed(own)), at.rows, after - before)
 
     def told(self, call: Callable[[], Any]) -> Any:
         return self.fetcher.told(call)
@@ -173,15 +170,7 @@ class Streamed(Feeder):
             hooks.alive()
         return iterator
 
-    def take(
-        self,
-        source: Source,
-        step: tf.Tensor,
-        batch_size: tf.Tensor,
-        size: tf.Tensor,
-        then: Take,
-        end: Callable[[], Any],
-    ) -> Any:
+    def take(self, source: Source, at: Batch, then: Take, end: End) -> Any:
         found = source.get_next_as_optional()
 
         def there() -> Any:

@@ -21,7 +21,7 @@ from nn_train.engine.metric_state import Logs, MetricState
 from nn_train.engine.order import Order
 from nn_train.engine.run import NO_END, Reached, Run
 from nn_train.engine.seeds import separate_seeds
-from nn_train.engine.steps import ExactSteps, Steps
+from nn_train.engine.steps import Steps
 from nn_train.engine.strategy import Replicas, alone
 from nn_train.errors import RequestError
 
@@ -69,13 +69,13 @@ class Loop:
         self.waited = 0.0 if isinstance(data.train, IndexedExamples) else None
 
     def run_of(self, kind: str, feeder: Feeder, by_batches: bool) -> Run:
-        steps, exact = self.steps, isinstance(self.steps, ExactSteps)
+        steps, exact = self.steps, not self.steps.adds_up
 
         def test(batch: Any, rows: tf.Tensor) -> list[Any]:
             return steps.test(batch, rows, self.tested)
 
         def logs(last: list[Any]) -> Logs:
-            return steps.logs(last, kind) if isinstance(steps, ExactSteps) else {}
+            return steps.logs(last, kind)
 
         batchwise = by_batches or (exact and self.data.is_stream)
         step = steps.train if kind == "train" else test

@@ -22,7 +22,7 @@ from nn_train.engine.tensors import Nest
 
 
 class Parts(Spread):
-    """What stands in for parts of Keras while a step is traced of a model that ``adds_up``.
+    """The stand-ins for parts of Keras while a step is traced of a model that ``adds_up``.
 
     Args:
         model: built and compiled, with plain variables.
@@ -70,7 +70,7 @@ class Parts(Spread):
 
     @contextmanager
     def own_rows_counted(self) -> Iterator[None]:
-        """What a worker computes of a row that is not its own counts for no metric."""
+        """Let a row that is not a worker's own count for no metric."""
         variables = self.model.metrics_variables if self.may_be_empty else []
         before = [tf.identity(variable.value) for variable in variables]
         yield

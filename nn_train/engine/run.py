@@ -13,7 +13,7 @@ import tensorflow as tf
 from nn_train.datasets.fingerprints import CONTRACT
 from nn_train.engine.chunks import Listener, Nobody
 from nn_train.engine.collectives import same_on_all
-from nn_train.engine.feeders import Feeder, Source
+from nn_train.engine.feeders import Batch, Feeder, Source
 from nn_train.engine.metric_state import Logs
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
@@ -24,7 +24,7 @@ NO_END = 2**62  # steps of a stream
 
 @dataclass
 class Reached:
-    """Where a pass is.
+    """The place of a pass.
 
     Attributes:
         step: steps done.
@@ -132,7 +132,7 @@ class Run:
             def ended() -> tuple[Any, ...]:
                 return step, tf.constant(False), examples, loss_sum, loss, *rest
 
-            return self.feeder.take(source, step, batch_size, size, done, ended)
+            return self.feeder.take(source, Batch(step, batch_size, size), done, ended)
 
         none = tf.constant(True), tf.constant(0, tf.int64), loss_sum, tf.constant(0.0)
         found: tuple[tf.Tensor, ...] = tf.while_loop(
@@ -144,10 +144,8 @@ class Run:
         """The same, a graph call for each batch, of which the listener is told. Collective."""
         rows_each, of_all = tf.constant(batch_size, tf.int64), tf.constant(size, tf.int64)
         while at.step < to and np.isfinite(at.loss) and not at.ended:
-            step = tf.constant(at.step, tf.int64)
-            found = self.feeder.told(
-                functools.partial(self.feeder.take, source, step, rows_each, of_all, given, nothing)
-            )
+            batch_at = Batch(tf.constant(at.step, tf.int64), rows_each, of_all)
+            found = self.feeder.told(functools.partial(self.feeder.take, source, batch_at, given, nothing))
             if not size and not same_on_all(self.replicas, 0 if found is None else int(found[1])):
                 raise RequestError(f"data.source: the workers do not have as many examples. {CONTRACT}")
             if found is None:

@@ -21,6 +21,7 @@ from nn_train.engine.collectives import is_by_rows, sums
 from nn_train.engine.draws import Draws
 from nn_train.engine.gradients import scaled_gradient, weighed, with_value
 from nn_train.engine.model_state import metrics_of
+from nn_train.engine.moments import moments_of_all
 from nn_train.engine.monkeypatch import replaced
 from nn_train.engine.rows import Rows, has_rows
 from nn_train.engine.strategy import Replicas
@@ -50,8 +51,8 @@ def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
 
     def run(data: Nest) -> Any:
         rows = Rows.dealt(data, workers)
-        norm, moments = keras.layers.BatchNormalization, Spread(model, rows, own_step=False).moments
-        with Draws(rows).in_place(), replaced(norm, "_moments", moments(norm._moments)):
+        moments = moments_of_all(rows, tf.constant(1.0, tf.float64))
+        with Draws(rows).in_place(), replaced(keras.layers.BatchNormalization, "_moments", moments):
             outputs = step(rows.own)
         return rows.all(outputs)
 
@@ -59,12 +60,12 @@ def spread_predictions(model: keras.Model, workers: Replicas) -> Step:
 
 
 def is_overridden(model: keras.Model, name: str) -> bool:
-    """Whether a method is the user's, of the class or of this very model."""
+    """Return whether a method is the user's, of the class or of this very model."""
     return getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
 
 
 class Spread:
-    """What stands in for parts of Keras while one step is traced, or run eagerly.
+    """The stand-ins for parts of Keras while one step is traced, or run eagerly.
 
     A gradient of this worker's mean loss over its rows counts ``share`` in that of the batch; a gradient of the loss of
     the whole batch counts in full. In Keras' own ``train_step`` there are only the latter. In a user's there may be
@@ -93,7 +94,7 @@ class Spread:
             yield
 
     def parts_of_model(self) -> list[Replacement]:
-        """What is replaced of this model: the owner, the name, and a function from what is there to what comes."""
+        """Return what is replaced of this model: owner, name, and a function from what is there to what comes."""
         model = self.model
         tracker = getattr(model, "_loss_tracker", None)
         return [
@@ -109,7 +110,7 @@ class Spread:
         return [
             (BaseOptimizer, "apply", self.apply),
             (keras.optimizers.LossScaleOptimizer, "apply", self.apply),
-            (keras.layers.BatchNormalization, "_moments", self.moments),
+            (keras.layers.BatchNormalization, "_moments", lambda _: moments_of_all(self.rows, self.scale)),
         ]
 
     def own_metrics(self) -> list[Any]:
@@ -192,7 +193,7 @@ class Spread:
         return update_state
 
     def result(self, result: Callable[..., Any]) -> Callable[..., Any]:
-        """What a metric has counted of all rows is the same on all workers."""
+        """Mark it: what a metric has counted of all rows is the same on all workers."""
         return lambda: keras.tree.map_structure(self.rows.known, result())
 
     def of_all(self, value: Nest) -> Any:
@@ -258,47 +259,6 @@ class Spread:
                 parts = tf.reshape(values, [*of_each.shape, *values.shape[1:]])
                 values, indices = tf.reduce_sum(parts, axis=0), of_each[0]
         return tf.IndexedSlices(values, indices, own.dense_shape)
-
-    # Layers that look beyond one row.
-
-    def moments(self, _: Callable[..., Any]) -> Callable[..., Any]:
-        """BatchNormalization's mean and variance over all rows, also where the layer is not ``synchronized``."""
-
-        def of_all(layer: Any, inputs: Nest, mask: Nest) -> tuple[Any, Any]:
-            axes = layer._reduction_axes
-            used = tf.cast(inputs, "float32") if inputs.dtype.size < 4 else inputs
-            # A worker that has rows has no others; not all that a layer sees has as many entries as there are rows.
-            valid = tf.cast(tf.reshape(self.rows.count > 0, [1] * len(used.shape)), used.dtype)
-            if mask is not None:
-                valid *= tf.cast(mask, used.dtype)[..., tf.newaxis]
-            weights = tf.broadcast_to(valid, tf.shape(used)) if mask is not None else valid * tf.ones_like(used)
-            more = tf.cast(keras.backend.epsilon() if mask is not None else 0.0, used.dtype)
-            # Zeros where a row does not count: what is there may be infinite.
-            total = tf.reduce_sum(tf.where(weights > 0, used, 0), axes, keepdims=True)
-            both = self.summed_with_gradient(tf.stack([total, tf.reduce_sum(weights, axes, keepdims=True)]))
-            total, count = both[0], both[1] + more
-            mean = total / count
-            squares = tf.where(weights > 0, tf.square(used - mean), 0)
-            variance = self.summed_with_gradient(tf.reduce_sum(squares, axes, keepdims=True)) / count
-            shape = [size for axis, size in enumerate(used.shape) if axis not in axes]
-            return tuple(tf.cast(tf.reshape(value, shape), inputs.dtype) for value in (mean, variance))
-
-        return of_all
-
-    def summed_with_gradient(self, own: tf.Tensor) -> tf.Tensor:
-        scale, workers = tf.cast(self.scale, own.dtype), self.rows.workers
-
-        @tf.custom_gradient
-        def summed(own: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-            def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                # What the others' gradients are multiplied with is taken from them, and this worker's put on. A worker
-                # without a row computes one all the same, whose loss counts nothing.
-                used = tf.where(self.rows.count > 0, upstream / scale, tf.zeros_like(upstream))
-                return sums([used], workers)[0] * scale
-
-            return sums([own], workers)[0], gradient
-
-        return summed(own)
 
 
 def is_count(weight: Any) -> bool:

@@ -60,8 +60,12 @@ class Steps(ABC):
         """In the place of what a ``train`` or ``test`` step gives beside the loss, before the first."""
         return []
 
+    def logs(self, last: list[Any], kind: str) -> Logs:
+        """Return the numbers among what a step gave beside the loss."""
+        return {}
+
     def results(self, metrics: Logs, examples: int, loss_sum: float, last: list[Any], kind: str) -> Logs:
-        """``loss`` and the model's metrics over a pass.
+        """Return ``loss`` and the model's metrics over a pass.
 
         Args:
             metrics: as the model's metrics have counted them, of all workers.
@@ -162,11 +166,10 @@ class ExactSteps(Steps):
         return [tf.zeros(spec.shape, spec.dtype) for spec in self.given[kind].values()]
 
     def logs(self, last: list[Any], kind: str) -> Logs:
-        """What a step gave, as numbers."""
         return numbers_of(dict(zip(self.given[kind], last, strict=True)))
 
     def results(self, metrics: Logs, examples: int, loss_sum: float, last: list[Any], kind: str) -> Logs:
-        """What Keras reports of a pass, but for a loss that no metric has counted.
+        """Return what Keras reports of a pass, but for a loss that no metric has counted.
 
         Of that Keras reports the nought with which its own metric began, by which every epoch were as good as another.
         Here it is the mean over the examples of what the steps gave.

@@ -1,4 +1,4 @@
-"""How a script ends with an error that it does not catch: with one line where nothing else helps, as a job ends."""
+"""The end of a script by an error that it does not catch: one line where nothing else helps, as a job ends."""
 
 from __future__ import annotations
 
