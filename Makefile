@@ -16,7 +16,7 @@ report: setup ## write the report of `make run` again; nothing is trained or pre
 
 LANES = -n 2 --no-loadscope-reorder --dist loadscope
 
-test: setup browser ## every kind of behaviour, met on the real thing: about eleven minutes on 2 cores
+test: setup browser ## every kind of behaviour, met on the real thing: ten to fifteen minutes on 2 cores
 	$(BIN)/python -m pytest --tier test $(LANES)
 
 test-long: setup ## machines that die, repeated kills, minutes of patience, whole pipelines, most of the fuzzing

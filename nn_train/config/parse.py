@@ -262,9 +262,9 @@ def coerce_mapping(path: str, value: object) -> dict[str, Any]:
     """A mapping, or its text in YAML (from a command line)."""
     if isinstance(value, str) and value.lower() in ("none", "null"):
         value = None
-    content = (
-        parse_yaml(value, path, "'{name: value, …}'") if isinstance(value, str) else {} if value is None else value
-    )
+    if isinstance(value, str):
+        value = parse_yaml(value, path, "'{name: value, …}'")
+    content = {} if value is None else value
     if not isinstance(content, Mapping) or not all(isinstance(key, str | int) for key in content):
         raise RequestError(f"{path}: {value!r} is not a mapping of names to values")
     return {str(key): one for key, one in content.items()}
