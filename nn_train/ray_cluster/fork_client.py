@@ -21,6 +21,8 @@ RUNTIME_ENV = "--serialized-runtime-env-context"
 def main(arguments: list[str]) -> None:
     """``arguments``: options of Python, the worker's file and its own."""
     command = arguments[next(at for at, one in enumerate(arguments) if not one.startswith("-")) :]
+    # Until it is known whom it is for: else a worker could be left that nobody ends.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(WITHIN)
         try:
@@ -31,9 +33,11 @@ def main(arguments: list[str]) -> None:
             connection.shutdown(socket.SHUT_WR)
             worker = int(connection.recv(64))
         except (KeyError, OSError, ValueError):  # no server, or one that ended meanwhile, or takes too long
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             return
         connection.settimeout(None)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         with contextlib.suppress(OSError):
             connection.recv(1)  # nothing, when the worker ends
         sys.exit()
