@@ -92,7 +92,11 @@ class Rows:
         if isinstance(own, tf.RaggedTensor):
             lengths = self.concatenated(own.row_lengths())
             return tf.RaggedTensor.from_row_lengths(self.joined_ragged(own[: self.count].values), lengths)
-        whole = self.concatenated(own)
+        logits = logits_of(own)
+        if logits is None:
+            whole = self.concatenated(own)
+        else:  # in one message
+            whole, whole._keras_logits = tf.unstack(self.concatenated(tf.stack([own, logits], axis=-1)), axis=-1)
         mask = backend.get_keras_mask(own)
         if mask is not None:
             backend.set_keras_mask(whole, self.concatenated(mask))
@@ -151,6 +155,13 @@ class Rows:
 
 def has_rows(leaf: Nest) -> bool:
     return isinstance(leaf, tf.Tensor | tf.RaggedTensor | tf.SparseTensor) and leaf.shape.rank != 0
+
+
+def logits_of(output: Nest) -> Any:
+    """Return what a softmax or sigmoid was given, from which Keras' losses are computed; None for anything else."""
+    if not tf.executing_eagerly() and output.op.type in ("Softmax", "Sigmoid"):
+        return output.op.inputs[0]
+    return getattr(output, "_keras_logits", None)
 
 
 def row_count(tensor: Nest) -> Any:

@@ -267,6 +267,12 @@ def own_metrics():
     return run(own(OwnMetrics, metrics=["accuracy"]), validation_split=0.2)
 
 
+def saturated():
+    """Probabilities below Keras' epsilon: the loss is computed from what the softmax or the sigmoid was given."""
+    binary = compiled(mlp(out=1, activation="sigmoid"), loss="binary_crossentropy")
+    return [run(compiled(mlp()), x=90 * X), run(binary, x=90 * X, y=Y % 2)]
+
+
 def of_guides():
     """All metrics updated alike; a graph whose nodes the model holds, the batch being numbers of some of them."""
     nodes, edges = np.arange(ROWS), np.arange(ROWS)[:, None] + [[0, 1, 2]]
@@ -548,7 +554,7 @@ SCRIPTS = [
     plain, validated, sampled, class_weighted, embedding, positions, masked, averaged_at_the_end,
     accumulated, rmse, two_outputs, penalised, normalised,
     normalised_with_mask, chosen, drawn, counted, spectral, any_metric, own_step, own_loss_step, own_loss, own_metrics,
-    of_guides, two_optimizers, two_views, fitted_twice,
+    saturated, of_guides, two_optimizers, two_views, fitted_twice,
     listening, stopped, several_steps, eager, generator, dataset, unbuilt_and_unseeded,
     evaluated, overridden, inner_metrics, compiled_again, none_given, entered, installed,
     refused, failing_callback, own_scope,

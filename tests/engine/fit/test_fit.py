@@ -13,7 +13,7 @@ from tiers import long
 
 pytestmark = [pytest.mark.dist, pytest.mark.limit(1200)]
 SCRIPT = Path(__file__).with_name("keras_scripts.py")
-QUICK = {"normalised", "of_guides", "installed", "own_scope"}
+QUICK = {"normalised", "saturated", "of_guides", "installed", "own_scope"}
 THREE = {"embedding", "normalised", "own_step"}  # on three workers too
 ALONE = {"unbuilt_and_unseeded", "refused", "failing_callback", "entered"}  # not compared with one worker
 
