@@ -77,6 +77,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "model": {"name": "own_ways:averages"},
         "train": {"epochs": 3},
     },
+    "hardest": {
+        "data": {"source": "user_data:arrays"},
+        "model": {"name": "own_ways:hardest"},
+        "train": {"batch_size": 64},
+    },
     "masked": {"data": {"source": "own_ways:tagged_tokens"}, "model": {"name": "own_ways:masked"}},
     "weighs": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:weighs"}},
     "counts": {"data": {"source": "user_data:short_arrays"}, "model": {"name": "own_ways:counts"}},

@@ -52,12 +52,16 @@ def is_of_keras(model: keras.Model) -> bool:
     layers = model._flatten_layers(include_self=False)
     kinds = {type(model), *(type(layer) for layer in layers)}
     functions = [value for layer in layers for value in vars(layer).values() if callable(value)]
+    own_calls = {kind.__name__ for kind in kinds} & CALLS_OTHERS
+    return not own_calls and all(map(comes_from_keras, [*kinds, *functions])) and is_judged_by_keras(model)
+
+
+def is_judged_by_keras(model: keras.Model) -> bool:
+    """Return whether losses and metrics are Keras' own, of which is known what they are of a batch."""
     losses = [keras.losses.get(loss) for loss in tf.nest.flatten(getattr(model, "loss", None)) if loss is not None]
     metrics = [one for metric in metrics_of(model) for one in getattr(metric, "metrics", None) or [metric]]
     wrapped = [getattr(one, name, None) for one in [*losses, *metrics] for name in ("fn", "_fn")]
-    return not {kind.__name__ for kind in kinds} & CALLS_OTHERS and all(
-        comes_from_keras(one) for one in [*kinds, *functions, *losses, *metrics, *wrapped] if one is not None
-    )
+    return all(comes_from_keras(one) for one in [*losses, *metrics, *wrapped] if one is not None)
 
 
 def comes_from_keras(one: Any) -> bool:

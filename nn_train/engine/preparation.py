@@ -23,7 +23,7 @@ from nn_train.datasets import SplitData
 from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at_stream
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.collectives import equal_on_all, same_on_all, told_by_chief
-from nn_train.engine.decomposition import decomposes, is_of_keras
+from nn_train.engine.decomposition import decomposes, is_judged_by_keras, is_of_keras
 from nn_train.engine.labels import label_form, one_hot
 from nn_train.engine.loop import Loop
 from nn_train.engine.model_state import make_plain, unchanged
@@ -133,9 +133,10 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
 def takes_parts(model: keras.Model, rows: Batch, replicas: Replicas) -> bool:
     """Return whether ``FastSteps``, which sum what each worker computes of its rows, are exact for a model.
 
-    Collective where a part of it is not Keras' own: on several workers that is probed.
+    A loss or metric of the user's may be anything of a batch, and is computed from whole ones. Collective where a layer
+    is not Keras' own: on several workers that is probed.
     """
-    if trains_its_own_way(model):
+    if trains_its_own_way(model) or not is_judged_by_keras(model):
         return False
     known = is_of_keras(model)
     kept = [] if known else [*model.non_trainable_variables, *model.metrics_variables, *seed_states(model)]

@@ -31,7 +31,7 @@ SAME_MATHEMATICS = [
     "weighs",
 ]
 THREE = ["uneven", "one_row_left", "clipped", "short_embedding", "batch_norm", "averages"]
-FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "listening"]
+FROM_WHOLE_BATCHES = ["own_steps", "guide_steps", "averages", "hardest", "listening"]
 ALSO_FROM_WHOLE_BATCHES = ["masked", "counts", "two_outputs"]
 ON_SEVERAL = [(run, 2) for run in SAME_MATHEMATICS + FROM_WHOLE_BATCHES]
 ON_SEVERAL += [long(run, 2) for run in ALSO_FROM_WHOLE_BATCHES]
