@@ -103,7 +103,8 @@ def evaluate(argv: Sequence[str]) -> int:
         asked = read_arguments(argv)
         from nn_train.prediction.driver import evaluate_runs
 
-        print(evaluate_runs(asked.runs, asked.output, asked.scaling, say, asked.verbose, source=asked.source))
+        how = (asked.scaling, say, asked.verbose)
+        print(evaluate_runs(asked.runs, asked.output, *how, source=asked.source, task=asked.task))
         return EXIT_DONE
 
     return exit_code(run)

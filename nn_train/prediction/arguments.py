@@ -27,6 +27,7 @@ class Arguments:
         runs: folders or URIs; none: the report in ``output`` is written again.
         output: the local folder of the report.
         source: of other test examples than those of the runs; None: theirs.
+        task: ``evaluation.task`` instead of that of the runs; None: theirs.
         scaling: of the workers that predict.
         verbose: whether to show the logs of Ray and TensorFlow.
     """
@@ -34,6 +35,7 @@ class Arguments:
     runs: list[str]
     output: Path
     source: str | None
+    task: str | None
     scaling: ScalingConfig
     verbose: bool
 
@@ -95,6 +97,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         "--runs": {"nargs": "+", "default": [], "metavar": "RUN_DIR", "help": runs},
         "--output": {"required": True, "metavar": "DIR", "help": "local folder of the report"},
         "--data.source": {"metavar": "SOURCE", "help": f"{source}of the runs' own"},
+        "--evaluation.task": {"metavar": "TASK", "help": "binary, multiclass or regression, instead of the runs' own"},
     }
     more = "Without --runs the report in --output is written again; nothing is predicted."
     given = parsed("evaluate", "Evaluate finished runs on their test set, and report.", options, argv, more)
@@ -102,6 +105,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
         source=other_source(given["data.source"], given["runs"]),
+        task=other_task(given["evaluation.task"], given["runs"]),
         scaling=given["scaling"],
         verbose=given["verbose"],
     )
@@ -125,6 +129,14 @@ def other_source(source: str | None, runs: Sequence[str]) -> str | None:
         check_function("--data.source", source)
     named: str = read_section("data", {"source": source}).source
     return named
+
+
+def other_task(task: str | None, runs: Sequence[str]) -> str | None:
+    """The checked task. RequestError for what is none, or where nothing is predicted."""
+    if task is not None and not runs:
+        raise RequestError("--evaluation.task: nothing is predicted without --runs")
+    found: str | None = read_section("evaluation", {"task": task}).task
+    return found
 
 
 def place(option: str, text: str) -> str:
