@@ -15,6 +15,7 @@ from nn_train.config.options import nearest
 from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
 from nn_train.jobs import calls
 from nn_train.jobs.calls import say
+from nn_train.run.arguments import main as run_script
 
 HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and report.
 
@@ -124,6 +125,11 @@ def predict(argv: Sequence[str]) -> int:
     return exit_code(run)
 
 
+def run(argv: Sequence[str]) -> int:
+    """run a Keras script as it is on several workers"""
+    return run_script(argv)
+
+
 def submit(argv: Sequence[str]) -> int:
     """run one of these on a cluster"""
 
@@ -147,6 +153,7 @@ JOBS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "predict": predict,
     "pipeline": pipeline,
     "doctor": doctor,
+    "run": run,
     "submit": submit,
 }
 

@@ -1,0 +1,136 @@
+"""The worker: joins the others, then runs the user's script as Python does.
+
+``python script.py ALIVE PORT SCRIPT|-m MODULE [WORD ...]``: ALIVE is a descriptor that ends with the launcher, PORT one
+that holds this worker's port, or -1. Nothing but the standard library is imported at the top of this file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+LOST = 75  # exit code of a worker that cannot go on because another is gone; EX_TEMPFAIL of sysexits.h
+F_SETSIG = 10  # of Linux' fcntl.h; Python has no name for it
+Program = tuple[types.CodeType, dict[str, Any]]  # what a script does, and the names that Python puts in its module
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the script of a command line, and exit as it does."""
+    alive, port, *script = words
+    end_with(int(alive))
+    find_this_package()
+    module = script[0] == "-m"
+    sys.argv[:] = script[module:]
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, os.getcwd() if module else os.path.dirname(os.path.realpath(script[0])))
+    code, names = told(lambda: (of_module if module else of_file)(sys.argv[0]))
+    if int(port) >= 0:
+        join(int(port))
+    sys.argv[0] = names["__file__"] if module else script[0]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    vars(sys.modules["__main__"]).update(names)
+    told(lambda: exec(code, vars(sys.modules["__main__"])))
+
+
+def end_with(alive: int) -> None:
+    """Let the kernel end this process, and those that it starts, when the other end of a pipe is closed."""
+    os.set_inheritable(alive, False)
+    fcntl.fcntl(alive, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(alive, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(alive, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    try:
+        os.read(alive, 1)
+    except BlockingIOError:  # nothing to read: it is open
+        return
+    os.killpg(0, signal.SIGKILL)
+
+
+def find_this_package() -> None:
+    """Import this package from where this file is, which the script's path need not name."""
+    here = Path(__file__).resolve()
+    if sys.path[0] == str(here.parent):
+        del sys.path[0]
+    sys.path.insert(0, str(here.parents[2]))
+    importlib.import_module("nn_train")
+    del sys.path[0]
+
+
+def of_file(name: str) -> Program:
+    """Return the program of a file."""
+    path = os.path.abspath(name)
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+    return code, {"__file__": path, "__loader__": loader, "__spec__": None, "__package__": None, "__cached__": None}
+
+
+def of_module(name: str) -> Program:
+    """Return the program of a module, or of a package's ``__main__``."""
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{name}.__main__")
+    code = getattr(spec.loader, "get_code", lambda _: None)(spec.name) if spec is not None else None
+    if spec is None or code is None:
+        raise SystemExit(f"{sys.executable}: No module named {name}")
+    names = {"__file__": spec.origin, "__loader__": spec.loader, "__package__": spec.parent, "__cached__": spec.cached}
+    return code, {**names, "__spec__": spec}
+
+
+def join(port: int) -> None:
+    """Do what ``nn_train.install`` does, and what else a script on several workers needs."""
+    from nn_train.engine.import_tensorflow import set_environment
+    from nn_train.errors import EXIT_BAD_REQUEST, EXIT_INTERRUPTED, RequestError
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    set_environment()
+    try:
+        import tensorflow as tf
+
+        from nn_train.engine.fit.calls import install
+        from nn_train.run.files import write_apart
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)  # a script that does so may not any more
+        os.close(port)
+        install()
+        write_apart()
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_REQUEST)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    # The launcher has shared the cores out, and TensorFlow raises where it runs already.
+    tf.config.threading.set_intra_op_parallelism_threads = lambda num_threads: None
+    tf.config.threading.set_inter_op_parallelism_threads = lambda num_threads: None
+
+
+def told(action: Callable[[], Any]) -> Any:
+    """Do what the script does; exit with its error told as Python does: without frames that are not the script's."""
+    try:
+        return action()
+    except Exception as error:
+        from nn_train.engine.lost_peers import is_lost_peer
+
+        show(error)
+        sys.exit(LOST if is_lost_peer(error) else 1)
+    except KeyboardInterrupt as error:
+        show(error)
+        sys.exit(128 + signal.SIGINT)
+
+
+def show(error: BaseException) -> None:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen ")):
+        trace = trace.tb_next
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
