@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nn_train.config.cli import command_of, exit_code
+from nn_train.config.cli import command_of
 from nn_train.errors import RequestError
 
 ABOUT = """Run a Keras script on several workers of this machine. The script stays as it is: its model.fit,
@@ -34,18 +34,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise RequestError(f"{message}; see {command_of('run')} --help")
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the script; return the exit code of the process."""
-
-    def run() -> int:
-        asked = read_arguments(argv)
-        from nn_train.run.launcher import launch
-
-        return launch(asked)
-
-    return exit_code(run)
 
 
 def read_arguments(argv: Sequence[str]) -> Asked:

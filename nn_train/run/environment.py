@@ -14,7 +14,9 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
-def environments(given: Mapping[str, str], addresses: Sequence[str], cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+def environments(
+    given: Mapping[str, str], addresses: Sequence[str], cores: int, gpus: Sequence[str]
+) -> list[dict[str, str]]:
     """Return the environment of each worker; of a single one, what is given. Raises RequestError.
 
     Args:

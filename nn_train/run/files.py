@@ -1,12 +1,12 @@
-"""Models that all workers save at one place at the same time: each writes a file of its own, and renames it.
-
-The contents are the same on all, so that it does not matter whose stays; and who has saved finds it at once.
-"""
+"""What all workers of a machine do to one file at the same time: save a model, and download data."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,36 +16,59 @@ import tensorflow as tf
 
 from nn_train.engine.fit.workers import join
 
-NAMES = ("save", "save_model", "save_weights", "export")
+SAVE = ("save", "save_model", "save_weights", "export")
 PLACES = (keras.Model, keras.saving, keras.models, tf.keras.models)
+LOCK = Path(tempfile.gettempdir(), f"nn-train-download-{os.geteuid()}.lock")
 
 
-def write_apart() -> None:
-    """Let Keras' functions that save a model write a file of each worker's own first."""
+def share_files() -> None:
+    """Let Keras' functions of this process save and download as others do the same."""
     for place in PLACES:
-        for name in NAMES:
+        for name in SAVE:
             if hasattr(place, name):
-                setattr(place, name, apart(getattr(place, name), join().rank))
+                setattr(place, name, saved_apart(getattr(place, name), join().rank))
+    download: Callable[..., Any] = keras.utils.get_file
+    for module in list(sys.modules.values()):  # Keras' own data sets and models have taken it by its name
+        if vars(module).get("get_file") is download:
+            vars(module)["get_file"] = in_turn(download)
 
 
-def apart(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
-    """Return a function that saves a model so; what is no single file is left to the first worker."""
+def saved_apart(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
+    """Return ``function``, by which each worker writes a file of its own and renames it.
+
+    The contents are the same on all, so that it does not matter whose stays, and who has saved finds it at once. What
+    is no single file is left to the first worker.
+    """
 
     @functools.wraps(function)
-    def write(model: keras.Model, filepath: Any, overwrite: bool = True, *args: object, **named: Any) -> Any:
-        if overwrite is not True or args or any(named.values()) or not is_one_file(filepath):
-            return function(model, filepath, overwrite, *args, **named) if rank == 0 else None
+    def save(model: keras.Model, filepath: Any, *args: object, **named: Any) -> Any:
+        asks = named.get("overwrite") is False or args not in ((), (True,))
+        parts = named.get("zipped") is False or named.get("max_shard_size") is not None
+        if asks or parts or not is_one_file(filepath):
+            return function(model, filepath, *args, **named) if rank == 0 else None
         own = Path(filepath).with_name(f".{rank}-{Path(filepath).name}")
         try:
-            function(model, own, **named)
+            function(model, own, *args, **named)
             os.replace(own, filepath)
         finally:
             own.unlink(missing_ok=True)
 
-    return write
+    return save
 
 
 def is_one_file(path: object) -> bool:
     """Return whether Keras writes one file there."""
-    named = isinstance(path, str | Path) and "://" not in str(path)
-    return named and Path(str(path)).suffix in (".keras", ".h5", ".hdf5")
+    here = isinstance(path, str | Path) and "://" not in str(path)
+    return here and str(path).endswith((".keras", ".h5", ".hdf5"))
+
+
+def in_turn(download: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``download`` for one worker at a time: the next one finds the file."""
+
+    @functools.wraps(download)
+    def locked(*args: object, **named: Any) -> Any:
+        with open(LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return download(*args, **named)
+
+    return locked

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from nn_train.config.cli import exit_code
 from nn_train.engine import addresses
 from nn_train.errors import EXIT_DONE, EXIT_FAILED
-from nn_train.run.arguments import Asked
+from nn_train.run.arguments import Asked, read_arguments
 from nn_train.run.environment import cores_here, environments, gpus_here
 from nn_train.run.script import LOST
 
@@ -93,6 +94,11 @@ def read(lines: IO[bytes] | None, show: Callable[[str], None]) -> None:
         show(line.decode(errors="replace"))
 
 
+def main(argv: Sequence[str]) -> int:
+    """Run the script that a command line names; return the exit code of the process."""
+    return exit_code(lambda: launch(read_arguments(argv)))
+
+
 def launch(asked: Asked) -> int:
     """Run the script on workers of this machine; return its exit code, as a shell has it. Raises RequestError."""
     kept: list[deque[str]] = [deque(maxlen=KEPT) for _ in range(asked.workers)]
@@ -113,10 +119,9 @@ def launch(asked: Asked) -> int:
     if failed is None:
         return EXIT_FAILED if any(worker.code for worker in workers) else EXIT_DONE
     rank, code = failed
-    if rank > 0:
-        print(f"worker {rank} failed:\n{''.join(kept[rank])}".rstrip(), file=sys.stderr)
-    if code < 0:
-        print(f"error: worker {rank} was ended by {signal.Signals(-code).name}", file=sys.stderr)
+    if rank > 0 or code < 0:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed"
+        print(f"error: worker {rank} {how}\n{''.join(kept[rank])}".rstrip(), file=sys.stderr)
     return shell_code(code)
 
 

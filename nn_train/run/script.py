@@ -94,13 +94,14 @@ def join(port: int) -> None:
         import tensorflow as tf
 
         from nn_train.engine.fit.calls import install
-        from nn_train.run.files import write_apart
+        from nn_train.run.files import share_files
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # a script that does so may not any more
         os.close(port)
         install()
-        write_apart()
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # which TensorFlow takes for a notice
+        share_files()
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_REQUEST)
@@ -115,21 +116,23 @@ def told(action: Callable[[], Any]) -> Any:
     """Do what the script does; exit with its error told as Python does: without frames that are not the script's."""
     try:
         return action()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         from nn_train.engine.lost_peers import is_lost_peer
 
-        show(error)
-        sys.exit(LOST if is_lost_peer(error) else 1)
-    except KeyboardInterrupt as error:
-        show(error)
-        sys.exit(128 + signal.SIGINT)
+        code = show(error)
+        sys.exit(LOST if isinstance(error, Exception) and is_lost_peer(error) else code)
 
 
-def show(error: BaseException) -> None:
+def show(error: BaseException) -> int | str | None:
+    """Show an error of the script's; return the exit code for it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen ")):
         trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    try:
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+    except SystemExit as ended:  # by install(), which knows more of some errors
+        return ended.code
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
 
 if __name__ == "__main__":
