@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
         join(int(port))
     sys.argv[0] = names["__file__"] if module else script[0]
     sys.modules["__main__"] = types.ModuleType("__main__")
-    vars(sys.modules["__main__"]).update(names)
+    vars(sys.modules["__main__"]).update(names, __annotations__={})
     told(lambda: exec(code, vars(sys.modules["__main__"])))
 
 
@@ -65,7 +65,7 @@ def find_this_package() -> None:
 
 def of_file(name: str) -> Program:
     """Return the program of a file."""
-    path = os.path.abspath(name)
+    path = os.path.join(os.getcwd(), name)
     loader = importlib.machinery.SourceFileLoader("__main__", path)
     code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
     return code, {"__file__": path, "__loader__": loader, "__spec__": None, "__package__": None, "__cached__": None}
