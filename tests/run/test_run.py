@@ -126,6 +126,7 @@ SCRIPTS |= {
 }
 SCRIPTS |= {
     "interrupted": "raise KeyboardInterrupt",
+    "starts": "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid)",
     "hook": "import sys; sys.excepthook = lambda kind, *_: print(kind)\n1 / 0",
 }
 SCRIPTS |= {"package/__init__": "", "package/__main__": TELL, "package/module": f"from . import other\n{TELL}"}
@@ -238,8 +239,9 @@ def test_two_workers_come_to_the_numbers_of_one_and_leave_the_same_files(scripts
     for name, values in theirs.items():
         assert ours[name] == pytest.approx(values, abs=1e-6)
     assert largest_difference(scripts / "one" / "last.weights.h5", scripts / "last.weights.h5") < 1e-6
-    prefixed = [line for line in err.splitlines() if line.startswith("[1] history")]
-    assert len(prefixed) == 1
+    others = [line for line in err.splitlines() if line.startswith("[1] ")]
+    assert sum(line.startswith("[1] history") for line in others) == 1
+    assert not any("Epoch 1/2" in line for line in others)  # they train together: one of them tells of it
     files = {path.name for path in scripts.iterdir() if not path.name.endswith((".py", "one", "package"))}
     assert files == {"best.keras", "last.keras", "last.weights.h5", "cache"} | {"__pycache__"} & files
 
@@ -291,6 +293,12 @@ def test_nothing_stays_behind_when_the_launcher_is_ended(scripts, number, code):
         for one in left:
             os.kill(one, signal.SIGKILL)
     assert left == []
+
+
+def test_what_a_script_has_started_ends_with_it(scripts):
+    code, process, _ = run(scripts, *RUN, "--workers", "1", "starts.py")
+    assert code == 0
+    assert not runs(int(process))
 
 
 def runs(process):
