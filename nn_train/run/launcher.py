@@ -67,7 +67,7 @@ class Worker:
             stdout=None if rank == 0 else subprocess.PIPE,
             stderr=None if rank == 0 else subprocess.STDOUT,
             pass_fds=[alive] if port is None else [alive, port],
-            start_new_session=False,
+            start_new_session=True,
         )
         os.close(alive)
         self.reader = threading.Thread(target=read, args=(self.process.stdout, show), daemon=True)
