@@ -67,7 +67,7 @@ def in_turn(download: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(download)
     def locked(*args: object, **named: Any) -> Any:
-        with open(LOCK, "w") as lock:
+        with open(LOCK, "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             return download(*args, **named)
 

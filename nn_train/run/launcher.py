@@ -78,7 +78,7 @@ class Worker:
         if self.ended == math.inf and os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
             self.send(signal.SIGKILL)  # before its number can be another's
             self.code, self.ended = self.process.wait(), time.monotonic()
-            self.reader.join()
+            self.reader.join(1.0)  # others may hold its output open
         return self.ended < math.inf
 
     def send(self, number: int) -> None:
