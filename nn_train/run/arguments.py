@@ -22,11 +22,13 @@ class Asked:
         script: as Python takes it: ``train.py``, or ``-m`` and a module, then the words of the script.
         workers: how many.
         all_output: whether to show the lines of all workers.
+        check: whether to compare one step with one worker's, and no more.
     """
 
     script: list[str]
     workers: int = 2
     all_output: bool = False
+    check: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,10 +46,14 @@ def read_arguments(argv: Sequence[str]) -> Asked:
     parser.add_argument("--workers", type=int, default=Asked.workers, metavar="N", help="how many (default: 2)")
     of_all = "show also the lines of the other workers, with their numbers: [1]"
     parser.add_argument("--all-output", action="store_true", help=of_all)
+    of_check = "compare the first step of the first fit with that of one worker, and train nothing"
+    parser.add_argument("--check", action="store_true", help=of_check)
     options, script = split(argv, {"--workers"})
     asked = Asked(script, **vars(parser.parse_args(options)))
     if asked.workers < 1:
         raise RequestError(f"--workers: {asked.workers} is less than 1")
+    if asked.check and asked.workers == 1:
+        raise RequestError("--check: compares several workers with one; give --workers 2 or more")
     if len(script) < 1 + (script[:1] == ["-m"]):
         raise RequestError(f"no script is given: {usage}")
     if script[0] != "-m" and not os.path.isfile(script[0]):

@@ -38,7 +38,7 @@ class Worker:
 
     Args:
         rank: of this worker; the lines of rank 0 go where this process's go.
-        script: and its words.
+        script: and its words, and before it whether to check one step only.
         environment: of the process.
         port: a descriptor that holds its port until it is taken; none where there is no other worker.
         show: is given the lines of the other ranks, one at a time.
@@ -109,7 +109,7 @@ def launch(asked: Asked) -> int:
         workers: list[Worker] = []
         for rank, environment in enumerate(environments(os.environ, names, cores_here(), gpus_here(os.environ))):
             show = shown_at_once(rank) if asked.all_output else kept[rank].append
-            workers.append(Worker(rank, asked.script, environment, ports[rank], show))
+            workers.append(Worker(rank, [str(int(asked.check)), *asked.script], environment, ports[rank], show))
             stack.callback(end, workers[rank])
         addresses.release_addresses()
         order = wait_for_all(workers, signals)

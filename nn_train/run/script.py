@@ -1,7 +1,8 @@
 """The worker: joins the others, then runs the user's script as Python does.
 
-``python script.py ALIVE PORT SCRIPT|-m MODULE [WORD ...]``: ALIVE is a descriptor that ends with the launcher, PORT one
-that holds this worker's port, or -1. Nothing but the standard library is imported at the top of this file.
+``python script.py ALIVE PORT CHECK SCRIPT|-m MODULE [WORD ...]``: ALIVE is a descriptor that ends with the launcher,
+PORT one that holds this worker's port, or -1, CHECK whether to check one step only, 0 or 1. Nothing but the standard
+library is imported at the top of this file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Program = tuple[types.CodeType, dict[str, Any]]  # what a script does, and the n
 
 def main(words: Sequence[str]) -> None:
     """Run the script of a command line, and exit as it does."""
-    alive, port, *script = words
+    alive, port, check, *script = words
     end_with(int(alive))
     find_this_package()
     module = script[0] == "-m"
@@ -33,11 +34,13 @@ def main(words: Sequence[str]) -> None:
         sys.path.insert(0, os.getcwd() if module else os.path.dirname(os.path.realpath(script[0])))
     code, names = told(lambda: (of_module if module else of_file)(sys.argv[0]))
     if int(port) >= 0:
-        join(int(port))
+        join(int(port), check == "1")
     sys.argv[0] = names["__file__"] if module else script[0]
     sys.modules["__main__"] = types.ModuleType("__main__")
     vars(sys.modules["__main__"]).update(names, __annotations__={})
     told(lambda: exec(code, vars(sys.modules["__main__"])))
+    if check == "1":
+        sys.exit("error: --check: the script has called no fit, and nothing was compared")
 
 
 def end_with(alive: int) -> None:
@@ -83,7 +86,7 @@ def of_module(name: str) -> Program:
     return code, {**names, "__spec__": spec}
 
 
-def join(port: int) -> None:
+def join(port: int, check: bool) -> None:
     """Do what ``nn_train.install`` does, and what else a script on several workers needs."""
     from nn_train.engine.import_tensorflow import set_environment
     from nn_train.errors import EXIT_BAD_REQUEST, EXIT_INTERRUPTED, RequestError
@@ -102,6 +105,10 @@ def join(port: int) -> None:
         install()
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # which TensorFlow takes for a notice
         share_files()
+        if check:
+            from nn_train.run.check import check_only
+
+            check_only()
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_REQUEST)

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 from process_tree import tree_of
+from tiers import long
 
 from nn_train.errors import RequestError
 from nn_train.run.arguments import Asked, read_arguments
@@ -97,6 +98,25 @@ KILLED = """
 import os, time, nn_train
 time.sleep(600) if nn_train.is_chief() else os.abort()
 """
+CHECKED = """
+import sys
+
+import keras
+import numpy as np
+
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0) if sys.argv[1] == "rows" else x - 1
+
+
+keras.utils.set_random_seed(0)
+layers = [keras.layers.Dense(4), Own(), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+model = keras.Sequential([keras.Input((2,)), *layers])
+model.compile("adam", "mse", metrics=["mae"])
+model.fit(np.random.normal(size=(80, 2)), np.ones((80, 1)), batch_size=50)
+print("trained")
+"""
 TELL = """
 import atexit, os, pickle, sys
 
@@ -118,6 +138,7 @@ def inner():
 inner()
 """
 SCRIPTS = {"train": TRAIN, "fail": FAIL, "fail_alone": FAIL_ALONE, "long": LONG, "killed": KILLED, "tell": TELL}
+SCRIPTS |= {"checked": CHECKED}
 SCRIPTS |= {
     "mistakes": MISTAKES,
     "wrong": "x = = 1",
@@ -181,6 +202,7 @@ def test_a_script_sees_and_ends_what_python_shows_it(scripts, words):
         (["--worker", "2", "tell.py"], 2, "error: unrecognized arguments: --worker; see nn-train run --help"),
         (["--workers", "0", "tell.py"], 2, "error: --workers: 0 is less than 1"),
         (["-m"], 2, "error: no script is given: "),
+        (["--check", "tell.py"], 2, "error: --check: compares several workers with one; give --workers 2 or more"),
     ],
 )
 def test_what_cannot_be_run_is_told_in_the_last_line(scripts, words, code, last):
@@ -280,7 +302,7 @@ def test_a_worker_that_fails_alone_ends_the_others_and_is_shown(scripts, words, 
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), long(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_nothing_stays_behind_when_the_launcher_is_ended(scripts, number, code):
     command = [sys.executable, *RUN, "long.py"]
     with subprocess.Popen(command, cwd=scripts, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as launcher:
@@ -299,6 +321,33 @@ def test_what_a_script_has_started_ends_with_it(scripts):
     code, process, _ = run(scripts, *RUN, "--workers", "1", "starts.py")
     assert code == 0
     assert not runs(int(process))
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize(
+    ("way", "code", "told"),
+    [
+        (
+            "alone",
+            0,
+            [
+                r"loss      (\d+\.\d+), \1\d* ",
+                "gradient  4 arrays of up to ",
+                r"metrics   mae (\d\.\d+), \1",
+                "50 rows",
+            ],
+        ),
+        ("rows", 2, ["error: train_step: 2 workers, of which each computes its rows of a batch, do not come to what"]),
+    ],
+)
+def test_a_check_compares_one_step_and_trains_nothing(scripts, way, code, told):
+    found, out, err = run(scripts, *RUN, "--check", "checked.py", way)
+    assert found == code, err
+    assert "trained\n" not in out.replace("nothing was trained\n", "")
+    shown = [line for line in (out + err).splitlines() if not line.startswith("Epoch")]
+    assert len(shown) == len(told), shown
+    for line, expected in zip(shown, told, strict=True):
+        assert re.search(expected, line)
 
 
 def runs(process):
