@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from nn_train.config.cli import command_of
 from nn_train.errors import RequestError
 
-ABOUT = """Run a Keras script on several workers of this machine. The script stays as it is: its model.fit,
-evaluate and predict are distributed, batch_size is that of all workers together (docs/run.md)."""
+ABOUT = """Run a Keras script as it is on several workers of this machine: its model.fit, evaluate and predict are
+distributed, batch_size is that of all workers (docs/run.md). All words behind the script are the script's."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +31,17 @@ class Asked:
     check: bool = False
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse, with messages in the form of the other jobs."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise RequestError(f"{message}; see {command_of('run')} --help")
-
-
 def read_arguments(argv: Sequence[str]) -> Asked:
     """Return what a command line asks for. Raises RequestError."""
     usage = f"{command_of('run')} [OPTION ...] (SCRIPT.py | -m MODULE) [WORD ...]"
-    end = "All words behind the script are the script's."
-    parser = Parser(usage=usage, description=ABOUT, epilog=end, allow_abbrev=False)
+    parser = argparse.ArgumentParser(usage=usage, description=ABOUT, allow_abbrev=False)
     parser.add_argument("--workers", type=int, default=Asked.workers, metavar="N", help="how many (default: 2)")
-    of_all = "show also the lines of the other workers, with their numbers: [1]"
-    parser.add_argument("--all-output", action="store_true", help=of_all)
-    of_check = "compare the first step of the first fit with that of one worker, and train nothing"
-    parser.add_argument("--check", action="store_true", help=of_check)
+    parser.add_argument("--all-output", action="store_true", help="show the lines of the other workers too: [1] ...")
+    parser.add_argument("--check", action="store_true", help="compare one step with one worker's; train nothing")
     options, script = split(argv, {"--workers"})
     asked = Asked(script, **vars(parser.parse_args(options)))
-    if asked.workers < 1:
-        raise RequestError(f"--workers: {asked.workers} is less than 1")
-    if asked.check and asked.workers == 1:
-        raise RequestError("--check: compares several workers with one; give --workers 2 or more")
+    if asked.workers < 1 + asked.check:
+        raise RequestError(f"--workers: {asked.workers} is less than {1 + asked.check}")
     if len(script) < 1 + (script[:1] == ["-m"]):
         raise RequestError(f"no script is given: {usage}")
     if script[0] != "-m" and not os.path.isfile(script[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from nn_train.engine.random_state import random_states_kept
 from nn_train.engine.spread import spread_step
 from nn_train.engine.strategy import Replicas
 from nn_train.engine.tensors import Nest
-from nn_train.errors import EXIT_DONE, RequestError
+from nn_train.errors import EXIT_BAD_REQUEST, EXIT_DONE, RequestError
 
 RETURNED = ", which it returns"  # how the probe calls what a step returns
 
@@ -38,22 +38,23 @@ def compare_and_end(model: keras.Model, kind: str, data: Nest, workers: Replicas
         several = outcome(model, spread_step(model, "train_step", workers), rows)
     if difference(model, one, again):
         raise RequestError("--check: the step draws random numbers in a way of its own, and cannot be compared")
+    found = difference(model, one, several)
+    verdict = f"do not come to what one does: {found}" if found else f"come to what one does on {count_of(rows)} rows"
     if workers.is_chief:
-        print(*lines(one, several, workers.size), sep="\n")
-    if found := difference(model, one, several):
-        raise RequestError(f"--check: {workers.size} workers do not come to what one does: {found}")
-    if workers.is_chief:
-        print(f"{workers.size} workers come to what one does in a step of {count_of(rows)} rows; nothing was trained")
-    sys.exit(EXIT_DONE)
+        print(*lines(one, several, workers.size), f"{workers.size} workers {verdict}; nothing was trained", sep="\n")
+    sys.exit(EXIT_BAD_REQUEST if found else EXIT_DONE)
 
 
 def lines(one: Numbers, several: Numbers, size: int) -> Iterator[str]:
     """Yield a line for the loss, the gradient and the metrics of a step on one worker and on ``size``."""
-    returned = [name for _, name in one if name.endswith(RETURNED) and ("", name) in several]
-    pairs = {name.removesuffix(RETURNED): f"{one['', name]:.7g}, {several['', name]:.7g}" for name in returned}
-    yield f"loss      {pairs.pop('loss', 'none is returned')} (on one worker, on {size})"
-    gradients = [key for key in one if key[0] == "gradient" and key in several]
-    largest = max((float(np.max(np.abs(one[key]), initial=0)) for key in gradients), default=0.0)
-    apart = max((float(np.max(np.abs(one[key] - several[key]), initial=0)) for key in gradients), default=0.0)
-    yield f"gradient  {len(gradients)} arrays of up to {largest:.3g}, which differ by {apart:.2g}"
-    yield f"metrics   {'; '.join(f'{name} {values}' for name, values in pairs.items()) or 'none'}"
+    both = [key for key in one if key in several]
+    pairs = {name: f"{one['', name]:.7g}, {several['', name]:.7g}" for _, name in both if name.endswith(RETURNED)}
+    gradients = [(one[key], several[key]) for key in both if key[0] == "gradient"]
+    yield f"loss      {pairs.pop('loss' + RETURNED, 'none is returned')} (on one worker, on {size})"
+    most, apart = largest(first for first, _ in gradients), largest(first - second for first, second in gradients)
+    yield f"gradient  {len(gradients)} arrays of up to {most:.3g}, which differ by {apart:.2g}"
+    yield f"metrics   {'; '.join(f'{name.removesuffix(RETURNED)} {pair}' for name, pair in pairs.items()) or 'none'}"
+
+
+def largest(arrays: Iterable[np.ndarray]) -> float:
+    return max((float(np.max(np.abs(array), initial=0)) for array in arrays), default=0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import random
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +35,7 @@ def environments(
     defaults = {name: str(max(1, cores // count)) for name in THREADS} | {"PYTHONHASHSEED": str(random.getrandbits(32))}
     shared = {**defaults, **given}
     own = [{"TF_CONFIG": tf_config(list(addresses), rank)} for rank in range(count)]
-    return [{**shared, **one, **({GPUS: gpus[rank]} if gpus else {})} for rank, one in enumerate(own)]
+    return [shared | one | ({GPUS: gpus[rank]} if gpus else {}) for rank, one in enumerate(own)]
 
 
 def gpus_here(given: Mapping[str, str]) -> list[str]:
@@ -44,8 +43,3 @@ def gpus_here(given: Mapping[str, str]) -> list[str]:
     if GPUS in given:
         return [name.strip() for name in given[GPUS].partition("-1")[0].split(",") if name.strip()]
     return [str(number) for number, _ in enumerate(glob.glob("/proc/driver/nvidia/gpus/*"))]
-
-
-def cores_here() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))

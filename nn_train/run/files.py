@@ -16,15 +16,13 @@ import tensorflow as tf
 
 from nn_train.engine.fit.workers import join
 
-SAVE = ("save", "save_model", "save_weights", "export")
-PLACES = (keras.Model, keras.saving, keras.models, tf.keras.models)
 LOCK = Path(tempfile.gettempdir(), f"nn-train-download-{os.geteuid()}.lock")
 
 
-def share_files() -> None:
+def share() -> None:
     """Let Keras' functions of this process save and download as others do the same."""
-    for place in PLACES:
-        for name in SAVE:
+    for place in (keras.Model, keras.saving, keras.models, tf.keras.models):
+        for name in ("save", "save_model", "save_weights", "export"):
             if hasattr(place, name):
                 setattr(place, name, saved_apart(getattr(place, name), join().rank))
     download: Callable[..., Any] = keras.utils.get_file
@@ -42,9 +40,9 @@ def saved_apart(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def save(model: keras.Model, filepath: Any, *args: object, **named: Any) -> Any:
-        asks = named.get("overwrite") is False or args not in ((), (True,))
-        parts = named.get("zipped") is False or named.get("max_shard_size") is not None
-        if asks or parts or not is_one_file(filepath):
+        whole = named.get("overwrite", True) and named.get("zipped") is not False and "max_shard_size" not in named
+        here = whole and isinstance(filepath, str | Path) and "://" not in str(filepath) and args in ((), (True,))
+        if not here or not str(filepath).endswith((".keras", ".h5", ".hdf5")):
             return function(model, filepath, *args, **named) if rank == 0 else None
         own = Path(filepath).with_name(f".{rank}-{Path(filepath).name}")
         try:
@@ -54,12 +52,6 @@ def saved_apart(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
             own.unlink(missing_ok=True)
 
     return save
-
-
-def is_one_file(path: object) -> bool:
-    """Return whether Keras writes one file there."""
-    here = isinstance(path, str | Path) and "://" not in str(path)
-    return here and str(path).endswith((".keras", ".h5", ".hdf5"))
 
 
 def in_turn(download: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,34 +8,32 @@ library is imported at the top of this file.
 from __future__ import annotations
 
 import fcntl
-import importlib.machinery
 import importlib.util
 import os
+import select
 import signal
 import sys
 import types
 from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
 LOST = 75  # exit code of a worker that cannot go on because another is gone; EX_TEMPFAIL of sysexits.h
 F_SETSIG = 10  # of Linux' fcntl.h; Python has no name for it
-Program = tuple[types.CodeType, dict[str, Any]]  # what a script does, and the names that Python puts in its module
 
 
 def main(words: Sequence[str]) -> None:
     """Run the script of a command line, and exit as it does."""
     alive, port, check, *script = words
     end_with(int(alive))
-    find_this_package()
-    module = script[0] == "-m"
-    sys.argv[:] = script[module:]
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path.insert(0, os.getcwd() if module else os.path.dirname(os.path.realpath(script[0])))
-    code, names = told(lambda: (of_module if module else of_file)(sys.argv[0]))
+    is_module = script[0] == "-m"
+    sys.argv[:] = script[is_module:]
+    find_modules(os.getcwd() if is_module else os.path.dirname(os.path.realpath(script[0])))
+    code, names = told(lambda: (of_module if is_module else of_file)(sys.argv[0]))
     if int(port) >= 0:
-        join(int(port), check == "1")
-    sys.argv[0] = names["__file__"] if module else script[0]
+        told(lambda: join(int(port), check == "1"))
+    sys.argv[0] = names["__file__"] if is_module else script[0]
     sys.modules["__main__"] = types.ModuleType("__main__")
     vars(sys.modules["__main__"]).update(names, __annotations__={})
     told(lambda: exec(code, vars(sys.modules["__main__"])))
@@ -48,34 +46,28 @@ def end_with(alive: int) -> None:
     os.set_inheritable(alive, False)
     fcntl.fcntl(alive, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(alive, F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(alive, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
-    try:
-        os.read(alive, 1)
-    except BlockingIOError:  # nothing to read: it is open
-        return
-    os.killpg(0, signal.SIGKILL)
+    fcntl.fcntl(alive, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([alive], [], [], 0)[0]:  # it was closed before
+        os.killpg(0, signal.SIGKILL)
 
 
-def find_this_package() -> None:
-    """Import this package from where this file is, which the script's path need not name."""
-    here = Path(__file__).resolve()
-    if sys.path[0] == str(here.parent):
-        del sys.path[0]
-    sys.path.insert(0, str(here.parents[2]))
+def find_modules(folder: str) -> None:
+    """Import this package from where it is; from then on look modules up as for a script of ``folder``."""
+    is_safe = getattr(sys.flags, "safe_path", False)  # then the folder of a script is not looked into
+    sys.path[: not is_safe] = [str(Path(__file__).resolve().parents[2])]
     importlib.import_module("nn_train")
-    del sys.path[0]
+    sys.path[:1] = [] if is_safe else [folder]
 
 
-def of_file(name: str) -> Program:
-    """Return the program of a file."""
+def of_file(name: str) -> tuple[types.CodeType, dict[str, Any]]:
+    """Return what a file does, and the names that Python puts into its module."""
     path = os.path.join(os.getcwd(), name)
-    loader = importlib.machinery.SourceFileLoader("__main__", path)
     code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
-    return code, {"__file__": path, "__loader__": loader, "__spec__": None, "__package__": None, "__cached__": None}
+    return code, {"__file__": path, "__loader__": SourceFileLoader("__main__", path), "__cached__": None}
 
 
-def of_module(name: str) -> Program:
-    """Return the program of a module, or of a package's ``__main__``."""
+def of_module(name: str) -> tuple[types.CodeType, dict[str, Any]]:
+    """Return the same of a module, or of a package's ``__main__``."""
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{name}.__main__")
@@ -89,31 +81,23 @@ def of_module(name: str) -> Program:
 def join(port: int, check: bool) -> None:
     """Do what ``nn_train.install`` does, and what else a script on several workers needs."""
     from nn_train.engine.import_tensorflow import set_environment
-    from nn_train.errors import EXIT_BAD_REQUEST, EXIT_INTERRUPTED, RequestError
 
     os.environ["KERAS_BACKEND"] = "tensorflow"
     set_environment()
-    try:
-        import tensorflow as tf
+    import tensorflow as tf
 
-        from nn_train.engine.fit.calls import install
-        from nn_train.run.files import share_files
+    from nn_train.engine.fit.calls import install
+    from nn_train.run import check as one_step
+    from nn_train.run import files
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)  # a script that does so may not any more
-        os.close(port)
-        install()
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # which TensorFlow takes for a notice
-        share_files()
-        if check:
-            from nn_train.run.check import check_only
-
-            check_only()
-    except RequestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_REQUEST)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)  # a script that does so may not any more
+    os.close(port)
+    install()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # which TensorFlow takes for a notice
+    files.share()
+    if check:
+        one_step.check_only()
     # The launcher has shared the cores out, and TensorFlow raises where it runs already.
     tf.config.threading.set_intra_op_parallelism_threads = lambda num_threads: None
     tf.config.threading.set_inter_op_parallelism_threads = lambda num_threads: None
