@@ -15,6 +15,7 @@ from nn_train.config.options import nearest
 from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
 from nn_train.jobs import calls
 from nn_train.jobs.calls import say
+from nn_train.run.launcher import main as run_script
 
 HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and report.
 
@@ -125,11 +126,16 @@ def predict(argv: Sequence[str]) -> int:
     return exit_code(run)
 
 
+def run(argv: Sequence[str]) -> int:
+    """run a Keras script as it is on several workers"""
+    return run_script(argv)
+
+
 def submit(argv: Sequence[str]) -> int:
     """run one of these on a cluster"""
 
     def run() -> int:
-        jobs = [name for name in JOBS if name != "submit"]
+        jobs = [name for name in JOBS if name not in ("run", "submit")]
         if not argv or argv[0] in ("--help", "-h"):
             print(SUBMIT_HELP.format(command=command_of("submit"), jobs=", ".join(jobs)))
             return EXIT_DONE
@@ -148,6 +154,7 @@ JOBS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "predict": predict,
     "pipeline": pipeline,
     "doctor": doctor,
+    "run": run,
     "submit": submit,
 }
 

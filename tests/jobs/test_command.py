@@ -19,10 +19,11 @@ from nn_train.jobs import command
     [
         ([], 0, "nn-train JOB"),
         (["--version"], 0, __version__),
-        (["trian"], 2, "'trian': is no job; known: train, tune, evaluate, predict, pipeline, doctor, submit; did you"),
+        (["trian"], 2, "'trian': is no job; known: train, tune, evaluate, predict, pipeline, doctor, run, submit; did"),
         (["train", "--model.units", "3"], 2, "What a function or class takes by name is model.args.units"),
         (["train", "--config", "mnist_cmn"], 2, "no preset of that name; did you mean 'mnist_cnn'?; presets: mnist, "),
         (["submit", "--help"], 0, "  nn-train submit JOB [OPTION ...]"),
+        (["run", "--help"], 0, "nn-train run [OPTION ...] (SCRIPT.py | -m MODULE) [WORD ...]"),
     ],
 )
 def test_what_the_command_says(monkeypatch, capsys, words, code, said):
