@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nn_train.config.cli import command_of
+from nn_train.config.cli import QUIET, VERBOSE, command_of
 from nn_train.config.entry_points import check_function
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import coerce, read_section
@@ -30,6 +30,7 @@ class Arguments:
         task: ``evaluation.task`` instead of that of the runs; None: theirs.
         scaling: of the workers that predict.
         verbose: whether to show the logs of Ray and TensorFlow.
+        quiet: whether to print only where the results are.
     """
 
     runs: list[str]
@@ -38,6 +39,7 @@ class Arguments:
     task: str | None
     scaling: ScalingConfig
     verbose: bool
+    quiet: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,9 +54,12 @@ def parsed(job: str, about: str, options: Mapping[str, Mapping[str, Any]], argv:
     parser = Parser(prog=command_of(job), description=about, allow_abbrev=False, epilog=more)
     for name, settings in options.items():
         parser.add_argument(name, **settings)
-    parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
+    for name, meaning in {**VERBOSE, **QUIET}.items():
+        parser.add_argument(f"--{name}", action="store_true", help=meaning)
     for name in SCALING:
-        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for train (num_workers: 1)")
+        option = f"--scaling.{name}"
+        parser.add_argument(option, metavar="VALUE", help="as for train (num_workers: 1)")
+        parser.add_argument(option.replace("_", "-"), dest=option[2:], help=argparse.SUPPRESS)
     given = vars(parser.parse_args(argv))
     given["scaling"] = scaling_of({name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]})
     return given
@@ -69,6 +74,7 @@ class PredictArguments:
     output: str
     scaling: ScalingConfig
     verbose: bool
+    quiet: bool = False
 
 
 def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
@@ -84,7 +90,9 @@ def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
     given = parsed("predict", "Predict new, unlabelled examples with a finished run.", options, argv)
     places = {"run": place("--run", given["run"]), "data": place("--data", given["data"])}
     output = str(local_path(given["output"]))
-    return PredictArguments(**places, output=output, scaling=given["scaling"], verbose=given["verbose"])
+    return PredictArguments(
+        **places, output=output, scaling=given["scaling"], verbose=given["verbose"], quiet=given["quiet"]
+    )
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:
@@ -108,6 +116,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         task=other_task(given["evaluation.task"], given["runs"]),
         scaling=given["scaling"],
         verbose=given["verbose"],
+        quiet=given["quiet"],
     )
 
 
