@@ -85,7 +85,7 @@ def test_quiet_prints_warnings_and_where_the_results_are(monkeypatch, capsys, jo
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["told", "quiet"])
 def test_an_evaluation_takes_dashes_and_is_quiet_where_asked(monkeypatch, capsys, quiet):
-    def evaluate_runs(runs, output, scaling, say, verbose, source):
+    def evaluate_runs(runs, output, scaling, say, verbose, source, task):
         say(f"{scaling.num_workers} workers")
         say("warning: changed")
         return output / "report.html"
