@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from check_report import check_report
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TIMEOUT = 300  # seconds, of a command; an example should need less than five minutes in all
@@ -75,6 +76,20 @@ def test_a_report_at_the_end_shows_that_the_models_learned(follow, name):
     for run, least in LEAST[name].items():
         assert max(number for other, number in found.items() if other.startswith(run)) >= least
     assert (folder / "report" / "report.html").exists()
+
+
+def test_a_regression_is_searched_trained_and_reported_with_less_error_than_the_mean_has(follow):
+    folder, said = follow("regression")
+    assert said.splitlines()[-1] == "report/report.html"
+    reports = [folder / "report", folder / "results" / "progress" / "report"]
+    alone, of_pipeline = (json.loads((report / "metrics.json").read_text()) for report in reports)
+    assert {check_report(report).failures == [] for report in reports} == {True}
+    for content in (alone, of_pipeline):
+        assert content["task"] == "regression"
+        assert content["selection"]["metric"] == "val_loss"
+        assert all(run["numbers"]["r2"]["value"] > 0.25 for run in content["runs"])
+    one, other = ((report / "predictions" / "wide_seed0.npz").read_bytes() for report in reports)
+    assert one == other  # by one worker, and by two
 
 
 def test_the_forecast_is_better_than_simple_rules(follow):

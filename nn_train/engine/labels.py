@@ -1,4 +1,5 @@
-"""In which form loss and metrics get the labels: as whole numbers [N], or one-hot, a number for each output [N, C]."""
+"""In which form loss and metrics get the targets: labels as whole numbers [N], or one-hot, a number for each output
+[N, C]; the numbers of a regression as they are."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from nn_train.engine.metrics import only_one_hot
 from nn_train.engine.tensors import Nest
 from nn_train.errors import RequestError
 
+OF_CLASSES = ("cross_entropy", "CategoricalGeneralizedCrossEntropy")
 OF_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")  # losses of whole numbers
 
 
@@ -21,10 +23,12 @@ class LabelForm:
     """Attributes:
     one_hot: whether the loss and the metrics are given a number for each output.
     depth: C, where these are made from whole numbers.
+    numbers: whether the targets are those of a regression, of which no accuracy is counted.
     """
 
     one_hot: bool
     depth: int | None
+    numbers: bool = False
 
 
 def label_form(train: TrainConfig, model: keras.Model, y: Nest) -> LabelForm:
@@ -53,8 +57,31 @@ def label_form(train: TrainConfig, model: keras.Model, y: Nest) -> LabelForm:
         return LabelForm(one_hot=bool(for_each_output and outputs != 1), depth=None)
     if outputs in (None, 1) or not (whole or for_each_output):
         wanted = "class labels [N] or a number for each output [N, C], of at least two outputs"
-        raise refusal(loss, wanted, y, "give these, or compile the model with its loss in its function")
+        raise refusal(
+            loss,
+            wanted,
+            y,
+            "give these; or compile the model with its loss in its function; or, for a regression, set evaluation.task",
+        )
     return LabelForm(one_hot=True, depth=None if for_each_output else outputs)
+
+
+def number_form(train: TrainConfig, model: keras.Model, y: Nest) -> LabelForm:
+    """The same of a regression, whose targets are given as they are.
+
+    Raises:
+        RequestError: the loss that the job names is one of classes, or the outputs are not as many as the targets.
+    """
+    if model.compiled:
+        return LabelForm(one_hot=False, depth=None, numbers=True)
+    if train.loss in OF_CLASSES or keras_class("train.loss", "losses", train.loss).__name__.endswith("entropy"):
+        raise refusal(train.loss, "class labels", y, "for a regression take mse, mae or Huber")
+    shape, outputs = getattr(y, "shape", None), getattr(model, "output_shape", ())
+    columns = 1 if shape is not None and len(shape) == 1 else shape[-1] if shape is not None else None
+    if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[-1] != columns:
+        wanted = "a number, or K numbers, for each example, as many as the model gives"
+        raise refusal(train.loss, wanted, y, f"the model's outputs have shape {outputs}")
+    return LabelForm(one_hot=False, depth=None, numbers=True)
 
 
 def refusal(loss: str, wanted: str, y: Nest, advice: str) -> RequestError:

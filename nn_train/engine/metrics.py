@@ -36,18 +36,23 @@ def only_one_hot(metrics: Iterable[Metric]) -> list[str]:
     return [metric_parts(one)[0].__name__ for one in metrics if not class_for(one, one_hot=False).startswith(OF_LABELS)]
 
 
-def make_metrics(train: TrainConfig, model: keras.Model, one_hot: bool) -> list[keras.metrics.Metric]:
+def make_metrics(
+    train: TrainConfig, model: keras.Model, one_hot: bool, numbers: bool = False
+) -> list[keras.metrics.Metric]:
     """Accuracy, and what ``train.metrics`` names.
 
     Args:
         train: the job's section.
         model: with one output [N, C]; its last layer tells whether it gives probabilities.
         one_hot: whether labels are a number for each output [N, C] instead of whole numbers [N].
+        numbers: whether the targets are those of a regression, which has no accuracy.
 
     Raises:
         RequestError: a metric takes probabilities, and the model gives logits; Keras refuses its arguments.
     """
     accuracy = keras.metrics.CategoricalAccuracy if one_hot else keras.metrics.SparseCategoricalAccuracy
+    if numbers:
+        return [make_metric(one, train.loss, model, one_hot=True) for one in train.metrics]
     return [accuracy(name="accuracy"), *(make_metric(one, train.loss, model, one_hot) for one in train.metrics)]
 
 

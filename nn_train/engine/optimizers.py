@@ -20,19 +20,25 @@ OF_PROBABILITIES = ("KLDivergence", "Poisson", "CategoricalGeneralizedCrossEntro
 
 
 def compile_model(
-    model: keras.Model, optimizer: OptimizerConfig, train: TrainConfig, total_steps: int | None, one_hot: bool = False
+    model: keras.Model,
+    optimizer: OptimizerConfig,
+    train: TrainConfig,
+    total_steps: int | None,
+    one_hot: bool = False,
+    numbers: bool = False,
 ) -> None:
     """Compile ``model`` as the job says, unless it came compiled: then its own choices are kept.
 
     Args:
-        model: a classifier with one output ``[N, C]``.
+        model: with one output ``[N, C]``.
         optimizer, train: sections of the job.
         total_steps: steps of the whole training, None when the data does not tell.
         one_hot: whether the loss is given a number for each output instead of class labels.
+        numbers: whether the targets are those of a regression.
     """
     if model.compiled:
         return
-    loss, metrics = make_loss(train.loss, model, one_hot), make_metrics(train, model, one_hot)
+    loss, metrics = make_loss(train.loss, model, one_hot), make_metrics(train, model, one_hot, numbers)
     # Keras wraps the optimizer in dynamic loss scaling by itself when the policy is mixed_float16.
     model.compile(make_optimizer(optimizer, total_steps), loss, metrics=metrics, jit_compile=False)
 

@@ -24,7 +24,7 @@ from nn_train.datasets.fingerprints import CONTRACT, PARTS, fingerprint, look_at
 from nn_train.engine.batches import may_be_without_rows, steps_per_epoch
 from nn_train.engine.collectives import equal_on_all, same_on_all, told_by_chief
 from nn_train.engine.decomposition import decomposes, is_judged_by_keras, is_of_keras
-from nn_train.engine.labels import label_form, one_hot
+from nn_train.engine.labels import label_form, number_form, one_hot
 from nn_train.engine.loop import Loop
 from nn_train.engine.model_state import make_plain, unchanged
 from nn_train.engine.models import build_model, check_outputs
@@ -110,9 +110,12 @@ def prepare_model(config: Config, data: SplitData, replicas: Replicas, by_batche
     with replicas.strategy.scope():
         model = build_for(config, data, rows)
         compiled_by_user = model.compiled
-        form = label_form(config.train, model, rows[1])
-        check_outputs(model, data.num_classes, form.one_hot)
-        compile_model(model, config.optimizer, config.train, total_steps(config.train, data), form.one_hot)
+        form_of = number_form if config.evaluation.task == "regression" else label_form
+        form = form_of(config.train, model, rows[1])
+        check_outputs(model, None if form.numbers else data.num_classes, form.one_hot)
+        compile_model(
+            model, config.optimizer, config.train, total_steps(config.train, data), form.one_hot, form.numbers
+        )
         rows = (rows[0], one_hot(rows[1], form.depth), rows[2])
         build_by_one_example(model, first_row(rows))
         seed_states(model)  # Keras' generator for everybody is made now, and not where the first one asks for its seed

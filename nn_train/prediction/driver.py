@@ -166,7 +166,7 @@ def headline(predictions: AnyPredictions) -> str:
     """Say what a run reached, by the task that was set or inferred."""
     if isinstance(predictions, Predictions):
         accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
-        return f"accuracy {accuracy:.4f} ({predictions.task}, {predictions.classes} classes)"
+        return f"{predictions.classes} classes, accuracy {accuracy:.4f}"
     errors = predictions.y_pred.astype(float) - predictions.y_true
-    targets = errors.shape[1]
-    return f"mean absolute error {abs(errors).mean():.4g} (regression, {targets} target{'s' * (targets > 1)})"
+    targets = "regression" if errors.shape[1] == 1 else f"regression of {errors.shape[1]} targets"
+    return f"{targets}, mean absolute error {abs(errors).mean():.4g}"

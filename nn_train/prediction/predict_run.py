@@ -16,6 +16,7 @@ from nn_train.config.function_digest import HERE
 from nn_train.config.options import is_entry_point, word_of
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError, TrainingError
+from nn_train.evaluation.predictions import REGRESSION
 from nn_train.prediction.driver import read_model
 from nn_train.prediction.new_examples import NOT_SAID, Predicted, as_trained, check_output, read_new, write
 from nn_train.prediction.outputs import (
@@ -146,9 +147,12 @@ def predict_part(
     from nn_train.engine.tensors import as_input
 
     about = result.get("data") or {}
-    network = load_model(model, config_from_dict(settings).model.name, result)
+    config = config_from_dict(settings)
+    network = load_model(model, config.model.name, result)
     loss, classes = loss_of(model), about.get("num_classes")
-    if classes is None and not loss.name.startswith("binary"):  # which judges each output by itself
+    if config.evaluation.task == REGRESSION:
+        classes = None
+    elif classes is None and not loss.name.startswith("binary"):  # which judges each output by itself
         classes = len(about.get("class_names") or ()) or None
     forward = outputs_of(network, kind_by_loss(loss), classes)
     examples = read_new(source, len(getattr(network, "inputs", None) or [None]))

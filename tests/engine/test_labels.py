@@ -69,6 +69,33 @@ def test_a_form_that_the_loss_cannot_take_is_refused(loss, outputs, shape, dtype
         label_form(TrainConfig(loss=loss), made(outputs), targets(shape, dtype))
 
 
+@pytest.mark.parametrize(
+    ("loss", "outputs", "shape", "said"),
+    [
+        ("mse", 1, (), None),
+        ("Huber", 1, (1,), None),
+        ("mse", 3, (3,), None),
+        ("cross_entropy", 1, (), "train.loss: cross_entropy takes class labels; .* for a regression take mse"),
+        ("BinaryCrossentropy", 1, (), "takes class labels"),
+        ("mse", 3, (), r"as many as the model gives; the targets are float32 \[N\]: the model's outputs have shape"),
+        ("mse", 1, (2, 2), "as many as the model gives"),
+    ],
+)
+def test_a_regression_gets_its_targets_as_they_are_and_no_accuracy(loss, outputs, shape, said):
+    from nn_train.engine.labels import number_form
+    from nn_train.engine.metrics import make_metrics
+
+    y = targets(shape, "float32")
+    if said:
+        with pytest.raises(RequestError, match=said):
+            number_form(TrainConfig(loss=loss), made(outputs), y)
+        return
+    form = number_form(TrainConfig(loss=loss), made(outputs), y)
+    assert (form.one_hot, form.depth, form.numbers) == (False, None, True)
+    (metric,) = make_metrics(TrainConfig(loss=loss, metrics=("mae",)), made(outputs), form.one_hot, form.numbers)
+    assert type(metric).__name__ == "MeanAbsoluteError"
+
+
 def test_a_compiled_model_is_given_the_labels_as_they_are_but_for_mse():
     from nn_train.engine.labels import label_form
 
