@@ -3,7 +3,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick report test test-long test-quick test-launch mutants lint setup browser lock launch-tools release-notes
+.PHONY: run quick report test test-long test-quick test-launch mutants lint setup browser lock launch-tools release-notes docs
 
 run: setup ## the whole story on MNIST: search, training, evaluation, report; four to seven minutes on 2 cores
 	$(BIN)/python -m jobs.pipeline --config mnist
@@ -52,6 +52,10 @@ setup: .venv/installed
 	@$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock | awk '$(TOLD)'
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
+
+docs: setup ## the site, into build/site: strictly, and every link is followed
+	PYTHONPATH=.ci $(BIN)/zensical build --strict --clean
+	$(BIN)/python tests/check_site.py build/site
 
 browser: ## the tests look at the report in a headless Chromium; without it these tests are skipped, and the run says so
 	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

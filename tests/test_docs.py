@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from check_site import faults
 
 from nn_train.config import Config, config_from_dict
 from nn_train.config.parse import TOP_FIELDS, field_types, parse_yaml
@@ -170,3 +171,22 @@ def test_the_pythons_that_the_documents_name_are_those_that_the_package_takes():
     assert f"Python {pythons[0]} to {pythons[-1]}" in (ROOT / "README.md").read_text()
     assert f"{pythons[0]} to {pythons[-1]}" in (ROOT / "docs" / "launch.md").read_text()
     assert set(re.findall(r"Python :: (3\.\d+)", text)) <= set(pythons)
+
+
+def test_every_page_is_in_the_navigation_of_the_site_and_not_longer_than_one_reads():
+    pages = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert sorted(re.findall(r"[\w./-]+\.md", navigation)) == sorted(pages)
+    assert [name for name, path in pages.items() if len(path.read_text().splitlines()) > 300] == []
+
+
+def test_a_link_of_the_site_that_leads_nowhere_or_loads_from_elsewhere_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top"><a href="b.html#x">b</a><a href="#top">a</a><img src="//host/i.png">'
+    )
+    (tmp_path / "b.html").write_text('<a href="c.html">c</a><a href="a.html#top">a</a><a href="https://host/">out</a>')
+    assert faults(tmp_path) == [
+        "a.html: b.html#x: no such place in it",
+        "a.html: //host/i.png: is loaded from elsewhere",
+        "b.html: c.html: no such file",
+    ]

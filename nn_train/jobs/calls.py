@@ -73,7 +73,8 @@ def tune(
         The finished search: its ``folder``, ``records`` of all trials, the ``best``.
 
     Raises:
-        As ``train``; TrainingError also where no trial has the metric.
+        RequestError, KeyboardInterrupt: as for ``train``.
+        TrainingError: as for ``train``, and where no trial has the metric.
     """
     from nn_train.jobs.given_values import config_of
     from nn_train.search import search

@@ -44,7 +44,7 @@ def finished_record(
     code: Mapping[str, Any] = NO_CODE,
     read: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of ``result.json`` of a finished run; its fields are described in ``docs/train.md``.
+    """The content of ``result.json`` of a finished run; its fields are described in ``docs/run-folder.md``.
 
     Args:
         history: at least one row.

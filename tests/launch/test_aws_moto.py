@@ -136,7 +136,7 @@ class Launcher:
 
 
 def prepare(launcher):
-    """What docs/launch.md, "Clouds", has a person make before: the roles and the security group."""
+    """What docs/clouds.md has a person make before: the roles and the security group."""
     iam, ec2 = launcher.client("iam"), launcher.client("ec2")
     for name in ("nn-train-head", "nn-train-worker"):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
@@ -205,7 +205,7 @@ def test_the_machines_need_no_more_rights_than_their_roles_have(launcher):
     (head,) = [address for address, one in launcher.instances().items() if one["InstanceType"] == "m7i.large"]
     called = {name for name in launcher.aws.actions[head] if not name.startswith("Describe")}
     assert "RunInstances" in called
-    assert called <= {"RunInstances", "TerminateInstances", "CreateTags"}  # those of docs/launch.md, "Clouds"
+    assert called <= {"RunInstances", "TerminateInstances", "CreateTags"}  # those of docs/clouds.md
     assert not [address for address in launcher.aws.actions if address in launcher.instances().keys() - {head}]
 
 
