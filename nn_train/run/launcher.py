@@ -25,7 +25,6 @@ from nn_train.run.environment import environments, gpus_here
 from nn_train.run.script import LOST
 
 SCRIPT = str(Path(__file__).with_name("script.py"))
-EVERY = 0.05  # seconds between two looks at the workers
 GRACE = 5.0  # seconds in which the others end by themselves when one has failed
 PATIENCE = 30.0  # seconds for what a script does when it is interrupted, such as saving its model
 KEPT = 200  # lines of a worker that are shown when it fails
@@ -44,10 +43,11 @@ class Worker:
         code: as Popen has it, once it has ended.
         ended: when that was seen.
         ended_here: whether it was not given more time.
+        told: of how many signals.
     """
 
     def __init__(self, rank: int, asked: Asked, environment: Mapping[str, str], port: int) -> None:
-        self.rank, self.code, self.ended, self.ended_here = rank, 0, math.inf, False
+        self.rank, self.code, self.ended, self.ended_here, self.told = rank, 0, math.inf, False, 0
         self.lines: deque[bytes] = deque(maxlen=KEPT)
         alive, self.alive = os.pipe()  # closed here when this process ends, in whatever way
         command = [sys.executable, "-u", SCRIPT, str(alive), str(port), str(int(asked.check)), *asked.script]
@@ -126,20 +126,23 @@ def noted_signals() -> list[tuple[int, float]]:
 
 
 def wait_for_all(workers: Sequence[Worker], signals: Sequence[tuple[int, float]]) -> list[Worker]:
-    """Return the workers in the order of their ends. Pass signals on, and end those that would wait for others."""
+    """Return the workers in the order of their ends. Pass signals on, and end those that would wait for others.
+
+    The first is told of a signal first: were another gone before, it would be in no state to save its model.
+    """
     order: list[Worker] = []
-    sent = 0
     while len(order) < len(workers):
         order += [worker for worker in workers if worker not in order and worker.look()]
-        for number, _ in signals[sent:]:
-            sent += 1
-            for worker in workers:
-                worker.send(number)
+        for worker in workers:
+            for number, when in signals[worker.told :]:
+                if worker.rank == 0 or time.monotonic() > min(when + GRACE, workers[0].ended):
+                    worker.told += 1
+                    worker.send(number)
         failures = [worker.ended for worker in order if worker.code]
         if time.monotonic() > deadline(failures, workers[0].ended, [when for _, when in signals]):
             for worker in workers:
                 worker.end()
-        time.sleep(EVERY)
+        time.sleep(0.05)
     return order
 
 

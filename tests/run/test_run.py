@@ -92,7 +92,11 @@ subprocess.Popen(["sleep", "600"])
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 print("begins")
-model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0, epochs=10**6)
+try:
+    model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0, epochs=10**6)
+except KeyboardInterrupt:
+    model.save("saved.keras")
+    raise
 """
 KILLED = """
 import os, time, nn_train
@@ -315,6 +319,7 @@ def test_nothing_stays_behind_when_the_launcher_is_ended(scripts, number, code):
         for one in left:
             os.kill(one, signal.SIGKILL)
     assert left == []
+    assert (scripts / "saved.keras").exists() == (number == signal.SIGINT)
 
 
 def test_what_a_script_has_started_ends_with_it(scripts):
