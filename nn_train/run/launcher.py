@@ -6,6 +6,7 @@ It imports neither TensorFlow nor Ray.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
@@ -27,6 +28,7 @@ from nn_train.run.script import LOST
 SCRIPT = str(Path(__file__).with_name("script.py"))
 GRACE = 5.0  # seconds in which the others end by themselves when one has failed
 PATIENCE = 30.0  # seconds for what a script does when it is interrupted, such as saving its model
+Show = Callable[[bytes], object]
 KEPT = 200  # lines of a worker that are shown when it fails
 
 
@@ -34,10 +36,11 @@ class Worker:
     """A process that runs the script. It ends with this one, and those that it has started end with it.
 
     Args:
-        rank: of this worker; the lines of rank 0 go where this process's go.
-        asked: the script, and what is shown of other ranks.
+        rank: of this worker.
+        asked: the script, and what is to be done with it.
         environment: of the process.
         port: a descriptor that holds its port until it is taken; -1 where there is no other worker.
+        show: is given its lines; without, those of rank 0 go where this process's go.
 
     Attributes:
         code: as Popen has it, once it has ended.
@@ -46,26 +49,28 @@ class Worker:
         told: of how many signals.
     """
 
-    def __init__(self, rank: int, asked: Asked, environment: Mapping[str, str], port: int) -> None:
+    def __init__(
+        self, rank: int, asked: Asked, environment: Mapping[str, str], port: int, show: Show | None = None
+    ) -> None:
         self.rank, self.code, self.ended, self.ended_here, self.told = rank, 0, math.inf, False, 0
         self.lines: deque[bytes] = deque(maxlen=KEPT)
         alive, self.alive = os.pipe()  # closed here when this process ends, in whatever way
         command = [sys.executable, "-u", SCRIPT, str(alive), str(port), str(int(asked.check)), *asked.script]
-        out, err = (None, None) if rank == 0 else (PIPE, STDOUT)
+        out, err = (None, None) if rank == 0 and show is None else (PIPE, STDOUT)
         kept = [one for one in (alive, port) if one >= 0]
         self.process = Popen(
             command, env=environment, stdin=DEVNULL, stdout=out, stderr=err, pass_fds=kept, start_new_session=True
         )
         os.close(alive)
-        self.reader = threading.Thread(target=self.read, args=(asked.all_output,), daemon=True)
+        self.reader = threading.Thread(target=self.read, args=(show,), daemon=True)
         self.reader.start()
 
-    def read(self, show: bool) -> None:
+    def read(self, show: Show | None) -> None:
         """Keep its lines, and perhaps show them at once."""
         for line in self.process.stdout or ():
             self.lines.append(line)
-            if show:
-                os.write(2, b"[%d] %b" % (self.rank, line))
+            if show is not None:
+                show(line)
 
     def look(self) -> bool:
         """Return whether it has ended, and with it those that it has started."""
@@ -89,7 +94,16 @@ class Worker:
 
 def main(argv: Sequence[str]) -> int:
     """Run the script that a command line names; return the exit code of the process."""
-    return exit_code(lambda: launch(read_arguments(argv)))
+
+    def run() -> int:
+        asked = read_arguments(argv)
+        if asked.address is None:
+            return launch(asked)
+        from nn_train.run.on_ray import launch_on_ray
+
+        return launch_on_ray(asked)
+
+    return exit_code(run)
 
 
 def launch(asked: Asked) -> int:
@@ -100,7 +114,8 @@ def launch(asked: Asked) -> int:
     workers: list[Worker] = []
     try:
         for rank, environment in enumerate(environments(os.environ, names, cores, gpus_here(os.environ))):
-            workers.append(Worker(rank, asked, environment, ports[rank]))
+            show = functools.partial(say, rank) if asked.all_output and rank > 0 else None
+            workers.append(Worker(rank, asked, environment, ports[rank], show))
         addresses.release_addresses()
         order = wait_for_all(workers, signals)
     finally:
@@ -114,6 +129,11 @@ def launch(asked: Asked) -> int:
         shown = b"" if asked.all_output else b"".join(workers[rank].lines)
         print(f"error: worker {rank} {how}\n{shown.decode(errors='replace')}", end="", file=sys.stderr)
     return shell_code(code)
+
+
+def say(rank: int, line: bytes) -> None:
+    """Show a worker's line with its number."""
+    os.write(2, b"[%d] %b" % (rank, line))
 
 
 def noted_signals() -> list[tuple[int, float]]:
