@@ -3,7 +3,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick report test test-long test-quick test-launch mutants lint setup browser lock launch-tools
+.PHONY: run quick report test test-long test-quick test-launch mutants lint setup browser lock launch-tools release-notes
 
 run: setup ## the whole story on MNIST: search, training, evaluation, report; four to seven minutes on 2 cores
 	$(BIN)/python -m jobs.pipeline --config mnist
@@ -71,3 +71,6 @@ lock: setup ## write the three requirements*.lock anew from pyproject.toml; an i
 	$(COMPILE) --extra dev --output-file requirements.lock
 	$(COMPILE) --constraints requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE) --constraints requirements.lock --extra gpu --output-file requirements-gpu.lock
+
+release-notes: ## the newest section of the changelog
+	@awk '/^## / {sections++} sections == 1' CHANGELOG.md

@@ -93,6 +93,7 @@ def render_many(runs: Sequence[Path], folder: Path) -> Row:
     known = [load_predictions(folder / "three" / "predictions", run["stem"])[0] for run in originals]
     for number, record in enumerate(collect_runs(copies, output)):
         exact = known[number % len(known)]
+        assert isinstance(exact, Predictions)
         noise = np.random.default_rng(number).normal(0, NOISE, exact.logits.shape)
         noisy = Predictions(exact.example_id, exact.y_true, (exact.logits + noise).astype(np.float32))
         store_predictions(output / "predictions", record.stem, noisy, output="logits", seconds=1.0)

@@ -3,8 +3,8 @@
     python tests/check_report.py DIR
 
 Shares no code with ``nn_train``: it reads the files that a report consists of and works each number out in
-its own way. Exit code 0: everything agrees to 1e-12. 1: something differs, or a number of the report was
-not checked. 2: DIR is not a report.
+its own way. Exit code 0: everything agrees to 1e-12 (of numbers above 1: of them). 1: something differs, or a number
+of the report was not checked. 2: DIR is not a report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 from sklearn import metrics
 
 TOLERANCE = 1e-12
@@ -45,7 +45,7 @@ class Check:
             if reported != expected:
                 self.failures.append(f"{where}: reported {reported!r}, computed {expected!r}")
             return
-        difference = abs(float(reported) - float(expected))
+        difference = abs(float(reported) - float(expected)) / max(1.0, abs(float(expected)))
         self.worst = max(self.worst, difference)
         if not difference <= TOLERANCE:
             self.failures.append(f"{where}: reported {reported!r}, computed {expected!r}")
@@ -267,6 +267,11 @@ def check_comparisons(check: Check, content: dict[str, Any], truths: dict[str, T
         check.same(f"{where} only second", pair["only_second_correct"], second)
         p_values.append(binomtest(min(first, second), first + second).pvalue if first + second else 1.0)
         check.number(f"{where} p", pair["p_value"], p_values[-1], first + second)
+    check_holm(check, pairs, p_values)
+
+
+def check_holm(check: Check, pairs: list[dict[str, Any]], p_values: list[float]) -> None:
+    """Holm's correction."""
     running = 0.0
     for rank, index in enumerate(sorted(range(len(pairs)), key=lambda i: p_values[i])):
         running = max(running, min(1.0, p_values[index] * (len(pairs) - rank)))
@@ -317,9 +322,88 @@ def unchecked(check: Check, content: Any, where: str = "metrics.json") -> Iterat
             yield from unchecked(check, value, f"{where}/{index}")
 
 
+def check_errors(check: Check, folder: Path, content: dict[str, Any]) -> None:
+    """Every number of a regression, its intervals from the same draws of examples but scored by scikit-learn."""
+    errors = {}
+    for run in (run for run in content["runs"] if "numbers" in run):
+        path = folder / run["predictions"]["file"]
+        check.same(f"{run['name']} sha256", run["predictions"]["sha256"], hashlib.sha256(path.read_bytes()).hexdigest())
+        with np.load(path, allow_pickle=False) as arrays:
+            y, given = arrays["y_true"], arrays["y_pred"].astype(np.float64)
+        errors[run["name"]] = np.abs(given - y).mean(axis=1).astype(np.float32).astype(np.float64)
+        for at, target in enumerate(run["per_target"]):
+            check_target(check, f"{run['name']} {target['name']}", target, y[:, at], given[:, at])
+        if len(run["per_target"]) > 1:
+            for name, number in run["numbers"].items():
+                values = [target["numbers"][name]["value"] for target in run["per_target"]]
+                known = [value for value in values if value is not None]
+                mean = np.mean(known) if len(known) == len(values) else None
+                check.number(f"{run['name']} {name}", number, mean, len(known))
+        else:
+            check_target(check, f"{run['name']} whole", {**run, "by_quantile": []}, y[:, 0], given[:, 0])
+    p_values = []
+    for pair in content["comparisons"]:
+        where, d = f"{pair['first']} - {pair['second']}", errors[pair["first"]] - errors[pair["second"]]
+        means = np.array([d[rows].mean() for rows in draws(len(d))])
+        check.number(where, pair["mae_difference"], d.mean(), len(d), tuple(np.quantile(means, [0.025, 0.975])))
+        far = int((np.abs(means - d.mean()) >= abs(d.mean())).sum()) if d.mean() else len(means)
+        p_values.append((1 + far) / (1 + len(means)))
+        check.number(f"{where} p", pair["p_value"], p_values[-1], len(d))
+    check_holm(check, content["comparisons"], p_values)
+
+
+def draws(n: int) -> Iterator[np.ndarray]:
+    """The rows of each bootstrap resample."""
+    rng = np.random.default_rng(0)
+    for _ in range(min(1000, max(200, 20_000_000 // n))):
+        yield rng.integers(0, n, n)
+
+
+def check_target(check: Check, where: str, target: dict[str, Any], y: np.ndarray, given: np.ndarray) -> None:
+    """The numbers of one target, and its errors by decile."""
+    n, numbers = len(y), target["numbers"]
+    scores = {
+        "rmse": metrics.root_mean_squared_error,
+        "r2": lambda a, b: metrics.r2_score(a, b) if np.ptp(a) else math.nan,
+    }
+    for name, score in scores.items():
+        if name == "r2" and not np.ptp(y):
+            check.number(f"{where} {name}", numbers[name], None, n)
+            continue
+        found = np.array([score(y[rows], given[rows]) for rows in draws(n)])
+        interval = tuple(np.quantile(found[np.isfinite(found)], [0.025, 0.975]))
+        check.number(f"{where} {name}", numbers[name], score(y, given), n, interval)
+    check_mean(check, f"{where} mae", numbers["mae"], np.abs(given - y))
+    check_mean(check, f"{where} bias", numbers["bias"], given - y)
+    ordered = np.sort(np.abs(given - y))
+    below = next(k for k in range(n + 1) if binom.cdf(k, n, 0.5) >= 0.025)  # as many may lie below the median
+    interval = (ordered[below - 1], ordered[n - below]) if below else None
+    check.number(f"{where} median", numbers["median_absolute_error"], np.median(ordered), n, interval)
+    for one in target["by_quantile"]:
+        here = (y >= one["low"]) & (y <= one["high"])
+        check_mean(check, f"{where} {one['low']}", one["mae"], np.abs(given - y)[here])
+        check_mean(check, f"{where} {one['low']}", one["bias"], (given - y)[here])
+    if target["by_quantile"]:
+        check.same(f"{where} deciles", sum(one["mae"]["n"] for one in target["by_quantile"]), n)
+
+
+def check_mean(check: Check, where: str, number: dict[str, Any], values: np.ndarray) -> None:
+    """A mean with its normal interval."""
+    half = norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
+    interval = None if half is None else (values.mean() - half, values.mean() + half)
+    check.number(where, number, values.mean(), len(values), interval)
+
+
 def check_report(folder: Path) -> Check:
     """Check a whole report."""
     content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    if content["task"] == "regression":
+        check = Check()
+        check_errors(check, folder, content)
+        check_groups(check, content)
+        check_selection(check, content)
+        check.failures += [f"{where}: not checked" for where in unchecked(check, content)]
+        return check
     with open(folder / "calibration.csv", encoding="utf-8", newline="") as file:
         calibration = list(csv.DictReader(file))
     check = Check()

@@ -1,9 +1,12 @@
-"""What several test modules share: the outcomes of the scenarios, each run once for a world size."""
+"""What several test modules share: the outcomes of the scenarios, each run once for a world size; the wheel."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from processes import WorkerGroup
 
 collect_ignore = [] if sys.version_info >= (3, 11) else ["datasets/test_grain.py"]  # which Grain needs
 pytest_plugins = ["tiers", "time_limit", "costs"]
+ROOT = Path(__file__).parents[1]
 SCENARIOS = Path(__file__).parent / "scenarios.py"
 TIMES = ("seconds", "samples_per_second", "world_size")
 
@@ -73,3 +77,33 @@ def local_ray() -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         with ray_session(verbose=False):
             yield
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what the repository's folders hold; building leaves nothing in them."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("nn_train", "jobs", "cluster"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, folder)
+    pip(sys.executable, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` of an environment with the wheel; what it needs is taken from the one that runs the tests."""
+    place = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    pip(sys.executable, "--python", str(place / "bin" / "python"), "install", "--no-deps", str(wheel))
+    (packages,) = place.glob("lib/python*/site-packages")
+    # A path that is added so is not looked through for the links of editable installations.
+    (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return place / "bin"
+
+
+def pip(python: str, *words: str) -> None:
+    done = subprocess.run([python, "-m", "pip", "--quiet", *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The rooms of ``nn_train`` and what each may import; ``python tests/layout.py`` prints the drawing of the README."""
+"""The rooms of ``nn_train`` and what each may import; run as a script, prints the drawing of ``docs/layout.md``."""
 
 from __future__ import annotations
 

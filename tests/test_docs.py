@@ -14,7 +14,7 @@ from nn_train.config.schema import SECTIONS
 from nn_train.config.space import parse_space
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TUTORIAL = ROOT / "docs" / "from-the-tutorial.md"
 FOLDERS = ("nn_train", "jobs", "cluster", "benchmarks", "tests", "docs", r"\.ci")
 FILE_ENDINGS = ("json", "jsonl", "yaml", "csv", "md", "py", "npz", "keras", "html")

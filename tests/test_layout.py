@@ -37,8 +37,10 @@ def test_every_arrow_of_the_table_is_there():
     assert len(KNOWS) <= 17
 
 
-def test_the_readme_shows_the_table():
-    assert f"```\n{drawing()}\n```" in (PACKAGE.parent / "README.md").read_text(), "python tests/layout.py prints it"
+def test_the_document_shows_the_table():
+    assert f"```\n{drawing()}\n```" in (PACKAGE.parent / "docs" / "layout.md").read_text(), (
+        "python tests/layout.py prints it"
+    )
 
 
 def test_few_parameters_can_be_anything():

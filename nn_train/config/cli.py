@@ -29,6 +29,7 @@ JOBS = {"search": "tune", "pipeline": "pipeline"}  # whose sections they are
 NO_FLAGS: Mapping[str, str] = {}
 LONGEST = 2000  # letters of a message
 VERBOSE = {"verbose": "show the logs of Ray and TensorFlow"}
+QUIET = {"quiet": "print warnings and where the results are, nothing else"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Arguments:
 
     Attributes:
         config: the job.
-        flags: those that were given, without their dashes.
+        flags: those that were given, as ``dry_run`` for ``--dry-run``.
         overrides: ``section.field`` to its value, as text where the field has a type; ``config`` holds them already.
     """
 
@@ -49,6 +50,11 @@ class Arguments:
     def verbose(self) -> bool:
         """Whether to let the logs of Ray and TensorFlow through."""
         return "verbose" in self.flags
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to print only warnings and where the results are."""
+        return "quiet" in self.flags
 
 
 def run_job(
@@ -113,13 +119,15 @@ def parse_arguments(argv: Sequence[str], stages: Sequence[str] = (), flags: Mapp
     words = list(argv)
     while words:
         word = words.pop(0)
-        if word.removeprefix("--") in known and word.startswith("--"):
-            given.add(word[2:])
+        if word.startswith("--") and word[2:].replace("-", "_") in known:
+            given.add(word[2:].replace("-", "_"))
             continue
         if not word.startswith("--"):
             file_too = f", a job file --config {word}" if word.endswith((".yaml", ".yml")) else ""
             raise RequestError(f"{word!r}: unexpected; every setting is written --section.field VALUE{file_too}")
         name, equals, value = word[2:].partition("=")
+        if type_of(name.replace("-", "_")) is not None:
+            name = name.replace("-", "_")
         if name != "config" and type_of(name) is None:
             raise RequestError("--" + unknown_field(name, [*field_types(), "config", *known]))
         if not equals:
@@ -148,9 +156,9 @@ def help_text(description: str, stages: Sequence[str] = (), flags: Mapping[str, 
         "",
         "  --config FILE              job file (YAML), or a preset's name; what it leaves out keeps its default",
         f"{'':29}presets: {', '.join(presets())}",
-        *(f"  --{name:<25}{meaning}" for name, meaning in {**VERBOSE, **flags}.items()),
+        *(f"  --{name.replace('_', '-'):<25}{meaning}" for name, meaning in {**VERBOSE, **flags}.items()),
         "",
-        "Every field of the job file can be given here and wins over the file:",
+        "Every field of the job file can be given here and wins over the file; dashes may stand for its underscores:",
         "",
     ]
     top = {spec.name: spec for spec in dataclasses.fields(Config)}

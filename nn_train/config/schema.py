@@ -6,6 +6,7 @@ is made, so that no other code checks it again.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
@@ -299,7 +300,11 @@ class SearchConfig(Section):
         "asha", "which trials to stop early", choices=("none", "asha", "hyperband", "median", "pbt")
     )
     num_trials: int = option(20, "trials in all; grid: every combination", minimum=1)
-    metric: str = option("val_accuracy", "what is compared: a name in metrics.jsonl, at a trial's best epoch")
+    metric: str = option(
+        "auto",
+        "what is compared: a name in metrics.jsonl, at a trial's best epoch; auto: val_accuracy, or val_loss where "
+        "evaluation.task is regression",
+    )
     mode: str | None = option(
         None, "max or min; none: min for loss, error, mae and the like in its name, else max", choices=("max", "min")
     )
@@ -338,6 +343,17 @@ class SearchConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Section):
+    """How a finished run is judged."""
+
+    task: str | None = option(
+        None,
+        "what the model is for; none: by its test targets, outputs and loss",
+        choices=("binary", "multiclass", "regression"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig(Section):
     """What jobs.pipeline runs: a search for each model, trainings with the best settings, and one report."""
 
@@ -364,9 +380,13 @@ class Config:
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     run: RunConfig = field(default_factory=RunConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
+        if self.search.metric == "auto":
+            metric = "val_loss" if self.evaluation.task == "regression" else "val_accuracy"
+            object.__setattr__(self, "search", dataclasses.replace(self.search, metric=metric))
         if self.name is None:
             object.__setattr__(self, "name", default_name(self.data.source, self.model.name))
         if not NAME_PATTERN.fullmatch(str(self.name)):
@@ -407,6 +427,7 @@ SECTIONS: dict[str, type] = {
     "scaling": ScalingConfig,
     "run": RunConfig,
     "search": SearchConfig,
+    "evaluation": EvaluationConfig,
     "pipeline": PipelineConfig,
 }
 

@@ -28,7 +28,7 @@ RANGES = {  # kind: how many numbers it takes
 LISTS = ("choice", "grid")
 DEPENDENT = ("by", "times")
 WHOLE = ("integer", "log_integer")
-FIXED_SECTIONS = ("name", "scaling", "run", "search", "pipeline")  # belong to the search, not to a trial
+FIXED_SECTIONS = ("name", "scaling", "run", "search", "evaluation", "pipeline")  # belong to the search, not to a trial
 OF_TRAINING = ("train.epochs", "train.callbacks", "train.class_weight")
 FIXED_FIELDS = (*OF_TRAINING, "data.source", "data.validation_fraction")
 

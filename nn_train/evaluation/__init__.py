@@ -6,11 +6,20 @@ its own module: who predicts needs neither.
 """
 
 from nn_train.evaluation.numbers import Number
-from nn_train.evaluation.predictions import PredictionError, Predictions, Shard, merge_shards
+from nn_train.evaluation.predictions import (
+    AnyPredictions,
+    NumberPredictions,
+    PredictionError,
+    Predictions,
+    Shard,
+    merge_shards,
+)
 from nn_train.evaluation.storage import PredictionNote, load_predictions, store_predictions
 
 __all__ = [
+    "AnyPredictions",
     "Number",
+    "NumberPredictions",
     "PredictionError",
     "PredictionNote",
     "Predictions",

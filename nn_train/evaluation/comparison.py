@@ -1,4 +1,5 @@
-"""Whether two models differ on the same test set: exact McNemar, corrected for the number of pairs."""
+"""Compare models on the same test set, corrected for the number of pairs: of classes by an exact McNemar test, of
+numbers by a bootstrap of their paired errors."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from nn_train.evaluation.numbers import Number
+from nn_train.evaluation.regression import resampled_means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,59 @@ def compare(correct: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[Comparison
         )
         for (first, second, a_only, b_only), p, q in zip(splits, p_values, corrected, strict=True)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorComparison:
+    """Two runs of a regression on the same examples.
+
+    Attributes:
+        difference: mean absolute error of the first minus that of the second, over all targets.
+        p_value: probability of a mean at least this far from 0 if both were equally good.
+        p_holm: ``p_value`` corrected for all the pairs compared (Holm, 1979).
+    """
+
+    first: str
+    second: str
+    difference: Number
+    p_value: Number
+    p_holm: Number
+
+
+def compare_errors(errors: Sequence[tuple[str, NDArray[np.floating]]]) -> list[ErrorComparison]:
+    """Compare every pair of the named runs by their absolute errors [N] over the same examples in the same order."""
+    pairs = [(one, other, *paired(a, b)) for i, (one, a) in enumerate(errors) for other, b in errors[i + 1 :]]
+    corrected = holm([p.value or 0.0 for *_, p in pairs])
+    return [
+        ErrorComparison(
+            first=first,
+            second=second,
+            difference=difference,
+            p_value=p,
+            p_holm=Number(value=q, n=len(pairs), method="Holm's correction over all pairs"),
+        )
+        for (first, second, difference, p), q in zip(pairs, corrected, strict=True)
+    ]
+
+
+def paired(first: NDArray[np.floating], second: NDArray[np.floating]) -> tuple[Number, Number]:
+    """Return the mean difference with its interval, and the two-sided p-value of a bootstrap whose differences are
+    moved to a mean of 0 (Efron and Tibshirani, 1993, section 16.4)."""
+    differences = first.astype(np.float64) - second
+    n, mean = len(differences), float(differences.mean())
+    means = resampled_means(differences[:, None])[:, 0]
+    edges = np.quantile(means, [0.025, 0.975])
+    beyond = int(np.count_nonzero(np.abs(means - mean) >= abs(mean))) if mean else len(means)
+    p = (1 + beyond) / (1 + len(means))
+    return (
+        Number(
+            value=mean,
+            n=n,
+            method="mean of the paired differences of absolute errors; bootstrap 95% interval (percentile)",
+            interval=(float(edges[0]), float(edges[1])),
+        ),
+        Number(value=p, n=n, method=f"paired bootstrap over examples, two-sided, {len(means)} resamples"),
+    )
 
 
 def mcnemar(only_first: int, only_second: int) -> Number:

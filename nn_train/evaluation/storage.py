@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_train.evaluation.predictions import PredictionError, Predictions
+from nn_train.evaluation.predictions import MULTICLASS, OF_TASK, AnyPredictions, PredictionError, Predictions
 from nn_train.storage.atomic import write_whole
 
 SCHEMA = 1
-ARRAYS = ("example_id", "y_true", "logits")
-OUTPUTS = ("logits", "log_probabilities")
+OUTPUTS = ("logits", "log_probabilities", "numbers")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -32,20 +31,24 @@ class PredictionNote:
     """What is known about a predictions file besides its arrays.
 
     Attributes:
-        output: ``logits`` where the model's pre-activation could be had, else ``log_probabilities``.
+        task: ``binary``, ``multiclass`` or ``regression``; files of before are of classes.
+        classes: how many the model scores; None where the task has none.
+        output: of classes ``logits`` where the model's pre-activation could be had, else ``log_probabilities``; of a
+            regression ``numbers``.
         seconds: wall time of predicting, or None where it was not measured.
     """
 
     sha256: str
     rows: int
-    classes: int
+    classes: int | None
     output: str
+    task: str = MULTICLASS
     seconds: float | None = None
     schema: int = SCHEMA
 
 
 def store_predictions(
-    directory: Path, stem: str, predictions: Predictions, *, output: str, seconds: float | None = None
+    directory: Path, stem: str, predictions: AnyPredictions, *, output: str, seconds: float | None = None
 ) -> PredictionNote:
     """Write ``<stem>.npz`` and ``<stem>.json`` below ``directory``; a torn write leaves the old files.
 
@@ -54,11 +57,12 @@ def store_predictions(
     """
     if output not in OUTPUTS:
         raise ValueError(f"output: {output!r} is not known; allowed: {', '.join(OUTPUTS)}")
-    content = npz_bytes({name: getattr(predictions, name) for name in ARRAYS})
+    content = npz_bytes({name: getattr(predictions, name) for name in predictions.ARRAYS})
     note = PredictionNote(
         sha256=hashlib.sha256(content).hexdigest(),
         rows=len(predictions),
-        classes=predictions.classes,
+        classes=predictions.classes if isinstance(predictions, Predictions) else None,
+        task=predictions.task,
         output=output,
         seconds=seconds,
     )
@@ -68,7 +72,7 @@ def store_predictions(
     return note
 
 
-def load_predictions(directory: Path, stem: str) -> tuple[Predictions, PredictionNote]:
+def load_predictions(directory: Path, stem: str) -> tuple[AnyPredictions, PredictionNote]:
     """What ``store_predictions`` wrote.
 
     Raises:
@@ -83,7 +87,8 @@ def load_predictions(directory: Path, stem: str) -> tuple[Predictions, Predictio
     if hashlib.sha256(content).hexdigest() != note.sha256:
         raise PredictionError(f"{path}: its SHA-256 is not the one in {stem}.json; predict this run again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return Predictions(*(arrays[name] for name in ARRAYS)), note
+        kind = OF_TASK[note.task]
+        return kind(*(arrays[name] for name in kind.ARRAYS)), note
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -106,6 +106,7 @@ def evaluate(
     output: Output = REPORT,
     *,
     data: object = None,
+    task: str | None = None,
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path: ...
@@ -122,6 +123,7 @@ def evaluate(model: Any, *args: Any, **named: Any) -> Any:
         model: a run or several: what ``train`` and ``tune`` gave, paths or URIs. Or a ``keras.Model``; all other
             arguments are then those of its ``evaluate``, and the numbers those of one worker (docs/parity.md).
         output: the local folder of the report (``results/report``).
+        task: ``binary``, ``multiclass`` or ``regression``, where ``evaluation.task`` of the runs is not to hold.
         data: other test examples than the runs' own: whatever ``train`` takes, of which the test part is used.
         scaling: fields of the section, such as ``{"num_workers": 2}``; None: one worker.
         verbose: let the logs of Ray and TensorFlow through.
@@ -185,18 +187,21 @@ def evaluate_finished(
     output: Output = REPORT,
     *,
     data: object = None,
+    task: str | None = None,
     scaling: Scaling = None,
     verbose: bool = False,
 ) -> Path:
     from nn_train.jobs.given_values import source_of
-    from nn_train.prediction.arguments import local_path, other_source, scaling_of
+    from nn_train.prediction.arguments import local_path, other_source, other_task, scaling_of
     from nn_train.prediction.driver import evaluate_runs
 
     named = list(runs) if isinstance(runs, list | tuple) else [cast("Run", runs)]
     folders = [folder_of(run) for run in named]
     source = None if data is None else other_source(source_of(data), folders)
     place = local_path(os.fspath(output))
-    return evaluate_runs(folders, place, scaling_of(scaling), say, verbose, source=source)
+    return evaluate_runs(
+        folders, place, scaling_of(scaling), say, verbose, source=source, task=other_task(task, folders)
+    )
 
 
 def predict_with_run(

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from nn_train import __version__
-from nn_train.config.cli import Arguments, command_of, exit_code, run_job
+from nn_train.config.cli import QUIET, Arguments, command_of, exit_code, run_job
 from nn_train.config.options import nearest
 from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
+from nn_train.events import About, Event, Warned
 from nn_train.jobs import calls
 from nn_train.jobs.calls import say
 from nn_train.run.launcher import main as run_script
@@ -40,10 +41,12 @@ def train(argv: Sequence[str]) -> int:
     """train one model"""
 
     def run(given: Arguments) -> int:
-        calls.train(given.config, verbose=given.verbose)
+        result = calls.train(given.config, warnings_only if given.quiet else None, given.verbose)
+        if given.quiet:
+            print(result.folder)
         return EXIT_DONE
 
-    return run_job("Train a Keras model with MultiWorkerMirroredStrategy on Ray.", argv, run)
+    return run_job("Train a Keras model with MultiWorkerMirroredStrategy on Ray.", argv, run, flags=QUIET)
 
 
 def tune(argv: Sequence[str]) -> int:
@@ -51,7 +54,9 @@ def tune(argv: Sequence[str]) -> int:
 
     def run(given: Arguments) -> int:
         if "dry_run" not in given.flags:
-            calls.tune(given.config, verbose=given.verbose)
+            outcome = calls.tune(given.config, warnings_only if given.quiet else None, given.verbose)
+            if given.quiet:
+                print(outcome.folder)
             return EXIT_DONE
         from nn_train.search import plan
         from nn_train.search.progress import Progress
@@ -60,7 +65,7 @@ def tune(argv: Sequence[str]) -> int:
         print("\n".join(plan(given.config, verbose=given.verbose)))
         return EXIT_DONE
 
-    flags = {"dry_run": "only say what would be run, and what it would cost"}
+    flags = {"dry_run": "only say what would be run, and what it would cost", **QUIET}
     return run_job("Search the hyperparameters of a Keras model with Ray Tune.", argv, run, ("search",), flags)
 
 
@@ -72,10 +77,15 @@ def pipeline(argv: Sequence[str]) -> int:
         from nn_train.pipeline.progress import Progress
 
         progress, quick = Progress(), "quick" in given.flags
-        progress.finish(run_pipeline(given.config, given.overrides, quick, progress, given.verbose))
+        hears = warnings_only if given.quiet else progress
+        result = run_pipeline(given.config, given.overrides, quick, hears, given.verbose)
+        if given.quiet:
+            print(result.report)
+        else:
+            progress.finish(result)
         return EXIT_DONE
 
-    flags = {"quick": "smaller budgets: what pipeline.quick of the job file says"}
+    flags = {"quick": "smaller budgets: what pipeline.quick of the job file says", **QUIET}
     about = "Search, train with the best settings, evaluate and report, all in one job."
     return run_job(about, argv, run, ("search", "pipeline"), flags)
 
@@ -104,7 +114,8 @@ def evaluate(argv: Sequence[str]) -> int:
         asked = read_arguments(argv)
         from nn_train.prediction.driver import evaluate_runs
 
-        print(evaluate_runs(asked.runs, asked.output, asked.scaling, say, asked.verbose, source=asked.source))
+        how = (asked.scaling, say_warning if asked.quiet else say, asked.verbose)
+        print(evaluate_runs(asked.runs, asked.output, *how, source=asked.source, task=asked.task))
         return EXIT_DONE
 
     return exit_code(run)
@@ -119,7 +130,8 @@ def predict(argv: Sequence[str]) -> int:
         asked = read_predict_arguments(argv)
         from nn_train.prediction.predict_run import predict_run
 
-        print(predict_run(asked.run, asked.data, asked.output, asked.scaling, say, asked.verbose))
+        tell = say_warning if asked.quiet else say
+        print(predict_run(asked.run, asked.data, asked.output, asked.scaling, tell, asked.verbose))
         return EXIT_DONE
 
     return exit_code(run)
@@ -175,6 +187,21 @@ def main() -> int:
         return JOBS[argv[0]](argv[1:])
 
     return exit_code(run)
+
+
+def warnings_only(event: Event) -> None:
+    """Print the warnings of an event to stderr, and nothing else: ``--quiet``."""
+    if isinstance(event, About):
+        warnings_only(event.event)
+    texts = [event.text] if isinstance(event, Warned) else getattr(event, "warnings", ())
+    for text in texts:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def say_warning(line: str) -> None:
+    """Print a line to stderr where it is a warning, and no other: ``--quiet``."""
+    if line.startswith("warning:"):
+        print(line, file=sys.stderr, flush=True)
 
 
 def refuse_other(job: str, known: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nn_train.config.cli import command_of
+from nn_train.config.cli import QUIET, VERBOSE, command_of
 from nn_train.config.entry_points import check_function
 from nn_train.config.options import is_entry_point
 from nn_train.config.parse import coerce, read_section
@@ -27,15 +27,19 @@ class Arguments:
         runs: folders or URIs; none: the report in ``output`` is written again.
         output: the local folder of the report.
         source: of other test examples than those of the runs; None: theirs.
+        task: ``evaluation.task`` instead of that of the runs; None: theirs.
         scaling: of the workers that predict.
         verbose: whether to show the logs of Ray and TensorFlow.
+        quiet: whether to print only where the results are.
     """
 
     runs: list[str]
     output: Path
     source: str | None
+    task: str | None
     scaling: ScalingConfig
     verbose: bool
+    quiet: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,9 +54,12 @@ def parsed(job: str, about: str, options: Mapping[str, Mapping[str, Any]], argv:
     parser = Parser(prog=command_of(job), description=about, allow_abbrev=False, epilog=more)
     for name, settings in options.items():
         parser.add_argument(name, **settings)
-    parser.add_argument("--verbose", action="store_true", help="show the logs of Ray and TensorFlow")
+    for name, meaning in {**VERBOSE, **QUIET}.items():
+        parser.add_argument(f"--{name}", action="store_true", help=meaning)
     for name in SCALING:
-        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="as for train (num_workers: 1)")
+        option = f"--scaling.{name}"
+        parser.add_argument(option, metavar="VALUE", help="as for train (num_workers: 1)")
+        parser.add_argument(option.replace("_", "-"), dest=option[2:], help=argparse.SUPPRESS)
     given = vars(parser.parse_args(argv))
     given["scaling"] = scaling_of({name: given[f"scaling.{name}"] for name in SCALING if given[f"scaling.{name}"]})
     return given
@@ -67,6 +74,7 @@ class PredictArguments:
     output: str
     scaling: ScalingConfig
     verbose: bool
+    quiet: bool = False
 
 
 def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
@@ -82,7 +90,9 @@ def read_predict_arguments(argv: Sequence[str]) -> PredictArguments:
     given = parsed("predict", "Predict new, unlabelled examples with a finished run.", options, argv)
     places = {"run": place("--run", given["run"]), "data": place("--data", given["data"])}
     output = str(local_path(given["output"]))
-    return PredictArguments(**places, output=output, scaling=given["scaling"], verbose=given["verbose"])
+    return PredictArguments(
+        **places, output=output, scaling=given["scaling"], verbose=given["verbose"], quiet=given["quiet"]
+    )
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:
@@ -95,6 +105,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         "--runs": {"nargs": "+", "default": [], "metavar": "RUN_DIR", "help": runs},
         "--output": {"required": True, "metavar": "DIR", "help": "local folder of the report"},
         "--data.source": {"metavar": "SOURCE", "help": f"{source}of the runs' own"},
+        "--evaluation.task": {"metavar": "TASK", "help": "binary, multiclass or regression, instead of the runs' own"},
     }
     more = "Without --runs the report in --output is written again; nothing is predicted."
     given = parsed("evaluate", "Evaluate finished runs on their test set, and report.", options, argv, more)
@@ -102,8 +113,10 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         runs=[place("--runs", run) for run in given["runs"]],
         output=local_path(given["output"]),
         source=other_source(given["data.source"], given["runs"]),
+        task=other_task(given["evaluation.task"], given["runs"]),
         scaling=given["scaling"],
         verbose=given["verbose"],
+        quiet=given["quiet"],
     )
 
 
@@ -125,6 +138,14 @@ def other_source(source: str | None, runs: Sequence[str]) -> str | None:
         check_function("--data.source", source)
     named: str = read_section("data", {"source": source}).source
     return named
+
+
+def other_task(task: str | None, runs: Sequence[str]) -> str | None:
+    """The checked task. RequestError for what is none, or where nothing is predicted."""
+    if task is not None and not runs:
+        raise RequestError("--evaluation.task: nothing is predicted without --runs")
+    found: str | None = read_section("evaluation", {"task": task}).task
+    return found
 
 
 def place(option: str, text: str) -> str:

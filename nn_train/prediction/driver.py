@@ -12,10 +12,11 @@ from typing import Any
 from nn_train.config.options import is_entry_point
 from nn_train.config.schema import ScalingConfig
 from nn_train.errors import RequestError
-from nn_train.evaluation import merge_shards, store_predictions
+from nn_train.evaluation import AnyPredictions, Predictions, merge_shards, store_predictions
+from nn_train.evaluation.predictions import MULTICLASS
 from nn_train.prediction.outputs import UNSETTLED, settled_scores
 from nn_train.prediction.scored_examples import Images
-from nn_train.prediction.scorer import score
+from nn_train.prediction.scorer import DIFFERING_TASKS, score
 from nn_train.prediction.workers import answers, start_workers
 from nn_train.report import RunRecord, collect_runs, find_runs, load_inputs
 from nn_train.report.inputs.grouping import repeats
@@ -36,6 +37,7 @@ def evaluate_runs(
     verbose: bool = False,
     searches: Sequence[str | Path] = (),
     source: str | None = None,
+    task: str | None = None,
 ) -> Path:
     """Evaluate finished runs on their test set and report on them.
 
@@ -50,6 +52,7 @@ def evaluate_runs(
         searches: paths or URIs of searches to show as well, whose best models are not evaluated. They need
             ``run_dirs`` beside them; a search that is named twice is shown once.
         source: of other test examples than those that came with the training examples; None: those.
+        task: what the models are for; None: what ``evaluation.task`` of each run says, or what is inferred.
 
     Returns:
         The path of ``report.html``.
@@ -61,7 +64,7 @@ def evaluate_runs(
     """
     workers = scaling or ScalingConfig(num_workers=1)
     with hold([ResultsFolder(str(output), "report.html")], lambda text: say(f"waiting for {text}"), "--output"):
-        asked = (run_dirs, searches, source)
+        asked = (run_dirs, searches, source, task)
         images = predict_all(*asked, output, workers, say, verbose) if run_dirs or searches else None
         say("writing the report")
         from nn_train.report.render import render
@@ -73,6 +76,7 @@ def predict_all(
     run_dirs: Sequence[str | Path],
     searches: Sequence[str | Path],
     source: str | None,
+    task: str | None,
     output: Path,
     scaling: ScalingConfig,
     say: Say,
@@ -109,8 +113,9 @@ def predict_all(
         images: dict[str, Images] = {}
         for record, model in zip(records, models, strict=True):
             content = ray.put(model)
+            settings = record.config if task is None else {**record.config, "evaluation": {"task": task}}
             calls = [
-                worker.run(score, content, record.config, record.result, rank, len(workers))
+                worker.run(score, content, settings, record.result, rank, len(workers))
                 for rank, worker in enumerate(workers)
             ]
             pending.append((record, time.perf_counter(), calls))
@@ -142,13 +147,26 @@ def gather(record: RunRecord, began: float, calls: list[Any], output: Path, say:
             "order; let the function give the same each time: draw with a seed, sort lists of files, map with "
             "deterministic=True; or evaluate with --scaling.num_workers 1"
         )
-    predictions = merge_shards([part.shard for part in parts], parts[0].num_examples)
+    filled = [part for part in parts if len(part.shard.example_id)]
+    if len({part.task for part in filled}) > 1:
+        raise RequestError(f"{record.name}: {DIFFERING_TASKS}")
+    task = filled[0].task if filled else MULTICLASS
+    predictions = merge_shards([part.shard for part in parts], parts[0].num_examples, task)
     seconds = round(time.perf_counter() - began, 3)
-    scores, kind = predictions.logits, next(part.output for part in parts if len(part.shard.example_id))
-    if kind in UNSETTLED:
-        scores, kind = settled_scores(kind, scores)
+    kind = filled[0].output
+    if kind in UNSETTLED and isinstance(predictions, Predictions):
+        scores, kind = settled_scores(kind, predictions.logits)
         predictions = dataclasses.replace(predictions, logits=scores)
     store_predictions(output / "predictions", record.stem, predictions, output=kind, seconds=seconds)
-    accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
-    say(f"{record.name}: {len(predictions):,} test examples, accuracy {accuracy:.4f}")
+    say(f"{record.name}: {len(predictions):,} test examples, {headline(predictions)}")
     return {record.stem: {i: image for part in parts for i, image in part.images.items()}}
+
+
+def headline(predictions: AnyPredictions) -> str:
+    """Say what a run reached, by the task that was set or inferred."""
+    if isinstance(predictions, Predictions):
+        accuracy = float((predictions.logits.argmax(axis=1) == predictions.y_true).mean())
+        return f"accuracy {accuracy:.4f} ({predictions.task}, {predictions.classes} classes)"
+    errors = predictions.y_pred.astype(float) - predictions.y_true
+    targets = errors.shape[1]
+    return f"mean absolute error {abs(errors).mean():.4g} (regression, {targets} target{'s' * (targets > 1)})"

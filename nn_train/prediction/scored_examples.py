@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nn_train.engine.tensors import Nest
 
 Images = dict[int, NDArray[Any]]  # by example id: [H, W, 1] or [H, W, 3]
-Block = tuple[Any, NDArray[np.int64]]  # inputs as they came, and labels int64 [n]
+Block = tuple[Any, NDArray[Any]]  # inputs and targets as they came
 ENDLESS = -1  # the cardinality of a dataset: tf.data.INFINITE_CARDINALITY, for which TensorFlow need not be imported
 BLOCK = 500  # rows; small enough for several workers to share 10,000 examples, large enough to be fast
 
@@ -107,26 +107,23 @@ def blocks(data: SplitData) -> Iterator[tuple[int, Callable[[], Block]]]:
 
     if is_stream(data):
         for batch in data.test.batch(BLOCK):
-            yield len(next(leaves(batch[0]))), functools.partial(labelled, batch[0], batch[1])
+            yield len(next(leaves(batch[0]))), functools.partial(block_of, batch[0], batch[1])
         return
 
     def read(first: int, last: int) -> Block:
         examples = data.test.take(np.arange(first, last))
-        return labelled(examples.x, examples.y)
+        return block_of(examples.x, examples.y)
 
     for first in range(0, data.test.size, BLOCK):
         last = min(first + BLOCK, data.test.size)
         yield last - first, functools.partial(read, first, last)
 
 
-def labelled(x: object, y: object) -> Block:
-    """A block. RequestError where its targets are no labels."""
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "ui" or labels.ndim != 1:
-        raise RequestError(
-            f"data.source: the test targets are {labels.dtype} {labels.shape[1:]}; a report needs class labels [N]"
-        )
-    return x, labels.astype(np.int64)
+def block_of(x: object, y: object) -> Block:
+    """Return a block. RequestError where its targets are several arrays."""
+    if isinstance(y, dict | tuple | list):
+        raise RequestError("data.source: the test targets are those of several outputs, and a report needs one")
+    return x, np.asarray(y)
 
 
 class MistakenImages:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from nn_train.config import config_from_dict
 from nn_train.errors import RequestError
-from nn_train.evaluation.predictions import Shard
+from nn_train.evaluation.predictions import REGRESSION, Shard
 from nn_train.prediction.outputs import (
+    LOGITS,
     NUMBERS,
     UNKNOWN,
     UNSETTLED,
     as_columns,
+    class_probabilities,
     class_scores,
     kind_by_loss,
     kind_of_outputs,
@@ -32,12 +34,16 @@ from nn_train.prediction.outputs import (
 )
 from nn_train.prediction.saved_models import load_model
 from nn_train.prediction.scored_examples import Images, MistakenImages, blocks, is_stream, read_test_set
+from nn_train.prediction.tasks import as_targets, task_of
 
 NO_SCORES = (
     "model.name: the model gives one number for each example, and that is no score of two classes, by the loss or the "
-    "number of classes that it was trained with; a report needs class scores: train with BinaryCrossentropy, or with "
-    "an output for each class"
+    "number of classes that it was trained with; a report of classes needs class scores: train with "
+    "BinaryCrossentropy, or with an output for each class; a number that is to be near the target is a regression "
+    "(evaluation.task: regression)"
 )
+
+DIFFERING_TASKS = "evaluation.task: the test targets look like classes in one part and like numbers in another; set it"
 
 NOT_FINITE = "model.name: the model gives NaN or infinity for a test example; look for extreme values in the data"
 
@@ -49,13 +55,15 @@ class Scored:
     Attributes:
         shard: its rows.
         num_examples: size of the whole test set.
-        output: what the logits of the shard are, see ``outputs.kind_of_outputs``.
+        task: of all its blocks; empty where it had none.
+        output: what the outputs of the shard are, see ``outputs.kind_of_outputs``.
         images: by example id, those of the most confident mistakes, where the examples are images.
         order: digest of the labels of all test examples where they are a stream, in their order.
     """
 
     shard: Shard
     num_examples: int
+    task: str
     output: str
     images: Images
     order: str
@@ -70,17 +78,17 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
         result: of its ``result.json``; ``data.tested_on`` there names another source of the test examples.
 
     Raises:
-        RequestError: the model cannot be opened, the data has no test set of class labels, or another one than when
-            the run was trained.
+        RequestError: the model cannot be opened, the data has no test set that fits the task, or another one than
+            when the run was trained.
     """
     config, about = config_from_dict(settings), result.get("data") or {}
-    scorer = ClassScorer(model, config.model.name, result)
+    scorer = Scorer(model, config.model.name, result)
     from nn_train.engine.tensors import as_input
 
     data = read_test_set(config, result)
     num_classes = about.get("num_classes") or data.num_classes
-    order = hashlib.sha256()  # of the labels of a stream, which every worker reads whole
-    shards, total, mistaken = [], 0, MistakenImages()
+    order = hashlib.sha256()  # of the targets of a stream, which every worker reads whole
+    shards, total, mistaken, tasks = [], 0, MistakenImages(), []
     for index, (rows, read) in enumerate(blocks(data)):
         ids = np.arange(total, total + rows, dtype=np.int64)
         total += rows
@@ -88,14 +96,23 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
             x, y = read()
             order.update(y.tobytes() if is_stream(data) else b"")
         if index % size == rank:
-            logits, scores = scorer.scores(as_input(x, data.divisor), rows, num_classes)
-            shards.append(Shard(ids, y, logits))
+            values = scorer.outputs(as_input(x, data.divisor), rows)
+            columns = values.shape[1]
+            tasks.append(task_of(config.evaluation.task, y, columns, scorer.by_layer, scorer.by_loss))
+            y = as_targets(tasks[-1], y, columns)
+            if tasks[-1] == REGRESSION:
+                shards.append(Shard(ids, y, scorer.numbers(values)))
+                continue
+            kept, scores = scorer.scores(values, num_classes)
+            shards.append(Shard(ids, y, kept))
             mistaken.look_at(x, ids, y, scores)
-    return Scored(joined(shards), total, scorer.output, mistaken.images, order.hexdigest())
+    if len(set(tasks)) > 1:
+        raise RequestError(DIFFERING_TASKS)
+    return Scored(joined(shards), total, "".join(tasks[:1]), scorer.output, mistaken.images, order.hexdigest())
 
 
-class ClassScorer:
-    """A model that is asked for scores of classes.
+class Scorer:
+    """A model that is asked for the scores of classes, or for numbers.
 
     Args:
         content: of ``model.keras``.
@@ -111,12 +128,23 @@ class ClassScorer:
         self.by_loss = kind_by_loss(loss_of(content))
         self.output = UNKNOWN
 
-    def scores(self, inputs: Any, rows: int, num_classes: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Of a block what is kept, which are its outputs where all rows are to decide what they are, and the scores of
-        its classes as far as this block tells; float32 [rows, C] both. RequestError where they are no scores."""
+    def outputs(self, inputs: Any, rows: int) -> NDArray[Any]:
+        """Return what the model gives for a block, float32 [rows, K]."""
         values = np.asarray(self.network(inputs), dtype=np.float32).reshape(rows, -1)
         if (np.isnan(values) | np.isposinf(values)).any():
             raise RequestError(NOT_FINITE)
+        return values
+
+    def numbers(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what the whole model gives, from outputs of which a sigmoid or softmax may have been left out."""
+        self.output = NUMBERS
+        if self.by_layer != LOGITS:
+            return values
+        return class_probabilities(LOGITS, values)[:, -values.shape[1] :]
+
+    def scores(self, values: NDArray[Any], num_classes: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Of a block's outputs what is kept, which are these where all rows are to decide what they are, and the scores
+        of its classes as far as this block tells; float32 [rows, C] both. RequestError where they are no scores."""
         self.output = kind_of_outputs(self.by_layer, self.by_loss, values.shape[1], num_classes)
         if self.output == NUMBERS:
             raise RequestError(NO_SCORES)
@@ -128,5 +156,5 @@ def joined(shards: Sequence[Shard]) -> Shard:
     """One of the blocks of a worker, which may have none."""
     if not shards:
         return Shard(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32))
-    columns = zip(*((one.example_id, one.y_true, one.logits) for one in shards), strict=True)
+    columns = zip(*shards, strict=True)
     return Shard(*(np.concatenate(column) for column in columns))

@@ -28,6 +28,19 @@ def decimal(value: float | None, digits: int = 4) -> str:
     return DASH if value is None else f"{value:.{digits}f}"
 
 
+def four_digits(value: float | None) -> str:
+    """A number of any size with four significant digits."""
+    return DASH if value is None else f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def interval_of(number: Number | None) -> str:
+    """``41.2 to 52.9``, empty without an interval."""
+    if number is None or number.interval is None:
+        return ""
+    low, high = number.interval
+    return f"{four_digits(low)}{NBSP}to{NBSP}{four_digits(high)}"
+
+
 def area(number: Number | None) -> str:
     """AUC or AP to five digits, with its bounds where it is an approximation."""
     if number is None or number.value is None:

@@ -17,6 +17,7 @@ from nn_train.report import tables
 from nn_train.report.figures.confidence import confidence_panels
 from nn_train.report.figures.cost import cost_panels
 from nn_train.report.figures.curves import class_curve_panels, run_curve_panels
+from nn_train.report.figures.errors import error_panel, target_panels
 from nn_train.report.figures.learning import learning_panels
 from nn_train.report.figures.overview import accuracy_panel, class_panel
 from nn_train.report.figures.panel import Panel
@@ -31,6 +32,7 @@ from nn_train.report.page.page import render_page
 from nn_train.report.summary import ReportSummary, summarise
 from nn_train.storage.atomic import whole_file, write_whole
 
+OF_CLASSES = ("curves.csv", "confusion.csv", "calibration.csv")
 Images = Mapping[int, NDArray[Any]]  # by example id
 
 
@@ -69,32 +71,45 @@ def render(
     cards = mistake_cards(summary, shown_images)
     write_json(output_dir / "metrics.json", metrics(summary))
     texts = {
-        "confusion.csv": tables.confusion_csv(summary),
-        "calibration.csv": tables.calibration_csv(summary),
+        **task_tables(summary),
         "history.csv": tables.history_csv(summary),
-        "errors.csv": tables.errors_csv(summary),
         "README.md": model_card(summary),
         "report.html": render_page(summary, panels, cards, inputs.searches, importances),
     }
     write_figures(figures, itertools.chain(*panels.values()), cards)
     for name, text in texts.items():
         write_whole(output_dir / name, text.encode())
+    for name in OF_CLASSES if summary.is_regression else ():  # of an earlier report, or without a curve
+        (output_dir / name).unlink(missing_ok=True)
     return output_dir / "report.html"
+
+
+def task_tables(summary: ReportSummary) -> dict[str, str]:
+    """The tables of the report's task, by the names of their files."""
+    if summary.is_regression:
+        return {"errors.csv": tables.large_errors_csv(summary)}
+    return {
+        "confusion.csv": tables.confusion_csv(summary),
+        "calibration.csv": tables.calibration_csv(summary),
+        "errors.csv": tables.errors_csv(summary),
+    }
 
 
 def make_panels(
     summary: ReportSummary, searches: Sequence[SearchResult], importances: Sequence[Importance | str]
 ) -> dict[str, list[Panel]]:
     """Draw everything: the figures by their place in the page, those of a search by its stem."""
-    drawn = {
-        "accuracy": accuracy_panel(summary),
-        "by_class": class_panel(summary),
-        "learning": learning_panels(summary),
-        "class_curves": class_curve_panels(summary),
-        "run_curves": run_curve_panels(summary),
-        "confidence": confidence_panels(summary),
-        "cost": cost_panels(summary),
-    }
+    drawn = {"learning": learning_panels(summary), "cost": cost_panels(summary)}
+    if summary.is_regression:
+        drawn |= {"by_run": error_panel(summary), "target_figures": target_panels(summary)}
+    else:
+        drawn |= {
+            "by_run": accuracy_panel(summary),
+            "by_class": class_panel(summary),
+            "class_curves": class_curve_panels(summary),
+            "run_curves": run_curve_panels(summary),
+            "confidence": confidence_panels(summary),
+        }
     drawn |= {search.stem: search_panels(search, its) for search, its in zip(searches, importances, strict=True)}
     return {place: list(panels) for place, panels in drawn.items()}
 
@@ -102,7 +117,7 @@ def make_panels(
 def keep_images(summary: ReportSummary, images: Mapping[str, Images], output_dir: Path) -> Images:
     """The images of the mistakes shown, also written to ``mistakes.npz``, which goes where there are none."""
     shown = summary.shown
-    mistakes = shown.its.mistakes if shown else ()
+    mistakes = shown.its.mistakes if shown and not summary.is_regression else ()
     of_run = images.get(shown.record.stem, {}) if shown else {}
     kept = {mistake.example_id: of_run[mistake.example_id] for mistake in mistakes if mistake.example_id in of_run}
     if kept:

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nn_train.errors import RequestError
-from nn_train.evaluation import Number, PredictionNote, Predictions
-from nn_train.evaluation.comparison import Comparison, compare
-from nn_train.evaluation.coverage import Coverage
-from nn_train.evaluation.curves import Curve
-from nn_train.evaluation.mistakes import Mistake, confident_mistakes
-from nn_train.evaluation.run_evaluation import EXACT_ROWS, Aggregates, evaluate
+from nn_train.evaluation import AnyPredictions, Number, Predictions
+from nn_train.evaluation.comparison import Comparison, ErrorComparison, compare, compare_errors
+from nn_train.evaluation.predictions import MULTICLASS, REGRESSION
+from nn_train.evaluation.run_evaluation import EXACT_ROWS
 from nn_train.evaluation.storage import load_predictions
+from nn_train.report.evaluated import Evaluated, EvaluatedClasses, EvaluatedNumbers, OnCurve, evaluate_run
 from nn_train.report.inputs.grouping import Group, Selection, group_runs, select
 from nn_train.report.inputs.runs import ReportInputs, RunRecord
-
-DRAWN_POINTS = 2_000  # per micro curve kept for drawing; curves.csv has all of them
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluatedRun(Aggregates):
-    """The aggregates of one run, and what is drawn of it; nothing here grows with the test set but a bit an example."""
-
-    note: PredictionNote
-    micro: Curve
-    curves: tuple[Curve, ...]
-    mistakes: tuple[Mistake, ...]
-    correct_bits: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +33,7 @@ class RunSummary:
     group: str
     style: int
     series: str
-    evaluation: EvaluatedRun | None = None
+    evaluation: Evaluated | None = None
     problem: str | None = None
 
     @property
@@ -62,13 +47,19 @@ class RunSummary:
         return f"g{self.style} {self.series}"
 
     @property
-    def its(self) -> EvaluatedRun:
-        """``evaluation`` of a run that has one."""
-        assert self.evaluation is not None
+    def its(self) -> EvaluatedClasses:
+        """``evaluation`` of a run of class scores that has one."""
+        assert isinstance(self.evaluation, EvaluatedClasses)
+        return self.evaluation
+
+    @property
+    def errors(self) -> EvaluatedNumbers:
+        """``evaluation`` of a regression that has one."""
+        assert isinstance(self.evaluation, EvaluatedNumbers)
         return self.evaluation
 
     def number(self, name: str) -> Number | None:
-        """One of ``EvaluatedRun.numbers``, None for a run that could not be evaluated."""
+        """One of the ``numbers`` of ``evaluation``, None for a run that could not be evaluated."""
         return self.evaluation.numbers[name] if self.evaluation else None
 
 
@@ -79,25 +70,33 @@ class ReportSummary:
     Attributes:
         shown: the run whose details are shown: the selected one, else the first that was evaluated.
         comparisons: each group's best run by validation against every other group's.
+        task: of all runs.
+        class_names, support: of a task with classes, else empty.
+        targets: names of the columns of a regression, else empty.
     """
 
     runs: list[RunSummary]
     groups: list[Group]
     selection: Selection
     shown: RunSummary | None
-    comparisons: list[Comparison]
+    comparisons: list[Comparison] | list[ErrorComparison]
     examples: int
     class_names: list[str]
     support: list[int] = field(default_factory=list)
+    task: str = MULTICLASS
+    targets: list[str] = field(default_factory=list)
+
+    @property
+    def is_regression(self) -> bool:
+        """Tell whether numbers, and not classes, were predicted."""
+        return self.task == REGRESSION
 
     def evaluated(self, group: str | None = None) -> list[RunSummary]:
         """The runs that have numbers, of one group or of all."""
         return [run for run in self.runs if run.evaluation and group in (None, run.group)]
 
 
-def summarise(
-    inputs: ReportInputs, on_curve: Callable[[RunRecord, Curve], None], exact_rows: int = EXACT_ROWS
-) -> ReportSummary:
+def summarise(inputs: ReportInputs, on_curve: OnCurve, exact_rows: int = EXACT_ROWS) -> ReportSummary:
     """Evaluate every run.
 
     Args:
@@ -138,73 +137,32 @@ def summarise(
         groups=groups,
         selection=selection,
         shown=shown[0] if shown else None,
-        comparisons=compare(representatives(groups, runs, evaluated, test_set.examples)),
+        comparisons=comparisons(best_of_groups(groups, runs, evaluated), test_set.examples),
         examples=test_set.examples,
         class_names=test_set.class_names,
         support=test_set.support,
+        task=test_set.task,
+        targets=test_set.targets,
     )
 
 
-def evaluate_run(
-    record: RunRecord,
-    predictions: Predictions,
-    note: PredictionNote,
-    on_curve: Callable[[RunRecord, Curve], None],
-    keep_curves: bool,
-    exact_rows: int,
-) -> EvaluatedRun:
-    """Evaluate one run and drop everything that has a row per example."""
-    kept: list[Curve] = []
-
-    def handle(curve: Curve) -> None:
-        on_curve(record, curve)
-        if keep_curves or curve.label is None:
-            kept.append(thinned(curve))
-
-    evaluation = evaluate(predictions, handle, exact_rows)
-    return EvaluatedRun(
-        note=note,
-        confusion=evaluation.confusion,
-        per_class=evaluation.per_class,
-        numbers=evaluation.numbers,
-        calibration=evaluation.calibration,
-        coverage=thinned_coverage(evaluation.coverage),
-        micro=kept[-1],
-        curves=tuple(kept[:-1]),
-        mistakes=confident_mistakes(predictions, evaluation.scores),
-        correct_bits=np.packbits(evaluation.scores.correct),
-    )
-
-
-def thinned(curve: Curve) -> Curve:
-    """The curve with at most ``DRAWN_POINTS`` of its points, for drawing."""
-    picked = pick(len(curve.thresholds))
-    return replace(curve, thresholds=curve.thresholds[picked], tp=curve.tp[picked], fp=curve.fp[picked])
-
-
-def thinned_coverage(coverage: Coverage) -> Coverage:
-    """The coverage curve with at most ``DRAWN_POINTS`` of its points, for drawing."""
-    picked = pick(len(coverage.answered))
-    return Coverage(coverage.answered[picked], coverage.correct[picked], coverage.points, coverage.aurc)
-
-
-def pick(length: int) -> NDArray[np.int64]:
-    """Evenly spread indices of at most ``DRAWN_POINTS`` of ``length`` points, both ends included."""
-    return np.unique(np.linspace(0, max(length - 1, 0), min(length, DRAWN_POINTS)).round().astype(np.int64))
-
-
-def representatives(
-    groups: Sequence[Group], runs: Sequence[RunSummary], evaluated: set[str], examples: int
-) -> list[tuple[str, NDArray[np.bool_]]]:
-    """For every group its best run by validation (the first, where none has a metric), and its hits [N]."""
+def best_of_groups(groups: Sequence[Group], runs: Sequence[RunSummary], evaluated: set[str]) -> list[RunSummary]:
+    """Return for every group its best run by validation (the first, where none has a metric)."""
     by_name = {run.name: run for run in runs if run.evaluation}
     result = []
     for group in groups:
         names = [run.name for run in group.runs if run.name in by_name]
         if names:
-            name = select([group], evaluated).run or names[0]
-            result.append((name, np.unpackbits(by_name[name].its.correct_bits, count=examples).astype(bool)))
+            result.append(by_name[select([group], evaluated).run or names[0]])
     return result
+
+
+def comparisons(best: Sequence[RunSummary], examples: int) -> list[Comparison] | list[ErrorComparison]:
+    """Compare runs in pairs: by which examples they get right, or by their errors."""
+    if any(isinstance(run.evaluation, EvaluatedNumbers) for run in best):
+        return compare_errors([(run.name, run.errors.absolute) for run in best])
+    hits = [(run.name, np.unpackbits(run.its.correct_bits, count=examples).astype(bool)) for run in best]
+    return compare(hits)
 
 
 class SharedTestSet:
@@ -216,20 +174,37 @@ class SharedTestSet:
         self.examples = 0
         self.class_names: list[str] = []
         self.support: list[int] = []
+        self.task = MULTICLASS
+        self.targets: list[str] = []
 
-    def check(self, record: RunRecord, predictions: Predictions) -> None:
-        """Raise RequestError when ``predictions`` are for other examples than those of the first run."""
-        content = predictions.example_id.tobytes() + predictions.y_true.tobytes() + str(predictions.classes).encode()
+    def check(self, record: RunRecord, predictions: AnyPredictions) -> None:
+        """Raise RequestError when ``predictions`` are for other examples, or another task, than those of the first."""
+        columns = str(predictions.outputs.shape[1])
+        content = predictions.example_id.tobytes() + predictions.y_true.tobytes() + columns.encode()
         fingerprint = hashlib.sha256(content).hexdigest()
         if self.first is None:
             self.first, self.fingerprint, self.examples = record, fingerprint, len(predictions)
-            named = (record.result.get("data") or {}).get("class_names") or []
-            full = len(named) == predictions.classes
-            self.class_names = [str(named[k] if full else k) for k in range(predictions.classes)]
-            self.support = np.bincount(predictions.y_true, minlength=predictions.classes).tolist()
+            self.task = predictions.task
+            self.name_columns(record, predictions)
+        elif predictions.task != self.task:
+            raise RequestError(
+                f"runs: {self.first.name!r} was evaluated as {self.task}, {record.name!r} as {predictions.task}; make "
+                "one report for each task (evaluation.task sets it)"
+            )
         elif fingerprint != self.fingerprint:
             raise RequestError(
                 f"runs: {self.first.name!r} and {record.name!r} were evaluated on different test sets, so their "
                 "numbers do not compare; make one report for each test set, and where a function draws it, let it do "
                 "so with a seed of its own, as each run has another"
             )
+
+    def name_columns(self, record: RunRecord, predictions: AnyPredictions) -> None:
+        """Name what the columns of the outputs are: classes, with how many examples each has, or targets."""
+        if not isinstance(predictions, Predictions):
+            count = predictions.y_pred.shape[1]
+            self.targets = ["target"] if count == 1 else [f"target {k}" for k in range(count)]
+            return
+        named = (record.result.get("data") or {}).get("class_names") or []
+        full = len(named) == predictions.classes
+        self.class_names = [str(named[k] if full else k) for k in range(predictions.classes)]
+        self.support = np.bincount(predictions.y_true, minlength=predictions.classes).tolist()

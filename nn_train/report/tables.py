@@ -124,6 +124,16 @@ def errors_csv(summary: ReportSummary) -> str:
     return to_text(header, rows)
 
 
+def large_errors_csv(summary: ReportSummary) -> str:
+    """The largest errors of every run of a regression, the largest first."""
+    rows = [
+        (run.name, rank, one.example_id, one.target, one.true, one.predicted, one.predicted - one.true)
+        for run in summary.evaluated()
+        for rank, one in enumerate(run.errors.largest, start=1)
+    ]
+    return to_text(("run", "rank", "example_id", "target", "true", "predicted", "error"), rows)
+
+
 def data_source(record: RunRecord) -> str:
     """Where the test examples of a run are from: mostly its ``data.source``; empty when unknown."""
     about = record.result.get("data") or {}

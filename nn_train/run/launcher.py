@@ -122,7 +122,8 @@ def launch(asked: Asked) -> int:
         for worker in workers:
             worker.end()
     if signals:
-        return shell_code(workers[0].code)
+        is_cut = workers[0].code in (EXIT_FAILED, LOST)  # it may miss the others before it hears the signal
+        return 128 + signals[0][0] if is_cut else shell_code(workers[0].code)
     rank, code = cause([(worker.rank, worker.code) for worker in order if not worker.ended_here])
     if rank > 0 or code < 0:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed"

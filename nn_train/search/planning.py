@@ -1,4 +1,4 @@
-"""``--dry_run``: what a search would cost, before it is begun."""
+"""``--dry-run``: what a search would cost, before it is begun."""
 
 from __future__ import annotations
 

@@ -113,7 +113,9 @@ class TrialRunner(tune.Trainable):
             value = outcome.rows[best_epoch(outcome.rows) - 1].get(search.metric)
         if value is None and not outcome.cause:
             known = ", ".join(outcome.rows[-1]) if outcome.rows else "none"
-            result |= {"done": True, "cause": f"search.metric: no {search.metric} in the epochs' rows; there: {known}"}
+            advice = "; set search.metric to one of them" if outcome.rows else ""
+            cause = f"search.metric: no {search.metric} in the epochs' rows; there: {known}{advice}"
+            result |= {"done": True, "cause": cause}
         if value is None or outcome.cause:
             value = WORST if search.lower_is_better else -WORST
         return {**result, "ended": result["done"], "value": value, "worn": self.wear()}

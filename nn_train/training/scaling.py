@@ -63,6 +63,7 @@ class RoomPolicy(FixedScalingPolicy):
         self.seen_room = 0
         self.looked = 0.0
         self.asked = self.waiting = False
+        self.patience: threading.Timer | None = None
 
     def after_controller_start(self, train_run_context: object) -> None:
         if not self.is_local:
@@ -80,14 +81,16 @@ class RoomPolicy(FixedScalingPolicy):
         size = size_for_room(self.scaling)
         if not self.waiting:  # Ray Train gives up after a minute without room, and begins again
             self.tell(Starting(size))
-            timer = threading.Timer(TELL_AFTER, self.tell_if_waiting)
-            timer.daemon = True
-            timer.start()
+            self.patience = threading.Timer(TELL_AFTER, self.tell_if_waiting)
+            self.patience.daemon = True
+            self.patience.start()
         return ResizeDecision(num_workers=size, resources_per_worker=resources_per_worker(self.scaling))
 
     def tell_if_waiting(self) -> None:
         """Say once for what the workers wait, if they do."""
-        with contextlib.suppress(Exception):  # the training, and its Ray, may have ended meanwhile
+        if not ray.is_initialized():  # the training has ended: whatever is asked of Ray now would start another one
+            return
+        with contextlib.suppress(Exception):  # it may end meanwhile
             self.waiting = is_waiting(ray.util.placement_group_table(), ray.get_runtime_context().get_job_id())
             if self.waiting:
                 self.tell(Waiting(waiting_for(self.scaling, ray.cluster_resources(), ray.available_resources())))
@@ -97,6 +100,8 @@ class RoomPolicy(FixedScalingPolicy):
     ) -> NoopDecision:
         """Never resize at once, which would lose what was done since the last checkpoint: ask the workers to leave."""
         self.waiting = False
+        if self.patience:
+            self.patience.cancel()
         self._maybe_send_resource_request()
         now = time.monotonic()
         if not self.is_local and not self.asked and now - self.looked >= LOOK_EVERY:

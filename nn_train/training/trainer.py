@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 from ray.runtime_context import RuntimeContext
 from ray.train.v2._internal.execution.controller import TrainController
@@ -70,6 +71,8 @@ class Workers(WorkerGroup):
 
 def end_workers_of(placement_group: PlacementGroup) -> None:
     """Remove what the processes have in common, without which Ray ends them. It, or Ray itself, may be gone."""
+    if not ray.is_initialized():  # else Ray would start another one to remove it from
+        return
     with contextlib.suppress(Exception):
         remove_placement_group(placement_group)
 

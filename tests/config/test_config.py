@@ -15,6 +15,8 @@ from nn_train.config.parse import field_types
 from nn_train.errors import RequestError, StorageError, TrainingError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "nn_train" / "presets").glob("*.yaml"))
+OWN = ["--model.name", "my_models:build"]
+DRY = {"dry_run": "say what would be run"}
 
 
 def test_every_field_has_a_default_and_a_help_line():
@@ -61,6 +63,28 @@ def test_a_wrong_command_line_ends_with_code_2_and_one_message(words, said, caps
     shown = capsys.readouterr().err
     assert said in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("dashes", "underscores"),
+    [
+        (["--dry-run"], ["--dry_run"]),
+        (["--train.batch-size", "64"], ["--train.batch_size", "64"]),
+        (["--optimizer.learning-rate=3e-4"], ["--optimizer.learning_rate=3e-4"]),
+        (["--run.storage-path", "a-b"], ["--run.storage_path", "a-b"]),
+        ([*OWN, "--model.args.hidden-units", "-3"], [*OWN, "--model.args.hidden_units", "-3"]),
+        (["--search.num-trials", "7"], ["--search.num_trials", "7"]),
+    ],
+)
+def test_dashes_in_an_option_stand_for_underscores(dashes, underscores):
+    as_dashes, as_underscores = (parse_arguments(words, ("search",), DRY) for words in (dashes, underscores))
+    assert as_dashes == as_underscores != parse_arguments([], ("search",), DRY)
+
+
+def test_a_misspelt_option_with_dashes_is_shown_as_it_was_given():
+    with pytest.raises(RequestError, match=r"--train\.batch-sizes: no such field; did you mean 'train\.batch_size'"):
+        parse_arguments(["--train.batch-sizes", "3"])
+    assert "--dry-run" in help_text("Job", (), DRY)
 
 
 @pytest.mark.parametrize(

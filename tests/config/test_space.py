@@ -128,7 +128,7 @@ def test_other_jobs_take_nothing_of_a_search(words, said, capsys):
     assert run_job("Job", words, lambda arguments: 0) == 2
     assert said in capsys.readouterr().err
     assert "search." not in help_text("Job")
-    assert "--dry_run" not in help_text("Job")
+    assert "--dry-run" not in help_text("Job")
 
 
 def test_the_section_search_is_no_part_of_a_run():

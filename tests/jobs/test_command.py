@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from nn_train import __version__
 from nn_train.config import read_config
 from nn_train.config.cli import command_of
 from nn_train.errors import RequestError
+from nn_train.events import About, EpochEnded, Line, Warned
 from nn_train.jobs import command
 
 
@@ -64,6 +66,36 @@ def test_modules_of_the_folder_it_is_started_in_are_found_by_the_script_too(tmp_
     monkeypatch.setattr(sys, "argv", ["nn-train", "train", "--data.source", "mine_by_script:biuld", "--name", "x"])
     assert command.main() == 2
     assert str(tmp_path) in sys.path
+
+
+@pytest.mark.parametrize("job", ["train", "tune"])
+def test_quiet_prints_warnings_and_where_the_results_are(monkeypatch, capsys, job):
+    def run(config, on_event, verbose):
+        on_event(EpochEnded(row={"epoch": 1}, epochs=1, warnings=("the disk is nearly full",)))
+        on_event(Line("starting"))
+        on_event(About(config, Warned("trial 3 has no metric")))
+        return SimpleNamespace(folder="results/mine")
+
+    monkeypatch.setattr(command.calls, job, run)
+    assert command.JOBS[job](["--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "results/mine\n"
+    assert printed.err == "warning: the disk is nearly full\nwarning: trial 3 has no metric\n"
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["told", "quiet"])
+def test_an_evaluation_takes_dashes_and_is_quiet_where_asked(monkeypatch, capsys, quiet):
+    def evaluate_runs(runs, output, scaling, say, verbose, source):
+        say(f"{scaling.num_workers} workers")
+        say("warning: changed")
+        return output / "report.html"
+
+    monkeypatch.setattr("nn_train.prediction.driver.evaluate_runs", evaluate_runs)
+    words = ["--runs", "results/a", "--output", "report", "--scaling.num-workers", "3", *quiet]
+    assert command.evaluate(words) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [*([] if quiet else ["3 workers", "warning: changed"]), "report/report.html"]
+    assert printed.err == ("warning: changed\n" if quiet else "")
 
 
 @pytest.mark.parametrize("start", [["-m", "nn_train.jobs", "train"]])

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
-import sysconfig
 import zipfile
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT = 300  # seconds
 MINE = """
 import keras
@@ -32,36 +27,6 @@ def build(units: int = 4):
 SMALL = ["--data.source", "mine:load", "--scaling.num_workers", "1", "--train.epochs", "1"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.ray, pytest.mark.long]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from what the repository's folders hold; building leaves nothing in them."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("nn_train", "jobs", "cluster"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, folder)
-    pip(sys.executable, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder))
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def environment(wheel, tmp_path_factory):
-    """The ``bin`` of an environment with the wheel; what it needs is taken from the one that runs the tests."""
-    place = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    pip(sys.executable, "--python", str(place / "bin" / "python"), "install", "--no-deps", str(wheel))
-    (packages,) = place.glob("lib/python*/site-packages")
-    # A path that is added so is not looked through for the links of editable installations.
-    (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    return place / "bin"
-
-
-def pip(python, *words):
-    done = subprocess.run([python, "-m", "pip", "--quiet", *words], capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode == 0, done.stderr
 
 
 def run(environment, folder, *words, code=0):

@@ -150,7 +150,7 @@ def test_several_probabilities_are_told_as_the_loss_takes_them(tmp_path, ending)
     expected = expected / expected.sum(axis=1, keepdims=True)
     scored = score(content, {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
     logits, _ = (
-        settled_scores(scored.output, scored.shard.logits) if scored.output == LIKELY else (scored.shard.logits, 0)
+        settled_scores(scored.output, scored.shard.outputs) if scored.output == LIKELY else (scored.shard.outputs, 0)
     )
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), expected, rtol=1e-4)
     np.savez(tmp_path / "new.npz", x=x)
@@ -211,15 +211,16 @@ def test_two_classes_are_told_apart_where_the_loss_does(tmp_path, ending):
     settings = {"data": {"source": "user_data:two_classes"}}
     parts = [score((tmp_path / "model.keras").read_bytes(), settings, {}, rank, 2) for rank in range(2)]
     assert {part.output for part in parts if len(part.shard.example_id)} == {PROBABILITIES}
-    predicted = np.concatenate([part.shard.logits.argmax(axis=1) for part in parts if len(part.shard.example_id)])
+    predicted = np.concatenate([part.shard.outputs.argmax(axis=1) for part in parts if len(part.shard.example_id)])
     np.testing.assert_array_equal(predicted, found > 0.5)
     assert 0 < predicted.sum() < len(predicted)
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("ending", ["linear, mse", "sigmoid, mse"])
-def test_the_number_of_a_regression_is_no_score_of_classes(tmp_path, ending):
+def test_the_number_of_a_regression_is_what_the_model_gives_and_no_score_of_classes(tmp_path, ending):
     import keras
+    import user_data
 
     from nn_train.errors import RequestError
     from nn_train.prediction.predict_run import joined, predict_part
@@ -232,7 +233,12 @@ def test_the_number_of_a_regression_is_no_score_of_classes(tmp_path, ending):
     with pytest.raises(
         RequestError, match=r"^model\.name: the model gives one number for each example, and that is no"
     ):
-        score(content, {"data": {"source": source}}, {}, 0, 1)
+        score(content, {"data": {"source": source}, "evaluation": {"task": "binary"}}, {}, 0, 1)
+    scored = score(content, {"data": {"source": source}}, {}, 0, 1)
+    assert (scored.task, scored.output) == ("regression", "numbers")
+    tested = getattr(user_data, source.partition(":")[2])()[1]
+    np.testing.assert_allclose(scored.shard.outputs, model(np.asarray(tested[0], np.float32)), rtol=1e-5)
+    np.testing.assert_array_equal(scored.shard.y_true[:, 0], tested[1])
     x = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
     np.savez(tmp_path / "new.npz", x=x)
     of_two = [{"num_classes": 2}] if ending == "linear, mse" else []

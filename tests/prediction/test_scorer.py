@@ -59,7 +59,7 @@ def test_a_model_that_hides_its_layers_gives_log_probabilities(tmp_path):
     scores = score((tmp_path / "model.keras").read_bytes(), {"data": {"source": "user_data:arrays"}}, {}, 0, 1)
     assert scores.output == UNKNOWN  # until all rows are there
     assert scores.num_examples == 40
-    logits, output = settled_scores(UNKNOWN, scores.shard.logits)
+    logits, output = settled_scores(UNKNOWN, scores.shard.outputs)
     assert output == "log_probabilities"
     np.testing.assert_allclose(np.exp(logits), probabilities, rtol=1e-4)
     np.testing.assert_array_equal(scores.shard.y_true, y)
@@ -85,7 +85,7 @@ def test_of_a_folder_each_worker_reads_its_blocks_and_all_score_as_arrays_do(tmp
     assert asked == ids.tolist()  # each once, by one of them
     assert sorted(asked) == list(range(40))
     for rows, part in zip(np.split(ids, [22]), parts, strict=True):
-        np.testing.assert_array_equal(part.shard.logits, arrays.logits[rows])
+        np.testing.assert_array_equal(part.shard.outputs, arrays.outputs[rows])
         np.testing.assert_array_equal(part.shard.y_true, arrays.y_true[rows])
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from nn_train.evaluation import Predictions, store_predictions
+from nn_train.evaluation import AnyPredictions, Predictions, store_predictions
 from nn_train.report import ReportInputs, collect_runs
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 CLASSES = ("zero", "<b>one</b>", 'two "2" & $x$', "three")
 ROWS = 300
+OUTPUT = {"binary": "logits", "multiclass": "logits", "regression": "numbers"}
 
 
 def write_run(root: Path, folder: str, *, name: str | None = None, **changes: Any) -> Path:
@@ -105,11 +106,13 @@ def evaluate_runs(
     run_dirs: Sequence[Path],
     output: Path,
     searches: Sequence[Path] = (),
-    answers: Sequence[Predictions] | None = None,
+    answers: Sequence[AnyPredictions] | None = None,
 ) -> Path:
     """What the evaluation job does before it renders."""
     records = collect_runs(run_dirs, output, searches)
     for index, record in enumerate(records):
         predictions = answers[index] if answers else some_predictions(index, noise=1.2 + 0.1 * index)
-        store_predictions(output / "predictions", record.stem, predictions, output="logits", seconds=0.5)
+        store_predictions(
+            output / "predictions", record.stem, predictions, output=OUTPUT[predictions.task], seconds=0.5
+        )
     return output

@@ -120,7 +120,8 @@ def test_a_metric_that_is_not_there_fails_the_trial_and_names_those_that_are(tmp
     one.start({"trial": "t00000", "values": {"seed": 1}})
     result = one.step()
     assert result["done"]
-    assert result["cause"] == "search.metric: no val_auc in the epochs' rows; there: epoch, val_loss, val_accuracy"
+    there = "epoch, val_loss, val_accuracy; set search.metric to one of them"
+    assert result["cause"] == f"search.metric: no val_auc in the epochs' rows; there: {there}"
     assert result["ended"]
 
 

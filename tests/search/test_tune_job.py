@@ -78,7 +78,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
         (["--data.source", "missing.npz"], "cannot be read"),
     ],
 )
-@pytest.mark.parametrize("flags", [[], ["--dry_run"]], ids=["search", "dry run"])
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=["search", "dry run"])
 def test_a_wrong_request_is_refused_in_one_line_before_ray_starts(tmp_path, monkeypatch, capfd, words, said, flags):
     monkeypatch.setattr("nn_train.search.ray_tune.ray_session", lambda verbose: pytest.fail("Ray is started"))
     assert main(settings(tmp_path, *words, *flags)) == 2

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import pytest
 import ray.train
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
+from ray.util.placement_group import PlacementGroup
 
 from nn_train.config import ScalingConfig
 from nn_train.events import Leaving
 from nn_train.ray_cluster import placement
 from nn_train.training import scaling
 from nn_train.training.scaling import RoomPolicy
+from nn_train.training.trainer import end_workers_of
 
 PENDING, CREATED = ({"key": {"state": state}} for state in ("PENDING", "CREATED"))
 
@@ -114,3 +116,12 @@ def test_workers_are_asked_to_leave_once_and_those_after_them_again(cluster, mon
         assert asked == [scaling.ask_to_drain] * times
         assert len(told) == times
         far.make_decision_for_non_running_worker_group()
+
+
+def test_what_is_asked_of_ray_after_the_training_has_ended_starts_no_other_ray(monkeypatch):
+    """Ray starts itself for whoever calls it first: here by a timer, after ``ray.shutdown``."""
+    started = []
+    monkeypatch.setattr(ray, "init", lambda *_, **__: started.append("a Ray"))
+    policy(None, 1).tell_if_waiting()
+    end_workers_of(PlacementGroup.empty())
+    assert not started

@@ -12,7 +12,8 @@ from typing import Any
 from nn_train.report.inputs.run_folders import RunFiles
 from nn_train.report.inputs.runs import RunRecord
 
-NOT_A_SETTING = ("name", "seed")  # and the section run: where results go does not change them
+NOT_A_SETTING = ("name", "seed")
+NOT_OF_TRAINING = ("run", "evaluation")  # sections: where results go and how they are judged does not change them
 SELECTION_METRICS = (("val_accuracy", True), ("val_loss", False))
 
 
@@ -46,7 +47,7 @@ def settings_of(record: RunFiles) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for section, content in record.config.items():
         if isinstance(content, dict):
-            named = {f"{section}.{name}": value for name, value in content.items() if section != "run"}
+            named = {f"{section}.{name}": value for name, value in content.items() if section not in NOT_OF_TRAINING}
             for name, value in named.items():  # the arguments of a function of the user's one by one
                 flat.update(
                     {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}

@@ -40,7 +40,7 @@ class MistakeCard:
 
 def mistake_cards(summary: ReportSummary, images: Mapping[int, NDArray[Any]]) -> list[MistakeCard]:
     """The shown run's mistakes, the surest first."""
-    if summary.shown is None:
+    if summary.shown is None or summary.is_regression:
         return []
     runs = summary.evaluated()
     source = data_source(summary.shown.record)

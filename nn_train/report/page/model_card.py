@@ -8,33 +8,27 @@ from typing import Any
 
 import yaml
 
-from nn_train.report.formats import percent, percent_interval
+from nn_train.report.measures import measures
 from nn_train.report.page import runs
 from nn_train.report.page.page import environment
 from nn_train.report.page.verdict import limitations, verdict
 from nn_train.report.summary import ReportSummary
 from nn_train.report.tables import data_source
 
-CARD_METRICS = (
-    ("accuracy", "accuracy", "Test accuracy"),
-    ("f1", "f1_macro", "Macro F1"),
-    ("roc_auc", "roc_auc_macro", "Macro ROC AUC, one-vs-rest"),
-    ("average_precision", "average_precision_macro", "Macro average precision, one-vs-rest"),
-    ("log_loss", "log_loss", "Log-loss"),
-)
-
 
 def model_card(summary: ReportSummary) -> str:
     """The text of README.md."""
     made = environment(autoescape=False)
     made.filters["md"] = escape_markdown
-    made.filters["percent_of"] = lambda number: percent(number.value if number else None)
-    made.filters["interval_of"] = percent_interval
+    measure = measures(summary)[0]
+    made.filters["value_of"] = lambda number: measure.show(number.value if number else None)
+    made.filters["interval_of"] = measure.interval
     common, _ = runs.provenance(summary)
     name = summary.shown.name if summary.shown else "runs"
     return made.get_template("README.md.j2").render(
         front_matter=yaml.safe_dump(front_matter(summary), sort_keys=False, allow_unicode=True),
         title=name,
+        measure=measure,
         verdict=verdict(summary),
         summary=summary,
         facts=[(key, cell.text) for key, cell in (*runs.common_settings(summary), *common)],
@@ -44,14 +38,15 @@ def model_card(summary: ReportSummary) -> str:
 
 def front_matter(summary: ReportSummary) -> dict[str, Any]:
     """Metadata of the card; ``model-index`` has the shown run's numbers, without those that are undefined."""
-    content: dict[str, Any] = {"library_name": "keras", "tags": ["image-classification", "keras", "ray"]}
+    task = "tabular-regression" if summary.is_regression else "image-classification"
+    content: dict[str, Any] = {"library_name": "keras", "tags": [task, "keras", "ray"]}
     shown = summary.shown
     if shown is None:
         return content
     source = data_source(shown.record) or "unknown"
-    values = [(kind, title, shown.number(name)) for kind, name, title in CARD_METRICS]
+    values = [(one.kind, one.card, shown.number(one.name)) for one in measures(summary) if one.card]
     result = {
-        "task": {"type": "image-classification"},
+        "task": {"type": task},
         "dataset": {"name": source, "type": source, "split": "test"},
         "metrics": [
             {"type": kind, "name": title, "value": number.value}

@@ -34,6 +34,7 @@ SECTIONS = (
     ("classes", "By class"),
     ("curves", "ROC and PR"),
     ("confidence", "Calibration"),
+    ("errors", "Errors"),
     ("mistakes", "Mistakes"),
     ("comparison", "Comparison"),
     ("search", "Search"),
@@ -41,7 +42,8 @@ SECTIONS = (
     ("provenance", "Provenance"),
     ("limits", "Limitations"),
 )
-NEED_EVALUATION = ("confusion", "classes", "curves", "confidence", "mistakes")
+OF_CLASSES = ("confusion", "classes", "curves", "confidence", "mistakes")
+OF_NUMBERS = ("errors",)
 
 
 def render_page(
@@ -69,19 +71,15 @@ def render_page(
         "runs": runs.runs_grid(summary),
         "common": runs.common_settings(summary),
         "run_switches": runs.run_switches(summary),
-        "class_switches": runs.class_switches(summary),
-        "classes": runs.class_grid(summary),
-        "matrices": matrices(summary),
-        "top_confusions": top_confusions(summary),
         "mistakes": mistakes,
         "comparisons": verdict.comparison_grid(summary),
         "provenance_common": common,
         "provenance": provenance,
         "searches": [search_part(it, its, panels[it.stem]) for it, its in zip(searches, importances, strict=True)],
         "limitations": list(verdict.limitations(summary)),
-        **confidence_context(summary),
+        **(numbers_context(summary) if summary.is_regression else classes_context(summary)),
     }
-    context["sections"] = present(context, evaluated=summary.shown is not None)
+    context["sections"] = present(context, summary)
     return environment(autoescape=True).get_template("report.html.j2").render(context)
 
 
@@ -120,16 +118,34 @@ def subtitle(summary: ReportSummary) -> str:
         f"{runs} run{'s' if runs > 1 else ''} of {groups} configuration{'s' if groups > 1 else ''}",
         ", ".join(sources),
         f"{whole(summary.examples)} test examples",
-        f"{len(summary.class_names)} classes",
+        of_task(summary),
     ]
     return " · ".join(part for part in parts if part)
 
 
-def confidence_context(summary: ReportSummary) -> dict[str, str]:
-    """Numbers of the calibration section."""
+def of_task(summary: ReportSummary) -> str:
+    """What was predicted."""
+    if summary.is_regression:
+        return "regression" if len(summary.targets) == 1 else f"regression of {len(summary.targets)} targets"
+    return f"{len(summary.class_names)} classes"
+
+
+def classes_context(summary: ReportSummary) -> dict[str, Any]:
+    """What the sections on classes show; numbers of the calibration among it."""
     names = ("brier", "log_loss", "ece_uniform", "ece_quantile")
     numbers = [summary.shown.number(name) if summary.shown else None for name in names]
-    return {name: decimal(number.value if number else None) for name, number in zip(names, numbers, strict=True)}
+    return {
+        "class_switches": runs.class_switches(summary),
+        "classes": runs.class_grid(summary),
+        "matrices": matrices(summary),
+        "top_confusions": top_confusions(summary),
+        **{name: decimal(number.value if number else None) for name, number in zip(names, numbers, strict=True)},
+    }
+
+
+def numbers_context(summary: ReportSummary) -> dict[str, Any]:
+    """What the section on the errors of a regression shows."""
+    return {"by_target": runs.target_grid(summary), "large_errors": runs.large_errors(summary)}
 
 
 def search_part(search: SearchResult, importances: Importance | str, panels: Sequence[Panel]) -> dict[str, Any]:
@@ -155,13 +171,14 @@ def search_part(search: SearchResult, importances: Importance | str, panels: Seq
     }
 
 
-def present(context: Mapping[str, Any], *, evaluated: bool) -> list[tuple[str, str]]:
+def present(context: Mapping[str, Any], summary: ReportSummary) -> list[tuple[str, str]]:
     """The sections that the template will show."""
     absent = {name for name in ("learning", "cost") if not context[name]}
     if not context["searches"]:
         absent.add("search")
     if not context["comparisons"].rows:
         absent.add("comparison")
-    if not evaluated:
-        absent.update(NEED_EVALUATION)
+    absent.update(OF_CLASSES if summary.is_regression else OF_NUMBERS)
+    if summary.shown is None:
+        absent.update((*OF_CLASSES, *OF_NUMBERS))
     return [(key, name) for key, name in SECTIONS if key not in absent]

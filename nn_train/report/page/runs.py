@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from nn_train.evaluation import Number
 from nn_train.report.figures.panel import Switch
-from nn_train.report.formats import decimal, duration, percent, percent_interval, whole
+from nn_train.report.formats import duration, four_digits, percent, percent_interval, whole
 from nn_train.report.inputs.grouping import best_validation, differing_fields, settings_of
+from nn_train.report.measures import Measure, measures
 from nn_train.report.metrics_json import group_content
 from nn_train.report.page.parts import Cell, Grid, Row, area_cell, number_cell, value_cell
 from nn_train.report.summary import ReportSummary, RunSummary
 
-RESULTS = ("validation accuracy", "test accuracy", "macro F1", "log-loss", "macro AUC", "macro AP", "ECE")
 SHOWN_ELSEWHERE = (
     "name", "seed", "epochs", "best_epoch", "schema", "status", "metrics", "class_names", "num_classes", "arguments"
 )  # fmt: skip
@@ -23,14 +24,16 @@ def runs_grid(summary: ReportSummary) -> Grid:
     """One row a run: its results, which stay in view where the table is wider than the page, then what tells it
     apart."""
     fields = differing_fields([settings_of(run.record) for run in summary.runs])
-    header = ["run", *RESULTS, "best epoch", "seed", *short_names(fields)]
+    validation = "validation loss" if summary.is_regression else "validation accuracy"
+    results = [one.title for one in measures(summary)]
+    header = ["run", validation, *results, "best epoch", "seed", *short_names(fields)]
     rows = []
     for run in summary.runs:
         settings = settings_of(run.record)
         seed = run.record.config.get("seed", run.record.result.get("seed"))
         cells = [
             Cell(run.name, run.name, run.problem or ""),
-            *result_cells(run),
+            *result_cells(run, summary),
             value_cell(run.record.result.get("best_epoch")),
             value_cell(seed),
             *(value_cell(settings.get(name)) for name in fields),
@@ -46,46 +49,39 @@ def short_names(fields: list[str]) -> list[str]:
     return ["model" if field == "model.name" else name for field, name in zip(fields, short, strict=True)]
 
 
-def result_cells(run: RunSummary) -> list[Cell]:
-    """The columns ``RESULTS``."""
-    validation = best_validation(run.record, "val_accuracy")
-    accuracy = run.number("accuracy")
-    problem = run.problem or ""
-    return [
-        Cell(percent(validation), validation, reason="" if validation is not None else "not recorded"),
-        number_cell(accuracy, percent, percent_interval(accuracy), problem),
-        number_cell(run.number("f1_macro"), percent, problem=problem),
-        number_cell(run.number("log_loss"), decimal, problem=problem),
-        area_cell(run.number("roc_auc_macro"), problem),
-        area_cell(run.number("average_precision_macro"), problem),
-        number_cell(run.number("ece_uniform"), decimal, problem=problem),
-    ]
+def result_cells(run: RunSummary, summary: ReportSummary) -> list[Cell]:
+    """The metric of the validation examples, and the measures of the task."""
+    metric, show = ("val_loss", four_digits) if summary.is_regression else ("val_accuracy", percent)
+    validation = best_validation(run.record, metric)
+    first = Cell(show(validation), validation, reason="" if validation is not None else "not recorded")
+    return [first, *(measure_cell(one, run.number(one.name), run.problem or "") for one in measures(summary))]
+
+
+def measure_cell(measure: Measure, number: Number | None, problem: str = "") -> Cell:
+    """A number with its interval, or bounds, in small print."""
+    return number_cell(number, measure.show, measure.interval(number), problem)
 
 
 def groups_grid(summary: ReportSummary) -> Grid:
     """One row a configuration: mean ± SD over its seeds."""
-    names = ("accuracy", "f1_macro", "log_loss", "roc_auc_macro", "average_precision_macro", "ece_uniform")
-    header = ["configuration", "seeds", *RESULTS[1:]]
+    header = ["configuration", "seeds", *(one.title for one in measures(summary))]
     rows = []
     for index, group in enumerate(summary.groups):
         content = group_content(summary, group)
         cells = [Cell(group.label, group.label), value_cell(len(content["evaluated"]))]
-        for name in names:
-            numbers = content["numbers"].get(name)
-            cells.append(spread_cell(numbers, in_percent=name in ("accuracy", "f1_macro")))
+        cells += [spread_cell(content["numbers"].get(one.name), one) for one in measures(summary)]
         rows.append(Row(cells, f"g{index}", group.label == summary.selection.group))
     return Grid(header, rows)
 
 
-def spread_cell(numbers: dict[str, Any] | None, *, in_percent: bool) -> Cell:
+def spread_cell(numbers: dict[str, Any] | None, measure: Measure) -> Cell:
     """Mean with ± SD below."""
     if numbers is None or numbers["mean"]["value"] is None:
         return Cell(
             "–", None, reason="no run of it could be evaluated" if numbers is None else numbers["mean"]["reason"]
         )
     mean, sd = numbers["mean"]["value"], numbers["sd"]["value"]
-    show = percent if in_percent else decimal
-    return Cell(show(mean), mean, f"± {show(sd)}" if sd is not None else "one seed")
+    return Cell(measure.show(mean), mean, f"± {measure.show(sd)}" if sd is not None else "one seed")
 
 
 def common_settings(summary: ReportSummary) -> list[tuple[str, Cell]]:
@@ -155,6 +151,32 @@ def class_grid(summary: ReportSummary) -> Grid:
         cells += [area_cell(numbers[name]) for name in ("roc_auc", "average_precision")]
         rows.append(Row(cells, f"c{label}"))
     return Grid(header, rows)
+
+
+def target_grid(summary: ReportSummary) -> Grid:
+    """Every target of the shown run of a regression."""
+    of_targets = summary.shown.errors.per_target if summary.shown else ()
+    rows = [
+        Row([Cell(name, float(at)), *(measure_cell(one, numbers[one.name]) for one in measures(summary))])
+        for at, (name, numbers) in enumerate(zip(summary.targets, of_targets, strict=False))
+    ]
+    return Grid(("target", *(one.title for one in measures(summary))), rows)
+
+
+def large_errors(summary: ReportSummary) -> Grid:
+    """The largest errors of the shown run of a regression."""
+    several = len(summary.targets) > 1
+    rows = [
+        Row(
+            [
+                Cell(f"example {one.example_id}", one.example_id),
+                *([Cell(summary.targets[one.target], one.target)] if several else []),
+                *(Cell(four_digits(value), value) for value in (one.true, one.predicted, one.predicted - one.true)),
+            ]
+        )
+        for one in (summary.shown.errors.largest if summary.shown else ())
+    ]
+    return Grid(("example", *(["target"] if several else []), "true", "predicted", "error"), rows)
 
 
 def run_switches(summary: ReportSummary) -> list[Switch]:
