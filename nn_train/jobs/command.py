@@ -16,7 +16,7 @@ from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
 from nn_train.events import About, Event, Warned
 from nn_train.jobs import calls
 from nn_train.jobs.calls import say
-from nn_train.run.launcher import main as run_script
+from nn_train.run.command import main as run_script
 
 HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and report.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nn_train.config.cli import command_of
 from nn_train.errors import RequestError
 
 ABOUT = """Run a Keras script as it is on several workers of this machine: its model.fit, evaluate and predict are
 distributed, batch_size is that of all workers (docs/run.md). All words behind the script are the script's."""
-SCALING = ("use_gpu", "cpus_per_worker", "gpus_per_worker")
+OF_CLUSTER = ("restarts", "cpus_per_worker", "use_gpu")
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Asked:
         all_output: whether to show the lines of all workers.
         check: whether to compare one step with one worker's, and no more.
         address: of a Ray cluster; None: this machine, without Ray.
-        restarts: how often lost workers are replaced.
-        scaling: fields of that section of a job, for a cluster: what a worker takes.
+        restarts: how often lost workers of a cluster are replaced.
+        cpus_per_worker: of a cluster.
+        use_gpu: whether each of a cluster's workers takes one.
     """
 
     script: list[str]
@@ -35,7 +36,8 @@ class Asked:
     check: bool = False
     address: str | None = None
     restarts: int = 0
-    scaling: Mapping[str, str] = field(default_factory=dict)
+    cpus_per_worker: float = 1.0
+    use_gpu: bool = False
 
 
 def read_arguments(argv: Sequence[str]) -> Asked:
@@ -46,18 +48,15 @@ def read_arguments(argv: Sequence[str]) -> Asked:
     parser.add_argument("--all-output", action="store_true", help="show the lines of the other workers too: [1] ...")
     parser.add_argument("--check", action="store_true", help="compare one step with one worker's; train nothing")
     address = os.environ.get("RAY_ADDRESS") or None
-    parser.add_argument("--address", default=address, help="on this Ray cluster (default: that of RAY_ADDRESS)")
-    parser.add_argument(
-        "--restarts", type=int, default=0, metavar="N", help="there: how often lost workers are replaced"
-    )
-    for name in SCALING:
-        parser.add_argument(f"--scaling.{name}", metavar="VALUE", help="there: as for train")
-    options, script = split(argv, {"--workers", "--address", "--restarts", *(f"--scaling.{name}" for name in SCALING)})
-    given = vars(parser.parse_args(options))
-    values = {name: given.pop(f"scaling.{name}") for name in SCALING}
-    asked = Asked(script, **given, scaling={name: value for name, value in values.items() if value is not None})
-    if asked.address is None and (asked.restarts or asked.scaling):
-        raise RequestError("--restarts, --scaling: are of a Ray cluster; name it with --address or RAY_ADDRESS")
+    parser.add_argument("--address", default=address, help="run on this Ray cluster (default: that of RAY_ADDRESS)")
+    there = parser.add_argument_group("on a cluster")
+    there.add_argument("--restarts", type=int, default=0, metavar="N", help="how often lost workers are replaced")
+    there.add_argument("--cpus-per-worker", type=float, default=1.0, metavar="N", help="CPUs, and threads (default: 1)")
+    there.add_argument("--use-gpu", action="store_true", help="give each worker a GPU")
+    options, script = split(argv, {"--workers", "--address", "--restarts", "--cpus-per-worker"})
+    asked = Asked(script, **vars(parser.parse_args(options)))
+    if asked.address is None and any(getattr(asked, name) != getattr(Asked, name) for name in OF_CLUSTER):
+        raise RequestError("--restarts, --cpus-per-worker and --use-gpu need a Ray cluster: --address, or RAY_ADDRESS")
     if asked.workers < 1 + asked.check:
         raise RequestError(f"--workers: {asked.workers} is less than {1 + asked.check}")
     if len(script) < 1 + (script[:1] == ["-m"]):

@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
-from nn_train.config.cli import exit_code
 from nn_train.engine import addresses
 from nn_train.errors import EXIT_DONE, EXIT_FAILED
-from nn_train.run.arguments import Asked, read_arguments
+from nn_train.run.arguments import Asked
 from nn_train.run.environment import environments, gpus_here
 from nn_train.run.script import LOST
 
@@ -90,20 +89,6 @@ class Worker:
         """End it where it has not ended."""
         self.ended_here |= self.ended == math.inf
         self.send(signal.SIGKILL)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the script that a command line names; return the exit code of the process."""
-
-    def run() -> int:
-        asked = read_arguments(argv)
-        if asked.address is None:
-            return launch(asked)
-        from nn_train.run.on_ray import launch_on_ray
-
-        return launch_on_ray(asked)
-
-    return exit_code(run)
 
 
 def launch(asked: Asked) -> int:

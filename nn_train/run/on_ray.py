@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import sys
 import time
 from collections import deque
@@ -20,14 +21,12 @@ from ray.train import TrainingFailedError
 from ray.train.v2._internal.execution.context import get_train_context
 
 from nn_train.config import Config
-from nn_train.config.parse import read_section
-from nn_train.config.schema import RunConfig
+from nn_train.config.schema import RunConfig, ScalingConfig
 from nn_train.engine import addresses
 from nn_train.engine.lost_peers import PeerLostError
 from nn_train.errors import EXIT_DONE, RequestError, TrainingError
 from nn_train.events import Event, Leaving
 from nn_train.ray_cluster.placement import check_placeable
-from nn_train.ray_cluster.session import ray_session
 from nn_train.run.arguments import Asked
 from nn_train.run.environment import THREADS
 from nn_train.run.launcher import GRACE, Worker, shell_code
@@ -55,9 +54,8 @@ class ScriptError(TrainingError):
 
 
 def launch_on_ray(asked: Asked) -> int:
-    """Run the script on workers of a Ray cluster; return its exit code. Raises RequestError and TrainingError."""
-    os.environ["RAY_ADDRESS"] = str(asked.address)
-    scaling = read_section("scaling", {"num_workers": asked.workers, **asked.scaling})
+    """Run the script on workers of the Ray that is joined; return its exit code. Raises RequestError, TrainingError."""
+    scaling = ScalingConfig(num_workers=asked.workers, cpus_per_worker=asked.cpus_per_worker, use_gpu=asked.use_gpu)
     config = Config(name="script", scaling=scaling, run=RunConfig(max_failures=asked.restarts))
     progress = Progress(config, sys.stderr)
 
@@ -67,14 +65,15 @@ def launch_on_ray(asked: Asked) -> int:
 
     seed = os.environ.get("PYTHONHASHSEED", str(random.getrandbits(32)))
     settings = {"asked": asked, "folder": os.getcwd(), "seed": seed}
-    with ray_session(verbose=False):
-        try:
-            check_placeable(scaling)
-            run_workers(run_script, settings, config, MwmsConfig(), tell, polled=show)
-        except RequestError as error:
-            raise RequestError(str(error).replace("scaling.num_workers", "--workers")) from error
-        except (TrainingFailedError, RayError) as error:
-            return code_of(error, asked)
+    try:
+        check_placeable(scaling)
+        run_workers(run_script, settings, config, MwmsConfig(), tell, polled=show)
+    except RequestError as error:
+        raise RequestError(
+            re.sub(r"scaling\.(?:num_)?(\w+)", lambda field: "--" + field[1].replace("_", "-"), str(error))
+        ) from error
+    except (TrainingFailedError, RayError) as error:
+        return code_of(error, asked)
     return EXIT_DONE
 
 
@@ -124,17 +123,14 @@ def show(workers: Any) -> None:
 
 
 def code_of(error: Exception, asked: Asked) -> int:
-    """Return the exit code of a script that has failed. Raises TrainingError where a worker was lost."""
+    """Return the exit code of a script that has failed. Raises what it was refused for, or TrainingError."""
     failures = getattr(as_lost_worker(error), "worker_failures", {})
-    scripts = [cause for cause in map(cause_of, failures.values()) if isinstance(cause, ScriptError)]
-    if not scripts:
-        refused = [cause for cause in map(cause_of, failures.values()) if isinstance(cause, RequestError)]
-        raise (
-            refused[0]
-            if refused
-            else TrainingError(f"{describe_losses(failures)}, and no restart is left (--restarts {asked.restarts})")
-        )
-    first = min(scripts, key=lambda one: one.rank)
+    causes = [cause_of(failure) for _, failure in sorted(failures.items())]
+    first = next((cause for cause in causes if isinstance(cause, ScriptError | RequestError)), None)
+    if first is None:
+        raise TrainingError(f"{describe_losses(failures)}, and no restart is left (--restarts {asked.restarts})")
+    if isinstance(first, RequestError):
+        raise first
     if first.rank > 0:
         print(f"error: worker {first.rank} failed\n{first.lines.decode(errors='replace')}", end="", file=sys.stderr)
     return shell_code(first.code)

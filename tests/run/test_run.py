@@ -217,7 +217,7 @@ def test_what_cannot_be_run_is_told_in_the_last_line(scripts, words, code, last)
 
 
 def test_the_launcher_imports_neither_tensorflow_nor_ray(scripts):
-    code = "import sys; from nn_train.run.launcher import main; main(['--workers', '1', 'three.py'])\n"
+    code = "import sys; from nn_train.run.command import main; main(['--workers', '1', 'three.py'])\n"
     code += "print({'tensorflow', 'keras', 'ray', 'numpy'} & set(sys.modules))"
     assert run(scripts, "-c", code)[:2] == (0, "set()\n")
 
