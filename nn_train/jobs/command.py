@@ -146,7 +146,7 @@ def submit(argv: Sequence[str]) -> int:
     """run one of these on a cluster"""
 
     def run() -> int:
-        jobs = [name for name in JOBS if name not in ("run", "submit")]
+        jobs = [name for name in JOBS if name != "submit"]
         if not argv or argv[0] in ("--help", "-h"):
             print(SUBMIT_HELP.format(command=command_of("submit"), jobs=", ".join(jobs)))
             return EXIT_DONE
