@@ -26,11 +26,11 @@ KNOWS = {
     "prediction": "config datasets engine errors evaluation ray_cluster report storage",
     "pipeline": "config errors events prediction ray_cluster runs search storage training",
     "doctor": "config errors ray_cluster storage",
-    "run": "config engine errors",
+    "run": "config engine errors events ray_cluster training",
     "jobs": "config datasets doctor engine errors evaluation events pipeline prediction ray_cluster run runs "
     "search storage training",
 }
-WITH_RAY = {"ray_cluster", "training", "search", "prediction", "doctor"}
+WITH_RAY = {"ray_cluster", "training", "run", "search", "prediction", "doctor"}
 WITH_TENSORFLOW = {"engine", "runs", "search", "prediction", "datasets", "jobs", "run"}
 
 

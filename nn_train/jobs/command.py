@@ -16,7 +16,7 @@ from nn_train.errors import EXIT_DONE, EXIT_FAILED, RequestError
 from nn_train.events import About, Event, Warned
 from nn_train.jobs import calls
 from nn_train.jobs.calls import say
-from nn_train.run.launcher import main as run_script
+from nn_train.run.command import main as run_script
 
 HELP = """Train Keras models on a Ray cluster, search their hyperparameters, and report.
 
@@ -146,7 +146,7 @@ def submit(argv: Sequence[str]) -> int:
     """run one of these on a cluster"""
 
     def run() -> int:
-        jobs = [name for name in JOBS if name not in ("run", "submit")]
+        jobs = [name for name in JOBS if name != "submit"]
         if not argv or argv[0] in ("--help", "-h"):
             print(SUBMIT_HELP.format(command=command_of("submit"), jobs=", ".join(jobs)))
             return EXIT_DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nn_train.run.launcher import main
+from nn_train.run.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

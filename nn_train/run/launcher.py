@@ -6,6 +6,7 @@ It imports neither TensorFlow nor Ray.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -13,21 +14,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
-from nn_train.config.cli import exit_code
 from nn_train.engine import addresses
 from nn_train.errors import EXIT_DONE, EXIT_FAILED
-from nn_train.run.arguments import Asked, read_arguments
+from nn_train.run.arguments import Asked
 from nn_train.run.environment import environments, gpus_here
 from nn_train.run.script import LOST
 
 SCRIPT = str(Path(__file__).with_name("script.py"))
-EVERY = 0.05  # seconds between two looks at the workers
 GRACE = 5.0  # seconds in which the others end by themselves when one has failed
 PATIENCE = 30.0  # seconds for what a script does when it is interrupted, such as saving its model
+Show = Callable[[bytes], object]
 KEPT = 200  # lines of a worker that are shown when it fails
 
 
@@ -35,37 +35,41 @@ class Worker:
     """A process that runs the script. It ends with this one, and those that it has started end with it.
 
     Args:
-        rank: of this worker; the lines of rank 0 go where this process's go.
-        asked: the script, and what is shown of other ranks.
+        rank: of this worker.
+        asked: the script, and what is to be done with it.
         environment: of the process.
         port: a descriptor that holds its port until it is taken; -1 where there is no other worker.
+        show: is given its lines; without, those of rank 0 go where this process's go.
 
     Attributes:
         code: as Popen has it, once it has ended.
         ended: when that was seen.
         ended_here: whether it was not given more time.
+        told: of how many signals.
     """
 
-    def __init__(self, rank: int, asked: Asked, environment: Mapping[str, str], port: int) -> None:
-        self.rank, self.code, self.ended, self.ended_here = rank, 0, math.inf, False
+    def __init__(
+        self, rank: int, asked: Asked, environment: Mapping[str, str], port: int, show: Show | None = None
+    ) -> None:
+        self.rank, self.code, self.ended, self.ended_here, self.told = rank, 0, math.inf, False, 0
         self.lines: deque[bytes] = deque(maxlen=KEPT)
         alive, self.alive = os.pipe()  # closed here when this process ends, in whatever way
         command = [sys.executable, "-u", SCRIPT, str(alive), str(port), str(int(asked.check)), *asked.script]
-        out, err = (None, None) if rank == 0 else (PIPE, STDOUT)
+        out, err = (None, None) if rank == 0 and show is None else (PIPE, STDOUT)
         kept = [one for one in (alive, port) if one >= 0]
         self.process = Popen(
             command, env=environment, stdin=DEVNULL, stdout=out, stderr=err, pass_fds=kept, start_new_session=True
         )
         os.close(alive)
-        self.reader = threading.Thread(target=self.read, args=(asked.all_output,), daemon=True)
+        self.reader = threading.Thread(target=self.read, args=(show,), daemon=True)
         self.reader.start()
 
-    def read(self, show: bool) -> None:
+    def read(self, show: Show | None) -> None:
         """Keep its lines, and perhaps show them at once."""
         for line in self.process.stdout or ():
             self.lines.append(line)
-            if show:
-                os.write(2, b"[%d] %b" % (self.rank, line))
+            if show is not None:
+                show(line)
 
     def look(self) -> bool:
         """Return whether it has ended, and with it those that it has started."""
@@ -87,11 +91,6 @@ class Worker:
         self.send(signal.SIGKILL)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the script that a command line names; return the exit code of the process."""
-    return exit_code(lambda: launch(read_arguments(argv)))
-
-
 def launch(asked: Asked) -> int:
     """Run the script on workers of this machine; return its exit code, as a shell has it. Raises RequestError."""
     signals, cores = noted_signals(), len(os.sched_getaffinity(0))
@@ -100,7 +99,8 @@ def launch(asked: Asked) -> int:
     workers: list[Worker] = []
     try:
         for rank, environment in enumerate(environments(os.environ, names, cores, gpus_here(os.environ))):
-            workers.append(Worker(rank, asked, environment, ports[rank]))
+            show = functools.partial(say, rank) if asked.all_output and rank > 0 else None
+            workers.append(Worker(rank, asked, environment, ports[rank], show))
         addresses.release_addresses()
         order = wait_for_all(workers, signals)
     finally:
@@ -117,6 +117,11 @@ def launch(asked: Asked) -> int:
     return shell_code(code)
 
 
+def say(rank: int, line: bytes) -> None:
+    """Show a worker's line with its number."""
+    os.write(2, b"[%d] %b" % (rank, line))
+
+
 def noted_signals() -> list[tuple[int, float]]:
     """Note from now on which signals come, and when, instead of ending; not those that this process shall ignore."""
     signals: list[tuple[int, float]] = []
@@ -127,20 +132,23 @@ def noted_signals() -> list[tuple[int, float]]:
 
 
 def wait_for_all(workers: Sequence[Worker], signals: Sequence[tuple[int, float]]) -> list[Worker]:
-    """Return the workers in the order of their ends. Pass signals on, and end those that would wait for others."""
+    """Return the workers in the order of their ends. Pass signals on, and end those that would wait for others.
+
+    The first is told of a signal first: were another gone before, it would be in no state to save its model.
+    """
     order: list[Worker] = []
-    sent = 0
     while len(order) < len(workers):
         order += [worker for worker in workers if worker not in order and worker.look()]
-        for number, _ in signals[sent:]:
-            sent += 1
-            for worker in workers:
-                worker.send(number)
+        for worker in workers:
+            for number, when in signals[worker.told :]:
+                if worker.rank == 0 or time.monotonic() > min(when + GRACE, workers[0].ended):
+                    worker.told += 1
+                    worker.send(number)
         failures = [worker.ended for worker in order if worker.code]
         if time.monotonic() > deadline(failures, workers[0].ended, [when for _, when in signals]):
             for worker in workers:
                 worker.end()
-        time.sleep(EVERY)
+        time.sleep(0.05)
     return order
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -16,6 +16,7 @@ from ray.train import UserCallback
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.util.placement_group import PlacementGroup
 
+from nn_train.config import Config
 from nn_train.config.tracebacks import own_traceback
 from nn_train.engine.import_tensorflow import import_tensorflow
 from nn_train.engine.lost_peers import PeerLostError, is_lost_peer, lost_peers
@@ -30,7 +31,7 @@ from nn_train.runs.record import read_finished
 from nn_train.runs.worker import Job, WorkerContext, run_worker
 from nn_train.training.failures import HungError, advice_for, as_lost_worker, cause_of, describe_losses, loss_text
 from nn_train.training.rendezvous import MwmsConfig, begun_before
-from nn_train.training.trainer import Trainer
+from nn_train.training.trainer import Trainer, Workers
 
 
 def train_function(settings: dict[str, Any]) -> None:
@@ -93,7 +94,6 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
     check_placeable(config.scaling)
     check_shared(jobs[0].folder, config.scaling)
     parcel = pack([name for job in jobs for name in job.config.functions.values()])
-    scratch = scratch_folder()
     backend = MwmsConfig(config.scaling.port_range)
 
     def tell(event: Event) -> None:
@@ -102,12 +102,43 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
         except Exception:  # a broken handler must not stop the run, nor hide that it is broken
             traceback.print_exc()
 
+    settings = {"jobs": jobs, "verbose": verbose, "parcel": parcel}
+    try:
+        run_workers(train_function, settings, config, backend, tell, callbacks=[ForwardReports(tell, backend.begun)])
+    except KeyboardInterrupt:
+        again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
+        raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
+    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+        raise explain(error, unfinished(jobs), config.run.max_failures) from error
+
+
+def run_workers(
+    function: Callable[[dict[str, Any]], None],
+    settings: Mapping[str, Any],
+    config: Config,
+    backend: MwmsConfig,
+    tell: Handler,
+    callbacks: Sequence[UserCallback] = (),
+    polled: Callable[[Any], None] = Workers.polled,
+) -> None:
+    """Call a function with settings in all workers of a config, again where workers are lost. Raises what Ray raises.
+
+    Args:
+        function, settings: importable by the workers, and picklable.
+        config: its ``scaling``, ``run`` and name.
+        backend: how the workers find each other.
+        tell: is given the events of the controller.
+        callbacks: of Ray Train's controller.
+        polled: of ``Workers``.
+    """
+    scratch = scratch_folder()
     trainer = Trainer(
-        train_function,
+        function,
         scaling=config.scaling,
         tell=tell,
         is_local=local_ray.is_running(),
-        train_loop_config={"jobs": jobs, "verbose": verbose, "parcel": parcel},
+        polled=polled,
+        train_loop_config={**settings, "hang_timeout": config.run.hang_timeout},
         backend_config=backend,
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.scaling.num_workers,
@@ -118,17 +149,12 @@ def run_on_ray(jobs: Sequence[Job], on_event: Handler, verbose: bool) -> None:
             name=config.job_name,
             storage_path=scratch,
             failure_config=ray.train.FailureConfig(max_failures=config.run.max_failures),
-            callbacks=[ForwardReports(tell, backend.begun)],
+            callbacks=list(callbacks),
         ),
     )
     try:
         with no_group_left():
             trainer.fit()
-    except KeyboardInterrupt:
-        again = "the same command" + (" without --run.overwrite" if config.run.overwrite else "")
-        raise KeyboardInterrupt(f"{unfinished(jobs)} from the last checkpoint with {again}.") from None
-    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-        raise explain(error, unfinished(jobs), config.run.max_failures) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

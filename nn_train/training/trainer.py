@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import ray
@@ -41,10 +41,16 @@ RELEASED_AFTER = 0.5  # seconds until Ray tells that ended workers' resources ar
 
 
 class Workers(WorkerGroup):
-    """Ray Train's, where a worker that does not answer is given up after ``run.hang_timeout`` and not ten minutes."""
+    """Ray Train's, where a worker that does not answer is given up after ``run.hang_timeout`` and not ten minutes.
+
+    Attributes:
+        polled: called with the workers each time they have been asked.
+    """
+
+    polled: Callable[[WorkerGroup], None] = staticmethod(lambda workers: None)
 
     def __init__(self, train_run_context: Any, *arguments: object, **named: object) -> None:
-        self.timeout = train_run_context.train_loop_config["jobs"][0].config.run.hang_timeout
+        self.timeout = train_run_context.train_loop_config["hang_timeout"]
         with environment(RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S=str(WITHIN * self.timeout)):
             super().__init__(train_run_context, *arguments, **named)
 
@@ -58,7 +64,9 @@ class Workers(WorkerGroup):
     def poll_status(self, *arguments: object, **named: object) -> Any:
         """From now on Ray Train asks the workers for a sign of life."""
         self.limit.cancel()
-        return super().poll_status(*arguments, **named)
+        status = super().poll_status(*arguments, **named)
+        self.polled(self)
+        return status
 
 
 def end_workers_of(placement_group: PlacementGroup) -> None:
@@ -105,14 +113,21 @@ class Trainer(DataParallelTrainer):
         scaling: the job's.
         tell: is given the events of the controller.
         is_local: on a Ray of this job's own.
+        polled: of ``Workers``.
         arguments: as Ray Train's.
     """
 
     def __init__(
-        self, *arguments: object, scaling: ScalingConfig, tell: Handler, is_local: bool, **named: object
+        self,
+        *arguments: object,
+        scaling: ScalingConfig,
+        tell: Handler,
+        is_local: bool,
+        polled: Callable[[WorkerGroup], None] = Workers.polled,
+        **named: object,
     ) -> None:
         super().__init__(*arguments, **named)
-        self.scaling, self.tell, self.is_local = scaling, tell, is_local
+        self.scaling, self.tell, self.is_local, self.polled = scaling, tell, is_local, polled
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         """Run ``Controller`` to its end; Ctrl-C stays a KeyboardInterrupt, and stops the workers."""
@@ -121,7 +136,12 @@ class Trainer(DataParallelTrainer):
         arguments["failure_policy"] = RetryLostWorkers(self.run_config.failure_config, self.tell)
         policy = RoomPolicy(self.scaling_config, self.scaling, self.tell, self.is_local)
         arguments["scaling_policy"] = policy
+
+        class Polled(Workers):
+            polled = staticmethod(self.polled)
+
         controller = Controller(**arguments)
+        controller.worker_group_cls = Polled
         policy.end_lost_workers = controller.end_lost_workers
         try:
             with replaced(RuntimeContext, "current_actor", None):  # workers are handed it; a driver is none

@@ -92,7 +92,11 @@ subprocess.Popen(["sleep", "600"])
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 print("begins")
-model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0, epochs=10**6)
+try:
+    model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0, epochs=10**6)
+except KeyboardInterrupt:
+    model.save("saved.keras")
+    raise
 """
 KILLED = """
 import os, time, nn_train
@@ -213,7 +217,7 @@ def test_what_cannot_be_run_is_told_in_the_last_line(scripts, words, code, last)
 
 
 def test_the_launcher_imports_neither_tensorflow_nor_ray(scripts):
-    code = "import sys; from nn_train.run.launcher import main; main(['--workers', '1', 'three.py'])\n"
+    code = "import sys; from nn_train.run.command import main; main(['--workers', '1', 'three.py'])\n"
     code += "print({'tensorflow', 'keras', 'ray', 'numpy'} & set(sys.modules))"
     assert run(scripts, "-c", code)[:2] == (0, "set()\n")
 
@@ -315,6 +319,7 @@ def test_nothing_stays_behind_when_the_launcher_is_ended(scripts, number, code):
         for one in left:
             os.kill(one, signal.SIGKILL)
     assert left == []
+    assert (scripts / "saved.keras").exists() == (number == signal.SIGINT)
 
 
 def test_what_a_script_has_started_ends_with_it(scripts):
