@@ -142,7 +142,7 @@ def save_folder(folder, parts):
 def save_array_records(folder, parts):
     """The images of ``(train, test)`` as ArrayRecord files, and beside them the module ``array_records`` that reads
     them: the one that docs/data.md shows, for these files and shapes."""
-    page = (Path(__file__).parents[1] / "docs" / "train.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
     (code,) = re.findall(r"```python\n(import grain\n.*?)```", page, re.DOTALL)
     for shown, here in {'"/data/': f'"{folder}/', "(224, 224, 3)": "(8, 8, 1)"}.items():
         assert code.count(shown) == 1

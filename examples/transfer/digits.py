@@ -10,11 +10,11 @@ SIZE = 32  # pixels
 
 
 def load(first=0, train_size=None):
-    """Return five digits from ``first`` on as colour images, float32 from 0 to 255: whole bytes would be divided."""
+    """Return five digits from ``first`` on as colour images, bytes from 0 to 255."""
     digits = load_digits()
     rows = (digits.target >= first) & (digits.target < first + 5)
     images = (digits.images[rows] * 255 / 16).repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)
-    x, y = np.stack([images] * 3, axis=-1).astype("float32"), digits.target[rows] - first
+    x, y = np.stack([images] * 3, axis=-1).round().astype("uint8"), digits.target[rows] - first
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, train_size=train_size, test_size=0.3, stratify=y, random_state=0
     )

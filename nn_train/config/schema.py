@@ -108,6 +108,11 @@ class DataConfig(Section):
         "module:function of (x, y, generator) that changes a training example each time it is taken",
         entry_point=True,
     )
+    scale: str = option(
+        "auto",
+        "bytes as the model sees them: auto: divided by 255; none: 0 to 255, for models that scale by themselves",
+        choices=("auto", "none"),
+    )
     image_size: tuple[int, ...] = option(
         (), "H,W or H,W,C that the images of a folder are made to have, in pixels and channels; none: all are alike"
     )

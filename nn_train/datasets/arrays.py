@@ -61,13 +61,15 @@ def split_data(
     Args:
         parts: by name, in this order. Where nothing but ``test`` is given, it stands for ``train`` as well.
         source, config: of these.
-        divisor: of image bytes.
+        divisor: of image bytes; 1 in its place where ``data.scale`` is none.
         classes: how many occur, where the targets are class labels; there may be more names.
         class_names: where the source has them.
 
     Raises:
         RequestError: nothing is left to train on, or the names are none.
     """
+    if divisor is not None and config.scale == "none":
+        divisor = 1.0
     train, validation = with_validation(next(iter(parts.values())), parts.get("val"), config)
     names = None if class_names is None else checked_names(class_names, classes or 0, source)
     marks = {file: mark for part in parts.values() for file, mark in getattr(part, "began", {}).items()}

@@ -57,7 +57,7 @@ class SplitData:
         train, validation, test: ``Examples``; ``IndexedExamples`` where rows are read by their numbers;
             or ``tf.data.Dataset`` of single examples ``(x, y)`` or ``(x, y, sample_weight)``; all of one kind.
             Validation and test may be None.
-        divisor: what image bytes are divided by before the model sees them (255), or None.
+        divisor: what image bytes are divided by before the model sees them (255, or 1), or None.
         num_classes: C, when the targets are class labels 0 … C-1; else None.
         class_names: what these are called, where the source says so.
         sha256: hex digest of each array's bytes, by the array's name in the source.

@@ -39,6 +39,16 @@ def test_mnist_is_the_real_one_split_into_three():
     assert data.sha256["x_train"].startswith("741c9888")
 
 
+def test_bytes_reach_the_model_from_0_to_255_where_it_scales_by_itself():
+    from nn_train.engine.tensors import as_input
+
+    shares, whole = (load_data(DataConfig(scale=scale)) for scale in ("auto", "none"))
+    assert (shares.divisor, whole.divisor) == (255.0, 1.0)
+    some = whole.test.x[:3]
+    np.testing.assert_array_equal(as_input(some, whole.divisor), some.astype(np.float32))
+    np.testing.assert_allclose(255 * as_input(some, shares.divisor), some, rtol=1e-6)
+
+
 def test_the_split_holds_every_example_once(tmp_path):
     data = load_data(DataConfig(source=saved(tmp_path, good()), validation_fraction=0.25))
     both = np.concatenate([data.train.x, data.validation.x])[..., 0]
