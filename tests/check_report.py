@@ -397,7 +397,7 @@ def check_mean(check: Check, where: str, number: dict[str, Any], values: np.ndar
 def check_report(folder: Path) -> Check:
     """Check a whole report."""
     content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    if content["task"] == "regression":
+    if content.get("task") == "regression":
         check = Check()
         check_errors(check, folder, content)
         check_groups(check, content)
