@@ -32,8 +32,8 @@ class Tier:
 
 TIERS = {
     "quick": Tier("not (tf or dist or ray or e2e or browser or long or launch)", ray_workers=0, tensorflow=0),
-    "test": Tier("not (long or launch)", ray_workers=117, tensorflow=98),
-    "long": Tier("long and not launch", ray_workers=630, tensorflow=335),
+    "test": Tier("not (long or launch)", ray_workers=124, tensorflow=103),
+    "long": Tier("long and not launch", ray_workers=645, tensorflow=345),
     "launch": Tier("launch", ray_workers=100, tensorflow=100),
 }
 

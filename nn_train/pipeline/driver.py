@@ -12,6 +12,7 @@ from typing import Any
 from nn_train.config import Config
 from nn_train.config.parse import config_to_dict
 from nn_train.config.schema import ScalingConfig
+from nn_train.config.space import drawn, extremes, resolve, with_values
 from nn_train.config.wording import counted
 from nn_train.errors import RequestError
 from nn_train.events import About, Event, Handler, Line, SearchEnded, Started, unheard
@@ -114,6 +115,7 @@ def run_stages(
     models: list[ModelStages], folder: ResultsFolder, on_event: Handler, verbose: bool
 ) -> tuple[list[TrainResult], list[SearchOutcome]]:
     """Everything, on one Ray: all searches, then all trainings on workers that start once, then the report."""
+    from nn_train.prediction.rehearsal import check_evaluable
     from nn_train.ray_cluster.placement import check_placeable, trials_at_a_time
     from nn_train.ray_cluster.session import preload_for, ray_session
 
@@ -123,6 +125,9 @@ def run_stages(
             for job in (model.search, model.base):
                 if job is not None:
                     check_placeable(job.scaling)
+        if unknown := [(one.name, first_trial(one)) for one in models if is_new(one, folder)]:
+            on_event(Line("trying an evaluation before anything is trained"))
+            check_evaluable(unknown)
         searching = [one for one in models if one.search is not None]
         at_a_time = {one.name: trials_at_a_time(one.search.scaling) for one in searching if one.search is not None}
         clock = Clock(planned(models, folder, at_a_time), on_event)
@@ -143,6 +148,21 @@ def run_stages(
         clock.begin()
         write_report(results, outcomes, folder, scaling, on_event, verbose)
     return results, outcomes
+
+
+def is_new(model: ModelStages, folder: ResultsFolder) -> bool:
+    """Return whether nothing was begun of a model with a function of the user's, which may be one for any task."""
+    jobs = [*([model.search] if model.search is not None else []), *model.trainings({})]
+    is_own = not {"model.name", "data.source"}.isdisjoint(model.base.functions)
+    return is_own and not any(folder.exists(f"{job.job_name}/{CONFIG}") for job in jobs)
+
+
+def first_trial(model: ModelStages) -> Config:
+    """Return the config of a model with the first value of each field that its search draws."""
+    if model.search is None:
+        return model.base
+    space = check_search(model.search)
+    return with_values(model.base, resolve(space, {name: extremes(one)[0] for name, one in drawn(space).items()}))
 
 
 def planned(models: list[ModelStages], folder: ResultsFolder, at_a_time: Mapping[str, int]) -> list[Stage]:

@@ -8,6 +8,7 @@ No Ray here.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,13 +70,21 @@ class Scored:
     order: str
 
 
-def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: int, size: int) -> Scored:
+def score(
+    model: bytes,
+    settings: dict[str, Any],
+    result: dict[str, Any],
+    rank: int,
+    size: int,
+    most: int | None = None,
+) -> Scored:
     """Predict this worker's blocks of the test set: those whose index modulo ``size`` is ``rank``.
 
     Args:
         model: the content of ``model.keras``.
         settings: the content of the run's ``config.yaml``.
         result: of its ``result.json``; ``data.tested_on`` there names another source of the test examples.
+        most: blocks that are looked at; None: all.
 
     Raises:
         RequestError: the model cannot be opened, the data has no test set that fits the task, or another one than
@@ -89,7 +98,7 @@ def score(model: bytes, settings: dict[str, Any], result: dict[str, Any], rank: 
     num_classes = about.get("num_classes") or data.num_classes
     order = hashlib.sha256()  # of the targets of a stream, which every worker reads whole
     shards, total, mistaken, tasks = [], 0, MistakenImages(), []
-    for index, (rows, read) in enumerate(blocks(data)):
+    for index, (rows, read) in enumerate(itertools.islice(blocks(data), most)):
         ids = np.arange(total, total + rows, dtype=np.int64)
         total += rows
         if index % size == rank or is_stream(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -136,3 +137,20 @@ def test_a_stage_of_another_config_is_refused_with_the_way_out(finished, tmp_pat
     shutil.copytree(finished[0], tmp_path / "p")
     with pytest.raises(RequestError, match=r"holds .* another .*--run.overwrite true"):
         run_pipeline(make(tmp_path), overrides={"train.batch_size": "32"})
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "said"),
+    [
+        ("own_ways:masked", "own_ways:tagged_tokens", "tuned: evaluation.task: a regression needs a number"),
+        ("own_ways:two_outputs", "own_ways:weighted_streams", "tuned: the model has 2 outputs, and only one can be"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(tmp_path, model, source, said):
+    heard = []
+    config = make(tmp_path, source)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=model))
+    with pytest.raises(RequestError, match=said):
+        run_pipeline(config, on_event=heard.append)
+    assert not {TrialEnded, EpochEnded, Starting} & set(kinds(heard))
+    assert not (tmp_path / "p" / "search_tuned").exists()
