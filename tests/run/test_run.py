@@ -309,7 +309,9 @@ def test_a_worker_that_fails_alone_ends_the_others_and_is_shown(scripts, words, 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), long(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_nothing_stays_behind_when_the_launcher_is_ended(scripts, number, code):
     command = [sys.executable, *RUN, "long.py"]
-    with subprocess.Popen(command, cwd=scripts, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as launcher:
+    # A shell that starts tests in the background lets them ignore this signal; the launcher must not inherit that.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(command, cwd=scripts, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **heard) as launcher:
         assert launcher.stdout.readline() == b"begins\n"
         processes = tree_of(launcher.pid)
         assert len(processes) >= 4  # two workers, of which one at least has a child already
